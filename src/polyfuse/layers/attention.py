@@ -1,0 +1,65 @@
+"""Multi-head attention and the transformer block, from plain Linear layers, so that LoRA, pruning and int8 reach them.
+
+Vaswani et al., Attention Is All You Need, NeurIPS 2017. A row with nothing to attend to gives exactly 0, in torch
+and in exported files alike.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Attention(nn.Module):
+    """Attention of queries over a masked context (self-attention when they are the same).
+
+    Args:
+        width: D of queries, context and result.
+        heads: number of heads; divides ``width``.
+        dropout: of attention weights, in training.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4, dropout: float = 0.0):
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width {width} must be a multiple of heads {heads}")
+        self.heads, self.dropout = heads, dropout
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value, self.out = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x_BTD: Tensor, context_BSD: Tensor, mask_BS: Tensor) -> Tensor:
+        """Shapes: (B, T, D), (B, S, D) and its mask (B, S) -> (B, T, D)."""
+        q, k, v = (
+            layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, y in ((self.query, x_BTD), (self.key, context_BSD), (self.value, context_BSD))
+        )
+        any_B = mask_BS.any(-1)
+        # a fully masked row would be NaN: let it see everything, then multiply its result by 0
+        seen = (mask_BS | ~any_B[:, None])[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, seen, self.dropout if self.training else 0.0)
+        return self.out(mixed.transpose(1, 2).flatten(2)) * any_B[:, None, None].to(x_BTD.dtype)
+
+
+class FeedForward(nn.Sequential):
+    """Linear, GELU, dropout, Linear: (..., D) -> (..., D)."""
+
+    def __init__(self, width: int, *, expansion: float = 2.0, dropout: float = 0.0):
+        hidden = round(width * expansion)
+        super().__init__(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, width))
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block: self-attention, then a feed-forward layer, each added to its input."""
+
+    def __init__(self, width: int, *, heads: int = 4, expansion: float = 2.0, dropout: float = 0.0):
+        super().__init__()
+        self.norm_attention, self.norm_forward = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads, dropout=dropout)
+        self.forward_layer = FeedForward(width, expansion=expansion, dropout=dropout)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """Shapes: (B, T, D), (B, T) -> (B, T, D)."""
+        normed = self.norm_attention(x_BTD)
+        x_BTD = x_BTD + self.drop(self.attention(normed, normed, mask_BT))
+        return x_BTD + self.drop(self.forward_layer(self.norm_forward(x_BTD)))

@@ -1,0 +1,149 @@
+"""Name -> part: one visible line per part, resolved when first used, so that listing parts imports none of them."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+Table = dict[str, str]
+
+TRANSFORMS: Table = {
+    "text.bpe": "polyfuse.data.cells.text:BytePairs",
+    "text.ngrams": "polyfuse.data.cells.text:NGrams",
+    "text.tokenizer": "polyfuse.data.cells.text:SavedTokenizer",
+    "image.pixels": "polyfuse.data.cells.image:Pixels",
+    "audio.wave": "polyfuse.data.cells.audio:Wave",
+    "columns": "polyfuse.data.cells.columns:Columns",
+    "vector": "polyfuse.data.cells.vectors:Vector",
+    "sequence": "polyfuse.data.cells.vectors:Sequence",
+    "target.category": "polyfuse.data.cells.targets:Category",
+    "target.labels": "polyfuse.data.cells.targets:Labels",
+    "target.number": "polyfuse.data.cells.targets:Number",
+}
+
+ENCODERS: dict[str, Table] = {
+    "text": {
+        "ngrams": "polyfuse.encoders.text.ngrams:NGrams",
+        "gru": "polyfuse.encoders.text.gru:GRU",
+        "transformer": "polyfuse.encoders.text.transformer:Transformer",
+        "pretrained": "polyfuse.encoders.text.pretrained:Pretrained",
+    },
+    "image": {
+        "resnet": "polyfuse.encoders.image.resnet:ResNet",
+        "vit": "polyfuse.encoders.image.vit:ViT",
+        "pretrained": "polyfuse.encoders.image.pretrained:Pretrained",
+    },
+    "audio": {
+        "spectrogram_cnn": "polyfuse.encoders.audio.spectrogram_cnn:SpectrogramCNN",
+        "spectrogram_transformer": "polyfuse.encoders.audio.spectrogram_transformer:SpectrogramTransformer",
+        "lstm": "polyfuse.encoders.audio.lstm:LSTM",
+        "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",
+    },
+    "columns": {
+        "mlp": "polyfuse.encoders.columns.mlp:MLP",
+        "ft_transformer": "polyfuse.encoders.columns.ft_transformer:FTTransformer",
+    },
+    "vector": {"vectors": "polyfuse.encoders.features.vectors:Vectors"},
+    "sequence": {"sequence": "polyfuse.encoders.features.sequence:Sequence"},
+}
+
+FUSIONS: Table = {
+    "concat": "polyfuse.fusion.concat:Concat",
+    "mean": "polyfuse.fusion.mean:Mean",
+    "attention": "polyfuse.fusion.attention:JointAttention",
+}
+
+HEADS: Table = {
+    "category": "polyfuse.heads.category:Category",
+    "labels": "polyfuse.heads.labels:Labels",
+    "number": "polyfuse.heads.number:Number",
+}
+
+OBJECTIVES: Table = {}
+
+
+def choose(table: dict[str, Any], name: str, kind: str) -> Any:
+    """The row ``name`` of a table.
+
+    Raises:
+        ValueError: no such row; the message suggests the nearest name.
+    """
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(str(name), table, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(table)) or 'none'}.")
+
+
+def resolve(target: str) -> Any:
+    """The object that ``package.module:Name`` points at."""
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def transform(name: str) -> type:
+    """The transform class of that name."""
+    return resolve(choose(TRANSFORMS, name, "transform"))
+
+
+def encoder(modality: str, name: str) -> type:
+    """The encoder class of that name for a modality."""
+    return resolve(choose(choose(ENCODERS, modality, "modality"), name, f"{modality} encoder"))
+
+
+def fusion(name: str) -> type:
+    """The fusion class of that name."""
+    return resolve(choose(FUSIONS, name, "fusion"))
+
+
+def head(name: str) -> type:
+    """The head class of that name."""
+    return resolve(choose(HEADS, name, "head"))
+
+
+def objective(name: str) -> type:
+    """The objective class of that name."""
+    return resolve(choose(OBJECTIVES, name, "objective"))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One row of ``polyfuse list``: read from the part's source, without importing it."""
+
+    kind: str
+    name: str
+    summary: str
+    paper: str
+
+
+def listings(kind: str) -> list[Listing]:
+    """Every part of ``encoders``, ``fusions``, ``heads`` or ``objectives``, with its summary and paper."""
+    flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
+    tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES}
+    return [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
+
+
+def _listing(kind: str, name: str, target: str) -> Listing:
+    module, class_name = target.split(":")
+    spec = find_spec(module)
+    assert spec, target
+    assert spec.origin, target
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf8"))
+    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name)
+    summary = (ast.get_docstring(node) or "").partition("\n")[0]
+    paper = next((_literal(s) for s in node.body if _assigns(s, "paper")), "")
+    return Listing(kind, name, summary, paper)
+
+
+def _assigns(statement: ast.stmt, name: str) -> bool:
+    return isinstance(statement, ast.Assign) and [getattr(t, "id", "") for t in statement.targets] == [name]
+
+
+def _literal(statement: ast.stmt) -> str:
+    assert isinstance(statement, ast.Assign)
+    return str(ast.literal_eval(statement.value))

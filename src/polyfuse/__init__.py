@@ -1,1 +1,47 @@
-"""polyfuse learns from tables whose cells are text, images, sound, video and numbers."""
+"""polyfuse learns from tables whose cells are text, images, sound, video and numbers.
+
+Example:
+    >>> import polyfuse as pf
+    >>> model = pf.fit("houses/table.csv", outputs=["price"])
+    >>> report = model.evaluate("houses/test.csv")
+    >>> model.save("house-price")
+
+Names are resolved when first used, so that importing the package imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Recipe", "demo", "fit", "inspect", "load", "parts", "read_recipe", "read_table"]
+
+_HOMES = {
+    "Model": "polyfuse.api",
+    "Recipe": "polyfuse.recipe",
+    "demo": "polyfuse.api",
+    "fit": "polyfuse.api",
+    "inspect": "polyfuse.api",
+    "load": "polyfuse.api",
+    "parts": "polyfuse.api",
+    "read_recipe": "polyfuse.recipe",
+    "read_table": "polyfuse.data.tables",
+}
+
+if TYPE_CHECKING:
+    from polyfuse.api import Model, demo, fit, inspect, load, parts
+    from polyfuse.data.tables import read_table
+    from polyfuse.recipe import Recipe, read_recipe
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'polyfuse' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -93,13 +93,14 @@ class Cells(_Movable):
 
     Args:
         fields: padded tensors over the U distinct cells of the batch, e.g. ``pixels`` (U, 3, H, W) or ``ids`` (U, T)
-            with ``lengths`` (U,). U is at least 1: when every row misses the cell, one blank cell stands there, so
-            that the encoder still runs (DDP and per-sample gradients need every branch).
+            with ``lengths`` (U,); or ready ``Tokens`` of the encoder's own width, when they come from the cache.
+            U is at least 1: when every row misses the cell, one blank cell stands there, so that the encoder still
+            runs (DDP and per-sample gradients need every branch).
         index_BK: row and slot -> position in ``fields``, or -1 where the cell is missing.
         digests: content digest of each distinct cell, in order; the key of the token cache.
     """
 
-    fields: dict[str, Tensor]
+    fields: dict[str, Tensor] | Tokens
     index_BK: Tensor
     digests: tuple[bytes, ...] = ()
 
@@ -111,7 +112,7 @@ class Cells(_Movable):
     @property
     def present_U(self) -> Tensor:
         """True for each distinct cell that some row uses (False only for the blank stand-in)."""
-        first = next(iter(self.fields.values()))
+        first = self.fields.x_BTD if isinstance(self.fields, Tokens) else next(iter(self.fields.values()))
         used = torch.zeros(first.shape[0] + 1, dtype=torch.bool, device=first.device)
         return used.index_fill(0, self.index_BK.flatten() + 1, True)[1:]
 
@@ -125,13 +126,13 @@ class Batch(_Movable):
     """Some rows of a table, per input and per output name.
 
     Args:
-        inputs: input name -> its cells, or ready ``Tokens`` of the encoder's own width when they come from the cache.
+        inputs: input name -> its cells.
         outputs: output name -> its target cells; empty at prediction.
         rows_B: row numbers in the table.
         weights_B: weight of each row in the loss.
     """
 
-    inputs: dict[str, Cells | Tokens]
+    inputs: dict[str, Cells]
     outputs: dict[str, Cells]
     rows_B: Tensor
     weights_B: Tensor

@@ -66,6 +66,12 @@ HEADS: Table = {
 
 OBJECTIVES: Table = {}
 
+JUDGES: Table = {  # by the head's ``task``
+    "category": "polyfuse.evaluation.judges.category:judge",
+    "labels": "polyfuse.evaluation.judges.labels:judge",
+    "number": "polyfuse.evaluation.judges.number:judge",
+}
+
 
 def choose(table: dict[str, Any], name: str, kind: str) -> Any:
     """The row ``name`` of a table.

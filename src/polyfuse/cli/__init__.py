@@ -1,0 +1,45 @@
+"""The command line: one file per verb, each a thin call of the Python API with the same names."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from polyfuse.cli.demo import demo
+from polyfuse.cli.embed import embed
+from polyfuse.cli.evaluate import evaluate
+from polyfuse.cli.fit import fit
+from polyfuse.cli.inspect import inspect
+from polyfuse.cli.list import list_parts
+from polyfuse.cli.predict import predict
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Learn from tables whose cells are text, images, sound, video and numbers.",
+)
+app.command()(demo)
+app.command("list")(list_parts)
+app.command()(inspect)
+app.command()(fit)
+app.command()(evaluate)
+app.command()(predict)
+app.command()(embed)
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the user's input becomes one message and exit status 2."""
+    try:
+        app()
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("POLYFUSE_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -7,6 +7,7 @@ Cells may be paths, bytes, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,13 @@ Media = bytes | np.ndarray | Sound
 
 
 def is_missing(value: Any) -> bool:
-    """True for None, NaN, NaT, pandas' NA, blank text and empty lists."""
-    if value is None or (isinstance(value, (str, bytes, list, tuple, np.ndarray)) and len(value) == 0):
+    """True for None, NaN, NaT, pandas' NA, blank text, empty lists and records of nothing."""
+    if value is None or (isinstance(value, (str, bytes, list, tuple)) and len(value) == 0):
         return True
+    if isinstance(value, np.ndarray):
+        return value.size == 0
+    if isinstance(value, dict):  # Parquet's way to say that there is no picture
+        return all(item is None for item in value.values())
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, (float, np.floating, np.datetime64)):
@@ -64,7 +69,7 @@ def is_missing(value: Any) -> bool:
 def digest(content: Media | str) -> bytes:
     """16 bytes that name the content, wherever it came from."""
     if isinstance(content, Sound):
-        return digest(np.ascontiguousarray(content.samples).tobytes() + str(content.rate).encode())
+        return digest(digest(content.samples) + str(content.rate).encode())
     if isinstance(content, np.ndarray):
         head = f"{content.dtype}{content.shape}".encode()
         return hashlib.blake2b(head + np.ascontiguousarray(content).tobytes(), digest_size=16).digest()
@@ -76,7 +81,7 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
     """The content of a media cell.
 
     Args:
-        value: any of the forms this module names.
+        value: any of the forms this module names; nested lists count as arrays.
         root: folder that relative paths start from.
         limits: what is too large to read.
 
@@ -89,24 +94,66 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
         return _from_file(Path(value), root, limits)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _checked(bytes(value), limits)
-    if isinstance(value, np.ndarray):
-        return value
+    if isinstance(value, (np.ndarray, list, tuple)):
+        return _array(value)
     if hasattr(value, "getbands"):  # a PIL image, without importing PIL
-        return np.asarray(value if value.mode in ("L", "RGB") else value.convert("RGB"))
+        return _from_pillow(value, limits)
     raise BadCell(f"expected a path, bytes, a PIL image or an array, found {type(value).__name__}")
+
+
+# the camera's orientation -> the number of Pillow's transposition that undoes it
+_TRANSPOSITIONS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+
+
+def upright(image: Any) -> Any:
+    """A PIL image with the camera's orientation applied, without importing PIL."""
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # a damaged note about the camera does not spoil the picture
+        return image
+    return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
+
+
+def _from_pillow(image: Any, limits: Limits) -> np.ndarray:
+    """The array of a PIL image; alpha and more than eight bits are kept."""
+    if image.width * image.height > limits.pixels:  # it may not be decoded yet
+        raise BadCell(
+            f"{image.width:,} x {image.height:,} pixels, over the limit of {limits.pixels:,} (data.limits.pixels)"
+        )
+    try:
+        image = upright(image)
+        if image.mode[0] == "I":  # Pillow's integers hold a 16-bit range
+            return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        if image.has_transparency_data:
+            return np.asarray(image.convert("RGBA"))
+        return np.asarray(image if image.mode in ("1", "L", "F") else image.convert("RGB"))
+    except Exception as error:  # plugins raise whatever they like on damaged files
+        raise BadCell(f"damaged picture: {str(error) or type(error).__name__}") from None
+
+
+def _array(values: Any) -> np.ndarray:
+    """A plain array of nested lists, or of the arrays of arrays that Parquet gives."""
+    try:
+        array = np.asarray(values)
+        array = np.stack([_array(value) for value in array]) if array.dtype == object else array
+    except (ValueError, TypeError) as error:
+        raise BadCell(f"expected an array of numbers: {error}") from None
+    if array.dtype.kind not in "buif":
+        raise BadCell(f"expected an array of numbers, found {array.dtype}")
+    return array
 
 
 def _from_record(value: dict, root: Path | None, limits: Limits) -> Media:
     if value.get("array") is not None:
         rate = value.get("sampling_rate")
-        if not rate:
-            raise BadCell("an {'array': ...} sound needs its 'sampling_rate'")
-        return Sound(np.asarray(value["array"]), int(rate))
-    if value.get("bytes") is not None:
+        if not isinstance(rate, (int, float, np.number)) or not 1 <= rate < float("inf"):
+            raise BadCell(f"an {{'array': ...}} sound needs its 'sampling_rate' in Hz, found {rate!r}")
+        return Sound(_array(value["array"]), int(rate))
+    if isinstance(value.get("bytes"), (bytes, bytearray, memoryview)):
         return _checked(bytes(value["bytes"]), limits)
-    if value.get("path"):
+    if isinstance(value.get("path"), (str, Path)):
         return _from_file(Path(value["path"]), root, limits)
-    raise BadCell(f"expected 'bytes', 'path' or 'array' in the cell, found {sorted(value)}")
+    raise BadCell(f"expected 'bytes', 'path' or 'array' in the cell, found {list(value)}")
 
 
 def _from_file(path: Path, root: Path | None, limits: Limits) -> bytes:
@@ -115,9 +162,11 @@ def _from_file(path: Path, root: Path | None, limits: Limits) -> bytes:
         raise BadCell(f"{text}: remote addresses are not read; download the file first")
     full = path if path.is_absolute() or root is None else root / path
     try:
-        size = full.stat().st_size
-        if size > limits.bytes:
-            raise BadCell(f"{path}: {size:,} bytes, over the limit of {limits.bytes:,} (data.limits.bytes)")
+        status = full.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe may never end
+            raise BadCell(f"{path}: not a file")
+        if status.st_size > limits.bytes:
+            raise BadCell(f"{path}: {status.st_size:,} bytes, over the limit of {limits.bytes:,} (data.limits.bytes)")
         return _checked(full.read_bytes(), limits, text)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         if isinstance(error, BadCell):

@@ -1,0 +1,36 @@
+# polyfuse: `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup demo test test-slow check bench clean
+
+setup: $(STAMP)
+
+# torch and the rest in one pip call: apart, another package may pull another torch
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing polyfuse into .venv (a few minutes the first time)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch -e ".[dev]"
+	@touch $@
+
+demo: setup
+	@$(BIN)/polyfuse demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_imports.py
+
+bench: setup
+	@$(BIN)/python benchmarks/foundation.py
+
+clean:
+	rm -rf .venv demo-output build dist

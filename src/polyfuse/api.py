@@ -1,0 +1,330 @@
+"""The front door: fit, load and inspect, and the model that one evaluates, predicts with, embeds with and saves."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from polyfuse import bundle as bundles
+from polyfuse import inference, registry
+from polyfuse.bundle import Bundle
+from polyfuse.data.batches import Rows
+from polyfuse.data.inputs import parse_input
+from polyfuse.data.modalities import infer, inspect_rows
+from polyfuse.data.prepare import Prepared
+from polyfuse.data.tables import Table, read_table
+from polyfuse.evaluation.card import card
+from polyfuse.evaluation.evaluate import evaluate_rows
+from polyfuse.evaluation.report import Report
+from polyfuse.reading import prepare_all, reading_of, rows_of
+from polyfuse.recipe import Recipe, override, parse, read_recipe
+from polyfuse.registry import Listing
+from polyfuse.training.fit import Fitted
+from polyfuse.training.fit import fit as fit_recipe
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What ``inspect`` found: number of rows, a dictionary per column, and notes."""
+
+    rows: int
+    columns: list[dict[str, Any]]
+    notes: list[str]
+
+
+class Model:
+    """A trained model: its recipe, network and fitted preprocessing.
+
+    Example:
+        >>> model = polyfuse.load("house-price")
+        >>> model.predict(frame)["price"]
+    """
+
+    def __init__(self, bundle: Bundle, name: str = "model"):
+        self.bundle, self.name = bundle, name
+        self.notes: list[str] = []
+        self.fit_report: Report | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """Complete: fitting it again on the same table gives this model."""
+        return self.bundle.recipe
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Facts of training and, where there was a test split, its evaluation; as JSON."""
+        return self.bundle.report
+
+    def _rows(self, table: Table, targets: bool) -> tuple[Rows, dict[str, Prepared]]:
+        for item in self.recipe.inputs.values():
+            for column in item.columns:
+                table.require(column)
+        prepared = prepare_all(
+            self.recipe, self.bundle.transforms, table, reading_of(self.recipe, table), targets=targets
+        )
+        return rows_of(prepared, len(table)), prepared
+
+    def evaluate(
+        self, table: Any, *, where: str | None = None, media_root: str | None = None, unseen: str = "error"
+    ) -> Report:
+        """Judge the model on a table that holds its output columns.
+
+        Args:
+            table: whatever ``read_table`` reads.
+            where: a pandas query that keeps rows, such as ``split == 'test'``.
+            unseen: ``error``, or ``skip`` to leave rows out whose label training never saw, and say so.
+
+        Raises:
+            ValueError: a column is absent, or a label was not seen in training.
+        """
+        table = read_table(table, media_root=media_root, where=where)
+        for output in self.recipe.outputs.values():
+            table.require(output.column)
+        _, prepared = self._rows(table, targets=True)
+        return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
+
+    def predict(
+        self, table: Any, *, where: str | None = None, media_root: str | None = None, to: str | None = None
+    ) -> pd.DataFrame:
+        """One row of predictions per row of the table.
+
+        Args:
+            to: also write them to this .csv, .tsv, .jsonl or .parquet file.
+
+        Returns:
+            A column per output with its value, ``OUTPUT_confidence`` and, for categories, ``OUTPUT_p_CLASS``.
+        """
+        writer = _writer(to) if to else None
+        table = read_table(table, media_root=media_root, where=where)
+        rows, prepared = self._rows(table, targets=False)
+        self.notes = [str(broken) for cells in prepared.values() for broken in cells.broken]
+        columns: dict[str, Any] = {"row": table.rows_N}
+        for name, prediction in inference.predict(self.bundle.network, rows).items():
+            columns[name] = prediction.value
+            if "confidence" in prediction.extra:
+                columns[f"{name}_confidence"] = prediction.extra["confidence"]
+            if "probabilities" in prediction.extra:
+                classes = self.bundle.transforms[f"out:{name}"].facts()["classes"]
+                columns |= {f"{name}_p_{c}": prediction.extra["probabilities"][:, k] for k, c in enumerate(classes)}
+        frame = pd.DataFrame(columns)
+        if writer:
+            writer(frame)
+        return frame
+
+    def embed(
+        self,
+        table: Any,
+        *,
+        of: str | None = None,
+        where: str | None = None,
+        media_root: str | None = None,
+        to: str | None = None,
+    ) -> np.ndarray:
+        """One vector per row, (rows, D) float32.
+
+        Args:
+            of: the input whose own representation is wanted; the fused one by default.
+            to: also save it as this .npy file.
+        """
+        if of is not None:
+            registry.choose(self.recipe.inputs, of, "input")
+        table = read_table(table, media_root=media_root, where=where)
+        vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
+        if to:
+            np.save(to, vectors)
+        return vectors
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model as a folder; see ``bundle``."""
+        return bundles.save(self.bundle, folder)
+
+
+def _writer(to: str) -> Any:
+    """The function that writes a frame there; checked before any work is done."""
+    writers = {
+        ".csv": lambda frame: frame.to_csv(to, index=False),
+        ".tsv": lambda frame: frame.to_csv(to, index=False, sep="\t"),
+        ".jsonl": lambda frame: frame.to_json(to, orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda frame: frame.to_parquet(to, index=False),
+    }
+    return registry.choose(writers, Path(to).suffix, "ending of an output file")
+
+
+def load(folder: str | Path) -> Model:
+    """Read a saved model.
+
+    Raises:
+        BundleError: no model there, a damaged file, or a newer format.
+    """
+    return Model(bundles.load(folder), Path(folder).name)
+
+
+def parts(kind: str) -> list[Listing]:
+    """Every part of ``encoders``, ``fusions``, ``heads`` or ``objectives``."""
+    return registry.listings(kind)
+
+
+def inspect(
+    table: Any, *, inputs: Sequence[str] = (), where: str | None = None, media_root: str | None = None
+) -> Inspection:
+    """What each column of a table is taken for, and why.
+
+    Args:
+        inputs: ``COL=MODALITY`` overrides.
+    """
+    table = read_table(table, media_root=media_root, where=where)
+    wanted = [parse_input(text) for text in inputs]
+    columns = infer(table, {c: r.modality for r in wanted for c in r.columns if r.modality})
+    return Inspection(len(table), inspect_rows(columns), table.notes)
+
+
+def default_folder(source: str, outputs: Sequence[str]) -> str:
+    """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
+    path = Path(source)
+    stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
+    return str(Path("models") / "-".join([stem, *(o.partition("=")[0] for o in outputs)]))
+
+
+def fit(
+    source: Any,
+    *,
+    table: Any = None,
+    outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    fusion: str | None = None,
+    split: str | None = None,
+    group: str | None = None,
+    where: str | None = None,
+    media_root: str | None = None,
+    to: str | Path | None = None,
+    time: str | float | None = None,
+    seed: int | None = None,
+    settings: Sequence[str] = (),
+    resume: bool = False,
+    quiet: bool = False,
+) -> Model:
+    """Train a model, judge it on the test split where there is one, and save it where ``to`` says.
+
+    Args:
+        source: a table (anything ``read_table`` reads), a ``Recipe``, a recipe's ``.yaml``, or a saved model whose
+            recipe is fitted again.
+        table: the table for a recipe, instead of the one it names.
+        outputs: columns to learn, each ``COL`` or ``COL=HEAD``.
+        inputs: ``COL``, ``COL=MODALITY`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``; all usable columns by default.
+        fusion: a name from ``parts("fusions")``.
+        split: column with the values train, val, test.
+        group: column whose values stay on one side of a made split.
+        where: a pandas query that keeps rows.
+        media_root: folder that paths in cells start from.
+        to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
+        time: budget, such as ``5m`` or seconds.
+        seed: fixes everything random.
+        settings: ``FIELD=VALUE`` of the recipe, such as ``training.epochs=5``.
+        resume: go on from the checkpoint in ``TO.run``.
+        quiet: no progress bar.
+
+    Raises:
+        ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
+    """
+    started = clock.monotonic()
+    recipe, own = _recipe_of(source)
+    recipe = _with_arguments(recipe, outputs, inputs, fusion, split, group, where, media_root, time, seed)
+    recipe = override(recipe, list(settings)) if settings else recipe
+    read = read_table(_table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
+    if recipe.data.split is None and read.split is not None:
+        recipe.data.split = read.split
+    run = Path(f"{to}.run") if to is not None else None
+    fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
+    model = _judged(fitted, Path(to).name if to is not None else "model")
+    if to is not None:
+        model.save(to)
+    return model
+
+
+def _recipe_of(source: Any) -> tuple[Recipe, Any]:
+    """The recipe to start from, and the table where the source is one."""
+    if isinstance(source, Recipe):
+        return source.model_copy(deep=True), None
+    if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix in (".yaml", ".yml")):
+        return read_recipe(source), None
+    named = {"data": {"table": str(Path(source).resolve())}} if isinstance(source, (str, Path)) else {}
+    return parse(named), source
+
+
+def _table_of(recipe: Recipe, own: Any, given: Any) -> Any:
+    if given is not None:
+        if isinstance(given, (str, Path)):
+            recipe.data.table = [str(Path(given).resolve())]
+        return given
+    if own is not None:
+        return own
+    if not recipe.data.table:
+        raise ValueError("the recipe names no table: give one with --table")
+    return recipe.data.table if len(recipe.data.table) > 1 else recipe.data.table[0]
+
+
+def _with_arguments(
+    recipe: Recipe,
+    outputs: Sequence[str],
+    inputs: Sequence[str],
+    fusion: str | None,
+    split: str | None,
+    group: str | None,
+    where: str | None,
+    media_root: str | None,
+    time: str | float | None,
+    seed: int | None,
+) -> Recipe:
+    """The recipe with every argument that was given."""
+    values = recipe.model_dump(mode="json")
+    given = {"split": split, "group": group, "where": where, "media_root": media_root}
+    values["data"].update({key: value for key, value in given.items() if value is not None})
+    values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
+    if time is not None:
+        values["training"]["steps"] = "auto"
+    if fusion is not None:
+        values["fusion"] = fusion
+    if outputs:
+        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
+        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
+    if inputs:
+        values["inputs"] = _inputs(inputs)
+    return parse(values, "arguments")
+
+
+def _inputs(texts: Sequence[str]) -> dict[str, Any]:
+    """Input recipes from the command line's words; columns without a name are gathered later by modality."""
+    named, loose = {}, []
+    for request in map(parse_input, texts):
+        if request.name is None:
+            loose.append(request)
+            continue
+        named[request.name] = {"columns": list(request.columns), "modality": request.modality}
+        if request.encoder:
+            named[request.name]["encoder"] = request.encoder
+    for request in loose:
+        named[request.columns[0]] = {"columns": list(request.columns), "modality": request.modality}
+    return named
+
+
+def _judged(fitted: Fitted, name: str) -> Model:
+    """The model with its report: on the test rows, or on validation rows where there is no test split."""
+    model = Model(fitted.bundle, name)
+    model.notes = fitted.notes
+    rows = fitted.splits.test if len(fitted.splits.test) else fitted.splits.val
+    if len(rows) and fitted.bundle.recipe.outputs:
+        notes = list(fitted.notes)
+        if not len(fitted.splits.test):
+            notes.append("no test split: these figures come from validation rows, which also chose the weights")
+        model.fit_report = evaluate_rows(
+            fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
+        )
+        fitted.bundle.report["evaluation"] = model.fit_report.to_json()
+    fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
+    return model

@@ -1,0 +1,237 @@
+"""The saved folder of a model: recipe, weights, fitted preprocessing, report and card. No pickle, no class paths.
+
+It is written beside its place and renamed, so that a killed run or a full disk never leaves half a bundle; loading
+checks the version and every checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polyfuse import __version__, registry
+from polyfuse.data.cells.transform import Transform
+from polyfuse.model import Network, build
+from polyfuse.recipe import Recipe, read_recipe
+from polyfuse.records import Spec
+
+FORMAT = 1
+
+
+class BundleError(ValueError):
+    """A folder that is not a whole bundle, or one of another version."""
+
+
+@dataclass
+class Bundle:
+    """A model with all that it needs.
+
+    Args:
+        recipe: complete, without any ``auto``.
+        network: trained.
+        transforms: ``in:NAME`` and ``out:NAME`` -> fitted transform.
+        specs: the same names -> what the part asked for; names the files to keep.
+        report: training facts and, where there was a test split, its evaluation.
+        card: a page about the model, in Markdown.
+    """
+
+    recipe: Recipe
+    network: Network
+    transforms: dict[str, Transform]
+    specs: dict[str, Spec]
+    report: dict[str, Any] = field(default_factory=dict)
+    card: str = ""
+
+
+def slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
+    """Input name -> number of its columns that are cells of their own."""
+    return {n: 1 if transforms[f"in:{n}"].joint else len(i.columns) for n, i in recipe.inputs.items()}
+
+
+def save(bundle: Bundle, folder: str | Path) -> Path:
+    """Write a bundle; replaces an older bundle of that name, and nothing else.
+
+    Raises:
+        BundleError: the folder holds something that is no bundle.
+        OSError: the disk is full; an older bundle stays as it was.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    with _written(folder) as place:
+        (place / "recipe.yaml").write_text(bundle.recipe.to_yaml(), encoding="utf8")
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _distinct(bundle.network).items()}
+        save_file(weights, place / "weights.safetensors")
+        for file, name in _file_names(bundle.recipe).items():
+            _save_preprocessing(place / "preprocessing", file, bundle.specs[name], bundle.transforms[name])
+        (place / "report.json").write_text(json.dumps(bundle.report, indent=1, ensure_ascii=False), encoding="utf8")
+        (place / "card.md").write_text(bundle.card, encoding="utf8")
+        _save_manifest(place)
+    return folder
+
+
+def _file_names(recipe: Recipe) -> dict[str, str]:
+    """File stem -> name: column names make bad file names."""
+    inputs = {f"in_{n}": f"in:{name}" for n, name in enumerate(recipe.inputs)}
+    return inputs | {f"out_{n}": f"out:{name}" for n, name in enumerate(recipe.outputs)}
+
+
+def _distinct(network: Network) -> dict[str, Any]:
+    """The state without second names of one tensor, which safetensors refuses."""
+    seen: dict[int, str] = {}
+    return {n: t for n, t in network.state_dict().items() if t.numel() == 0 or seen.setdefault(t.data_ptr(), n) == n}
+
+
+def _save_preprocessing(place: Path, file: str, spec: Spec, transform: Transform) -> None:
+    place.mkdir(exist_ok=True)
+    content = {"transform": spec.transform, "keywords": spec.keywords, "state": transform.state()}
+    (place / f"{file}.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf8")
+    for name, source in spec.files.items():
+        (place / file).mkdir(exist_ok=True)
+        shutil.copyfile(source, place / file / name)
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of ``folder`` when all went well."""
+    if folder.exists() and not (folder.is_dir() and ((folder / "manifest.json").exists() or not any(folder.iterdir()))):
+        raise BundleError(f"{folder} exists and is no saved model; name another folder, or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    tag = uuid.uuid4().hex[:8]
+    place, old = (folder.with_name(f".{folder.name}.{kind}-{tag}") for kind in ("new", "old"))
+    try:
+        place.mkdir()
+        yield place
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(place, folder)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot save {folder}: {error.strerror}; free space or name another folder"
+        ) from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        elif old.exists():
+            os.rename(old, folder)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(f for f in place.rglob("*") if f.is_file() and f.name != "manifest.json")
+
+
+def _save_manifest(place: Path) -> None:
+    sums = {f.relative_to(place).as_posix(): _checksum(f) for f in _files(place)}
+    manifest = {"format": FORMAT, "polyfuse": __version__, "sha256": sums}
+    (place / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf8")
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest, after version and checksums were checked.
+
+    Raises:
+        BundleError: not a bundle, a newer format, or a file that is damaged or missing.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf8"))
+    except (OSError, ValueError):
+        raise BundleError(f"{folder} is no saved model: it has no readable manifest.json") from None
+    if manifest["format"] > FORMAT:
+        raise BundleError(f"{folder} was saved by polyfuse {manifest['polyfuse']}; this is {__version__}: update it")
+    for name, expected in manifest["sha256"].items():
+        path = folder / name
+        if not path.is_file() or _checksum(path) != expected:
+            state = "damaged" if path.is_file() else "missing"
+            raise BundleError(f"{folder}: {name} is {state}; copy the folder again, or train the model again")
+    return manifest
+
+
+def load(folder: str | Path) -> Bundle:
+    """Read a bundle; predictions are the same as before saving.
+
+    Raises:
+        BundleError: see ``verify``.
+    """
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    verify(folder)
+    recipe = read_recipe(folder)
+    specs, transforms = {}, {}
+    for file, name in _file_names(recipe).items():
+        specs[name], transforms[name] = read_preprocessing(folder, file)
+    facts = {name: transform.facts() for name, transform in transforms.items()}
+    network = build(recipe, facts, slots(recipe, transforms), folder / "preprocessing")
+    _fill(network, load_file(folder / "weights.safetensors"), folder)
+    report = json.loads((folder / "report.json").read_text(encoding="utf8"))
+    card = (folder / "card.md").read_text(encoding="utf8")
+    return Bundle(recipe, network.eval(), transforms, specs, report, card)
+
+
+def _fill(network: Network, weights: dict[str, Any], folder: Path) -> None:
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    tied = set(network.state_dict()) - set(_distinct(network))
+    wrong = [*(set(missing) - tied), *unexpected]
+    if wrong:
+        raise BundleError(f"{folder}: weights do not fit the recipe: {sorted(wrong)[:5]}")
+
+
+def read_preprocessing(folder: Path, file: str) -> tuple[Spec, Transform]:
+    """Spec and fitted transform of one input or output; ``file`` is its stem, such as ``in_0``."""
+    place = folder / "preprocessing"
+    content = json.loads((place / f"{file}.json").read_text(encoding="utf8"))
+    transform = registry.transform(content["transform"])(**content["keywords"])
+    transform.restore(content["state"])
+    kept = sorted((place / file).iterdir()) if (place / file).is_dir() else []
+    return Spec(content["transform"], content["keywords"], {f.name: str(f) for f in kept}), transform
+
+
+@dataclass(frozen=True)
+class Part:
+    """One input of a saved model, for ``init_from``."""
+
+    modality: str
+    encoder: dict[str, Any]
+    spec: Spec
+    transform: Transform
+    weights: dict[str, Any]
+
+
+def read_input(address: str) -> Part:
+    """The input that ``BUNDLE#INPUT`` names: encoder, preprocessing and encoder weights.
+
+    Raises:
+        BundleError: no such bundle or input.
+    """
+    from safetensors.torch import load_file
+
+    path, _, name = address.rpartition("#")
+    folder = Path(path)
+    if not path:
+        raise BundleError(f"init_from {address!r}: expected BUNDLE#INPUT")
+    verify(folder)
+    recipe = read_recipe(folder)
+    item = registry.choose(recipe.inputs, name, f"input of {path}")
+    at = list(recipe.inputs).index(name)
+    spec, transform = read_preprocessing(folder, f"in_{at}")
+    prefix = f"encoders.in_{at}."
+    weights = load_file(folder / "weights.safetensors")
+    own = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
+    made = registry.encoder(item.modality, item.encoder.name)
+    rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if hasattr(made, "restored") else {}
+    encoder = {**item.encoder.model_dump(), **{k: str(v) for k, v in rebuilt.items()}}
+    return Part(item.modality, encoder, spec, transform, own)

@@ -1,0 +1,27 @@
+"""What the verbs share: options with one meaning everywhere, and one JSON document on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as \"split == 'test'\".")]
+MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
+Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of a saved model.")]
+TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV, JSON Lines or Parquet file.")]
+
+
+def print_json(document: Any) -> None:
+    """One document on standard output, valid JSON (no NaN)."""
+    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def say(*lines: str) -> None:
+    """Lines for a person, on standard error, so that standard output stays a result."""
+    for line in lines:
+        print(line, file=sys.stderr)

@@ -1,0 +1,27 @@
+"""``polyfuse embed``: one vector per row of a table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+
+
+def embed(
+    bundle: Bundle,
+    table: TableArgument,
+    to: Annotated[str, typer.Option(help="A NumPy file, (rows, D) float32.", metavar="FILE.npy")],
+    of: Annotated[str | None, typer.Option(help="One input before fusion; the fused vector by default.")] = None,
+    where: Where = None,
+    media_root: MediaRoot = None,
+    json: Json = False,
+) -> None:
+    """Write one vector per row: the fused representation, or that of one input."""
+    found = polyfuse.load(bundle).embed(table, of=of, where=where, media_root=media_root, to=to)
+    if json:
+        print_json({"rows": len(found), "width": found.shape[1], "to": to})
+    else:
+        say(f"{found.shape[0]:,} vectors of width {found.shape[1]} written to {to}")

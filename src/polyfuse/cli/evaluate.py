@@ -1,0 +1,31 @@
+"""``polyfuse evaluate``: how good a saved model is on a table, and which inputs it needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+
+
+def evaluate(
+    bundle: Bundle,
+    table: TableArgument,
+    where: Where = None,
+    media_root: MediaRoot = None,
+    json: Json = False,
+    unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
+    report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
+) -> None:
+    """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
+    found = polyfuse.load(bundle).evaluate(table, where=where, media_root=media_root, unseen=unseen)
+    if report:
+        found.to_html(report)
+    if json:
+        print_json(found.to_json())
+        return
+    found.print()
+    if report:
+        say(f"report: {report}")

@@ -1,0 +1,56 @@
+"""``polyfuse fit``: a table or a recipe in, a saved and judged model out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import Json, MediaRoot, Where, print_json, say
+
+INPUT = "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default."
+
+
+def fit(
+    source: Annotated[str, typer.Argument(metavar="TABLE|RECIPE.yaml", help="A table, a recipe or a saved model.")],
+    table: Annotated[str | None, typer.Option(help="Table for a recipe, instead of its own.")] = None,
+    output: Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more.")] = None,
+    input: Annotated[list[str] | None, typer.Option(help=INPUT)] = None,
+    fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column with the values train, val, test.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")] = None,
+    where: Where = None,
+    media_root: MediaRoot = None,
+    to: Annotated[str | None, typer.Option(help="Folder of the model; named after the table by default.")] = None,
+    time: Annotated[str | None, typer.Option(help="Time budget, such as 90s, 5m or 1h.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
+    set: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a model, judge it on the test split and save it."""
+    to = to or polyfuse.api.default_folder(source, output or ())
+    model = polyfuse.fit(
+        source,
+        table=table,
+        outputs=output or (),
+        inputs=input or (),
+        fusion=fusion,
+        split=split,
+        group=group,
+        where=where,
+        media_root=media_root,
+        to=to,
+        time=time,
+        seed=seed,
+        settings=set or (),
+        resume=resume,
+        quiet=json,
+    )
+    if json:
+        print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
+        return
+    if model.fit_report is not None:
+        model.fit_report.print()
+    say(f"saved to {to}", f"next: polyfuse evaluate {to} TABLE --report report.html")

@@ -1,0 +1,34 @@
+"""``polyfuse list``: every part by name, with one line and its paper."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import Json, print_json
+
+KINDS = ("encoders", "fusions", "heads", "objectives")
+
+
+def list_parts(
+    kind: Annotated[str | None, typer.Argument(metavar="[encoders|fusions|heads|objectives]")] = None,
+    json: Json = False,
+) -> None:
+    """List encoders, fusions, heads and objectives, each with one line and its paper."""
+    found = [row for k in ([kind] if kind else KINDS) for row in polyfuse.parts(k)]
+    if json:
+        print_json([asdict(row) for row in found])
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for header in ("kind", "name", "what it is", "paper"):
+        table.add_column(header, overflow="fold")
+    for row in found:
+        table.add_row(row.kind.removesuffix("s"), row.name, row.summary, row.paper)
+    Console().print(table)

@@ -1,0 +1,26 @@
+"""``polyfuse predict``: a table with the predictions of a saved model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+
+
+def predict(
+    bundle: Bundle,
+    table: TableArgument,
+    to: Annotated[str, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")],
+    where: Where = None,
+    media_root: MediaRoot = None,
+    json: Json = False,
+) -> None:
+    """Predict every output of a table's rows and write them to a file."""
+    found = polyfuse.load(bundle).predict(table, where=where, media_root=media_root, to=to)
+    if json:
+        print_json({"rows": len(found), "to": to, "columns": list(found.columns)})
+    else:
+        say(f"{len(found):,} rows with {', '.join(found.columns)} written to {to}")

@@ -1,0 +1,141 @@
+"""From prepared cells to batches: rows in a seeded order, each distinct cell once, augmented in training only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from polyfuse.data.prepare import Prepared
+from polyfuse.records import Batch, Cells
+
+Augment = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
+PACK = 8  # rows of one shared cell that stay together in the order
+
+
+@dataclass
+class Rows(Dataset):
+    """Prepared inputs and outputs of one table; ``rows[numbers]`` is a Batch.
+
+    Args:
+        inputs: input name -> its prepared cells.
+        outputs: output name -> its prepared targets; empty at prediction.
+        count: number of rows.
+        weights_R: weight of each row in the loss, all 1 by default.
+        augment: input name -> augmentation of its fields, for training.
+    """
+
+    inputs: dict[str, Prepared]
+    outputs: dict[str, Prepared]
+    count: int
+    weights_R: np.ndarray | None = None
+    augment: Mapping[str, Augment] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, request: tuple[int, np.ndarray]) -> Batch:
+        """``(seed of the augmentation, row numbers)`` -> Batch."""
+        seed, rows = request
+        inputs = {name: gather(prepared, rows) for name, prepared in self.inputs.items()}
+        for name, change in self.augment.items():
+            inputs[name].fields = change(inputs[name].fields, seed)  # type: ignore[arg-type]
+        weights = np.ones(len(rows)) if self.weights_R is None else self.weights_R[rows]
+        return Batch(
+            inputs=inputs,
+            outputs={name: gather(prepared, rows) for name, prepared in self.outputs.items()},
+            rows_B=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
+            weights_B=torch.from_numpy(weights).float(),
+        )
+
+
+def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
+    """The distinct cells that some rows use, padded together."""
+    index_BK = prepared.index_RK[rows]
+    used, inverse = np.unique(index_BK, return_inverse=True)
+    inverse = inverse.reshape(index_BK.shape)
+    if used.size and used[0] < 0:  # the missing ones come first: shift them to -1
+        used, inverse = used[1:], inverse - 1
+    arrays = [prepared.cells[at] for at in used] or [prepared.transform.blank()]
+    fields = {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
+    return Cells(fields, torch.from_numpy(inverse.astype(np.int64)), tuple(prepared.digests[at] for at in used))
+
+
+class Order(Sampler):
+    """Row numbers of each batch, with a seed for its augmentation; the same for the same seed and epoch.
+
+    Rows that share a costly cell stay together in packs, so that a batch encodes it once (ten questions about one
+    picture: 128 rows need 16 pictures instead of 126).
+
+    Args:
+        rows: row numbers to visit.
+        size: rows in a batch.
+        shuffle: a new order every epoch, the last short batch spread over the others.
+        share: cell of each row of the table that packs go by, or None.
+        rank, world: this process and their number; every process gets the same number of batches.
+    """
+
+    def __init__(
+        self,
+        rows: np.ndarray,
+        size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        share: np.ndarray | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.rows, self.size, self.shuffle, self.seed, self.share = np.asarray(rows), size, shuffle, seed, share
+        self.rank, self.world, self.epoch = rank, world, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return max(1, -(-len(self.rows) // (self.size * self.world)))
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        rows = self._shuffled(rng) if self.shuffle else self.rows
+        seeds = rng.integers(2**31, size=len(self) * self.world)
+        # equal parts, so that no step of an epoch is a tiny batch with a large say
+        parts = np.array_split(rows, len(self) * self.world) if self.shuffle else self._in_order(rows)
+        for at in range(self.rank, len(parts), self.world):
+            yield int(seeds[at]), parts[at]
+
+    def _in_order(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows[at : at + self.size] for at in range(0, len(rows), self.size)]
+
+    def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
+        rows = rng.permutation(self.rows)
+        if self.share is None:
+            return rows
+        rows = rows[np.argsort(self.share[rows], kind="stable")]
+        share = self.share[rows]
+        starts = np.flatnonzero(np.r_[True, share[1:] != share[:-1]])
+        within = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
+        pack = np.cumsum((within % PACK) == 0) - 1
+        return rows[np.argsort(rng.permutation(pack[-1] + 1)[pack], kind="stable")]
+
+
+def shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray | None:
+    """The media cell that rows share most, as an id per row of the table, or None when hardly any is shared."""
+    best, most = None, 1.5
+    for prepared in inputs.values():
+        if prepared.transform.media and prepared.index_RK.shape[1] == 1:
+            ids = prepared.index_RK[rows, 0]
+            uses = len(rows) / max(1, len(np.unique(ids)))
+            if uses > most:
+                best, most = prepared.index_RK[:, 0], uses
+    return best
+
+
+def loader(rows: Rows, order: Order, workers: int = 0) -> DataLoader:
+    """Batches in that order. ``workers`` processes help only where augmentation is heavy; the default is none."""
+    return DataLoader(rows, batch_size=None, sampler=order, num_workers=workers, persistent_workers=workers > 0)

@@ -1,0 +1,142 @@
+"""One picture: bytes or an array -> upright RGB, whatever its format, so that no cell can stop or fool a run.
+
+Sizes are checked from the header, before anything is decoded. Alpha lies on white, a camera's orientation is applied,
+sixteen bits become eight, and of an animation the first frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from polyfuse.data.cells.source import BadCell, Limits, Media, upright
+
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_opening = threading.Lock()
+
+
+def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
+    """Width, height (as stored, before a camera's orientation) and Pillow mode, from the header alone.
+
+    Raises:
+        BadCell: no picture, or more pixels than ``limits.pixels``.
+    """
+    if isinstance(content, np.ndarray):
+        array = _channels_last(content, limits)
+        return array.shape[1], array.shape[0], _MODES[array.shape[2]]
+    with _opened(content, limits) as image:
+        return image.width, image.height, image.mode
+
+
+def decode(content: Media, limits: Limits = Limits()) -> Image.Image:
+    """The picture as Pillow RGB.
+
+    Raises:
+        BadCell: no picture, too many pixels, cut short, or damaged; with Pillow's reason.
+    """
+    if isinstance(content, np.ndarray):
+        return _flattened(_from_array(_channels_last(content, limits)))
+    with _opened(content, limits) as image:
+        try:
+            image.load()
+            return _flattened(upright(image))
+        except BadCell:
+            raise
+        except Exception as error:  # plugins raise whatever they like on damaged files
+            raise BadCell(f"damaged {image.format} picture: {str(error) or type(error).__name__}") from None
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Refuse a picture without pixels, or with too many.
+
+    Raises:
+        BadCell: says the size, the limit and the setting.
+    """
+    if width * height > limits.pixels:
+        raise BadCell(
+            f"{width:,} x {height:,} pixels are {width * height:,}, "
+            f"over the limit of {limits.pixels:,} (data.limits.pixels)"
+        )
+    if width * height == 0:
+        raise BadCell(f"a picture of {width} x {height} pixels is empty")
+
+
+@contextmanager
+def _opened(content: Media, limits: Limits) -> Iterator[Image.Image]:
+    if not isinstance(content, bytes):
+        raise BadCell(f"expected a picture, found {type(content).__name__}")
+    with _identified(content) as image:
+        check_size(image.width, image.height, limits)
+        if image.format == "EPS":  # Pillow would run Ghostscript on it
+            raise BadCell("EPS is a program, not a picture; convert it to PNG")
+        yield image
+
+
+def _identified(content: bytes) -> Image.Image:
+    try:
+        # Pillow's own bomb check has a limit of its own and does not say the size: ours replaces it
+        with _opening:
+            kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                return Image.open(io.BytesIO(content))
+            finally:
+                Image.MAX_IMAGE_PIXELS = kept
+    except UnidentifiedImageError:
+        raise BadCell(f"no picture in a format that Pillow reads; it begins with {content[:12]!r}") from None
+    except Exception as error:  # plugins raise whatever they like on damaged files
+        raise BadCell(f"damaged picture: {str(error) or type(error).__name__}") from None
+
+
+def _flattened(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB, transparent parts on white."""
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode[0] in "IF":
+        image = _from_array(_deep(image)[..., None])
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _deep(image: Image.Image) -> np.ndarray:
+    """The values of a picture with more than eight bits; Pillow's 32-bit integers hold a 16-bit range."""
+    array = np.asarray(image)
+    return np.clip(array, 0, 65535).astype(np.uint16) if array.dtype == np.int32 else array
+
+
+def _channels_last(array: np.ndarray, limits: Limits) -> np.ndarray:
+    """(H, W), (H, W, 1 to 4) or (1 | 3 | 4, H, W) -> (H, W, channels)."""
+    shape = array.shape
+    if array.ndim == 2:
+        array = array[..., None]
+    elif array.ndim == 3 and shape[-1] not in _MODES and shape[0] in (1, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim != 3 or array.shape[-1] not in _MODES:
+        raise BadCell(f"an array of shape {shape} is no picture; expected (H, W), (H, W, 1 to 4) or (3, H, W)")
+    check_size(array.shape[1], array.shape[0], limits)
+    return array
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    levels = np.ascontiguousarray(_levels(array))
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def _levels(array: np.ndarray) -> np.ndarray:
+    """Values of any type -> 0 to 255: booleans, 16 bits, fractions of 1, or numbers up to 255."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "buif":
+        raise BadCell(f"an array of {array.dtype} is no picture; expected numbers")
+    low, high = float(array.min()), float(array.max())
+    deep = array.dtype.kind == "u" and array.dtype.itemsize == 2
+    scale = 255 / 65535 if deep else 255 if array.dtype.kind in "bf" and high <= 1.001 else 1
+    if not (low * scale >= -0.5 and high * scale <= 255.5):  # also refuses NaN
+        raise BadCell(f"pixel values from {low:g} to {high:g}; expected 0 to 1 (fractions) or 0 to 255")
+    return np.clip(np.rint(array * scale), 0, 255).astype(np.uint8)

@@ -1,0 +1,219 @@
+"""From a file to a frame: CSV and TSV with their encoding and delimiter found out, JSON, JSON Lines and Parquet.
+
+CSV cells come as the text that was written; ``plain`` makes numbers of them once all files of a table are together.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from polyfuse.data.plain import DECIMAL_COMMA, GAPS, MISSING
+
+SNIFFED = 65_536  # characters looked at to find the delimiter
+
+
+class TableError(ValueError):
+    """A table, or what is asked of it, does not make sense; the message names the column or file and the way out."""
+
+
+def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """All cells of a CSV or TSV file as text, missing ones as NaN, and notes on what was guessed."""
+    text, notes = _decoded(path)
+    delimiter = _delimiter(text)
+    try:
+        # no header: pandas would rename a second "a" to "a.1" without a word
+        cells = pd.read_csv(io.StringIO(text), sep=delimiter, header=None, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        raise TableError(f"{path}: the file is empty") from None
+    except pd.errors.ParserError as error:
+        detail = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise TableError(f"{path}: {detail}. A cell that holds {delimiter!r} needs double quotes around it") from None
+    frame = cells.iloc[1:].reset_index(drop=True)
+    frame.columns = pd.Index(cells.iloc[0].fillna(""))
+    short = int(frame.iloc[:, -1].isna().sum())
+    notes += [f"{path.name}: {short:,} rows have fewer cells than the header; the rest is missing"] if short else []
+    return (frame, notes) if delimiter == "," else _points(frame, notes)
+
+
+def _points(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Decimal commas as points; a file whose cells may hold commas often comes from where 3,5 is a number."""
+    columns = []
+    for i, name in enumerate(frame.columns):
+        column = frame.iloc[:, i]
+        words = column[~column.isin(MISSING | GAPS)].dropna()
+        if words.str.contains(",").any() and words.str.fullmatch(DECIMAL_COMMA).all():
+            column = column.str.replace(",", ".")
+            notes = [*notes, f"column {name!r}: commas read as decimal points"]
+        columns.append(column)
+    return pd.concat(columns, axis=1), notes
+
+
+def _decoded(path: Path) -> tuple[str, list[str]]:
+    raw = path.read_bytes()
+    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if raw.startswith(mark):
+            return _decode(path, raw, encoding), []
+    if b"\0" in raw[:4096]:
+        raise TableError(f"{path}: the file is not text; expected CSV, TSV or JSON Lines in UTF-8")
+    try:
+        return raw.decode("utf8"), []
+    except UnicodeDecodeError:
+        encoding = _legacy_encoding(raw)
+        note = f"{path.name} is not UTF-8: read as {encoding}; save it as UTF-8 if letters look wrong"
+        return _decode(path, raw, encoding), [note]
+
+
+def _decode(path: Path, raw: bytes, encoding: str) -> str:
+    try:
+        return raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: starts as {encoding} but is damaged at byte {error.start:,}") from None
+
+
+def _legacy_encoding(raw: bytes) -> str:
+    """GB 18030 when bytes above 127 come in pairs, as Chinese does; else Western European, where they stand alone."""
+    runs = re.findall(rb"[\x80-\xff]+", raw[:1_000_000])
+    paired = sum(len(run) % 2 == 0 for run in runs)
+    for encoding in ("gb18030", "cp1252") if paired > 0.9 * len(runs) else ("cp1252",):
+        try:
+            raw.decode(encoding)
+            return encoding
+        except UnicodeDecodeError:
+            continue
+    return "latin-1"
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter that splits most rows into as many cells as the header, and into more than one."""
+    head = text[:SNIFFED].replace("\r\n", "\n").replace("\r", "\n")
+    if len(text) > SNIFFED:
+        head = head[: head.rfind("\n") + 1] or head
+
+    def agreement(delimiter: str) -> tuple[bool, float, int]:
+        widths = [len(row) for row in csv.reader(io.StringIO(head), delimiter=delimiter) if row] or [0]
+        return widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]
+
+    return max(",;\t|", key=agreement)
+
+
+def read_json(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """JSON Lines, or one JSON list of objects, or one object of equally long lists."""
+    text, notes = _decoded(path)
+    if path.suffix.lower() == ".json":
+        try:
+            whole = json.loads(text)
+        except json.JSONDecodeError as error:
+            if error.msg != "Extra data":  # several documents: JSON Lines under the wrong name
+                raise TableError(f"{path}: not JSON: {error}") from None
+        else:
+            return _from_json(path, whole), notes
+    return from_records(list(_lines(path, text))), notes
+
+
+def _lines(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TableError(f"{path}: line {number} is not JSON: {error.msg}") from None
+        if not isinstance(row, dict):
+            raise TableError(f"{path}: line {number} holds a {type(row).__name__}; expected an object, column: value")
+        yield row
+
+
+def _from_json(path: Path, whole: Any) -> pd.DataFrame:
+    if isinstance(whole, list) and all(isinstance(row, dict) for row in whole):
+        return from_records(whole)
+    if isinstance(whole, dict) and whole and all(isinstance(values, list) for values in whole.values()):
+        return from_columns(whole)
+    raise TableError(f"{path}: expected a list of objects, one per row, or an object with one list per column")
+
+
+def from_records(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per mapping; a key that a row lacks is a missing cell."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return from_columns({name: [row.get(name) for row in rows] for name in names})
+
+
+def from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """One column per entry, all of one length."""
+    lists = {name: list(values) for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise TableError(f"columns differ in length: {', '.join(f'{name} {n:,}' for name, n in lengths.items())}")
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in lists.items()})
+
+
+def read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """A Parquet file; media cells may be paths, bytes or ``{"bytes", "path"}``."""
+    try:
+        # not pq.read_table: it makes columns out of folders called "name=value"
+        return from_arrow(pq.ParquetFile(path).read()), []
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def from_arrow(table: pa.Table) -> pd.DataFrame:
+    """An Arrow table with whole numbers kept whole, and cells that are lists as lists of texts or as arrays."""
+    kept = [i for i, name in enumerate(table.column_names) if not re.fullmatch(r"__index_level_\d+__", name)]
+    columns = [_from_arrow_column(table.column(i)).rename(table.column_names[i]) for i in kept]
+    return pd.concat(columns, axis=1) if columns else pd.DataFrame()
+
+
+def _from_arrow_column(column: pa.ChunkedArray) -> pd.Series:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    kind = column.type
+    if pa.types.is_integer(kind) and column.null_count:
+        return column.to_pandas(types_mapper=lambda _: pd.Int64Dtype())
+    if pa.types.is_boolean(kind) and column.null_count:
+        return column.to_pandas(types_mapper=lambda _: pd.BooleanDtype())
+    if not _is_list(kind):
+        return column.to_pandas()
+    leaf = kind.value_type
+    while _is_list(leaf):
+        leaf = leaf.value_type
+    if not (pa.types.is_integer(leaf) or pa.types.is_floating(leaf)):
+        return pd.Series(column.to_pylist(), dtype=object)
+    flat = leaf is kind.value_type
+    cells = column.to_pandas() if flat else (_as_array(cell, leaf.to_pandas_dtype()) for cell in column.to_pylist())
+    return pd.Series(list(cells), dtype=object)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _as_array(cell: Any, dtype: Any) -> Any:
+    """A list of equally long lists as one array; a ragged one as it is."""
+    try:
+        return cell if cell is None else np.array(cell, dtype=dtype)
+    except (ValueError, TypeError):
+        return cell
+
+
+READERS = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".tab": read_csv,
+    ".txt": read_csv,
+    ".json": read_json,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+}
+"""File ending -> reader."""

@@ -1,0 +1,265 @@
+"""What each column holds, what part it can play, and why polyfuse thinks so; ``inspect`` shows it as a table.
+
+The modality comes from ``rules``; this file adds the role, counts missing and broken cells, and picks heads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from polyfuse.data import media
+from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.rules import FEW, SENTENCE, Glance, are_whole, distinct_cells, key, kind, number_shape, verdict
+from polyfuse.data.tables import Table, TableError, nearest, split_word
+
+MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
+
+MANY = 100
+"""Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
+
+ID_NAMES = frozenset(
+    ("id", "ids", "uuid", "guid", "key", "index", "idx", "nr", "no", "filename", "hash", "编号", "序号")
+)
+ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
+"""One ASCII word with a digit in it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    Args:
+        modality: one of ``MODALITIES``, or ``unknown``.
+        reason: why, in words.
+        role: ``input``; or why it is no input unless named: ``identifier``, ``constant``, ``empty``, ``split`` (its
+            values are train, val, test) or ``unusable``.
+        missing: rows without a cell.
+        broken: rows whose cell is known to be unreadable; large columns are sampled, so there may be more.
+        distinct: number of different present cells.
+        example: one cell, shortened.
+    """
+
+    name: str
+    modality: str
+    reason: str
+    role: str
+    missing: int
+    broken: int
+    distinct: int
+    example: str
+
+
+def infer(
+    table: Table, overrides: Mapping[str, str] | None = None, *, limits: Limits = Limits(), sample: int = 200
+) -> dict[str, Column]:
+    """Say what every column holds.
+
+    Args:
+        overrides: column -> modality, where the rules are not to decide.
+        limits: above these a media cell counts as broken.
+        sample: how many distinct cells of a column are looked at closely. Files are all looked up.
+
+    Raises:
+        TableError: an override names no column, or no modality.
+    """
+    overrides = overrides or {}
+    for name, modality in overrides.items():
+        table.require(name)
+        if modality not in MODALITIES:
+            hint = nearest(modality, MODALITIES) or "."
+            raise TableError(f"column {name!r}: unknown modality {modality!r}{hint} Known: {', '.join(MODALITIES)}")
+    return {name: _column(table, name, overrides.get(name), limits, sample) for name in table.frame}
+
+
+def _column(table: Table, name: str, override: str | None, limits: Limits, sample: int) -> Column:
+    series = table.frame[name]
+    gone = missing_mask(series)
+    if gone.all():
+        return Column(name, override or "unknown", "every cell is missing", "empty", len(series), 0, 0, "")
+    glance = _glance(series[~gone], len(series), table.root, sample)
+    modality, reason = (override, "named so") if override else verdict(glance)
+    broken, found = _broken(glance, modality, limits, sample)
+    role, why = ("input", "") if override else _role(glance, modality)
+    reason = "; ".join(part for part in (reason, found, why) if part)
+    example = shortened(glance.values[0])
+    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
+
+
+def missing_mask(series: pd.Series) -> np.ndarray:
+    """True for each missing cell, exactly as ``is_missing`` says it, but quick for columns of one kind."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return missing_mask(series.astype(object))
+    if series.dtype == "str":
+        return (series.isna() | (series.str.strip() == "")).to_numpy(dtype=bool)
+    if series.dtype != object:
+        return series.isna().to_numpy(dtype=bool)
+    return np.fromiter((is_missing(cell) for cell in series), dtype=bool, count=len(series))
+
+
+def _glance(present: pd.Series, rows: int, root: Path | None, sample: int) -> Glance:
+    cells = distinct_cells(present)
+    return Glance(str(present.name), present, rows, media.evenly(list(cells.values()), sample), cells, root)
+
+
+def shortened(cell: Any, most: int = 48) -> str:
+    """A cell in one short line."""
+    if isinstance(cell, dict):
+        cell = next((cell[part] for part in ("array", "bytes", "path") if cell.get(part) is not None), cell)
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return f"{len(cell):,} bytes"
+    if isinstance(cell, np.ndarray) and cell.dtype != object:
+        return f"{cell.dtype} {cell.shape}"
+    line = " ".join(str(cell).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def inspect_rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
+    """One JSON-able row per column, for ``polyfuse inspect``."""
+    order = ("modality", "role", "reason", "missing", "broken", "distinct", "example")
+    return [{"column": name, **{field: getattr(column, field) for field in order}} for name, column in columns.items()]
+
+
+def _role(glance: Glance, modality: str) -> tuple[str, str]:
+    """What part a column can play without being named, and why."""
+    count = len(glance.present)
+    if modality == "unknown":
+        return "unusable", ""
+    if glance.distinct == 1 and count == glance.rows > 1:
+        return "constant", "the same in every row"
+    if all(split_word(cell) for cell in glance.values) and len({split_word(cell) for cell in glance.values}) > 1:
+        return "split", "the words of a split"
+    if modality in ("text", "category") and glance.distinct >= 0.99 * count and count > 2 and _are_ids(glance):
+        return "identifier", "another one in every row, and one word with digits"
+    if modality == "number" and glance.distinct == count > 2 and _count_up(glance):
+        return "identifier", "another one in every row"
+    return "input", ""
+
+
+def _are_ids(glance: Glance) -> bool:
+    texts = [str(cell).strip() for cell in glance.values]
+    ids = sum(bool(ID_VALUE.fullmatch(text)) for text in texts)
+    named = bool(glance.words & ID_NAMES) and not any(" " in text for text in texts)
+    return named or ids >= 0.95 * len(texts)
+
+
+def _count_up(glance: Glance) -> bool:
+    """Whole numbers called ids, or 0, 1, 2, ... down the rows."""
+    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return bool(
+        (glance.words & ID_NAMES and are_whole(values)) or (values[0] in (0, 1) and (np.diff(values) == 1).all())
+    )
+
+
+# --- broken cells: how many rows, and what there is to say about it ---------------------------------------------------
+
+
+def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
+    check = BROKEN.get(modality)
+    return check(glance, modality, limits, sample) if check else (0, "")
+
+
+def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
+    health = media.examine(glance.cells, modality, glance.root, limits, sample)
+    rows = sum(key(cell) in health.broken for cell in glance.present) if health.broken else 0
+    said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
+    said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
+    said += [f"{health.opened:,} of {glance.distinct:,} opened"] * (0 < health.opened < glance.distinct)
+    return rows, ", ".join(said)
+
+
+def _broken_numbers(glance: Glance, *_: Any) -> tuple[int, str]:
+    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return int((~np.isfinite(values)).sum()), ""
+
+
+def _broken_dates(glance: Glance, *_: Any) -> tuple[int, str]:
+    dates = pd.to_datetime(glance.present.map(str), errors="coerce", format="ISO8601", utc=True)
+    return int(dates.isna().sum()), ""
+
+
+def _broken_shapes(glance: Glance, modality: str, *_: Any) -> tuple[int, str]:
+    """Rows whose array is of another width than most, or of no shape at all."""
+    shapes = [number_shape(cell) for cell in glance.present]
+    widths = [(shape[1][:1] if modality == "vector" else shape[1][1:]) if shape else None for shape in shapes]
+    usual = Counter(width for width in widths if width is not None).most_common(1)
+    return sum(width != usual[0][0] for width in widths) if usual else len(widths), ""
+
+
+BROKEN: dict[str, Callable[..., tuple[int, str]]] = {
+    "image": _broken_media,
+    "audio": _broken_media,
+    "video": _broken_media,
+    "number": _broken_numbers,
+    "date": _broken_dates,
+    "vector": _broken_shapes,
+    "sequence": _broken_shapes,
+}
+
+
+# --- outputs ----------------------------------------------------------------------------------------------------------
+
+
+def infer_output(series: pd.Series) -> tuple[str, str]:
+    """The head for an output column, and why.
+
+    Raises:
+        TableError: no cell, or cells that no head can learn.
+    """
+    present = series[~missing_mask(series)]
+    if present.empty:
+        raise TableError(f"output {series.name!r}: every cell is missing")
+    glance = _glance(present, len(series), None, 200)
+    if labels := _labels(glance):
+        return "labels", labels
+    modality, reason = verdict(glance)
+    if modality == "number":
+        return _number_or_classes(glance)
+    if modality in ("category", "text"):
+        repeated = kind(glance) != "several" and len(present) >= 2 * glance.distinct
+        return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
+    raise TableError(f"output {series.name!r} holds {reason}; an output holds categories, lists of labels or numbers")
+
+
+def _number_or_classes(glance: Glance) -> tuple[str, str]:
+    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if not are_whole(values):
+        return "number", f"numbers, {glance.distinct:,} distinct"
+    counts = np.unique(values, return_counts=True)[1]
+    # ages crowd in the middle, class codes are counted on from 0 or 1 and about equally frequent
+    coded = values.min() in (0, 1) and np.ptp(values) == len(counts) - 1 and counts.min() >= counts.mean() / 3
+    if len(values) >= 2 * glance.distinct and (glance.distinct <= FEW or (glance.distinct <= MANY and coded)):
+        return "category", f"{glance.distinct} different whole numbers"
+    return "number", f"whole numbers, {glance.distinct:,} distinct"
+
+
+def _labels(glance: Glance) -> str:
+    """Why the cells are sets of labels, or nothing."""
+    sets = _label_sets(glance)
+    labels = [label for cell in sets for label in cell]
+    known = set(labels)
+    if not known or len(labels) < 2 * len(known) or len(known) == 1:
+        return ""
+    if sum(len(str(label).split()) >= SENTENCE for label in known) > len(known) / 2:
+        return ""
+    return f"sets of {len(known):,} different labels"
+
+
+def _label_sets(glance: Glance) -> list[list[Any]]:
+    """The labels in each cell: lists of texts or whole numbers, or texts divided by a bar or semicolon."""
+    if kind(glance) == "several":
+        sets = [np.asarray(cell).tolist() if number_shape(cell) else list(cell) for cell in glance.values]
+        named = all(isinstance(label, str) for cell in sets for label in cell)
+        # equally long lists of numbers are features, or flags per label
+        codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
+        return sets if named or codes else []
+    texts = [cell for cell in glance.values if isinstance(cell, str)]
+    mark = next((mark for mark in "|;" if sum(mark in text for text in texts) >= 0.1 * len(glance.values)), None)
+    return [[part.strip() for part in text.split(mark)] for text in texts] if mark else []

@@ -1,0 +1,92 @@
+"""The plainest form of one column's cells: texts, numbers, flags, dates, arrays, media, and nothing where it is missing.
+
+Cells keep what was written. A column of CSV text becomes numbers only when every value is one and none has leading
+zeros, so that ``007`` stays ``007`` and a country called ``NA`` stays on the map; whole numbers stay whole beside
+missing cells, or label 3 would be 3.0 in one table and 3 in another.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MISSING = frozenset(("", "nan", "NaN", "<NA>", "#N/A", "null", "NULL", "\\N"))
+"""Missing in every column of a CSV file."""
+GAPS = frozenset(("NA", "N/A", "n/a", "na", "None", "none", "-", "--", "?", "."))
+"""Missing only between numbers; elsewhere they are values, as they may mean something there."""
+
+INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,14})"
+NUMBER = rf"(?:{INTEGER}(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf"
+DECIMAL_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?"
+FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE": True, "FALSE": False})
+
+
+def typed_text(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """A column of CSV text as numbers or flags where every present value is one; else the text as it stands."""
+    series = series.mask(series.isin(MISSING))
+    present = series.dropna()
+    if present.empty:
+        return series, []
+    if any(set(present.unique()) <= words.keys() for words in FLAGS):
+        truth = series.map({word: value for words in FLAGS for word, value in words.items()}, na_action="ignore")
+        return truth.astype("boolean" if series.isna().any() else "bool"), []
+    is_number = present.str.fullmatch(NUMBER)
+    if is_number.any() and present[~is_number].isin(GAPS).all():
+        return _numbers(series.mask(series.isin(GAPS))), []
+    kept = [f"{gap!r} in {n:,} rows" for gap, n in present[present.isin(GAPS)].value_counts().items()]
+    return series, [f"column {series.name!r}: {', '.join(kept)} kept as a value, not as missing"] if kept else []
+
+
+def _numbers(series: pd.Series) -> pd.Series:
+    """Whole numbers stay whole beside missing cells, or label 3 would be 3.0 in one table and 3 in another."""
+    if series.dropna().str.fullmatch(INTEGER).all():
+        return series.astype("Int64") if series.isna().any() else series.astype("int64")
+    return series.astype(float)
+
+
+def plain(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """A column of Python objects as numbers or flags where all present cells are; texts among numbers win."""
+    if series.dtype.kind == "m":
+        return series.dt.total_seconds(), [f"column {series.name!r}: durations read as seconds"]
+    if series.dtype != object:
+        return series, []
+    kind = pd.api.types.infer_dtype(series, skipna=True)
+    gaps = bool(series.isna().any())
+    if kind in ("floating", "mixed-integer-float", "decimal"):
+        return series.astype(float), []
+    if kind == "boolean":
+        return series.astype("boolean" if gaps else "bool"), []
+    if kind == "integer":
+        return _whole(series, gaps)
+    return _mixed(series) if kind.startswith("mixed") else (series, [])
+
+
+def _whole(series: pd.Series, gaps: bool) -> tuple[pd.Series, list[str]]:
+    try:
+        return series.astype("Int64" if gaps else "int64"), []
+    except (OverflowError, TypeError):
+        note = f"column {series.name!r}: whole numbers of more than 18 digits are kept as text"
+        return series.map(str, na_action="ignore"), [note]
+
+
+def _mixed(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Texts among numbers make all of them text; the object arrays that Parquet gives for lists become lists."""
+    series = series.map(_unwrapped)
+    present = series[~series.map(_is_nothing)]
+    if present.map(lambda cell: isinstance(cell, (str, numbers.Number, np.bool_))).all():
+        note = f"column {series.name!r} mixes texts, numbers or flags: all read as text"
+        return series.where(series.map(_is_nothing), series.map(str)), [note]
+    return series, []
+
+
+def _unwrapped(cell: Any) -> Any:
+    if isinstance(cell, np.ndarray) and (cell.dtype == object or cell.ndim == 0):
+        return cell.tolist()
+    return cell
+
+
+def _is_nothing(cell: Any) -> bool:
+    return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and cell != cell)

@@ -1,0 +1,251 @@
+"""From columns of a table to distinct arrays: transforms are fitted on training rows, every distinct cell is read once.
+
+What cannot be read counts as missing and is listed with its row and file; more than a stated share of that stops
+the run, since a wrong ``media_root`` must not train a model on nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from polyfuse import registry
+from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load
+from polyfuse.data.cells.transform import Transform
+from polyfuse.data.store import MemoryStore, Store, cache_root, evict, fingerprint
+from polyfuse.records import Spec
+
+FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
+CHUNK = 256  # media cells in memory at once
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A cell that could not be read; ``unseen`` marks a target that training never saw."""
+
+    row: int
+    column: str
+    file: str
+    reason: str
+    unseen: bool = False
+
+    def __str__(self) -> str:
+        return f"row {self.row}, column {self.column!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How cells are read.
+
+    Args:
+        root: folder that relative paths start from.
+        limits: what is too large.
+        max_broken: more than this share of a column's present cells unreadable is an error.
+        cache: folder of the stores of decoded media; None keeps them in memory.
+        cache_bytes: size of all stores together, above which the oldest are removed.
+    """
+
+    root: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+    max_broken: float = 0.2
+    cache: Path | None = field(default_factory=cache_root)
+    cache_bytes: int = 20_000_000_000
+
+
+@dataclass
+class Prepared:
+    """One name's cells over a whole table.
+
+    Args:
+        transform: fitted; it knows how to pad a few cells into fields.
+        cells: the distinct arrays.
+        index_RK: row and slot -> position in ``cells``, or -1 where missing.
+        digests: content digest of each distinct cell.
+        broken: what could not be read.
+    """
+
+    transform: Transform
+    cells: Sequence[np.ndarray]
+    index_RK: np.ndarray
+    digests: list[bytes]
+    broken: list[Broken] = field(default_factory=list)
+
+
+def fit_transform(
+    spec: Spec, frame: pd.DataFrame, columns: Mapping[str, str], rows: np.ndarray, reading: Reading
+) -> Transform:
+    """Build the transform that ``spec`` names and fit it on training rows.
+
+    Args:
+        columns: name -> modality of the columns it reads.
+        rows: training rows.
+
+    Raises:
+        ValueError: no training row has a cell in these columns, or the transform refuses what it sees.
+    """
+    transform = registry.transform(spec.transform)(**spec.keywords)
+    cells = _training_cells(transform, frame[list(columns)].iloc[rows], reading)
+    if not cells:
+        names = ", ".join(repr(c) for c in columns)
+        raise ValueError(f"column {names}: every training cell is missing or broken; leave it out, or check its paths")
+    transform.fit(cells, columns, reading.limits)
+    return transform
+
+
+def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading) -> list[Any]:
+    if transform.joint:
+        return [row for row in zip(*(frame[c] for c in frame), strict=True) if not all(map(is_missing, row))]
+    values = [value for column in frame for value in frame[column] if not is_missing(value)]
+    if not transform.media:
+        return values
+    picked = np.random.default_rng(0).permutation(len(values))[:FIT_SAMPLE]
+    return [content for at in picked if not isinstance(content := _try_load(values[at], reading), BadCell)]
+
+
+def _try_load(value: Any, reading: Reading) -> Any:
+    try:
+        return load(value, reading.root, reading.limits)
+    except BadCell as error:
+        return error
+
+
+def prepare(transform: Transform, frame: pd.DataFrame, columns: Mapping[str, str], reading: Reading) -> Prepared:
+    """Read every distinct cell of some columns with a fitted transform.
+
+    Raises:
+        ValueError: more than ``reading.max_broken`` of a column's cells cannot be read.
+    """
+    if transform.joint:
+        made = _prepare_joint(transform, frame, list(columns))
+    elif transform.media:
+        made = _prepare_media(transform, frame, list(columns), reading)
+    else:
+        made = _prepare_values(transform, frame, list(columns), reading)
+    _refuse_too_broken(made, frame, list(columns), reading.max_broken)
+    return made
+
+
+def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], allowed: float) -> None:
+    for column in columns:
+        broken = [b for b in made.broken if b.column == column and not b.unseen]
+        present = sum(not is_missing(value) for value in frame[column]) if broken else 0
+        if broken and len(broken) > allowed * present:
+            shown = "\n".join(f"  {b}" for b in broken[:5])
+            raise ValueError(
+                f"column {column!r}: {len(broken)} of {present} cells cannot be read, more than the allowed share of "
+                f"{allowed:.0%}:\n{shown}\nCheck the paths (media_root), or raise data.max_broken."
+            )
+
+
+def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]) -> Prepared:
+    rows = list(zip(*(frame[c] for c in columns), strict=True))
+    real = [at for at, row in enumerate(rows) if not all(map(is_missing, row))]
+    arrays = transform.encode([rows[at] for at in real], Limits())
+    return _distinct(transform, arrays, [(at, 0) for at in real], (len(rows), 1), frame, columns)
+
+
+def _prepare_values(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
+    places = [(r, k) for k, c in enumerate(columns) for r, value in enumerate(frame[c]) if not is_missing(value)]
+    values = [frame[columns[k]].iat[r] for r, k in places] if len(columns) > 1 else _present(frame[columns[0]])
+    arrays = transform.encode(values, reading.limits)
+    return _distinct(transform, arrays, places, (len(frame), len(columns)), frame, columns)
+
+
+def _present(series: pd.Series) -> list[Any]:
+    return [value for value in series if not is_missing(value)]
+
+
+def _distinct(
+    transform: Transform,
+    arrays: Sequence[np.ndarray | BadCell],
+    places: Sequence[tuple[int, int]],
+    shape: tuple[int, int],
+    frame: pd.DataFrame,
+    columns: list[str],
+) -> Prepared:
+    """Keep one of each array, by content, and point the rows at it."""
+    index = np.full(shape, -1, dtype=np.int64)
+    seen: dict[bytes, int] = {}
+    cells: list[np.ndarray] = []
+    broken: list[Broken] = []
+    for (row, slot), array in zip(places, arrays, strict=True):
+        if isinstance(array, BadCell):
+            broken.append(_broken(row, columns[slot], frame, array))
+            continue
+        key = digest(array)
+        if key not in seen:
+            seen[key] = len(cells)
+            cells.append(array)
+        index[row, slot] = seen[key]
+    return Prepared(transform, cells, index, list(seen), broken)
+
+
+def _broken(row: int, column: str, frame: pd.DataFrame, error: BadCell) -> Broken:
+    value = frame[column].iat[row]
+    file = value if isinstance(value, str) else value.get("path") or "" if isinstance(value, dict) else ""
+    return Broken(row, column, str(file)[:300], str(error), isinstance(error, UnseenLabel))
+
+
+def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
+    kept = _open_store(transform, reading)
+    index = np.full((len(frame), len(columns)), -1, dtype=np.int64)
+    seen: dict[bytes, int] = {}
+    by_path: dict[str, bytes | BadCell] = {}
+    broken: list[Broken] = []
+    for places in _chunks([(r, k) for k, c in enumerate(columns) for r in range(len(frame))]):
+        values = {(r, k): frame[columns[k]].iat[r] for r, k in places}
+        values = {place: value for place, value in values.items() if not is_missing(value)}
+        keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)
+        for (row, slot), key in zip(values, keys, strict=True):
+            if isinstance(key, BadCell):
+                broken.append(_broken(row, columns[slot], frame, key))
+            else:
+                index[row, slot] = seen.setdefault(key, len(seen))
+    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken)
+
+
+def _chunks(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    for at in range(0, len(places), CHUNK):
+        yield places[at : at + CHUNK]
+
+
+def _read_chunk(
+    transform: Transform,
+    values: list[Any],
+    by_path: dict[str, bytes | BadCell],
+    kept: Store | MemoryStore,
+    reading: Reading,
+) -> list[bytes | BadCell]:
+    """The key of each value, after whatever was new among them is decoded and stored."""
+    paths = [value if isinstance(value, str) else None for value in values]
+    fresh = [at for at, path in enumerate(paths) if path is None or path not in by_path]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter lock; processes cost more
+        contents = list(pool.map(lambda at: _try_load(values[at], reading), fresh))
+        keys = list(pool.map(lambda c: c if isinstance(c, BadCell) else digest(c), contents))
+        good = {key: content for key, content in zip(keys, contents, strict=True) if isinstance(key, bytes)}
+        new = [key for key in good if key not in kept.known(list(good))]
+        arrays = list(pool.map(lambda key: transform.encode([good[key]], reading.limits)[0], new))
+    failed = {key: array for key, array in zip(new, arrays, strict=True) if isinstance(array, BadCell)}
+    kept.put([(key, a) for key, a in zip(new, arrays, strict=True) if not isinstance(a, BadCell)])
+    results: dict[int, bytes | BadCell] = {}
+    for at, key in zip(fresh, keys, strict=True):
+        results[at] = key if isinstance(key, BadCell) else failed.get(key, key)
+        if paths[at] is not None:
+            by_path[paths[at]] = results[at]
+    return [results[at] if at in results else by_path[paths[at]] for at in range(len(values))]  # type: ignore[index]
+
+
+def _open_store(transform: Transform, reading: Reading) -> Store | MemoryStore:
+    if reading.cache is None:
+        return MemoryStore()
+    name = fingerprint(type(transform).__qualname__, transform.state(), asdict(reading.limits))
+    store = Store(reading.cache / "cells" / name)
+    evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
+    return store

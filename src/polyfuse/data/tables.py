@@ -1,0 +1,201 @@
+"""Tables from wherever they come: every source that ``fit``, ``evaluate`` and ``predict`` take becomes one ``Table``.
+
+A table is a pandas frame with clean column names and plain cells, plus what the frame cannot say: the folder that
+relative media paths start from, which file and row each row came from, and notes on everything that was guessed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from polyfuse.data.files import TableError
+from polyfuse.data.media import ending
+from polyfuse.data.plain import plain, typed_text
+from polyfuse.data.sources import Part, parts_of, split_word
+from polyfuse.data.where import matching
+
+__all__ = ["Table", "TableError", "nearest", "read_table", "split_word"]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the known name that is near, else nothing."""
+    lowered = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(str(name).lower(), lowered, n=1)
+    return f"; did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+@dataclass
+class Table:
+    """Rows and columns, and where they came from.
+
+    Args:
+        frame: the cells; unique text column names, rows numbered from 0.
+        root: folder that relative paths in media cells start from; None means the working directory.
+        name: what messages call the table.
+        notes: what was guessed or changed while reading, one sentence each.
+        split: name of the column that says train, val or test, where files or dict keys named the splits.
+        parts: (name, rows) of each file the table was read from, before any row was dropped.
+        rows_N: for each row its position in those parts, counted through.
+    """
+
+    frame: pd.DataFrame
+    root: Path | None = None
+    name: str = "the table"
+    notes: list[str] = field(default_factory=list)
+    split: str | None = None
+    parts: tuple[tuple[str, int], ...] = ()
+    rows_N: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            self.parts = ((self.name, len(self.frame)),)
+            self.rows_N = np.arange(len(self.frame))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def require(self, column: str) -> pd.Series:
+        """The column of that name.
+
+        Raises:
+            TableError: no such column; the message suggests the nearest.
+        """
+        if column in self.frame:
+            return self.frame[column]
+        hint = nearest(column, self.frame.columns) or "."
+        raise TableError(f"{self.name} has no column {column!r}{hint} It has: {', '.join(self.frame.columns)}")
+
+    def select(self, rows: np.ndarray) -> Table:
+        """The rows at these positions, in this order, or those where a mask is True."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        frame = self.frame.iloc[rows].reset_index(drop=True)
+        return replace(self, frame=frame, rows_N=self.rows_N[rows], notes=list(self.notes))
+
+    def where(self, expression: str) -> Table:
+        """The rows that a pandas query keeps, such as ``split == 'test'``.
+
+        Raises:
+            TableError: the expression cannot be used, or keeps no row.
+        """
+        try:
+            table = self.select(matching(self.frame, expression))
+        except ValueError as error:
+            columns = ", ".join(self.frame.columns)
+            raise TableError(f"where {expression!r}: {error}. Columns of {self.name}: {columns}") from None
+        if not len(table):
+            raise TableError(f"where {expression!r} keeps none of the {len(self):,} rows of {self.name}")
+        table.notes.append(f"where {expression!r} keeps {len(table):,} of {len(self):,} rows")
+        return table
+
+    def origin(self, row: int) -> str:
+        """Where a row was read, for messages: ``train.csv, row 17``, data rows counted from 1."""
+        position = int(self.rows_N[row])
+        for name, rows in self.parts:
+            if position < rows:
+                return f"{name}, row {position + 1}"
+            position -= rows
+        raise IndexError(f"row {row} of {self.name} came from none of its parts")
+
+
+def read_table(source: Any, *, media_root: str | Path | None = None, where: str | None = None) -> Table:
+    """Read a table from any of the forms that polyfuse takes.
+
+    Args:
+        source: path of a CSV, TSV, JSON, JSON Lines or Parquet file; a list of such paths; a pandas DataFrame or
+            Arrow table; a Hugging Face ``Dataset`` (media columns are not decoded); a list of dicts; a dict of lists;
+            any of these in a dict with the keys train, val and test; or a ``Table``.
+        media_root: folder that relative media paths start from; each file's own folder when left out.
+        where: pandas query that says which rows to keep.
+
+    Raises:
+        TableError: nothing there, not readable, duplicate column names, or no rows.
+
+    Example:
+        >>> len(read_table([{"text": "good", "stars": 5}, {"text": "bad", "stars": 1}]))
+        2
+    """
+    root = _folder(media_root) if media_root is not None else None
+    if isinstance(source, Table):
+        table = replace(source, root=root or source.root, notes=list(source.notes))
+    else:
+        table = _joined(parts_of(source), root)
+    if not len(table):
+        raise TableError(f"{table.name} has no rows")
+    return table.where(where) if where else table
+
+
+def _folder(path: str | Path) -> Path:
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise TableError(f"media root {root}: no such folder")
+    return root.resolve()
+
+
+def _joined(parts: list[Part], root: Path | None) -> Table:
+    """One table of all parts, below each other, with plain cells."""
+    roots = {part.root for part in parts}
+    if root is None and len(roots) > 1:
+        parts = [replace(part, frame=_with_full_paths(part)) for part in parts]
+    notes = [note for part in parts for note in part.notes] + _absences(parts)
+    if not all(part.text for part in parts):
+        parts = [replace(part, frame=_each(typed_text, part.frame, notes)) if part.text else part for part in parts]
+    frame = pd.concat([part.frame for part in parts], ignore_index=True) if len(parts) > 1 else parts[0].frame
+    # files of text are typed together, so that one file's "007" keeps the other file's "12" a text as well
+    frame = _each(typed_text if all(part.text for part in parts) else plain, frame, notes)
+    split = _add_split(frame, parts, notes)
+    return Table(
+        frame,
+        root=root or (roots.pop() if len(roots) == 1 else None),
+        name=", ".join(part.name for part in parts),
+        notes=notes,
+        split=split,
+        parts=tuple((part.name, len(part.frame)) for part in parts),
+        rows_N=np.arange(len(frame)),
+    )
+
+
+def _each(change: Callable[[pd.Series], tuple[pd.Series, list[str]]], frame: pd.DataFrame, notes: list) -> pd.DataFrame:
+    """Every column changed; what each change has to say goes into ``notes``."""
+    changed = [change(frame[name]) for name in frame]
+    notes.extend(note for _, said in changed for note in said)
+    return pd.DataFrame({series.name: series for series, _ in changed}, index=frame.index)
+
+
+def _absences(parts: list[Part]) -> list[str]:
+    names = dict.fromkeys(name for part in parts for name in part.frame)
+    absent = {part.name: [name for name in names if name not in part.frame] for part in parts}
+    return [
+        f"{part} has no column {', '.join(map(repr, gone))}: missing there" for part, gone in absent.items() if gone
+    ]
+
+
+def _with_full_paths(part: Part) -> pd.DataFrame:
+    """Relative media paths made absolute, for files of different folders have no common place to start from."""
+    if part.root is None:
+        return part.frame
+    start = part.root
+
+    def full(cell: Any) -> Any:
+        return str(start / cell) if isinstance(cell, str) and ending(cell) and "://" not in cell else cell
+
+    texts = [name for name in part.frame if part.frame[name].dtype in (object, "str")]
+    return part.frame.assign(**{name: part.frame[name].map(full) for name in texts})
+
+
+def _add_split(frame: pd.DataFrame, parts: list[Part], notes: list[str]) -> str | None:
+    """Add the column that says which file a row came from, when all files name a split and they differ."""
+    splits = [part.split for part in parts if part.split]
+    if len(splits) < len(parts) or len(set(splits)) == 1:
+        return None
+    name = "split" if "split" not in frame else "file_split"
+    frame[name] = np.repeat(splits, [len(part.frame) for part in parts])
+    notes.append(f"column {name!r} is added: {', '.join(f'{part.name} is {part.split}' for part in parts)}")
+    return name

@@ -1,0 +1,93 @@
+"""What a recipe leaves open is filled in here, from the columns and the size of the table.
+
+The numbers were measured on small real tables (see ``benchmarks/foundation.md``); each is a starting point, and every
+one can be set in the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from polyfuse import registry
+from polyfuse.recipe import Recipe, RecipeError, parse
+
+# modality -> encoder from scratch
+ENCODERS = {
+    "text": "ngrams",
+    "image": "resnet",
+    "audio": "spectrogram_cnn",
+    "columns": "mlp",
+    "vector": "vectors",
+    "sequence": "sequence",
+}
+# modality -> peak learning rate and weight decay of its encoder
+TUNING = {
+    "text": (2e-3, 0.01),
+    "image": (2e-3, 0.05),
+    "audio": (2e-3, 0.05),
+    "columns": (3e-3, 0.01),
+    "vector": (1e-3, 0.05),
+    "sequence": (1e-3, 0.05),
+}
+PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0), "frozen": (1e-3, 0.01)}
+TRUSTED_VALIDATION = 300  # rows from which validation may choose the weights
+TOKEN_FUSION_ROWS = 5000  # training rows from which joint attention beats pooled fusion
+
+
+def encoders(recipe: Recipe) -> Recipe:
+    """Name the encoder of every input, its rate and decay; needs every input's modality."""
+    values = recipe.model_dump(mode="json")
+    for name, item in values["inputs"].items():
+        modality = item["modality"]
+        if item["encoder"] == "auto":
+            if modality not in ENCODERS:
+                known = ", ".join(sorted(registry.ENCODERS))
+                raise RecipeError(
+                    f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out"
+                )
+            item["encoder"] = {"name": ENCODERS[modality]}
+        scratch = item["encoder"]["name"] != "pretrained"
+        rate, decay = TUNING[modality] if scratch else PRETRAINED[item["transfer"]]
+        item["learning_rate"] = rate if item["learning_rate"] == "auto" else item["learning_rate"]
+        item["weight_decay"] = decay if item["weight_decay"] == "auto" else item["weight_decay"]
+    return parse(values)
+
+
+def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
+    """Fill in what depends on the numbers of training and validation rows."""
+    values = recipe.model_dump(mode="json")
+    if values["fusion"] == "auto":
+        values["fusion"] = {"name": _fusion(recipe, train)}
+    _fill(values, {"width": 128})
+    training = values["training"]
+    _fill(training, {"batch_size": _batch_size(train), "learning_rate": 1e-3, "weight_decay": 0.01})
+    several = len(recipe.inputs) > 1
+    _fill(training, {"modality_dropout": _modality_dropout(recipe) if several else 0.0})
+    if training["select"] == "auto":
+        training["select"] = "best" if val >= TRUSTED_VALIDATION else "last"
+    per_epoch = max(1, -(-train // training["batch_size"]))
+    _fill(training, {"epochs": min(150, max(5, round(1500 / per_epoch)))})
+    return parse(values)
+
+
+def _fill(section: dict[str, Any], choices: Mapping[str, Any]) -> None:
+    section.update({key: value for key, value in choices.items() if section[key] == "auto"})
+
+
+def _fusion(recipe: Recipe, train: int) -> str:
+    """Attention needs several inputs, one of them with tokens to attend to, and rows enough to learn where to look."""
+    tokens = [i.modality in ("text", "image", "audio", "sequence") for i in recipe.inputs.values()]
+    return "attention" if len(tokens) > 1 and any(tokens) and train >= TOKEN_FUSION_ROWS else "concat"
+
+
+def _batch_size(train: int) -> int:
+    for rows, size in ((500, 32), (3000, 64)):
+        if train < rows:
+            return size
+    return 128
+
+
+def _modality_dropout(recipe: Recipe) -> float:
+    """Noisy ready-made features overfit together; everything else gets a little, for robustness to missing inputs."""
+    return 0.3 if all(i.modality in ("vector", "sequence") for i in recipe.inputs.values()) else 0.1

@@ -1,0 +1,80 @@
+"""What each metric is called, how it is written and what it means, for the page and the terminal alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One metric in words.
+
+    Args:
+        title: its name in tables.
+        meaning: one line for a reader who does not know it.
+        percent: written as a percentage.
+        higher: a higher value is better.
+    """
+
+    title: str
+    meaning: str
+    percent: bool = False
+    higher: bool = True
+
+
+TERMS = {
+    "accuracy": Term("Accuracy", "share of rows predicted right", percent=True),
+    "balanced_accuracy": Term("Balanced accuracy", "mean recall of the classes, frequent or rare", percent=True),
+    "macro_f1": Term("Macro F1", "mean over classes of the balance of precision and recall", percent=True),
+    "weighted_f1": Term("Weighted F1", "the same, weighted by the rows of each class", percent=True),
+    "micro_f1": Term("Micro F1", "balance of precision and recall over all labels of all rows", percent=True),
+    "exact_match": Term("Exact match", "share of rows whose labels are all right and none too many", percent=True),
+    "map": Term("mAP", "mean average precision: how well each label ranks its rows, at any threshold", percent=True),
+    "auroc": Term("AUROC", "chance that a row of a class scores above one that is not; 50 % is a coin", percent=True),
+    "ece": Term("Calibration error", "distance of confidence from accuracy (ECE, 15 bins)", percent=True, higher=False),
+    "log_loss": Term("Log loss", "penalty for confidence in wrong answers, in nats", higher=False),
+    "brier": Term("Brier score", "squared distance of probabilities from the truth", higher=False),
+    "rmse": Term("RMSE", "root mean squared error, in the column's units", higher=False),
+    "mae": Term("Mean absolute error", "in the column's units", higher=False),
+    "median_ae": Term("Median absolute error", "half of the rows stay below it, in the column's units", higher=False),
+    "r2": Term("R²", "share of the variance explained: 1 is perfect, 0 the mean"),
+    "rmsle": Term("RMSLE", "RMSE of log(1 + value): relative error", higher=False),
+    "r2_log": Term("R² of logs", "R² of the logarithms"),
+    "spearman": Term("Spearman", "rank correlation: 1 when the order is right"),
+}
+
+
+def term(name: str) -> Term:
+    """The words for a metric; a metric not in the table goes by its own name."""
+    return TERMS.get(name) or Term(name.replace("_", " "), "")
+
+
+def written(name: str, value: float | None) -> str:
+    """A metric's value for people."""
+    if value is None:
+        return NOTHING
+    return f"{100 * value:.1f} %" if term(name).percent else number(value)
+
+
+def written_interval(name: str, interval: tuple[float, float] | None) -> str:
+    """A metric's 95 % interval for people; empty when there is none."""
+    if interval is None:
+        return ""
+    low, high = (written(name, bound) for bound in interval)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def number(value: float | int | None) -> str:
+    """A number to about four digits, thousands separated, never in powers of ten where that can be helped."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if isinstance(value, int) or size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 100:
+        return f"{value:.1f}"
+    if size >= 10:
+        return f"{value:.2f}"
+    return f"{value:.3f}" if size >= 0.01 or value == 0 else f"{value:.3g}"

@@ -1,0 +1,90 @@
+"""What judges share: values with their intervals, class codes, severity per row, and a report for no rows at all."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
+from polyfuse.metrics.intervals import Interval, Measure, bootstrap
+
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made: number of resamples, seed, and the group of each judged row or None."""
+
+    replicates: int
+    seed: int
+    groups: list[Hashable] | None
+
+    @classmethod
+    def of(cls, rows: np.ndarray, replicates: int, seed: int, groups: Sequence[Hashable] | None) -> Resampling:
+        """For the judged rows, from groups given for all rows."""
+        return cls(replicates, seed, None if groups is None else [groups[row] for row in rows])
+
+    def measured(self, measure: Measure, rows: int, work: int = 1) -> tuple[Values, dict[str, Interval]]:
+        """Values of some metrics on the rows as they are, and their intervals."""
+        intervals = bootstrap(measure, rows, replicates=self.replicates, seed=self.seed, groups=self.groups, work=work)
+        return values(measure, rows), intervals
+
+
+def values(measure: Measure, rows: int) -> Values:
+    """Values of some metrics on the rows as they are; None where undefined."""
+    return {name: finite(value) for name, value in measure(np.ones(rows)).items()}
+
+
+def finite(value: Any) -> float | None:
+    """A plain float, or None for NaN and infinity."""
+    return float(value) if np.isfinite(value) else None
+
+
+def coded(labels: list, classes: list, rows: np.ndarray) -> np.ndarray:
+    """The codes of the judged rows' labels.
+
+    Raises:
+        ValueError: a label that is not one of the classes, named with its row.
+    """
+    codes = {label: code for code, label in enumerate(classes)}
+    return np.array([code_of(labels[row], codes, row) for row in rows])
+
+
+def code_of(label: Hashable, codes: dict[Any, int], row: int) -> int:
+    """The code of one label; ``row`` is for the error of ``coded``."""
+    if label not in codes:
+        known = ", ".join(str(c) for c in list(codes)[:20]) + (", ..." if len(codes) > 20 else "")
+        raise ValueError(
+            f"row {row}: the label {label!r} is not one the model knows ({known}); "
+            "correct the cell, leave the row out, or train with such rows"
+        )
+    return codes[label]
+
+
+def spread(values: np.ndarray, rows: np.ndarray, total: int) -> np.ndarray:
+    """Values of the judged rows laid out over all rows, NaN elsewhere."""
+    everywhere = np.full(total, np.nan)
+    everywhere[rows] = values
+    return everywhere
+
+
+def opening_notes(outcome: Outcome, rows: np.ndarray, resampling: Resampling) -> list[str]:
+    """Notes that hold for every task."""
+    notes = []
+    if missing := len(outcome.target) - len(rows):
+        notes.append(f"{missing:,} of {len(outcome.target):,} rows have no target and are not judged.")
+    units = len(rows) if resampling.groups is None else len(set(resampling.groups))
+    if resampling.replicates and units < 2:
+        notes.append(f"Intervals need at least two {'rows' if resampling.groups is None else 'groups'}.")
+    return notes
+
+
+def nothing_to_judge(outcome: Outcome, names: tuple[str, ...], headline: tuple[str, ...]) -> OutputReport:
+    """The report when no row has a target: every metric None, and why."""
+    nothing = Baseline("none", dict.fromkeys(headline))
+    unknown = np.full(len(outcome.target), np.nan)
+    notes = [f"None of the {len(outcome.target):,} rows has a target, so there is nothing to judge."]
+    return OutputReport(outcome.task, 0, dict.fromkeys(names), {}, headline, nothing, unknown, notes=notes)

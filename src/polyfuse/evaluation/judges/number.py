@@ -1,0 +1,88 @@
+"""Judges an output with one number per row."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import partial
+
+import numpy as np
+
+from polyfuse.evaluation.judges.common import Resampling, Values, nothing_to_judge, opening_notes, spread, values
+from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
+from polyfuse.metrics import regression as metrics
+from polyfuse.metrics.intervals import Interval
+
+HEADLINE = ("r2", "rmse", "mae", "rmsle")
+NAMES = ("rmse", "mae", "median_ae", "r2", "rmsle", "r2_log", "spearman")
+
+
+def judge(
+    outcome: Outcome, *, bootstrap: int = 1000, seed: int = 0, groups: Sequence[Hashable] | None = None
+) -> OutputReport:
+    """Errors in the column's units, variance explained, relative error, rank correlation; see ``judges.judge``."""
+    rows = outcome.judged()
+    if not len(rows):
+        return nothing_to_judge(outcome, NAMES, HEADLINE)
+    resampling = Resampling.of(rows, bootstrap, seed, groups)
+    target, value = (np.array([side[row] for row in rows], dtype=float) for side in (outcome.target, outcome.value))
+    found, intervals = _measured(target, value, resampling)
+    return OutputReport(
+        task=outcome.task,
+        rows=len(rows),
+        metrics={name: found.get(name) for name in NAMES},
+        intervals=intervals,
+        headline=HEADLINE,
+        baseline=_baseline(target),
+        severity=spread(np.nan_to_num(np.abs(target - value), nan=np.inf), rows, len(outcome.target)),
+        scatter=(target, value),
+        notes=opening_notes(outcome, rows, resampling) + _notes(target, value),
+    )
+
+
+def _measured(target_N: np.ndarray, value_N: np.ndarray, resampling: Resampling) -> tuple[Values, dict[str, Interval]]:
+    if not np.isfinite(value_N).all():
+        return {}, {}
+    return resampling.measured(partial(_measure, target_N, value_N), len(target_N))
+
+
+def _measure(target_N: np.ndarray, value_N: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    found = {
+        "rmse": metrics.rmse(target_N, value_N, weights),
+        "mae": metrics.mae(target_N, value_N, weights),
+        "median_ae": metrics.median_absolute_error(target_N, value_N, weights),
+        "r2": metrics.r2(target_N, value_N, weights),
+        "spearman": metrics.spearman(target_N, value_N, weights),
+    }
+    if (target_N >= 0).all():
+        found["rmsle"] = metrics.rmsle(target_N, value_N, weights)
+    if (target_N > 0).all() and (value_N > 0).all():
+        found["r2_log"] = metrics.r2_log(target_N, value_N, weights)
+    return found
+
+
+def _baseline(target_N: np.ndarray) -> Baseline:
+    """Always one number, for each metric the one that is best for it."""
+
+    def always(number: float, *names: str) -> Values:
+        found = values(partial(_measure, target_N, np.full_like(target_N, number)), len(target_N))
+        return {name: found[name] for name in names if name in found}
+
+    found = always(target_N.mean(), "rmse", "r2") | always(float(np.median(target_N)), "mae", "median_ae")
+    if (target_N >= 0).all():
+        found |= always(float(np.expm1(np.log1p(target_N).mean())), "rmsle")
+    if (target_N > 0).all():
+        found |= always(float(np.exp(np.log(target_N).mean())), "r2_log")
+    return Baseline("always the best single number", found)
+
+
+def _notes(target_N: np.ndarray, value_N: np.ndarray) -> list[str]:
+    notes = []
+    if broken := int((~np.isfinite(value_N)).sum()):
+        notes.append(f"{broken:,} predictions are not finite numbers, so no metric can be given.")
+    if np.ptp(target_N) == 0:
+        notes.append("All rows have the same target, so R² and Spearman are undefined.")
+    if (target_N < 0).any():
+        notes.append("Some targets are below 0, so RMSLE and R² of logs are undefined.")
+    elif below := int((value_N < 0).sum()):
+        notes.append(f"{below:,} predictions are below 0 although no target is; RMSLE counts them as 0.")
+    return notes

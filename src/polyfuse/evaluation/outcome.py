@@ -1,0 +1,143 @@
+"""What is known of one output after prediction over a table, and what a judge finds out about it.
+
+``Outcome`` goes into a judge, ``OutputReport`` comes out. The report is rendered from which of its parts are there, not
+from its task, so a new kind of output brings a judge and needs no change to the pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from polyfuse.metrics.calibration import ReliabilityBin
+from polyfuse.metrics.intervals import Interval
+
+MOST_CLASSES = 50  # a larger confusion matrix is left out of the JSON; its most frequent confusions stay
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything known of one output after prediction over a table.
+
+    Args:
+        task: the head's ``task``, a name in ``registry.JUDGES``.
+        target: the true value of each row; None where missing. For ``labels`` a list, empty where none applies.
+        value: the predicted value of each row, in original labels and units.
+        probabilities: (rows, C), in the order of ``classes``.
+        classes: every label the model knows.
+        scores: raw scores (rows, C), as the head gives them.
+    """
+
+    task: str
+    target: list
+    value: list
+    probabilities: np.ndarray | None = None
+    classes: list | None = None
+    scores: np.ndarray | None = None
+
+    def judged(self) -> np.ndarray:
+        """Positions of the rows that have a target."""
+        known = [i for i, t in enumerate(self.target) if t is not None and not (isinstance(t, float) and math.isnan(t))]
+        return np.array(known, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a model without inputs would reach on the same rows: the reader's measure of chance."""
+
+    name: str
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Number of rows per true class (first axis) and predicted class (second)."""
+
+    classes: list
+    counts: np.ndarray
+
+    def top(self, most: int = 20) -> list[dict[str, Any]]:
+        """The most frequent mistakes."""
+        wrong = self.counts * ~np.eye(len(self.counts), dtype=bool)
+        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)]
+        return [
+            {"target": self.classes[i], "predicted": self.classes[j], "rows": int(wrong[i, j])}
+            for i, j in pairs
+            if wrong[i, j]
+        ]
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """How good one output is.
+
+    Args:
+        task: the outcome's task.
+        rows: number of rows judged, those with a target.
+        metrics: name -> value, None where it is undefined on these rows (``notes`` say why).
+        intervals: name -> 95 % interval, for the metrics that have one.
+        headline: names of the metrics to show first; the very first is the one to quote.
+        baseline: what no model at all would reach.
+        per_class: one dict per class or label: ``class``, ``precision``, ``recall``, ``f1``, ``support``, ...
+        confusion: for one label per row.
+        reliability: for outputs with a confidence.
+        scatter: true and predicted numbers.
+        severity: how wrong each row is, 0 where right, NaN where it has no target.
+        confidence: the model's confidence in each row's prediction.
+        notes: what the reader must know to read the numbers.
+    """
+
+    task: str
+    rows: int
+    metrics: dict[str, float | None]
+    intervals: dict[str, Interval]
+    headline: tuple[str, ...]
+    baseline: Baseline
+    severity: np.ndarray
+    confidence: np.ndarray | None = None
+    per_class: list[dict[str, Any]] = field(default_factory=list)
+    confusion: Confusion | None = None
+    reliability: list[ReliabilityBin] = field(default_factory=list)
+    scatter: tuple[np.ndarray, np.ndarray] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def measured(self, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+        """Metrics and their intervals in one dict: ``accuracy``, ``accuracy_ci``, ..."""
+        found: dict[str, Any] = {}
+        for name in names or self.metrics:
+            found[name] = self.metrics[name]
+            if name in self.intervals:
+                found[f"{name}_ci"] = list(self.intervals[name])
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; undefined numbers are None."""
+        found = {"task": self.task, "rows": self.rows, **self.measured()}
+        found["baseline"] = {"name": self.baseline.name, **self.baseline.metrics}
+        if self.per_class:
+            found["per_class"] = self.per_class
+        if self.confusion:
+            if len(self.confusion.classes) <= MOST_CLASSES:
+                found["confusion"] = {"classes": self.confusion.classes, "counts": self.confusion.counts}
+            found["top_confusions"] = self.confusion.top()
+        if self.reliability:
+            found["reliability"] = [vars(b) for b in self.reliability]
+        return plain({**found, "notes": self.notes})
+
+
+def plain(value: Any) -> Any:
+    """The same as JSON values: NumPy becomes Python, numbers that are not finite None, anything else its text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

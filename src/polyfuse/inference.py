@@ -1,0 +1,99 @@
+"""Batched prediction from a network: rows in order, any inputs hidden, results joined over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.layers.pooling import masked_mean
+from polyfuse.model import Network
+from polyfuse.records import Batch, Prediction, State, Tokens
+
+BATCH = 128
+
+
+def states(
+    network: Network,
+    rows: Rows,
+    *,
+    keeps: Sequence[Collection[str] | None] = (None,),
+    numbers: np.ndarray | None = None,
+) -> Iterator[tuple[Batch, list[State]]]:
+    """Every batch with a state per subset of inputs, in eval mode and without gradients; encoders run once per batch.
+
+    Args:
+        keeps: subsets of inputs that stay present, the others being missing in every row; None for all inputs.
+        numbers: row numbers to visit; all by default.
+    """
+    device = next(network.parameters()).device
+    numbers = np.arange(len(rows)) if numbers is None else numbers
+    training = network.training
+    network.eval()
+    try:
+        for batch in loader(rows, Order(numbers, BATCH)) if len(numbers) else []:
+            batch = batch.to(device)
+            with torch.inference_mode():
+                encoded = network.encode(batch)
+                yield batch, [State(encoded, network.fuse(_hide(encoded, keep))) for keep in keeps]
+    finally:
+        network.train(training)
+
+
+def _hide(encoded: dict[str, Tokens], keep: Collection[str] | None) -> dict[str, Tokens]:
+    if keep is None:
+        return encoded
+    return {
+        name: tokens if name in keep else replace(tokens, mask_BT=torch.zeros_like(tokens.mask_BT))
+        for name, tokens in encoded.items()
+    }
+
+
+def predict(network: Network, rows: Rows, *, numbers: np.ndarray | None = None) -> dict[str, Prediction]:
+    """Output name -> prediction over all rows, or over those of ``numbers``."""
+    return predict_subsets(network, rows, [None], numbers=numbers)[0]
+
+
+def predict_subsets(
+    network: Network, rows: Rows, keeps: Sequence[Collection[str] | None], *, numbers: np.ndarray | None = None
+) -> list[dict[str, Prediction]]:
+    """For each subset of inputs, output name -> prediction over all rows."""
+    parts: list[dict[str, list[Prediction]]] = [{name: [] for name in network.outputs} for _ in keeps]
+    for batch, found in states(network, rows, keeps=keeps, numbers=numbers):
+        with torch.inference_mode():
+            for part, state in zip(parts, found, strict=True):
+                for name in network.outputs:
+                    part[name].append(network.head(name).predict(state.fused, batch))
+    return [{name: _joined(pieces) for name, pieces in part.items()} for part in parts]
+
+
+def _joined(parts: list[Prediction]) -> Prediction:
+    value = [item for part in parts for item in part.value]
+    scores = [part.scores for part in parts if part.scores is not None]
+    extra: dict[str, Any] = {}
+    for key in parts[0].extra if parts else ():
+        pieces = [part.extra[key] for part in parts]
+        joined = all(isinstance(piece, np.ndarray) for piece in pieces)
+        extra[key] = np.concatenate(pieces) if joined else [item for piece in pieces for item in piece]
+    return Prediction(value, torch.cat(scores).cpu() if scores else None, extra)
+
+
+def embed(network: Network, rows: Rows, *, of: str | None = None) -> np.ndarray:
+    """One vector per row (rows, D) float32: the fused representation, or one input's own before fusion."""
+    vectors: list[Tensor] = []
+    for _, (state,) in states(network, rows):
+        tokens = state.encoded[of] if of is not None else _fused_tokens(state)
+        vectors.append(masked_mean(tokens.x_BTD, tokens.mask_BT))
+    width = network.width
+    return torch.cat(vectors).float().cpu().numpy() if vectors else np.zeros((0, width), np.float32)
+
+
+def _fused_tokens(state: State) -> Tokens:
+    if state.fused is None:
+        raise ValueError("this model has no outputs, hence no fusion: name one input to embed (of=...)")
+    return state.fused.tokens

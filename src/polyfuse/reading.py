@@ -1,0 +1,45 @@
+"""Reading a table as a recipe says: which columns each part reads, within which limits, prepared into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from polyfuse.data.batches import Rows
+from polyfuse.data.cells.source import Limits
+from polyfuse.data.cells.transform import Transform
+from polyfuse.data.prepare import Prepared, Reading, prepare
+from polyfuse.data.tables import Table
+from polyfuse.recipe import Recipe
+
+
+def reading_of(recipe: Recipe, table: Table) -> Reading:
+    """How the cells of a table are read under a recipe."""
+    limits = Limits(**recipe.data.limits.model_dump())
+    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken)
+
+
+def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """``in:NAME`` and ``out:NAME`` -> the columns they read, with their modality."""
+    kinds = recipe.data.modalities
+    inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.inputs.items()}
+    return inputs | {f"out:{n}": {o.column: o.head.name} for n, o in recipe.outputs.items()}  # type: ignore[union-attr]
+
+
+def prepare_all(
+    recipe: Recipe, transforms: Mapping[str, Transform], table: Table, reading: Reading, *, targets: bool = True
+) -> dict[str, Prepared]:
+    """Every input's (and output's) cells of a table."""
+    return {
+        name: prepare(transforms[name], table.frame, columns, reading)
+        for name, columns in columns_of(recipe).items()
+        if targets or name.startswith("in:")
+    }
+
+
+def rows_of(prepared: Mapping[str, Prepared], count: int) -> Rows:
+    """Prepared cells as rows that can be batched, without augmentation."""
+    sides: dict[str, dict[str, Prepared]] = {"in": {}, "out": {}}
+    for key, cells in prepared.items():
+        side, _, name = key.partition(":")
+        sides[side][name] = cells
+    return Rows(sides["in"], sides["out"], count)

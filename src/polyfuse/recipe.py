@@ -1,0 +1,321 @@
+"""The recipe: everything that decides a model, typed and checked before anything is built.
+
+What is left out is ``auto`` and filled in by ``defaults`` from the table; the filled-in recipe is saved with the model,
+so that fitting it again gives the same model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from polyfuse import registry
+
+Auto = Literal["auto"]
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be: says where, what was expected and how to mend it."""
+
+
+def _seconds(value: Any) -> Any:
+    """``"90s"``, ``"5m"``, ``"1h"`` or a number of seconds -> seconds."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|)\s*", value)
+    if not match:
+        raise ValueError(f"expected a time such as 90s, 5m or 1h, found {value!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _as_part(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class _Part(BaseModel):
+    """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+Part = Annotated[_Part, BeforeValidator(_as_part)]
+
+
+class LimitsRecipe(_Section):
+    """See ``data.cells.source.Limits``."""
+
+    bytes: int = Field(256_000_000, gt=0)
+    pixels: int = Field(100_000_000, gt=0)
+    seconds: float = Field(7200.0, gt=0)
+    characters: int = Field(20_000, gt=0)
+
+
+class DataRecipe(_Section):
+    """Which table, how it is read and split.
+
+    Args:
+        table: path or paths; relative ones start from the recipe's folder.
+        media_root: folder that paths in cells start from; the table's own folder by default.
+        where: a pandas query that keeps rows.
+        split: a column with train / val / test; made by ``fractions`` when absent.
+        group: a column whose values never stand on two sides of a made split.
+        fractions: shares of train, val and test in a made split.
+        modalities: column -> modality, over what is inferred.
+        max_broken: share of a column's cells that may be unreadable.
+        limits: what is too large to read.
+    """
+
+    table: Annotated[list[str], BeforeValidator(_as_list)] = []
+    media_root: str | None = None
+    where: str | None = None
+    split: str | None = None
+    group: str | None = None
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    modalities: dict[str, str] = {}
+    max_broken: float = Field(0.2, ge=0, le=1)
+    limits: LimitsRecipe = LimitsRecipe()
+
+
+class InputRecipe(_Section):
+    """One input: columns that share an encoder.
+
+    Args:
+        columns: names; several photo columns become several slots of one input.
+        modality: of all its columns; inferred when absent.
+        encoder: ``auto`` or a part.
+        transfer: what of the encoder is trained: all, nothing, layers from the top down in stages, or adapters.
+        init_from: ``BUNDLE#INPUT``: take encoder, preprocessing and weights from a saved model.
+        augment: ``default``, ``none``, ``strong`` or a list of transforms; in training only.
+        learning_rate: peak rate of the encoder.
+        weight_decay: of the encoder.
+    """
+
+    columns: Annotated[list[str], BeforeValidator(_as_list)]
+    modality: str | None = None
+    encoder: Auto | Part = "auto"
+    transfer: Literal["full", "frozen", "staged", "lora"] = "full"
+    init_from: str | None = None
+    augment: Literal["default", "none", "strong"] | list[dict[str, Any]] = "default"
+    learning_rate: Auto | float = "auto"
+    weight_decay: Auto | float = "auto"
+
+
+class OutputRecipe(_Section):
+    """One output: the column it fills, its head, and the weight of its loss."""
+
+    column: str
+    head: Auto | Part = "auto"
+    weight: float = Field(1.0, ge=0)
+
+
+class ObjectiveRecipe(_Part):
+    """An extra loss by name, with its weight and keywords."""
+
+    weight: float = Field(1.0, ge=0)
+
+
+class TrainingRecipe(_Section):
+    """How the model is trained; ``auto`` follows the size of the table.
+
+    Args:
+        epochs: passes over the training rows.
+        steps: optimizer steps; where it is a number it wins over ``epochs``.
+        batch_size: rows per step.
+        learning_rate: peak rate of fusion and heads.
+        weight_decay: of fusion and heads.
+        warmup: share of the steps in which the rate rises; then it falls as a cosine.
+        clip: norm to which gradients are clipped; 0 for never.
+        select: which weights are kept: the ``best`` on validation, or the ``last``.
+        patience: share of all epochs without improvement after which training stops (with ``select: best``).
+        precision: ``32`` or ``bf16`` autocast.
+        missing: absent inputs are masked, or replaced by a learned ``token``.
+        modality_dropout: probability of hiding an input of a row, in training.
+        layer_decay: factor on the rate per layer of a pretrained encoder, from the top down.
+        time: seconds, or ``5m``: speed is measured, and the number of steps fixed once in ``steps``.
+        calibrate: fit a temperature on validation rows.
+        workers: processes that make batches; 0 is right unless augmentation is heavy.
+        seed: fixes everything random.
+    """
+
+    epochs: Auto | float = "auto"
+    steps: Auto | int = "auto"
+    batch_size: Auto | int = "auto"
+    learning_rate: Auto | float = "auto"
+    weight_decay: Auto | float = "auto"
+    warmup: float = Field(0.2, ge=0, lt=1)
+    clip: float = Field(1.0, ge=0)
+    select: Literal["auto", "best", "last"] = "auto"
+    patience: float = Field(0.35, gt=0, le=1)
+    precision: Literal["32", "bf16"] = "32"
+    missing: Literal["mask", "token"] = "mask"
+    modality_dropout: Auto | float = "auto"
+    layer_decay: float = Field(0.8, gt=0, le=1)
+    time: Annotated[float | None, BeforeValidator(_seconds)] = None
+    calibrate: bool = True
+    workers: int = Field(0, ge=0)
+    seed: int = 0
+
+
+class Recipe(_Section):
+    """A whole model. ``outputs`` may be empty: then objectives alone train the encoders and no fusion is built.
+
+    Args:
+        width: D of the tokens that reach the fusion.
+    """
+
+    data: DataRecipe = DataRecipe()
+    inputs: dict[str, InputRecipe] = {}
+    fusion: Auto | Part = "auto"
+    outputs: dict[str, OutputRecipe] = {}
+    objectives: list[ObjectiveRecipe] = []
+    width: Auto | int = "auto"
+    training: TrainingRecipe = TrainingRecipe()
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, without what is at its default of None."""
+        import yaml
+
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe in a YAML file, or of a saved model's folder.
+
+    Raises:
+        RecipeError: not a recipe; says which field.
+    """
+    import yaml
+
+    path = Path(path)
+    if path.is_dir():
+        path = path / "recipe.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: expected a mapping with inputs and outputs, found {type(values).__name__}")
+    recipe = parse(values, str(path))
+    recipe.data.table = [str(path.parent / t) if not Path(t).is_absolute() else t for t in recipe.data.table]
+    return recipe
+
+
+def parse(values: dict[str, Any], name: str = "recipe") -> Recipe:
+    """A recipe from plain values.
+
+    Raises:
+        RecipeError: a field is unknown or has a wrong value; suggests the nearest name.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(e["loc"], e["msg"], e["type"], e.get("input")) for e in error.errors()]
+        raise RecipeError(f"{name}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) -> str:
+    where = ".".join(str(part) for part in loc)
+    if kind == "extra_forbidden":
+        return f"{where}: no such field{_near(str(loc[-1]), _fields_at(loc[:-1]))}"
+    return f"{where}: {message}, found {value!r}"
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    sections = {"data": DataRecipe, "inputs": InputRecipe, "outputs": OutputRecipe, "training": TrainingRecipe}
+    if loc[-1:] == ("limits",):
+        return list(LimitsRecipe.model_fields)
+    return list(sections.get(str(loc[0]), Recipe).model_fields) if loc else list(Recipe.model_fields)
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def override(recipe: Recipe, settings: list[str]) -> Recipe:
+    """The recipe with ``path.to.field=value`` settings applied; values are YAML.
+
+    Raises:
+        RecipeError: not of that form, or no such field.
+    """
+    import yaml
+
+    values = recipe.model_dump(mode="json")
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
+        *parents, last = path.strip().split(".")
+        spot = values
+        for parent in parents:
+            if not isinstance(spot.get(parent), dict):
+                spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
+            spot = spot[parent]
+        spot[last] = yaml.safe_load(text)
+    named = {setting.partition("=")[0].strip() for setting in settings}
+    if "training.epochs" in named and "training.steps" not in named and values["training"]["steps"] != "auto":
+        fixed = values["training"]["steps"]
+        raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")
+    return parse(values, "--set")
+
+
+def own_keywords(part: Any, given: set[str]) -> list[str]:
+    """Names a caller may set on a part: its keyword-only parameters but those that the model gives."""
+    parameters = inspect.signature(part).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
+
+
+def check(recipe: Recipe) -> None:
+    """Check every named part and its keywords, before a tensor is made.
+
+    Raises:
+        RecipeError: unknown part, unknown keyword, or an impossible combination.
+    """
+    for name, item in recipe.inputs.items():
+        if item.encoder != "auto" and item.modality:
+            encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
+            _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
+    for name, output in recipe.outputs.items():
+        if output.head != "auto":
+            head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
+            _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
+    if recipe.fusion != "auto":
+        fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")  # type: ignore[union-attr]
+        _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
+    for at, objective in enumerate(recipe.objectives):
+        part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
+        _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
+    if not recipe.outputs and not recipe.objectives:
+        raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
+
+
+def _named(get: Any, where: str) -> Any:
+    try:
+        return get()
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def _check_keywords(part: _Part, known: list[str], where: str) -> None:
+    for keyword in part.keywords:
+        if keyword not in known:
+            raise RecipeError(f"{where}: {part.name} has no keyword {keyword!r}{_near(keyword, known)}")

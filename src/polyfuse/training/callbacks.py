@@ -1,0 +1,124 @@
+"""Around the steps: the best weights are kept, the run can be resumed, Ctrl-C ends it well, a bar shows it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from polyfuse.training.learner import Learner
+
+
+class KeepBest(L.Callback):
+    """Keeps the weights that were best on validation, and stops when they have not improved for long.
+
+    Args:
+        patience: validations without improvement after which training stops.
+    """
+
+    def __init__(self, patience: int):
+        self.patience, self.waited = patience, 0
+        self.quality, self.step = float("-inf"), 0
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: L.Trainer, learner: Learner) -> None:  # type: ignore[override]
+        if learner.quality > self.quality:
+            self.quality, self.step, self.waited = learner.quality, trainer.global_step, 0
+            self.weights = {k: v.detach().cpu().clone() for k, v in learner.network.state_dict().items()}
+        else:
+            self.waited += 1
+            trainer.should_stop |= self.waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"waited": self.waited, "quality": self.quality, "step": self.step, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class Resumable(L.Callback):
+    """Writes ``last.ckpt`` at the end of epochs, at most every few seconds, and replaces it atomically.
+
+    Args:
+        folder: of the run.
+        every: seconds between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, every: float = 20.0):
+        self.path, self.every, self._last = folder / "last.ckpt", every, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
+        due = time.monotonic() - self._last >= self.every
+        whole = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch  # an interrupted epoch is not resumable
+        if due and whole and not trainer.should_stop:
+            fresh = self.path.with_suffix(".new")
+            trainer.save_checkpoint(fresh)
+            fresh.replace(self.path)
+            self._last = time.monotonic()
+
+
+class Interruptible(L.Callback):
+    """The first Ctrl-C ends training after the running step; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._before: Any = None
+
+    def on_fit_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, *_: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        trainer.should_stop |= self.interrupted
+
+    def on_fit_end(self, *_: Any) -> None:
+        self._restore()
+
+    def on_exception(self, *_: Any) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+
+class Bar(L.Callback):
+    """One progress bar on standard error: steps, loss, best validation, time left.
+
+    Args:
+        best: shows what it has kept, where there is validation.
+    """
+
+    def __init__(self, total: int, best: KeepBest | None):
+        self._total, self._best = total, best
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        self._bar = Progress(TextColumn("training"), *columns, console=Console(stderr=True), refresh_per_second=2)
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self._task = self._bar.add_task("training", total=self._total, completed=trainer.global_step, note="")
+        self._bar.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: Any, outputs: Any, *_: Any) -> None:
+        if trainer.global_step % 10 == 0:
+            best = f"  best validation {self._best.quality:.3f}" if self._best and self._best.weights else ""
+            self._bar.update(self._task, completed=trainer.global_step, note=f"loss {float(outputs['loss']):.3f}{best}")
+
+    def on_train_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._bar.update(self._task, completed=trainer.global_step)
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        self._bar.stop()

@@ -1,0 +1,193 @@
+"""From a recipe and a table to a trained model: columns understood, cells prepared, the network built and trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polyfuse import bundle as bundles
+from polyfuse import defaults, registry
+from polyfuse.bundle import Bundle
+from polyfuse.data import augment
+from polyfuse.data.batches import Rows
+from polyfuse.data.cells.source import Limits
+from polyfuse.data.cells.transform import Transform
+from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
+from polyfuse.data.modalities import Column, infer, infer_output
+from polyfuse.data.prepare import Prepared, Reading, fit_transform
+from polyfuse.data.splits import Splits, split_rows
+from polyfuse.data.tables import Table
+from polyfuse.model import Network, build
+from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of
+from polyfuse.recipe import Recipe, check, parse
+from polyfuse.records import Spec
+from polyfuse.training.train import Result, Split, train
+
+
+@dataclass
+class Fitted:
+    """A trained model, and the rows it was trained on.
+
+    Args:
+        prepared: ``in:NAME`` and ``out:NAME`` -> cells of the whole table.
+        notes: what the user should know.
+    """
+
+    bundle: Bundle
+    table: Table
+    splits: Splits
+    prepared: dict[str, Prepared]
+    result: Result
+    notes: list[str] = field(default_factory=list)
+
+
+def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
+    """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
+
+    Raises:
+        TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
+    """
+    columns = infer(table, recipe.data.modalities, limits=Limits(**recipe.data.limits.model_dump()))
+    recipe, notes = _with_outputs(recipe, table)
+    recipe = _with_inputs(recipe, columns)
+    recipe = defaults.encoders(recipe)
+    check(recipe)
+    notes += [note for o in recipe.outputs.values() for note in leaks(table, _used(recipe), o.column)]
+    splits = split_rows(
+        table.frame,
+        column=recipe.data.split,
+        group=recipe.data.group,
+        stratify=next((o.column for o in recipe.outputs.values()), None),
+        fractions=recipe.data.fractions,
+        seed=recipe.training.seed,
+    )
+    return defaults.sizes(recipe, len(splits.train), len(splits.val)), splits, [*table.notes, *notes, *splits.notes]
+
+
+def _used(recipe: Recipe) -> list[str]:
+    return [column for item in recipe.inputs.values() for column in item.columns]
+
+
+def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
+    values, notes = recipe.model_dump(mode="json"), []
+    for name, output in values["outputs"].items():
+        table.require(output["column"])
+        if output["head"] == "auto":
+            head, reason = infer_output(table.frame[output["column"]])
+            output["head"] = {"name": head}
+            notes.append(f"output {name!r} is a {head}: {reason}")
+    return parse(values), notes
+
+
+def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
+    """Name every input's modality, taking every usable column where no inputs are named."""
+    values = recipe.model_dump(mode="json")
+    requests = [InputRequest(n, tuple(i.columns), i.modality, None) for n, i in recipe.inputs.items()]
+    outputs = [output.column for output in recipe.outputs.values()]
+    found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
+    for name, (names, modality) in found.items():
+        item = values["inputs"].setdefault(name, {"columns": list(names)})
+        item["modality"] = modality
+        if item.get("init_from"):
+            part = bundles.read_input(item["init_from"])
+            item["modality"], item["encoder"] = part.modality, part.encoder
+    used = [column for item in values["inputs"].values() for column in item["columns"]]
+    values["data"]["modalities"] = {name: columns[name].modality for name in used}
+    return parse(values)
+
+
+def fit(
+    recipe: Recipe,
+    table: Table,
+    *,
+    run: Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    started: float | None = None,
+) -> Fitted:
+    """Train the model that a recipe describes on a table.
+
+    Args:
+        recipe: may leave anything ``auto``.
+        run: folder for checkpoints and TensorBoard event files.
+        resume: go on from the run's last checkpoint.
+        started: ``time.monotonic()`` from which a time budget counts.
+
+    Raises:
+        ValueError: what is asked cannot be; nothing was trained.
+    """
+    started = time.monotonic() if started is None else started
+    recipe, splits, notes = complete(recipe, table)
+    specs = _specs(recipe)
+    reading = reading_of(recipe, table)
+    transforms = _transforms(recipe, specs, table, splits, reading)
+    prepared = prepare_all(recipe, transforms, table, reading)
+    torch.manual_seed(recipe.training.seed)
+    facts = {name: transform.facts() for name, transform in transforms.items()}
+    network = build(recipe, facts, bundles.slots(recipe, transforms))
+    for name, item in recipe.inputs.items():
+        if item.init_from:
+            network.encoder(name).load_state_dict(bundles.read_input(item.init_from).weights)
+    rows = _rows(recipe, prepared, len(table.frame))
+    if run is not None:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
+    deadline = started + recipe.training.time if recipe.training.time else None
+    split = Split(_labelled(rows, splits.train), _labelled(rows, splits.val))
+    result = train(network, recipe, rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
+    report = {"training": {**result.facts(), "rows": {k: len(getattr(splits, k)) for k in ("train", "val", "test")}}}
+    made = Bundle(recipe, network, transforms, specs, report)
+    return Fitted(made, table, splits, prepared, result, notes)
+
+
+def _specs(recipe: Recipe) -> dict[str, Spec]:
+    specs = {}
+    for name, item in recipe.inputs.items():
+        encoder = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type, union-attr]
+        specs[f"in:{name}"] = encoder.wants(**item.encoder.keywords)  # type: ignore[attr-defined, union-attr]
+    for name, output in recipe.outputs.items():
+        specs[f"out:{name}"] = registry.head(output.head.name).wants(**output.head.keywords)  # type: ignore[attr-defined, union-attr]
+    return specs
+
+
+def _transforms(
+    recipe: Recipe, specs: Mapping[str, Spec], table: Table, splits: Splits, reading: Reading
+) -> dict[str, Transform]:
+    """Fitted on training rows; an input that starts from another model keeps that model's preprocessing."""
+    made = {}
+    for name, columns in columns_of(recipe).items():
+        source = recipe.inputs[name[3:]].init_from if name.startswith("in:") else None
+        if source:
+            made[name] = bundles.read_input(source).transform
+        else:
+            made[name] = fit_transform(specs[name], table.frame, columns, splits.train, reading)
+    return made
+
+
+def _rows(recipe: Recipe, prepared: Mapping[str, Prepared], count: int) -> Rows:
+    augments: dict[str, Any] = {}
+    for name, item in recipe.inputs.items():
+        change = augment.build(item.modality, item.augment, prepared[f"in:{name}"].transform)
+        if change is not None:
+            augments[name] = change
+    rows = rows_of(prepared, count)
+    return Rows(rows.inputs, rows.outputs, count, augment=augments)
+
+
+def _labelled(rows: Rows, numbers):
+    """Those rows that have at least one target to learn from."""
+    if not rows.outputs:
+        return numbers
+    has = sum((prepared.index_RK[numbers, 0] >= 0).astype(int) for prepared in rows.outputs.values())
+    return numbers[has > 0]
+
+
+def parameters(network: Network) -> dict[str, int]:
+    """Number of parameters: all, and those trained."""
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    return {"parameters": sum(n for n, _ in sizes), "trained": sum(n for n, trained in sizes if trained)}

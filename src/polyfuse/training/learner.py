@@ -1,0 +1,78 @@
+"""The Lightning module: loss, validation and optimizer of a network, all random draws fixed by seed and step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from polyfuse.model import Network
+from polyfuse.recipe import Recipe
+from polyfuse.records import Batch
+from polyfuse.training.schedule import Unfreezer, factor, parameter_groups
+
+
+class Learner(L.LightningModule):
+    """Trains a network as its recipe says.
+
+    Every step draws from a generator seeded by the recipe's seed and the step's number, so that a resumed run repeats
+    exactly what the uninterrupted one would have done.
+
+    Args:
+        total: steps of the whole schedule.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, total: int):
+        super().__init__()
+        self.network, self.recipe, self.total = network, recipe, total
+        self._groups = parameter_groups(network, recipe)  # before the unfreezer hides what waits
+        self.unfreezer = Unfreezer(network, recipe, total)
+        self.quality = float("-inf")
+        self._found: list[tuple[float, float, int]] = []
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(self.recipe.training.seed * 1_000_003 + self.global_step)
+        self.unfreezer.step(self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        losses = self.network.losses(self.network(batch), batch)
+        loss = torch.stack(list(losses.values())).sum()
+        if self.global_step % 10 == 0 and self.logger is not None:
+            values = {f"train/{name}": value.item() for name, value in losses.items()}
+            self.logger.log_metrics(values | {"rate": self.optimizers().param_groups[-1]["lr"]}, self.global_step)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        state = self.network(batch)
+        loss = sum(value.item() for value in self.network.losses(state, batch).values())
+        qualities = [self._quality(name, state, batch) for name in self.network.outputs]
+        quality = sum(qualities) / len(qualities) if qualities else -loss
+        self._found.append((quality, loss, len(batch)))
+
+    def _quality(self, name: str, state: Any, batch: Batch) -> float:
+        """Mean quality of one output over the rows that have its target: accuracy, or minus the loss."""
+        head = self.network.head(name)
+        present_B = batch.outputs[name].present_B
+        quality_B = head.quality(head.scores(state.fused, batch), batch)
+        return float((quality_B * present_B).sum() / present_B.sum().clamp_min(1))
+
+    def on_validation_epoch_end(self) -> None:
+        rows = sum(count for *_, count in self._found)
+        quality, loss = (sum(f[k] * f[2] for f in self._found) / rows for k in (0, 1))
+        # accuracy has few distinct values: the loss decides between equal ones
+        self.quality = quality - 1e-4 * loss
+        self._found.clear()
+        if self.logger is not None:
+            self.logger.log_metrics({"val/quality": quality, "val/loss": loss}, self.global_step)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = AdamW(self._groups, betas=(0.9, 0.99))
+        warmup = self.recipe.training.warmup
+        schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)

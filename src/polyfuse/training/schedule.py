@@ -1,0 +1,96 @@
+"""Learning rates: warm-up and cosine over the steps, and a rate for every group of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from polyfuse.model import Network
+from polyfuse.recipe import Recipe
+
+
+def factor(step: int, total: int, warmup: float) -> float:
+    """Share of the peak rate at a step: linear warm-up, then half a cosine down to 1 % (Loshchilov, Hutter, 2017)."""
+    rise = max(1.0, warmup * total)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    progress = min(1.0, (step - rise) / max(1.0, total - rise))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass
+class Stage:
+    """One layer of an encoder: its parameters, from the input (0) up, and how many layers it has in all."""
+
+    input: str
+    depth: int
+    layers: int
+    parameters: list[nn.Parameter]
+
+
+def stages(network: Network) -> list[Stage]:
+    """The layers of every trainable encoder, from the bottom up; encoders that name none are one layer."""
+    found = []
+    for name in network.inputs:
+        if name in network.frozen:
+            continue
+        encoder = network.encoder(name)
+        named = encoder.layers_bottom_up() if hasattr(encoder, "layers_bottom_up") else [list(encoder.parameters())]
+        layers = [[p for p in layer if p.requires_grad] for layer in named]
+        kept = [layer for layer in layers if layer]
+        found += [Stage(name, depth, len(kept), layer) for depth, layer in enumerate(kept)]
+    return found
+
+
+def parameter_groups(network: Network, recipe: Recipe) -> list[dict]:
+    """Groups for AdamW: each encoder layer at its own rate, all else at the model's; no decay of biases and norms."""
+    training = recipe.training
+    owned: set[int] = set()
+    groups: list[dict] = []
+    for stage in stages(network):
+        item = recipe.inputs[stage.input]
+        fresh = [p for p in stage.parameters if id(p) not in owned]
+        owned.update(map(id, fresh))
+        rate = float(item.learning_rate) * training.layer_decay ** (stage.layers - 1 - stage.depth)
+        groups += _with_and_without_decay(fresh, rate, float(item.weight_decay))
+    rest = [p for p in network.parameters() if p.requires_grad and id(p) not in owned]
+    return groups + list(_with_and_without_decay(rest, float(training.learning_rate), float(training.weight_decay)))
+
+
+def _with_and_without_decay(parameters: list[nn.Parameter], rate: float, decay: float) -> Iterator[dict]:
+    for flat in (False, True):
+        chosen = [p for p in parameters if (p.ndim <= 1) == flat]
+        if chosen:
+            yield {"params": chosen, "lr": rate, "weight_decay": 0.0 if flat else decay}
+
+
+class Unfreezer:
+    """Trains an encoder in stages: fusion and heads first, then its layers from the top down.
+
+    The last layer joins when half of the steps are done (gradual unfreezing, Howard and Ruder, ULMFiT, ACL 2018).
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, total: int):
+        staged = {name for name, item in recipe.inputs.items() if item.transfer == "staged"}
+        self._waiting = [s for s in stages(network) if s.input in staged]
+        self._starts = [round(total * 0.5 * (s.layers - s.depth) / s.layers) for s in self._waiting]
+        for stage in self._waiting:
+            _set(stage, False)
+
+    def step(self, step: int) -> None:
+        """Let the layers train whose time has come."""
+        for at in [at for at, start in enumerate(self._starts) if step >= start][::-1]:
+            _set(self._waiting.pop(at), True)
+            self._starts.pop(at)
+
+    def release(self) -> None:
+        """Let everything train; for saving, where what is trainable must not depend on when training stopped."""
+        self.step(2**62)
+
+
+def _set(stage: Stage, trainable: bool) -> None:
+    for parameter in stage.parameters:
+        parameter.requires_grad_(trainable)

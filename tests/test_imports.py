@@ -1,0 +1,116 @@
+"""The layer rules: code depends only downwards, siblings never import each other, heavy packages load inside use."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import polyfuse
+
+ROOT = Path(polyfuse.__file__).parent
+
+# lowest first; modules of one row never import each other
+LAYERS = [
+    ["records", "registry", "errors", "data.cells"],
+    ["layers", "metrics"],
+    ["data", "encoders", "fusion", "heads", "objectives"],
+    ["recipe"],
+    ["defaults", "reading"],
+    ["model"],
+    ["bundle", "inference"],
+    ["training", "evaluation"],
+    ["demo"],
+    ["api"],
+    ["cli"],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+CELLS_MAY_IMPORT = {"numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}
+HEAVY = {"transformers", "kornia", "audiomentations", "matplotlib", "peft", "jinja2", "torchmetrics", "safetensors"}
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(p for p in parts if p != "__init__")
+        found[name] = ast.parse(path.read_text(encoding="utf8"))
+    return found
+
+
+MODULES = modules()
+
+
+def unit(module: str) -> str:
+    """The row of LAYERS that a module belongs to."""
+    if module == "data.cells" or module.startswith("data.cells."):
+        return "data.cells"
+    return module.split(".")[0]
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the layer they come from"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module else set()
+    return names
+
+
+def ours(tree: ast.AST) -> set[str]:
+    units = set()
+    for name in imported(tree):
+        if name == "polyfuse" or name.startswith("polyfuse."):
+            rest = name.removeprefix("polyfuse").removeprefix(".")
+            if rest and not rest.startswith("__"):
+                units.add(unit(rest))
+    return units & RANK.keys()
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m])
+def test_imports_point_downwards(module):
+    own = unit(module)
+    assert own in RANK, f"{module}: add it to LAYERS"
+    for other in ours(MODULES[module]):
+        assert other == own or RANK[other] < RANK[own], f"{module} imports {other}, which is not below it"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if unit(m) == "data.cells"])
+def test_cells_need_neither_torch_nor_pandas(module):
+    for name in imported(MODULES[module]):
+        top = name.split(".")[0]
+        allowed = top in CELLS_MAY_IMPORT or top in sys.stdlib_module_names or name.startswith("polyfuse.data.cells")
+        assert allowed, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_heavy_packages_are_imported_inside_use(module):
+    top_level = {
+        n.split(".")[0]
+        for s in MODULES[module].body
+        if isinstance(s, (ast.Import, ast.ImportFrom))
+        for n in imported(s)
+    }
+    assert not top_level & HEAVY
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_own_modules_are_not_imported_inside_functions(module):
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert not {n for n in imported(node) if n.split(".")[0] == "polyfuse"}, f"{module}.{node.name}"
+
+
+def test_import_brings_no_torch():
+    code = "import sys, polyfuse, polyfuse.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_packages_that_break_others_are_absent():
+    assert [name for name in ("torchvision", "torchaudio", "torch_fidelity") if find_spec(name)] == []

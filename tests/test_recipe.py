@@ -1,0 +1,101 @@
+"""The recipe: shorthand, checks with suggestions, overrides, and a round trip through YAML."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyfuse.recipe import Recipe, RecipeError, check, override, parse, read_recipe
+
+BASE = {
+    "inputs": {"photo": {"columns": "file", "modality": "image", "encoder": {"name": "resnet", "depth": 2}}},
+    "fusion": "concat",
+    "outputs": {"price": {"column": "price", "head": "number"}},
+}
+
+
+def test_shorthand_and_yaml_round_trip(tmp_path):
+    recipe = parse(BASE | {"training": {"time": "5m"}})
+    assert recipe.fusion.name == "concat"
+    assert recipe.inputs["photo"].columns == ["file"]
+    assert recipe.inputs["photo"].encoder.keywords == {"depth": 2}
+    assert recipe.training.time == 300
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
+    assert read_recipe(tmp_path) == read_recipe(tmp_path / "recipe.yaml") == recipe
+
+
+def test_a_table_is_found_from_the_folder_of_its_recipe(tmp_path):
+    (tmp_path / "r.yaml").write_text("data: {table: t.csv}", encoding="utf8")
+    assert read_recipe(tmp_path / "r.yaml").data.table == [str(tmp_path / "t.csv")]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trainin": {}}, "did you mean 'training'"),
+        ({"training": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"inputs": {"a": {"columns": "x", "encodr": "vit"}}}, "did you mean 'encoder'"),
+        ({"training": {"time": "soon"}}, "expected a time such as 90s"),
+        ({"training": {"precision": "16"}}, "training.precision"),
+        ({"inputs": {"a": {}}}, "inputs.a.columns"),
+        ({"data": {"max_broken": 2}}, "data.max_broken"),
+    ],
+)
+def test_mistakes_are_named_with_the_way_out(values, message):
+    with pytest.raises(RecipeError, match=message):
+        parse(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("fusion=concatt", "did you mean 'concat'"),
+        ("fusion.dept=2", "concat has no keyword 'dept'; did you mean 'depth'"),
+        ("inputs.photo.encoder.name=resnett", "inputs.photo.encoder: .*did you mean 'resnet'"),
+        ("inputs.photo.encoder.detph=3", "did you mean 'depth'"),
+        ("inputs.photo.modality=picture", "unknown modality"),
+        ("outputs.price.head=numbr", "did you mean 'number'"),
+        ("outputs.price.head.lss=l1", "number has no keyword 'lss'"),
+        ("outputs={}", "nothing to learn"),
+        ("objectives=[{name: magic}]", "unknown objective 'magic'"),
+    ],
+)
+def test_parts_and_keywords_are_checked_before_anything_is_built(change, message):
+    check(parse(BASE))
+    with pytest.raises(RecipeError, match=message):
+        check(override(parse(BASE), [change]))
+
+
+def test_override_reaches_every_depth():
+    changed = override(parse(BASE), ["training.epochs=5", "inputs.photo.encoder.depth=4", "fusion.depth=0"])
+    assert changed.training.epochs == 5
+    assert changed.inputs["photo"].encoder.keywords["depth"] == 4
+    assert changed.fusion.keywords == {"depth": 0}
+    with pytest.raises(RecipeError, match="FIELD=VALUE"):
+        override(parse(BASE), ["training.epochs"])
+
+
+def test_fixed_steps_do_not_silently_win_over_epochs():
+    fixed = parse(BASE | {"training": {"steps": 100}})
+    with pytest.raises(RecipeError, match="training.steps=auto"):
+        override(fixed, ["training.epochs=5"])
+    assert override(fixed, ["training.epochs=5", "training.steps=auto"]).training.epochs == 5
+
+
+def test_files_that_are_no_recipes(tmp_path):
+    (tmp_path / "a.yaml").write_text("- 1", encoding="utf8")
+    (tmp_path / "b.yaml").write_text("a: [", encoding="utf8")
+    for name in ("a.yaml", "b.yaml", "absent.yaml"):
+        with pytest.raises(RecipeError, match=name):
+            read_recipe(tmp_path / name)
+
+
+def test_every_field_has_its_documentation():
+    """What stands in the recipe stands in the docstring of its section."""
+    for section in (
+        Recipe,
+        *(f.annotation for f in Recipe.model_fields.values() if hasattr(f.annotation, "model_fields")),
+    ):
+        documented = section.__doc__ or ""
+        for name, field in section.model_fields.items():
+            known = hasattr(field.annotation, "model_fields") or f"{name}:" in documented or f"``{name}``" in documented
+            assert known or section is Recipe, f"{section.__name__}.{name}"

@@ -1,0 +1,93 @@
+"""Learning rates, groups of parameters, and unfreezing in stages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from polyfuse.fusion.concat import Concat
+from polyfuse.model import Network
+from polyfuse.recipe import parse
+from polyfuse.training.schedule import Unfreezer, factor, parameter_groups
+
+
+@given(total=st.integers(1, 500), warmup=st.floats(0, 0.9))
+def test_the_rate_rises_then_falls_within_bounds(total, warmup):
+    rates = [factor(step, total, warmup) for step in range(total)]
+    peak = rates.index(max(rates))
+    assert all(0 < rate <= 1 for rate in rates)
+    assert all(a <= b + 1e-9 for a, b in zip(rates[:peak], rates[1 : peak + 1], strict=True))
+    assert all(a >= b - 1e-9 for a, b in zip(rates[peak:], rates[peak + 1 :], strict=False))
+    if total > 20:
+        assert rates[-1] < 0.1
+
+
+class Layered(nn.Module):
+    width = 4
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+
+    def layers_bottom_up(self):
+        return [list(layer.parameters()) for layer in self.layers]
+
+
+class Plain(nn.Linear):
+    width = 4
+
+
+def network(transfer="full"):
+    values = {
+        "inputs": {
+            "a": {"columns": "a", "transfer": transfer, "learning_rate": 0.1, "weight_decay": 0.3},
+            "b": {"columns": "b", "learning_rate": 0.2, "weight_decay": 0.4},
+        },
+        "training": {"learning_rate": 0.5, "weight_decay": 0.6, "layer_decay": 0.5},
+    }
+    encoders = {"a": Layered(), "b": Plain(4, 4)}
+    frozen = frozenset({"a"}) if transfer == "frozen" else frozenset()
+    made = Network(encoders, Concat(["a", "b"], 4), {}, [], width=4, slots={"a": 1, "b": 1}, weights={}, frozen=frozen)
+    return made, parse(values)
+
+
+def rates_of(made, recipe, module):
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in parameter_groups(made, recipe) for p in g["params"]}
+    return [found.get(id(p)) for p in module.parameters()]
+
+
+def test_every_trainable_parameter_is_in_exactly_one_group():
+    for transfer in ("full", "staged", "frozen"):
+        made, recipe = network(transfer)
+        grouped = [id(p) for g in parameter_groups(made, recipe) for p in g["params"]]
+        assert len(grouped) == len(set(grouped))
+        assert set(grouped) == {id(p) for p in made.parameters() if p.requires_grad}
+
+
+def test_layers_nearer_the_input_learn_more_slowly_and_biases_do_not_decay():
+    made, recipe = network()
+    rates = [rates_of(made, recipe, layer) for layer in made.encoder("a").layers]
+    assert [weight[0] for weight, _ in rates] == pytest.approx([0.025, 0.05, 0.1])
+    assert all(weight[1] == 0.3 and bias[1] == 0.0 for weight, bias in rates)
+    assert rates_of(made, recipe, made.encoder("b")) == [(0.2, 0.4), (0.2, 0.0)]
+    assert rates_of(made, recipe, made.fusion.linear) == [(0.5, 0.6), (0.5, 0.0)]
+
+
+def test_stages_thaw_from_the_top_down():
+    made, recipe = network("staged")
+    unfreezer = Unfreezer(made, recipe, 60)
+    history = []
+    for step in range(60):
+        unfreezer.step(step)
+        history.append([layer.weight.requires_grad for layer in made.encoder("a").layers])
+    assert history[0] == [False, False, False]
+    assert history[10] == [False, False, True]
+    assert history[20] == [False, True, True]
+    assert history[30] == [True, True, True]
+    assert made.encoder("b").weight.requires_grad
+    waiting, _ = network("staged")
+    unfreezer = Unfreezer(waiting, recipe, 60)
+    unfreezer.release()
+    assert all(p.requires_grad for p in waiting.parameters())

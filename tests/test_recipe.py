@@ -76,7 +76,7 @@ def test_override_reaches_every_depth():
 
 def test_fixed_steps_do_not_silently_win_over_epochs():
     fixed = parse(BASE | {"training": {"steps": 100}})
-    with pytest.raises(RecipeError, match="training.steps=auto"):
+    with pytest.raises(RecipeError, match=r"training\.steps=auto"):
         override(fixed, ["training.epochs=5"])
     assert override(fixed, ["training.epochs=5", "training.steps=auto"]).training.epochs == 5
 

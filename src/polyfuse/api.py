@@ -15,7 +15,7 @@ from polyfuse import bundle as bundles
 from polyfuse import inference, registry
 from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
-from polyfuse.data.inputs import parse_input
+from polyfuse.data.inputs import InputRequest, overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
@@ -179,8 +179,7 @@ def inspect(
         inputs: ``COL=MODALITY`` overrides.
     """
     table = read_table(table, media_root=media_root, where=where)
-    wanted = [parse_input(text) for text in inputs]
-    columns = infer(table, {c: r.modality for r in wanted for c in r.columns if r.modality})
+    columns = infer(table, overrides(map(parse_input, inputs)))
     return Inspection(len(table), inspect_rows(columns), table.notes)
 
 
@@ -294,23 +293,21 @@ def _with_arguments(
         split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
     if inputs:
-        values["inputs"] = _inputs(inputs)
+        _take_inputs(values, [parse_input(text) for text in inputs])
     return parse(values, "arguments")
 
 
-def _inputs(texts: Sequence[str]) -> dict[str, Any]:
-    """Input recipes from the command line's words; columns without a name are gathered later by modality."""
-    named, loose = {}, []
-    for request in map(parse_input, texts):
-        if request.name is None:
-            loose.append(request)
+def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:
+    """Put the command line's inputs in place of the recipe's; loose columns are gathered later, by modality."""
+    values["inputs"], values["data"]["columns"] = {}, []
+    for request in requests:
+        name = request.name or (request.columns[0] if request.encoder else None)
+        if name is None:
+            values["data"]["columns"] += request.columns
             continue
-        named[request.name] = {"columns": list(request.columns), "modality": request.modality}
-        if request.encoder:
-            named[request.name]["encoder"] = request.encoder
-    for request in loose:
-        named[request.columns[0]] = {"columns": list(request.columns), "modality": request.modality}
-    return named
+        part = {"encoder": request.encoder} if request.encoder else {}
+        values["inputs"][name] = {"columns": list(request.columns), "modality": request.modality, **part}
+    values["data"]["modalities"].update(overrides(requests))
 
 
 def _judged(fitted: Fitted, name: str) -> Model:

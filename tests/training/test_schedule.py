@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,8 @@ def test_the_rate_rises_then_falls_within_bounds(total, warmup):
     rates = [factor(step, total, warmup) for step in range(total)]
     peak = rates.index(max(rates))
     assert all(0 < rate <= 1 for rate in rates)
-    assert all(a <= b + 1e-9 for a, b in zip(rates[:peak], rates[1 : peak + 1], strict=True))
-    assert all(a >= b - 1e-9 for a, b in zip(rates[peak:], rates[peak + 1 :], strict=False))
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(rates[: peak + 1]))
+    assert all(a >= b - 1e-9 for a, b in itertools.pairwise(rates[peak:]))
     if total > 20:
         assert rates[-1] < 0.1
 

@@ -1,4 +1,4 @@
-"""The plainest form of one column's cells: texts, numbers, flags, dates, arrays, media, and nothing where it is missing.
+"""The plainest form of one column's cells: texts, numbers, flags, dates, arrays, media, or nothing.
 
 Cells keep what was written. A column of CSV text becomes numbers only when every value is one and none has leading
 zeros, so that ``007`` stays ``007`` and a country called ``NA`` stays on the map; whole numbers stay whole beside

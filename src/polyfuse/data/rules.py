@@ -64,10 +64,6 @@ class Glance:
         return frozenset(w.lower() for w in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])", self.name))
 
 
-Verdict: TypeAlias = tuple[str, str] | None
-Rule: TypeAlias = Callable[[Glance], Verdict]
-
-
 def distinct_cells(present: pd.Series) -> dict[Any, Any]:
     """Key -> cell of each different cell, in order of appearance."""
     try:
@@ -120,8 +116,7 @@ def _declared(glance: Glance) -> Verdict:
 
 
 def _paths(glance: Glance) -> Verdict:
-    media_kinds = Counter(media.medium(cell, glance.root) for cell in glance.values)
-    modality, count = media_kinds.most_common(1)[0]
+    modality, count = Counter(media.medium(cell, glance.root) for cell in glance.values).most_common(1)[0]
     return (modality, f"paths of {modality} files") if modality and count >= 0.8 * len(glance.values) else None
 
 
@@ -226,8 +221,5 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "date": (_date,),
     "several": (_several,),
     "content": (_contents,),
-    "other": (
-        lambda glance: ("image", "pictures") if hasattr(glance.values[0], "getbands") else None,
-        lambda glance: ("unknown", f"objects of type {type(glance.values[0]).__name__}"),
-    ),
+    "other": (_contents,),
 }

@@ -78,3 +78,13 @@ def number(value: float | int | None) -> str:
     if size >= 10:
         return f"{value:.2f}"
     return f"{value:.3f}" if size >= 0.01 or value == 0 else f"{value:.3g}"
+
+
+def signed(value: float) -> str:
+    """A difference of numbers, with its sign."""
+    return f"{'+' if value >= 0 else '−'}{number(abs(value))}"
+
+
+def difference(name: str, value: float) -> str:
+    """A difference of a metric from another value of it."""
+    return f"{'+' if value >= 0 else '−'}{100 * abs(value):.1f} points" if term(name).percent else signed(value)

@@ -183,3 +183,24 @@ class KaldiMel(_Mel):
         real_U = ((lengths_U - len(self.window)).clamp_min(0) // self.hop) + 1
         mask_UN = masked_until(real_U, frames_UNS.shape[1])
         return energy_UNF.clamp_min(self.FLOOR).log() * mask_UN[..., None], mask_UN
+
+
+def band_masked(x_UNF: Tensor, mask_UN: Tensor, fraction: float) -> Tensor:
+    """Silence one random band of frequencies and one random stretch of each sound (Park et al., Interspeech 2019).
+
+    Args:
+        fraction: the most of its frequencies and of its real frames that a sound may lose.
+
+    Shapes: (U, N, F), (U, N) -> (U, N, F).
+    """
+    frequencies = _outside_band(x_UNF.new_full(x_UNF.shape[:1], x_UNF.shape[2]), x_UNF.shape[2], fraction)
+    frames = _outside_band(mask_UN.sum(1).to(x_UNF.dtype), x_UNF.shape[1], fraction)
+    return x_UNF * (frequencies[:, None] & frames[..., None])
+
+
+def _outside_band(lengths_U: Tensor, count: int, fraction: float) -> Tensor:
+    """False on a random band of up to ``fraction`` of the first ``lengths_U`` of ``count`` places: (U, count)."""
+    width_U1 = (torch.rand_like(lengths_U) * fraction * lengths_U)[:, None]
+    start_U1 = torch.rand_like(width_U1) * (lengths_U[:, None] - width_U1)
+    place_1N = torch.arange(count, device=lengths_U.device)[None]
+    return (place_1N < start_U1) | (place_1N >= start_U1 + width_U1)

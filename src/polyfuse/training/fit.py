@@ -24,7 +24,7 @@ from polyfuse.data.splits import Splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.model import Network, build
 from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of
-from polyfuse.recipe import Recipe, check, parse
+from polyfuse.recipe import Recipe, RecipeError, check, parse
 from polyfuse.records import Spec
 from polyfuse.training.train import Result, Split, train
 
@@ -52,7 +52,8 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     Raises:
         TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
     """
-    columns = infer(table, recipe.data.modalities, limits=Limits(**recipe.data.limits.model_dump()))
+    named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
+    columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
     recipe, notes = _with_outputs(recipe, table)
     recipe = _with_inputs(recipe, columns)
     recipe = defaults.encoders(recipe)
@@ -74,30 +75,38 @@ def _used(recipe: Recipe) -> list[str]:
 
 
 def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
+    """Name every output's head."""
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
-        table.require(output["column"])
+        series = table.require(output["column"])
         if output["head"] == "auto":
-            head, reason = infer_output(table.frame[output["column"]])
+            head, reason = infer_output(series)
+            if head not in registry.HEADS:
+                known = ", ".join(registry.HEADS)
+                raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
             output["head"] = {"name": head}
             notes.append(f"output {name!r} is a {head}: {reason}")
     return parse(values), notes
 
 
 def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
-    """Name every input's modality, taking every usable column where no inputs are named."""
+    """Name every input and its modality, taking every usable column where none are named."""
     values = recipe.model_dump(mode="json")
-    requests = [InputRequest(n, tuple(i.columns), i.modality, None) for n, i in recipe.inputs.items()]
+    requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items()]
+    requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
     outputs = [output.column for output in recipe.outputs.values()]
     found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
-    for name, (names, modality) in found.items():
-        item = values["inputs"].setdefault(name, {"columns": list(names)})
-        item["modality"] = modality
+    values["inputs"] = {
+        name: {"columns": list(names), **values["inputs"].get(name, {}), "modality": modality}
+        for name, (names, modality) in found.items()
+    }
+    for item in values["inputs"].values():
         if item.get("init_from"):
             part = bundles.read_input(item["init_from"])
             item["modality"], item["encoder"] = part.modality, part.encoder
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
+    values["data"]["columns"] = []
     return parse(values)
 
 
@@ -123,26 +132,51 @@ def fit(
     """
     started = time.monotonic() if started is None else started
     recipe, splits, notes = complete(recipe, table)
-    specs = _specs(recipe)
-    reading = reading_of(recipe, table)
-    transforms = _transforms(recipe, specs, table, splits, reading)
-    prepared = prepare_all(recipe, transforms, table, reading)
-    torch.manual_seed(recipe.training.seed)
-    facts = {name: transform.facts() for name, transform in transforms.items()}
-    network = build(recipe, facts, bundles.slots(recipe, transforms))
-    for name, item in recipe.inputs.items():
-        if item.init_from:
-            network.encoder(name).load_state_dict(bundles.read_input(item.init_from).weights)
-    rows = _rows(recipe, prepared, len(table.frame))
+    ready = prepare_for_training(recipe, table, splits)
+    network = _network(recipe, ready)
     if run is not None:
         run.mkdir(parents=True, exist_ok=True)
         (run / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
     deadline = started + recipe.training.time if recipe.training.time else None
-    split = Split(_labelled(rows, splits.train), _labelled(rows, splits.val))
-    result = train(network, recipe, rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
-    report = {"training": {**result.facts(), "rows": {k: len(getattr(splits, k)) for k in ("train", "val", "test")}}}
-    made = Bundle(recipe, network, transforms, specs, report)
-    return Fitted(made, table, splits, prepared, result, notes)
+    split = Split(_labelled(ready.rows, splits.train), _labelled(ready.rows, splits.val))
+    result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
+    counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
+    report = {"training": {**result.facts(), "rows": counts}}
+    made = Bundle(recipe, network, ready.transforms, ready.specs, report)
+    return Fitted(made, table, splits, ready.prepared, result, notes)
+
+
+@dataclass
+class Ready:
+    """All that a completed recipe needs of a table before a network is built.
+
+    Args:
+        specs, transforms, prepared: ``in:NAME`` and ``out:NAME`` -> what the part asked for, fitted, and its cells.
+        rows: the same cells as rows, with augmentation.
+    """
+
+    specs: dict[str, Spec]
+    transforms: dict[str, Transform]
+    prepared: dict[str, Prepared]
+    rows: Rows
+
+
+def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
+    """Fit the transforms on training rows and read every cell of the table."""
+    specs, reading = _specs(recipe), reading_of(recipe, table)
+    transforms = _transforms(recipe, specs, table, splits, reading)
+    prepared = prepare_all(recipe, transforms, table, reading)
+    return Ready(specs, transforms, prepared, _rows(recipe, prepared, len(table)))
+
+
+def _network(recipe: Recipe, ready: Ready) -> Network:
+    torch.manual_seed(recipe.training.seed)
+    facts = {name: transform.facts() for name, transform in ready.transforms.items()}
+    network = build(recipe, facts, bundles.slots(recipe, ready.transforms))
+    for name, item in recipe.inputs.items():
+        if item.init_from:
+            network.encoder(name).load_state_dict(bundles.read_input(item.init_from).weights)
+    return network
 
 
 def _specs(recipe: Recipe) -> dict[str, Spec]:
@@ -185,9 +219,3 @@ def _labelled(rows: Rows, numbers):
         return numbers
     has = sum((prepared.index_RK[numbers, 0] >= 0).astype(int) for prepared in rows.outputs.values())
     return numbers[has > 0]
-
-
-def parameters(network: Network) -> dict[str, int]:
-    """Number of parameters: all, and those trained."""
-    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
-    return {"parameters": sum(n for n, _ in sizes), "trained": sum(n for n, trained in sizes if trained)}

@@ -59,7 +59,8 @@ class Pixels:
         self.photo = False
         self._size = None if size == "auto" else _pair(size, "size")
         self._fit, self._resample = fit, _filter(resample)
-        self._resize = resize if resize is None or isinstance(resize, int) else _pair(resize, "resize")
+        before = None if resize is None else _pair(resize, "resize")
+        self._resize = before[0] if before and isinstance(resize, int) else before
 
     @property
     def size(self) -> tuple[int, int]:

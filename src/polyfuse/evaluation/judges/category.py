@@ -98,6 +98,8 @@ def _baseline(target_N: np.ndarray, classes: list) -> Baseline:
     shares = np.bincount(target_N, minlength=len(classes)) / len(target_N)
     constant, p = np.full_like(target_N, shares.argmax()), np.broadcast_to(shares, (len(target_N), len(classes)))
     found = values(partial(_measure, target_N, constant, p, len(classes)), len(target_N))
+    if np.count_nonzero(shares) > 1:
+        found["auroc"] = 0.5  # whatever the classes, a score that tells nothing
     return Baseline(f"always {str(classes[shares.argmax()])!r}", found)
 
 
@@ -114,7 +116,7 @@ def _notes(counts: metrics.ClassCounts, classes: list, p_NC: np.ndarray | None, 
     notes, rows = [], int(counts.actual.sum())
     absent = [str(label) for label, support in zip(classes, counts.actual, strict=True) if not support]
     if absent:
-        shown = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
+        shown = ", ".join(absent[:10]) + (" and others" if len(absent) > 10 else "")
         notes.append(f"{len(absent)} of {len(classes)} classes have no row here: {shown}.")
     if p_NC is None:
         notes.append("Without probabilities there is no log loss, Brier score, AUROC or calibration.")

@@ -1,0 +1,64 @@
+"""What the benchmark scripts share: the machine's name, runs of the command line, means with spread, result files."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("POLYFUSE_DATA", ROOT.parent / "shared" / "data"))
+
+
+def machine() -> str:
+    """Cores and memory, with the versions that matter."""
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB memory, no GPU, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {date.today().isoformat()}"
+    )
+
+
+def polyfuse(*arguments: str) -> dict[str, Any]:
+    """Run the command line with ``--json`` in a process of its own; its document, with wall seconds added."""
+    started = time.monotonic()
+    command = [sys.executable, "-c", "from polyfuse.cli import main; main()", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}\n{done.stderr[-3000:]}")
+    return {**json.loads(done.stdout), "seconds": time.monotonic() - started}
+
+
+def spread(values: Iterable[float], digits: int = 3) -> str:
+    """``mean ± standard deviation (n)``."""
+    values = list(values)
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation} (n = {len(values)})"
+
+
+class Results:
+    """Results of one topic by key, kept in a JSON file as they come, so that a stopped benchmark goes on."""
+
+    def __init__(self, topic: str, fresh: bool = False):
+        self.path = ROOT / "benchmarks" / f"{topic}.json"
+        self.values: dict[str, Any] = {}
+        if self.path.exists() and not fresh:
+            self.values = json.loads(self.path.read_text(encoding="utf8"))
+
+    def get(self, key: str, make: Any) -> Any:
+        """The result of that key, made and kept if it is new."""
+        if key not in self.values:
+            print(f"{key} ...", file=sys.stderr, flush=True)
+            self.values[key] = make()
+            self.path.write_text(json.dumps(self.values, indent=1, sort_keys=True) + "\n", encoding="utf8")
+        return self.values[key]

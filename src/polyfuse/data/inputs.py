@@ -1,0 +1,219 @@
+"""Which columns a model reads, gathered into named inputs: one per modality, so that a fusion sees a handful of them.
+
+All numbers, categories and dates together are the input ``columns``; several photo columns share the input ``image``
+and so its encoder; every ready-made feature column is an input of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from polyfuse import registry
+from polyfuse.data.modalities import MODALITIES, Column, missing_mask
+from polyfuse.data.rules import key
+from polyfuse.data.tables import Table, TableError, nearest
+
+Inputs: TypeAlias = dict[str, tuple[list[str], str]]
+"""Input name -> its columns and the modality of its encoder."""
+
+TABULAR = ("number", "category", "date")
+OWN = ("vector", "sequence")
+ROLES = {
+    "identifier": "an identifier says nothing about new rows",
+    "constant": "the same in every row",
+    "empty": "every cell is missing",
+    "split": "it says which split a row is in",
+    "unusable": "nothing here can read it; name its modality",
+}
+
+
+@dataclass(frozen=True)
+class InputRequest:
+    """What the user asks of one input; None where the table is to decide.
+
+    Args:
+        name: None to be gathered with others of its modality.
+        modality: one of ``MODALITIES``, or ``columns``.
+    """
+
+    name: str | None
+    columns: tuple[str, ...]
+    modality: str | None = None
+    encoder: str | None = None
+
+
+def parse_input(text: str) -> InputRequest:
+    """Read ``COL``, ``COL=MODALITY[:ENCODER]`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``.
+
+    Raises:
+        TableError: not of this form.
+
+    Example:
+        >>> parse_input("photos@front,back=image:resnet")
+        InputRequest(name='photos', columns=('front', 'back'), modality='image', encoder='resnet')
+    """
+    what, equals, kind = text.partition("=")
+    name, at, listed = what.partition("@") if "@" in what else ("", "", what)
+    columns = tuple(column.strip() for column in (listed.split(",") if at else [listed]))
+    modality, colon, encoder = kind.partition(":")
+    empty = not all(columns) or (at and not name.strip()) or (equals and not modality) or (colon and not encoder)
+    if empty:
+        raise TableError(f"input {text!r}: expected COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]")
+    request = InputRequest(name.strip() or None, columns, modality.strip() or None, encoder.strip() or None)
+    _check_modality(request)
+    return request
+
+
+def _check_modality(request: InputRequest) -> None:
+    known = (*MODALITIES, "columns")
+    if request.modality not in (None, *known):
+        hint = nearest(request.modality or "", known) or "."
+        listed = ", ".join(known)
+        raise TableError(
+            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}"
+        )
+
+
+def overrides(requests: Iterable[InputRequest]) -> dict[str, str]:
+    """Column -> modality that requests name, for ``infer``; ``columns`` leaves each column's own to be inferred."""
+    return {
+        column: request.modality
+        for request in requests
+        for column in request.columns
+        if request.modality and request.modality != "columns"
+    }
+
+
+def exclusions(
+    columns: Mapping[str, Column], *, outputs: Sequence[str], split: str | None = None, group: str | None = None
+) -> dict[str, str]:
+    """Column -> why it is no input unless named, for every column that is left out."""
+    reasons = {name: ROLES[column.role] for name, column in columns.items() if column.role in ROLES}
+    for name, column in columns.items():
+        if name not in reasons and _encoder_of(column.modality) not in registry.ENCODERS:
+            reasons[name] = f"no encoder reads {column.modality} yet"
+    said = [
+        (split, ROLES["split"]),
+        (group, "it groups the rows of a split"),
+        *((o, "it is an output") for o in outputs),
+    ]
+    return reasons | {name: why for name, why in said if name is not None and name in columns}
+
+
+def _encoder_of(modality: str) -> str:
+    return "columns" if modality in TABULAR else modality
+
+
+def default_inputs(
+    columns: Mapping[str, Column], *, outputs: Sequence[str], split: str | None = None, group: str | None = None
+) -> Inputs:
+    """One input per modality of every column that is not left out.
+
+    Raises:
+        TableError: nothing is left; the message says why, column by column.
+    """
+    reasons = exclusions(columns, outputs=outputs, split=split, group=group)
+    used = {name: column.modality for name, column in columns.items() if name not in reasons}
+    if not used:
+        listed = "\n".join(f"  {name} ({columns[name].modality}): {why}" for name, why in reasons.items())
+        raise TableError(f"no column is left as an input; name some with --input if they should be one:\n{listed}")
+    return _gathered(used)
+
+
+def _gathered(modalities: Mapping[str, str]) -> Inputs:
+    """Column -> modality, put together by modality; feature columns stay alone, under their own name."""
+    inputs: Inputs = {}
+    for column, modality in modalities.items():
+        if modality not in OWN:
+            name = _encoder_of(modality)
+            inputs.setdefault(name, ([], name))[0].append(column)
+    for column, modality in modalities.items():
+        if modality in OWN:
+            inputs[column if column not in inputs else f"{column}_{modality}"] = ([column], modality)
+    return inputs
+
+
+def resolve_inputs(
+    requests: Sequence[InputRequest],
+    columns: Mapping[str, Column],
+    *,
+    outputs: Sequence[str],
+    split: str | None = None,
+    group: str | None = None,
+) -> Inputs:
+    """The inputs that requests describe, or the default ones when there are none.
+
+    Raises:
+        TableError: a column that does not exist, is an output or has no cell; modalities that share no encoder; a name
+            used twice.
+    """
+    if not requests:
+        return default_inputs(columns, outputs=outputs, split=split, group=group)
+    for request in requests:
+        _check_request(request, columns, outputs)
+    loose = {c: r.modality or columns[c].modality for r in requests if r.name is None for c in r.columns}
+    pairs = list(_gathered(loose).items())
+    pairs += [(r.name, (list(r.columns), _shared_modality(r, columns))) for r in requests if r.name is not None]
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise TableError(f"two inputs are called {', '.join(map(repr, twice))}; name each NAME@COL1,COL2")
+    return dict(pairs)
+
+
+def _check_request(request: InputRequest, columns: Mapping[str, Column], outputs: Sequence[str]) -> None:
+    _check_modality(request)
+    for name in request.columns:
+        if name not in columns:
+            raise TableError(f"input column {name!r} does not exist{nearest(name, columns)}")
+        if name in outputs:
+            raise TableError(f"column {name!r} is an output, so it cannot be an input: the model would read the answer")
+        if columns[name].role == "empty":
+            raise TableError(f"input column {name!r}: every cell is missing")
+        if columns[name].modality == "unknown" and not request.modality:
+            raise TableError(f"input column {name!r}: {columns[name].reason}; say what it is: {name}=MODALITY")
+
+
+def _shared_modality(request: InputRequest, columns: Mapping[str, Column]) -> str:
+    modalities = {name: _encoder_of(request.modality or columns[name].modality) for name in request.columns}
+    if len(set(modalities.values())) == 1:
+        return next(iter(modalities.values()))
+    listed = ", ".join(f"{name} is {modality}" for name, modality in modalities.items())
+    raise TableError(f"input {request.name!r}: its columns share one encoder but differ: {listed}")
+
+
+def leaks(table: Table, inputs: Iterable[str], output: str) -> list[str]:
+    """Warnings about input columns that give the output away: copies, multiples, or a finer version of it."""
+    target = table.require(output)
+    found = [(name, _leak(table.require(name), target)) for name in dict.fromkeys(inputs)]
+    end = f"the output {output!r}; leave it out unless it is known before the answer is"
+    return [f"column {name!r} {how} {end}" for name, how in found if how]
+
+
+def _leak(column: pd.Series, target: pd.Series) -> str:
+    """How a column gives the target away, as the verb of a sentence, or nothing."""
+    both = ~(missing_mask(column) | missing_mask(target))
+    column, target, rows = column[both], target[both], int(both.sum())
+    (given, cells), (wanted, _) = (pd.factorize(series.map(key)) for series in (column, target))
+    if rows < 10 or given.max() == 0 or wanted.max() == 0:
+        return ""
+    if _proportional(column, target):
+        return "is a multiple of"
+    pairs = len(np.unique(np.stack([given, wanted]), axis=1).T)
+    if pairs > len(cells):
+        return ""
+    if pairs == wanted.max() + 1 and all(map(str.__eq__, column.map(str), target.map(str))):
+        return "is a copy of"
+    # with few rows per value, or one answer nearly everywhere, chance does this
+    chance = rows < 5 * pairs or np.bincount(wanted).max() > 0.9 * rows
+    return "has values that each go with one value of" if not chance else ""
+
+
+def _proportional(column: pd.Series, target: pd.Series) -> bool:
+    if not (pd.api.types.is_numeric_dtype(column) and pd.api.types.is_numeric_dtype(target)):
+        return False
+    return target.nunique() > 2 and bool(abs(column.astype(float).corr(target.astype(float))) > 0.999_999)

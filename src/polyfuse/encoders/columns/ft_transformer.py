@@ -1,0 +1,64 @@
+"""Columns that attend to each other, one token per column, for tables with many rows.
+
+Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021.
+"""
+
+# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse.layers.attention import Block
+from polyfuse.layers.embedding import Categories, Numbers
+from polyfuse.records import Spec, Tokens
+
+
+class FTTransformer(nn.Module):
+    """A transformer with one token per column; fusions and attributions can tell the columns apart.
+
+    Args:
+        numbers: columns of numbers.
+        categories: number of categories of each column of categories.
+        width: of a token; a multiple of ``heads``.
+        depth: blocks.
+        heads: attention heads.
+        dropout: in blocks, in training.
+
+    See also:
+        ``mlp`` below some thousand rows.
+    """
+
+    paper = "Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021"
+
+    @staticmethod
+    def wants(*, width: int = 64, depth: int = 2, heads: int = 4, dropout: float = 0.1) -> Spec:
+        """Standardised numbers and numbered categories."""
+        return Spec("columns")
+
+    def __init__(
+        self,
+        *,
+        numbers: int,
+        categories: list[int],
+        width: int = 64,
+        depth: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.width = width
+        self.numbers, self.categories = Numbers(numbers, width), Categories(categories, width)
+        self.kind = nn.Parameter(torch.randn(len(categories), width) * width**-0.5)
+        self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``numbers`` (U, N), ``categories`` (U, C) -> one token per column (U, N + C, D)."""
+        named_UCD = self.categories(fields["categories"]) + self.kind
+        x_UTD = torch.cat([self.numbers(fields["numbers"]), named_UCD], 1)
+        mask_UT = present_B[:, None].expand(x_UTD.shape[:2])
+        for block in self.blocks:
+            x_UTD = block(x_UTD, mask_UT)
+        return Tokens(self.norm(x_UTD), mask_UT, grid=(x_UTD.shape[1],))

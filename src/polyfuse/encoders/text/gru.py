@@ -1,0 +1,68 @@
+"""Subwords read in both directions by a gated recurrent net, for short texts whose word order matters.
+
+Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
+"""
+
+# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from polyfuse.layers.positions import masked_until
+from polyfuse.layers.recurrent import Bidirectional
+from polyfuse.records import Spec, Tokens
+
+
+class GRU(nn.Module):
+    """A two-way gated recurrent net over subwords; word order matters and texts are short.
+
+    Args:
+        vocabulary: number of subwords that were learnt.
+        width: of a token; each direction has half of it.
+        depth: recurrent layers.
+        dropout: of embeddings, between layers and of tokens, in training.
+        max_tokens: longer texts are cut.
+        vocabulary_limit: the most subwords to learn.
+
+    See also:
+        ``ngrams`` below some thousand texts, ``transformer`` for long ones, ``pretrained`` where a checkpoint fits.
+    """
+
+    paper = "Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014"
+
+    @staticmethod
+    def wants(
+        *,
+        width: int = 128,
+        depth: int = 1,
+        dropout: float = 0.2,
+        max_tokens: int = 256,
+        vocabulary_limit: int = 8000,
+    ) -> Spec:
+        """Subwords learnt from the training texts."""
+        return Spec("text.bpe", {"max_tokens": max_tokens, "vocabulary_limit": vocabulary_limit})
+
+    def __init__(
+        self,
+        *,
+        vocabulary: int,
+        width: int = 128,
+        depth: int = 1,
+        dropout: float = 0.2,
+        max_tokens: int = 256,
+        vocabulary_limit: int = 8000,
+    ):
+        super().__init__()
+        if width % 2:
+            raise ValueError(f"width {width} must be even: each direction has half of it")
+        self.width = width
+        self.embed, self.drop = nn.Embedding(vocabulary, width), nn.Dropout(dropout)
+        self.read = Bidirectional(width, width // 2, depth=depth, dropout=dropout)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
+        ids_UT = fields["ids"]
+        real_UT = masked_until(fields["lengths"], ids_UT.shape[1])
+        x_UTD = self.drop(self.read(self.drop(self.embed(ids_UT)), real_UT))
+        return Tokens(x_UTD, real_UT & present_B[:, None], grid=(ids_UT.shape[1],), span_BT2=fields["span"])

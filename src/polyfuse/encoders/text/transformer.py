@@ -1,0 +1,70 @@
+"""Subwords that attend to each other, learnt from scratch (Vaswani et al., Attention is all you need, NeurIPS 2017)."""
+
+# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from polyfuse.layers.attention import Block
+from polyfuse.layers.positions import masked_until, sinusoidal
+from polyfuse.records import Spec, Tokens
+
+
+class Transformer(nn.Module):
+    """Self-attention over subwords, from scratch; for many texts, or long ones.
+
+    Args:
+        vocabulary: number of subwords that were learnt.
+        width: of a token; a multiple of ``heads``.
+        depth: blocks.
+        heads: attention heads.
+        dropout: of embeddings and in blocks, in training.
+        max_tokens: longer texts are cut.
+        vocabulary_limit: the most subwords to learn.
+
+    See also:
+        ``ngrams`` below some thousand texts, ``pretrained`` where a checkpoint fits.
+    """
+
+    paper = "Vaswani et al., Attention is all you need, NeurIPS 2017"
+
+    @staticmethod
+    def wants(
+        *,
+        width: int = 128,
+        depth: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+        max_tokens: int = 256,
+        vocabulary_limit: int = 8000,
+    ) -> Spec:
+        """Subwords learnt from the training texts."""
+        return Spec("text.bpe", {"max_tokens": max_tokens, "vocabulary_limit": vocabulary_limit})
+
+    def __init__(
+        self,
+        *,
+        vocabulary: int,
+        width: int = 128,
+        depth: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+        max_tokens: int = 256,
+        vocabulary_limit: int = 8000,
+    ):
+        super().__init__()
+        self.width = width
+        self.embed, self.drop = nn.Embedding(vocabulary, width), nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
+        ids_UT = fields["ids"]
+        mask_UT = masked_until(fields["lengths"], ids_UT.shape[1]) & present_B[:, None]
+        x_UTD = self.embed(ids_UT)
+        x_UTD = self.drop(x_UTD + sinusoidal(ids_UT.shape[1], self.width, like=x_UTD))
+        for block in self.blocks:
+            x_UTD = block(x_UTD, mask_UT)
+        return Tokens(self.norm(x_UTD), mask_UT, grid=(ids_UT.shape[1],), span_BT2=fields["span"])

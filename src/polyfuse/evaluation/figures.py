@@ -1,0 +1,144 @@
+"""Plots as inline SVG that follow the page's colours, light or dark, and leave its text to the browser's fonts.
+
+Matplotlib knows no CSS, so it draws in stand-in colours that are then replaced by CSS variables.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyfuse.evaluation.glossary import number
+from polyfuse.metrics.calibration import ReliabilityBin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+INK, LINE, ACCENT, WARN = "#010203", "#040506", "#070809", "#0a0b0c"
+VARIABLES = {INK: "var(--muted)", LINE: "var(--line)", ACCENT: "var(--accent)", WARN: "var(--warn)"}
+MOST_POINTS = 1000  # of a scatter plot: more only makes the page heavy
+SKEWED = 30  # the ratio of large to small values above which a plot is logarithmic
+
+# text stays text (the browser has fonts for every script), and $ in a column's name is no formula
+STYLE: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "font.family": "DejaVu Sans"}
+
+
+def reliability(bins: list[ReliabilityBin]) -> str:
+    """Accuracy against confidence, with the share of rows below; on the diagonal, confidence can be believed."""
+    figure, axes, below = _frame(rows=True)
+    x = np.array([b.confidence for b in bins])
+    y, rows = np.array([b.accuracy for b in bins]), np.array([b.rows for b in bins])
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.vlines(x, np.minimum(x, y), np.maximum(x, y), color=WARN, linewidth=2)
+    axes.plot(x, y, color=ACCENT, linewidth=1.6)
+    axes.scatter(x, y, s=14 + 70 * rows / rows.max(), color=ACCENT, zorder=3)
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.03), ylabel="share right")
+    axes.tick_params(labelbottom=False)
+    below.bar(x, rows / rows.sum(), width=0.045, color=ACCENT, alpha=0.55)
+    below.set(xlim=(-0.02, 1.02), xlabel="confidence", ylabel="rows")
+    for side, axis in (("y", axes.yaxis), ("x", below.xaxis), ("y", below.yaxis)):
+        axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
+        axis.set_label_coords(*((-0.13, 0.5) if side == "y" else (0.5, -0.42)))
+    below.locator_params(axis="y", nbins=2)
+    return _svg(figure, "Reliability: share of rows predicted right against confidence")
+
+
+def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> str:
+    """Predicted against true; points on the diagonal are right."""
+    x, y = _thinned(target, value, seed)
+    figure, axes, _ = _frame()
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    if low > 0 and high / low > SKEWED:
+        axes.set(xscale="log", yscale="log")
+        low, high = low / 1.15, high * 1.15
+    else:
+        margin = 0.03 * (high - low) or 1.0
+        low, high = low - margin, high + margin
+    axes.plot([low, high], [low, high], color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.scatter(x, y, s=16, color=ACCENT, alpha=0.55, linewidths=0, zorder=3)
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}")
+    for axis in (axes.xaxis, axes.yaxis):
+        _short_numbers(axis)
+    return _svg(figure, f"Predicted against true {name}")
+
+
+def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    kept = np.flatnonzero(np.isfinite(value))
+    if len(kept) > MOST_POINTS:
+        kept = np.random.default_rng(seed).choice(kept, MOST_POINTS, replace=False)
+    return target[kept], value[kept]
+
+
+def _short_numbers(axis: Axis) -> None:
+    from matplotlib.ticker import NullFormatter
+
+    axis.set_major_formatter(lambda v, _: _short(v))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _short(value: float) -> str:
+    """An axis label: 1500000 -> 1.5M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}" if abs(value) < 100 else number(round(value))
+
+
+def _frame(rows: bool = False) -> tuple[Figure, Axes, Axes]:
+    """An empty plot, with a flat second one below for counts of rows."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.4, 4.0))
+        if rows:
+            axes, below = figure.subplots(2, 1, height_ratios=(5, 1))
+        else:
+            axes = below = figure.subplots()
+    figure.subplots_adjust(left=0.16, right=0.96, top=0.97, bottom=0.13, hspace=0.12)
+    for each in figure.axes:
+        each.set_facecolor("none")
+        each.grid(color=LINE, linewidth=0.8)
+        each.set_axisbelow(True)
+        each.tick_params(colors=INK, length=0)
+        each.xaxis.label.set_color(INK)
+        each.yaxis.label.set_color(INK)
+        each.spines[:].set_visible(False)
+    return figure, axes, below
+
+
+def _svg(figure: Figure, title: str) -> str:
+    import matplotlib
+
+    file = io.StringIO()
+    # the browser, not matplotlib, has the fonts for Chinese names
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+    return _inline(file.getvalue(), title)
+
+
+def _inline(svg: str, title: str) -> str:
+    """A file of its own -> part of a page: no header, no ids that meet those of other plots, the page's colours."""
+    from markupsafe import escape
+
+    body = svg[svg.index("<svg") :]
+    # a style inside an inline SVG would hold for the whole page
+    body = re.sub(r"<(metadata|style).*?</\1>", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="(?:figure|axes|matplotlib|patch|text|line2d|xtick|ytick|[A-Z]\w*Collection)[._]\w*"', "", body)
+    body = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", body)
+    for stand_in, variable in VARIABLES.items():
+        body = body.replace(stand_in, variable)
+    size = re.search(r'viewBox="[^"]*"', body)
+    assert size
+    return re.sub(
+        r"<svg.*?>", f'<svg {size[0]} role="img" aria-label="{escape(title)}">', body, count=1, flags=re.DOTALL
+    )

@@ -1,0 +1,220 @@
+"""A report as one HTML page: this file prepares what ``report.html`` shows, ``report.css`` says how it looks.
+
+Whatever comes from a table is text to the template and is escaped there; media become data URIs of known types. The
+page's own content policy forbids scripts and requests all the same.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyfuse.evaluation import figures, glossary
+from polyfuse.evaluation.outcome import Confusion, OutputReport
+from polyfuse.evaluation.shown import Shown
+
+if TYPE_CHECKING:
+    from polyfuse.evaluation.report import Report
+
+MATRIX = 20  # classes up to which a confusion matrix is readable
+TABLE = 30  # classes listed at most, the weakest ones
+BROKEN = 20  # broken cells listed per column
+MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "audio/wav"))
+
+
+def page(report: Report) -> str:
+    """The whole page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(written=_written, number=glossary.number, label=label, term=glossary.term)
+    return environment.get_template("report.html").render(_view(report))
+
+
+def _view(report: Report) -> dict[str, Any]:
+    meta = dict(report.meta)
+    return {
+        "report": report,
+        "title": str(meta.pop("model", "model")),
+        "notes": meta.pop("notes", []),
+        "facts": {key: _fact(value) for key, value in meta.items()},
+        "meta": report.meta,
+        "outputs": [_output(name, output) for name, output in report.outputs.items()],
+        "missing": missing_rows(report),
+        "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
+        "samples": [(title, shown) for title, shown in _samples(report) if shown],
+        "broken": [_broken(column, cells) for column, cells in report.broken.items()],
+        "terms": _terms(report),
+        "nothing": glossary.NOTHING,
+    }
+
+
+def _output(name: str, output: OutputReport) -> dict[str, Any]:
+    main = output.headline[0]
+    return {
+        "name": name,
+        "output": output,
+        "main": {**_metric(output, main), **bar(output, main)},
+        "others": [_metric(output, other) for other in output.headline[1:]],
+        "metrics": [_metric(output, metric) for metric in output.metrics],
+        "classes": _weakest(output),
+        "matrix": _matrix(output.confusion) if output.confusion else None,
+        "confusions": output.confusion.top() if output.confusion else [],
+        "reliability": _svg(figures.reliability(output.reliability)) if output.reliability else "",
+        "scatter": _scatter(output, name),
+        "points": min(output.rows, figures.MOST_POINTS),
+    }
+
+
+def _scatter(output: OutputReport, name: str) -> Any:
+    if output.scatter is None or not np.isfinite(output.scatter[1]).any():
+        return ""
+    return _svg(figures.scatter(*output.scatter, name))
+
+
+def _svg(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # matplotlib has escaped the names in it
+
+
+def _metric(output: OutputReport, name: str) -> dict[str, Any]:
+    value = output.metrics[name]
+    return {
+        "name": name,
+        "title": glossary.term(name).title,
+        "meaning": glossary.term(name).meaning,
+        "value": glossary.written(name, value),
+        "interval": glossary.written_interval(name, output.intervals.get(name)),
+        "baseline": _written(output.baseline.metrics.get(name), name),
+    }
+
+
+def bar(output: OutputReport, name: str) -> dict[str, float | None]:
+    """Where a metric, its interval and its baseline lie on a bar, in percent of its length."""
+    low, high = output.intervals.get(name, (None, None))
+    places = {"at": output.metrics[name], "low": low, "high": high, "chance": output.baseline.metrics.get(name)}
+    return {key: _place(value) for key, value in places.items()}
+
+
+def _place(value: float | None) -> float | None:
+    return None if value is None else round(100 * min(1.0, max(0.0, value)), 2)
+
+
+def _weakest(output: OutputReport) -> list[dict[str, Any]]:
+    """Every class in its own order, or the weakest ones when there are many."""
+    if len(output.per_class) <= TABLE:
+        return output.per_class
+    present = [row for row in output.per_class if row["support"]]
+    return sorted(present, key=lambda row: row["f1"] or 0)[:TABLE]
+
+
+def _matrix(confusion: Confusion) -> dict[str, Any] | None:
+    """Counts with their share of the true class, which gives the shade; None when there are too many classes."""
+    if not 1 < len(confusion.classes) <= MATRIX:
+        return None
+    shares = confusion.counts / np.maximum(confusion.counts.sum(1, keepdims=True), 1)
+    rows = [
+        (name, [(int(count), round(float(share), 3)) for count, share in zip(counts, row, strict=True)])
+        for name, counts, row in zip(confusion.classes, confusion.counts, shares, strict=True)
+    ]
+    return {"classes": confusion.classes, "rows": rows, "long": max(len(str(c)) for c in confusion.classes) > 4}
+
+
+def missing_rows(report: Report) -> list[dict[str, Any]]:
+    """One line per subset of inputs: the main metric of each output and its distance from having all inputs."""
+    return [
+        {"keep": row["inputs"], "cells": [_cell(report, row, name) for name in report.outputs if name in row]}
+        for row in report.missing_modality
+    ]
+
+
+def _cell(report: Report, row: dict[str, Any], name: str) -> dict[str, Any]:
+    output = report.outputs[name]
+    metric = output.headline[0]
+    value, full = row[name][metric], report.missing_modality[0][name][metric]
+    low, high = row[name].get(f"{metric}_ci", (None, None))
+    lost = None if value is None or full is None or row is report.missing_modality[0] else value - full
+    return {
+        "output": name,
+        "value": glossary.written(metric, value),
+        "interval": glossary.written_interval(metric, None if low is None else (low, high)),
+        "lost": "" if lost is None else glossary.difference(metric, lost),
+        "at": _place(value),
+        "low": _place(low),
+        "high": _place(high),
+        "chance": _place(output.baseline.metrics.get(metric)),
+    }
+
+
+def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
+    several = len(report.outputs) > 1
+    groups = [(name, worst) for name in report.outputs for worst in (True, False)]
+    return [
+        (
+            ("Largest mistakes" if worst else "Rows drawn by chance") + (f": {name}" if several else ""),
+            [_sample(s) for s in report.samples if s.output == name and s.worst == worst],
+        )
+        for name, worst in groups
+    ]
+
+
+def _sample(sample: Any) -> dict[str, Any]:
+    error = None
+    if sample.right is None and sample.prediction is not None and sample.target is not None:
+        error = glossary.signed(float(sample.prediction) - float(sample.target))
+    return {
+        "sample": sample,
+        "error": error,
+        "cells": [(column, cell, source(cell)) for column, cell in sample.cells.items()],
+    }
+
+
+def source(cell: Shown) -> str | None:
+    """The data URI of an image or sound; None for other cells, and for bytes of no known type."""
+    if not isinstance(cell.data, bytes):
+        return None
+    mime = next((mime for head, mime in MIME if cell.data.startswith(head)), None)
+    if mime is None or not mime.startswith(cell.kind):
+        return None
+    return f"data:{mime};base64,{base64.b64encode(cell.data).decode()}"
+
+
+def _broken(column: str, cells: list[dict[str, Any]] | int) -> dict[str, Any]:
+    listed = [] if isinstance(cells, int) else cells
+    return {"column": column, "count": cells if isinstance(cells, int) else len(cells), "cells": listed[:BROKEN]}
+
+
+def _terms(report: Report) -> list[glossary.Term]:
+    names = dict.fromkeys(name for output in report.outputs.values() for name in output.metrics)
+    return [glossary.term(name) for name in names if glossary.term(name).meaning]
+
+
+def _written(value: float | None, name: str) -> str:
+    return glossary.written(name, value)
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_fact(item)}" for key, item in value.items())
+    return label(value)
+
+
+def label(value: Any) -> str:
+    """A label, number or list of labels for people."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 100_000):
+        return glossary.number(value)
+    return glossary.NOTHING if value is None else str(value)

@@ -1,0 +1,79 @@
+"""Rows worth looking at: the worst mistakes, and some rows by chance so that the mistakes are not all one sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from polyfuse.evaluation.outcome import Outcome, OutputReport
+from polyfuse.evaluation.shown import Shown
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row to show for one output.
+
+    Args:
+        row: its number in the table.
+        output: the output it is shown for.
+        worst: among the worst mistakes; else drawn by chance.
+        cells: column -> cell ready to show.
+        target, prediction: in original labels and units.
+        confidence: of the prediction, 0 to 1, where the output has one.
+        right: None for numbers, which are never simply right or wrong.
+    """
+
+    row: int
+    output: str
+    worst: bool
+    cells: dict[str, Shown]
+    target: Any
+    prediction: Any
+    confidence: float | None = None
+    right: bool | None = None
+
+
+def samples(
+    name: str,
+    outcome: Outcome,
+    report: OutputReport,
+    show: Callable[[int], dict[str, Shown]],
+    *,
+    rows: Sequence[int] | None = None,
+    worst: int = 6,
+    random: int = 6,
+    seed: int = 0,
+) -> list[Sample]:
+    """The worst mistakes of an output, then rows by chance.
+
+    Args:
+        name: the output's.
+        outcome, report: what was judged, and the judgement.
+        show: position of a row in the outcome -> its cells.
+        rows: row number in the table for each position; the position itself when left out.
+        worst, random: how many of each at most.
+        seed: of the draw.
+    """
+    mistakes, drawn = choose(report.severity, worst, random, seed)
+
+    def sample(position: int, is_worst: bool) -> Sample:
+        confidence = None if report.confidence is None else float(report.confidence[position])
+        right = None if report.scatter is not None else not report.severity[position]
+        row = position if rows is None else int(rows[position])
+        target, value = outcome.target[position], outcome.value[position]
+        return Sample(row, name, is_worst, show(position), target, value, confidence, right)
+
+    return [sample(p, True) for p in mistakes] + [sample(p, False) for p in drawn]
+
+
+def choose(severity: np.ndarray, worst: int, random: int, seed: int) -> tuple[list[int], list[int]]:
+    """Positions of the worst mistakes, and of other judged rows by chance, in row order."""
+    judged = np.flatnonzero(~np.isnan(severity))
+    order = judged[np.argsort(-severity[judged], kind="stable")]
+    mistakes = [int(p) for p in order[:worst] if severity[p] > 0]
+    rest = np.setdiff1d(judged, mistakes)
+    drawn = np.random.default_rng(seed).choice(rest, size=min(random, len(rest)), replace=False)
+    return mistakes, sorted(int(p) for p in drawn)

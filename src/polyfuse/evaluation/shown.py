@@ -1,0 +1,95 @@
+"""Cells made small enough to show: thumbnails, a few seconds of sound, shortened text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from PIL import Image
+
+from polyfuse.data.cells.picture import decode
+from polyfuse.data.cells.sound import opened
+from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
+from polyfuse.evaluation.glossary import number
+
+SIDE = 224  # pixels of a thumbnail: sharp at 112 on a fine screen
+SECONDS, RATE = 8.0, 16_000  # of sound
+CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell ready to show.
+
+    Args:
+        kind: ``image`` (PNG or JPEG bytes), ``audio`` (WAV bytes), ``text``, ``number``, ``missing`` or ``broken``
+            (the reason).
+        data: bytes of a medium, else text.
+    """
+
+    kind: str
+    data: bytes | str
+
+
+def show(modality: str, value: Any, root: Path | None = None, limits: Limits = Limits()) -> Shown:
+    """A cell of a table, whatever it holds; one that is missing or broken says so.
+
+    Args:
+        modality: the column's: ``image``, ``audio``, ``number``, ``vector``, ...; unknown ones are shown as text.
+        value: the cell as the table has it.
+        root: folder that relative paths start from.
+    """
+    if is_missing(value):
+        return Shown("missing", "")
+    try:
+        if modality in _MEDIA:
+            return _MEDIA[modality](load(value, root, limits), limits)
+        return _OTHER.get(modality, _text)(value)
+    except BadCell as error:
+        return Shown("broken", str(error))
+
+
+def _image(content: Any, limits: Limits) -> Shown:
+    picture = decode(content, limits)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    times = SIDE // 2 // max(picture.size)
+    if times > 1:  # enlarged here, or a browser would blur an 8 x 8 digit
+        picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    picture.save(file, "PNG" if times else "JPEG", **({} if times else {"quality": 82}))
+    return Shown("image", file.getvalue())
+
+
+def _audio(content: Any, limits: Limits) -> Shown:
+    with opened(content, limits) as sound:
+        samples, rate = sound.read(0, round(SECONDS * sound.rate)).mean(axis=1), sound.rate
+    if rate > RATE:
+        samples, rate = soxr.resample(samples, rate, RATE), RATE
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(samples, -1, 1), rate, format="WAV", subtype="PCM_16")
+    return Shown("audio", file.getvalue())
+
+
+def _number(value: Any) -> Shown:
+    plain = value.item() if isinstance(value, np.generic) else value
+    return Shown("number", number(plain) if isinstance(plain, (int, float)) else str(plain))
+
+
+def _vector(value: Any) -> Shown:
+    shape = np.shape(value)
+    return Shown("text", f"{' x '.join(map(str, shape))} numbers" if shape else str(value)[:CHARACTERS])
+
+
+def _text(value: Any) -> Shown:
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return Shown("text", text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…")
+
+
+_MEDIA: dict[str, Callable[[Any, Limits], Shown]] = {"image": _image, "audio": _audio}
+_OTHER: dict[str, Callable[[Any], Shown]] = {"number": _number, "vector": _vector, "sequence": _vector}

@@ -1,0 +1,97 @@
+"""A report in the terminal: the same findings as the page, in a screen or two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from polyfuse.evaluation import glossary
+from polyfuse.evaluation.outcome import OutputReport
+
+if TYPE_CHECKING:
+    from polyfuse.evaluation.report import Report
+
+CLASSES = 15  # shown at most, the weakest
+BROKEN = 5  # broken cells shown per column
+
+
+def render(report: Report) -> RenderableType:
+    """Headline metrics with intervals and baseline, classes, the missing-modality table, broken cells, notes."""
+    parts: list[RenderableType] = []
+    for name, output in report.outputs.items():
+        parts += _metrics(name, output)
+        if output.per_class:
+            parts += _classes(name, output)
+        parts += [f"[dim]{escape(note)}[/dim]" for note in output.notes]
+    if report.missing_modality:
+        parts += _missing(report)
+    if report.broken:
+        parts += _broken(report.broken)
+    parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
+    return Group(*parts)
+
+
+def _heading(text: str, facts: str = "") -> str:
+    return f"\n[bold]{escape(text)}[/bold]" + (f" [dim]({escape(facts)})[/dim]" if facts else "")
+
+
+def _table(*columns: str, text: int = 1) -> Table:
+    """A plain table whose columns after the first ``text`` hold numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        table.add_column(escape(column), justify="left" if position < text else "right", header_style="dim")
+    return table
+
+
+def _metrics(name: str, output: OutputReport) -> list[RenderableType]:
+    table = _table("metric", "value", "95 % interval", "baseline")
+    for metric, value in output.metrics.items():
+        interval = glossary.written_interval(metric, output.intervals.get(metric))
+        baseline = output.baseline.metrics.get(metric)
+        table.add_row(
+            glossary.term(metric).title,
+            glossary.written(metric, value),
+            interval,
+            "" if baseline is None else glossary.written(metric, baseline),
+            style="bold" if metric in output.headline else "",
+        )
+    return [_heading(name, f"{output.task}, {output.rows:,} rows; baseline: {output.baseline.name}"), table]
+
+
+def _classes(name: str, output: OutputReport) -> list[RenderableType]:
+    rows = sorted((r for r in output.per_class if r["support"]), key=lambda r: r["f1"] or 0)
+    many = len(rows) > CLASSES
+    table = _table("class", "rows", "precision", "recall", "F1")
+    for row in rows[:CLASSES] if many else output.per_class:
+        shares = (glossary.written("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
+        table.add_row(escape(str(row["class"])), f"{row['support']:,}", *shares)
+    return [_heading(f"{name} by class", f"the weakest {CLASSES} of {len(rows):,}" if many else ""), table]
+
+
+def _missing(report: Report) -> list[RenderableType]:
+    metrics = {name: output.headline[0] for name, output in report.outputs.items()}
+    alone = len(metrics) == 1  # intervals of several outputs side by side would not fit
+    headings = [f"{name}: {glossary.term(metric).title}" for name, metric in metrics.items()]
+    table = _table("inputs", *headings, *(["95 % interval"] if alone else []))
+    for row in report.missing_modality:
+        cells = [glossary.written(metric, row[name][metric]) for name, metric in metrics.items()]
+        intervals = [glossary.written_interval(m, row[n].get(f"{m}_ci")) for n, m in metrics.items()]
+        table.add_row(escape(" + ".join(row["inputs"])), *cells, *(intervals if alone else []))
+    return [_heading("with only some inputs present"), table]
+
+
+def _broken(broken: dict[str, Any]) -> list[RenderableType]:
+    table = _table("column", "row", "file", "reason", text=4)
+    for column, cells in broken.items():
+        listed = [] if isinstance(cells, int) else cells[:BROKEN]
+        count = cells if isinstance(cells, int) else len(cells)
+        for cell in listed:
+            table.add_row(
+                *(escape(str(text)) for text in (column, cell["row"], cell.get("file") or "", cell["reason"]))
+            )
+        if count > len(listed):
+            table.add_row(escape(column), "", "", f"[dim]{count:,} cells{' in all' if listed else ''}[/dim]")
+    return [_heading("cells that could not be read, counted as missing"), table]

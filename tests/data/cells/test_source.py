@@ -1,0 +1,141 @@
+"""Loading a media cell: every form gives its content or a reason, and never an exception of another kind."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from polyfuse.data.cells.source import BadCell, Limits, Sound, digest, is_missing, load
+
+NUMBERS = hnp.arrays(
+    st.sampled_from([np.uint8, np.int16, np.float32]), hnp.array_shapes(max_dims=3, max_side=4), elements=st.just(1)
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, float("nan"), np.float32("nan"), np.datetime64("NaT"), pd.NaT, pd.NA),
+        *("", "  \n", [], (), b"", np.zeros(0), {"bytes": None, "path": None}),
+    ],
+)
+def test_missing(value):
+    assert is_missing(value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, False, "0", "nan", [None], b"\0", np.zeros(1), np.array(5), {"bytes": b"x"}])
+def test_not_missing(value):
+    assert not is_missing(value)
+
+
+def test_all_forms_of_a_file_give_the_same_bytes(tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"content")
+    full = str(tmp_path / "a.bin")
+    forms = [full, tmp_path / "a.bin", "a.bin", b"content", bytearray(b"content"), memoryview(b"content")]
+    forms += [{"bytes": b"content", "path": "elsewhere"}, {"bytes": None, "path": "a.bin"}]
+    assert {load(form, tmp_path) for form in forms} == {b"content"}
+
+
+@given(NUMBERS)
+def test_arrays_come_back_whole_even_as_lists(array):
+    assert np.array_equal(load(array), array)
+    assert np.array_equal(load(array.tolist()), array)
+    sound = load({"array": array, "sampling_rate": 8000})
+    assert np.array_equal(sound.samples, array)
+    assert sound.rate == 8000
+
+
+def test_arrays_of_arrays_as_parquet_gives_them_become_one_array():
+    rows = np.empty(2, dtype=object)
+    rows[:] = [np.array([1.0, 2.0]), np.array([3.0, 4.0])]
+    assert np.array_equal(load(rows), [[1, 2], [3, 4]])
+    assert digest(load(rows)) == digest(np.array([[1.0, 2.0], [3.0, 4.0]]))
+
+
+@given(
+    st.one_of(
+        st.none(),
+        st.integers(),
+        st.text(max_size=20),
+        st.binary(max_size=20),
+        st.lists(
+            st.one_of(st.integers(0, 9), st.text(max_size=2), st.lists(st.integers(0, 9), max_size=2)), max_size=3
+        ),
+        st.dictionaries(
+            st.sampled_from(["bytes", "path", "array", "sampling_rate"]), st.one_of(st.integers(), st.text())
+        ),
+    )
+)
+def test_any_value_loads_or_says_why_not(value):
+    try:
+        content = load(value)
+    except BadCell:
+        return
+    assert isinstance(content, (bytes, np.ndarray, Sound))
+
+
+def test_reasons_name_the_file_and_the_setting(tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "large").write_bytes(bytes(11))
+    os.mkfifo(tmp_path / "pipe")
+    for value, words in {
+        "absent.png": ["absent.png", "no such file"],
+        "empty": ["empty", "zero bytes"],
+        "large": ["large", "11 bytes", "limit of 10", "data.limits.bytes"],
+        "pipe": ["pipe", "not a file"],
+        ".": ["not a file"],
+        "nul\0byte": ["null"],
+        "https://host/a.png": ["https://host/a.png", "download"],
+    }.items():
+        with pytest.raises(BadCell) as caught:
+            load(value, tmp_path, Limits(bytes=10))
+        assert all(word in str(caught.value) for word in words)
+    with pytest.raises(BadCell, match=r"data\.limits\.bytes"):
+        load(bytes(11), limits=Limits(bytes=10))
+
+
+@pytest.mark.parametrize("rate", [None, 0, -8000, float("nan"), float("inf"), "8000"])
+def test_a_sound_needs_a_rate(rate):
+    with pytest.raises(BadCell, match="sampling_rate"):
+        load({"array": [0.0], "sampling_rate": rate})
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_pictures_of_pillow(mode):
+    array = load(Image.new(mode, (3, 2)))
+    assert array.shape[:2] == (2, 3)
+    assert array.ndim == 2 or array.shape[2] == (4 if mode in ("LA", "RGBA") else 3)
+    assert (array.dtype == np.uint16) == (mode == "I;16")
+
+
+def test_an_undecoded_picture_of_pillow_is_checked_before_it_is_decoded():
+    file = io.BytesIO()
+    Image.new("L", (100, 100)).save(file, "PNG")
+    with pytest.raises(BadCell, match=r"100 x 100 .* 9,999 .*data\.limits\.pixels"):
+        load(Image.open(io.BytesIO(file.getvalue())), limits=Limits(pixels=9_999))
+    with pytest.raises(BadCell, match="damaged"):
+        load(Image.open(io.BytesIO(file.getvalue()[:-30])))
+
+
+@given(NUMBERS, NUMBERS)
+def test_digests_tell_contents_apart(a, b):
+    same = a.dtype == b.dtype and np.array_equal(a, b)
+    assert (digest(a) == digest(b)) == same
+    assert (digest(Sound(a, 8000)) == digest(Sound(b, 8000))) == same
+    assert digest(Sound(a, 8000)) != digest(Sound(a, 16000))
+    assert len({digest(a), digest(a.tobytes()), digest(Sound(a, 8000))}) == 3
+
+
+def test_a_digest_does_not_depend_on_memory_layout():
+    array = np.arange(12).reshape(3, 4)
+    assert digest(array) == digest(np.asfortranarray(array)) == digest(np.repeat(array, 2, axis=1)[:, ::2])
+    assert digest("né") == digest("né".encode())
+    assert digest("\ud800") != digest("\ud801")  # half a character, as damaged tables hold

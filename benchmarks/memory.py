@@ -65,9 +65,7 @@ def main() -> None:
             Path(folder) / "table.csv",
             outputs=["quarter=category"],
             inputs=["photo"],
-            settings=["training.epochs=1", "inputs.image.encoder.size=128"]
-            if "--native" in sys.argv
-            else ["training.epochs=1"],
+            settings=["training.epochs=1"],
             to=Path(folder) / "model",
             quiet=True,
         )

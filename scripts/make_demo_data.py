@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import zlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -30,9 +30,9 @@ COLUMNS = 43  # of the sheet of digits
 LANGUAGES = {"en": "en-us", "zh": "cmn", "de": "de", "fr": "fr-fr", "es": "es", "hi": "hi"}
 # espeak-ng's voice variants; some are near copies of each other (f2 and f5, rob and robert): never across splits
 VOICES = {
-    "train": "m1 m3 m4 m6 m8 Andy Mike david gustave sandro f1 f3 f5 Alicia Annie aunty grandma linda".split(),
-    "val": "Denis m2 anika f4".split(),
-    "test": "Storm boris m7 pedro rob belinda steph".split(),
+    "train": "m1 m3 m4 m6 m8 Andy Mike david gustave sandro f1 f3 f5 Alicia Annie aunty grandma linda",
+    "val": "Denis m2 anika f4",
+    "test": "Storm boris m7 pedro rob belinda steph",
 }
 SPEED = (130, 190)  # words per minute
 PITCH = (35, 65)  # espeak-ng's scale of 0 to 99, around the voice's own
@@ -63,7 +63,8 @@ def write_digits() -> None:
 
 def write_speech() -> None:
     """Every voice says every digit in every language, once, with a speed and pitch of its own."""
-    voices = {voice: split for split, names in VOICES.items() for voice in names}
+    voices = {voice: split for split, names in VOICES.items() for voice in names.split()}
+    check_voices(voices)
     jobs = list(product(voices, LANGUAGES, range(10)))
     with ThreadPoolExecutor() as pool:
         clips = list(pool.map(lambda job: say(*job), jobs))
@@ -82,11 +83,23 @@ def write_speech() -> None:
     compress(np.concatenate([np.pad(clip, (0, gap)) for clip in clips]), FOLDER / "speech.ogg")
 
 
+def check_voices(names: Iterable[str]) -> None:
+    """espeak-ng takes its default voice in silence where it does not know a variant: two splits would share a speaker.
+
+    Raises:
+        RuntimeError: a name that the installed espeak-ng does not list.
+    """
+    listed = subprocess.run(["espeak-ng", "--voices=variant"], capture_output=True, check=True, text=True).stdout
+    unknown = set(names) - {line.split("!v/")[1].split()[0] for line in listed.splitlines() if "!v/" in line}
+    if unknown:
+        raise RuntimeError(f"expected voice variants of espeak-ng, found {sorted(unknown)}: see --voices=variant")
+
+
 def say(voice: str, language: str, digit: int) -> np.ndarray:
     """One spoken digit, trimmed, at the shipped rate and loudness.
 
     Raises:
-        RuntimeError: espeak-ng says nothing, or complains, as it does of an unknown voice.
+        RuntimeError: espeak-ng says nothing, or complains, as it does of an unknown language.
     """
     rng = np.random.default_rng([SEED, zlib.crc32(f"{voice} {language} {digit}".encode())])
     speed, pitch = rng.integers(*SPEED), rng.integers(*PITCH)
@@ -115,4 +128,4 @@ def compress(sound: np.ndarray, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -19,6 +19,7 @@ from polyfuse.data.inputs import InputRequest, overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
+from polyfuse.demo.data import build as build_demo
 from polyfuse.evaluation.card import card
 from polyfuse.evaluation.evaluate import evaluate_rows
 from polyfuse.evaluation.report import Report
@@ -183,13 +184,6 @@ def inspect(
     return Inspection(len(table), inspect_rows(columns), table.notes)
 
 
-def default_folder(source: str, outputs: Sequence[str]) -> str:
-    """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
-    path = Path(source)
-    stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
-    return str(Path("models") / "-".join([stem, *(o.partition("=")[0] for o in outputs)]))
-
-
 def fit(
     source: Any,
     *,
@@ -325,3 +319,16 @@ def _judged(fitted: Fitted, name: str) -> Model:
         fitted.bundle.report["evaluation"] = model.fit_report.to_json()
     fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
     return model
+
+
+def demo(to: str | Path = "demo-output", *, quiet: bool = False) -> Report:
+    """Train on digits that are written, spoken and hinted at; save the model, its table and its report under ``to``."""
+    place = Path(to)
+    place.mkdir(parents=True, exist_ok=True)
+    table = place / "table.parquet"
+    build_demo().to_parquet(table, index=False)
+    inputs = ("handwriting", "speech", "clue")
+    model = fit(table, outputs=["digit=category"], inputs=inputs, split="split", to=place / "model", quiet=quiet)
+    assert model.fit_report is not None
+    model.fit_report.to_html(place / "report.html")
+    return model.fit_report

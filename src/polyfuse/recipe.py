@@ -242,7 +242,12 @@ def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) ->
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
-    sections = {"data": DataRecipe, "inputs": InputRecipe, "outputs": OutputRecipe, "training": TrainingRecipe}
+    sections: dict[str, type[BaseModel]] = {
+        "data": DataRecipe,
+        "inputs": InputRecipe,
+        "outputs": OutputRecipe,
+        "training": TrainingRecipe,
+    }
     if loc[-1:] == ("limits",):
         return list(LimitsRecipe.model_fields)
     return list(sections.get(str(loc[0]), Recipe).model_fields) if loc else list(Recipe.model_fields)

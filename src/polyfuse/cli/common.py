@@ -21,6 +21,13 @@ def print_json(document: Any) -> None:
     sys.stdout.write("\n")
 
 
+def show(result: Any) -> None:
+    """A result for a person, on standard output."""
+    from rich.console import Console
+
+    Console().print(result)
+
+
 def say(*lines: str) -> None:
     """Lines for a person, on standard error, so that standard output stays a result."""
     for line in lines:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, print_json, say
+from polyfuse.cli.common import Json, print_json, say, show
 
 
 def demo(
@@ -19,7 +19,7 @@ def demo(
     if json:
         print_json(report.to_json())
         return
-    report.print()
+    show(report)
     say(
         f"model:  {to}/model",
         f"report: {to}/report.html",

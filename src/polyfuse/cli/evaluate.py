@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
 
 
 def evaluate(
@@ -26,6 +26,6 @@ def evaluate(
     if json:
         print_json(found.to_json())
         return
-    found.print()
+    show(found)
     if report:
         say(f"report: {report}")

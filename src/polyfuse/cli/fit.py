@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, MediaRoot, Where, print_json, say
+from polyfuse.cli.common import Json, MediaRoot, Where, print_json, say, show
 
 INPUT = "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default."
 
@@ -30,7 +32,7 @@ def fit(
     json: Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
-    to = to or polyfuse.api.default_folder(source, output or ())
+    to = to or default_folder(source, output or ())
     model = polyfuse.fit(
         source,
         table=table,
@@ -52,5 +54,12 @@ def fit(
         print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
         return
     if model.fit_report is not None:
-        model.fit_report.print()
+        show(model.fit_report)
     say(f"saved to {to}", f"next: polyfuse evaluate {to} TABLE --report report.html")
+
+
+def default_folder(source: str, outputs: Sequence[str]) -> str:
+    """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
+    path = Path(source)
+    stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
+    return str(Path("models") / "-".join([stem, *(output.partition("=")[0] for output in outputs)]))

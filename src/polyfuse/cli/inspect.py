@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import Json, MediaRoot, TableArgument, Where, print_json, say, show
 
 
 def inspect(
@@ -23,7 +23,6 @@ def inspect(
         print_json({"rows": found.rows, "columns": found.columns, "notes": found.notes})
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table(box=box.SIMPLE, title=f"{found.rows:,} rows", title_justify="left")
@@ -35,5 +34,5 @@ def inspect(
             row["reason"],
             str(row["example"]),
         )
-    Console().print(shown)
+    show(shown)
     say(*found.notes)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, print_json
+from polyfuse.cli.common import Json, print_json, show
 
 KINDS = ("encoders", "fusions", "heads", "objectives")
 
@@ -23,7 +23,6 @@ def list_parts(
         print_json([asdict(row) for row in found])
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE)
@@ -31,4 +30,4 @@ def list_parts(
         table.add_column(header, overflow="fold")
     for row in found:
         table.add_row(row.kind.removesuffix("s"), row.name, row.summary, row.paper)
-    Console().print(table)
+    show(table)

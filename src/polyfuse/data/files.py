@@ -41,8 +41,6 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
         raise TableError(f"{path}: {detail}. A cell that holds {delimiter!r} needs double quotes around it") from None
     frame = cells.iloc[1:].reset_index(drop=True)
     frame.columns = pd.Index(cells.iloc[0].fillna(""))
-    short = int(frame.iloc[:, -1].isna().sum())
-    notes += [f"{path.name}: {short:,} rows have fewer cells than the header; the rest is missing"] if short else []
     return (frame, notes) if delimiter == "," else _points(frame, notes)
 
 

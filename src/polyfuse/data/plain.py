@@ -19,7 +19,9 @@ GAPS = frozenset(("NA", "N/A", "n/a", "na", "None", "none", "-", "--", "?", ".")
 """Missing only between numbers; elsewhere they are values, as they may mean something there."""
 
 INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,14})"
-NUMBER = rf"(?:{INTEGER}(?:\.[0-9]*)?|[+-]?\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf"
+EXPONENT = r"[eE][+-]?[0-9]+"
+FRACTION = rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:{EXPONENT})?|{EXPONENT})|\.[0-9]+(?:{EXPONENT})?)"
+NUMBER = rf"{INTEGER}|{FRACTION}|[+-]?inf"
 DECIMAL_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?"
 FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE": True, "FALSE": False})
 

@@ -237,8 +237,9 @@ def _read_chunk(
     results: dict[int, bytes | BadCell] = {}
     for at, key in zip(fresh, keys, strict=True):
         results[at] = key if isinstance(key, BadCell) else failed.get(key, key)
-        if paths[at] is not None:
-            by_path[paths[at]] = results[at]
+        path = paths[at]
+        if path is not None:
+            by_path[path] = results[at]
     return [results[at] if at in results else by_path[paths[at]] for at in range(len(values))]  # type: ignore[index]
 
 

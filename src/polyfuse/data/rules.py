@@ -133,7 +133,7 @@ def _several(glance: Glance) -> Verdict:
     if all(isinstance(item, str) for cell in glance.values for item in cell):
         return "text", f"lists of texts, {_middle([len(cell) for cell in glance.values]):.0f} each"
     shapes = [found for cell in glance.values if (found := number_shape(cell))]
-    if not shapes:
+    if 2 * len(shapes) <= len(glance.values):
         return "unknown", "lists of mixed things"
     ranks, (dtype, shape) = {len(shape) for _, shape in shapes}, shapes[0]
     if (ranks == {3} and shape[-1] in (1, 3, 4)) or (ranks == {2} and dtype == np.uint8):

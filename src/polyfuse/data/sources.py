@@ -57,7 +57,7 @@ def parts_of(source: Any) -> list[Part]:
     if isinstance(source, (str, Path)):
         return [_from_path(Path(source).expanduser())]
     if isinstance(source, Mapping) and source and all(_is_table(value) for value in source.values()):
-        return [replace(part, split=_split_key(key)) for key, value in source.items() for part in parts_of(value)]
+        return [_keyed(part, key) for key, value in source.items() for part in parts_of(value)]
     if isinstance(source, (list, tuple)) and source and all(_is_table(item) for item in source):
         return [replace(part, split=_split_in_path(part)) for item in source for part in parts_of(item)]
     return [_from_object(source)]
@@ -72,9 +72,9 @@ def _is_dataset(value: Any) -> bool:
     return hasattr(value, "with_format") and hasattr(value, "features")
 
 
-def _split_key(key: Any) -> str:
+def _keyed(part: Part, key: Any) -> Part:
     if split := split_word(key):
-        return split
+        return replace(part, split=split, name=part.name if part.root else str(key))
     raise TableError(f"a dict of tables needs the keys train, val and test; found {key!r}")
 
 

@@ -171,10 +171,8 @@ def _each(change: Callable[[pd.Series], tuple[pd.Series, list[str]]], frame: pd.
 
 def _absences(parts: list[Part]) -> list[str]:
     names = dict.fromkeys(name for part in parts for name in part.frame)
-    absent = {part.name: [name for name in names if name not in part.frame] for part in parts}
-    return [
-        f"{part} has no column {', '.join(map(repr, gone))}: missing there" for part, gone in absent.items() if gone
-    ]
+    absent = [(part.name, [name for name in names if name not in part.frame]) for part in parts]
+    return [f"{part} has no column {', '.join(map(repr, gone))}: missing there" for part, gone in absent if gone]
 
 
 def _with_full_paths(part: Part) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Written clues, each true of two to five digits: enough to help the other modalities, never enough to do without.
 
-A clue joins one or two facts ("even and above five", "比三大的奇数"). Zero counts as even, as a multiple of every number
-and as a square. Every clue is drawn with a chance that is the same for all digits it fits, so that its wording tells
-its facts and nothing else.
+A clue joins one or two facts ("even and above five", "比三大的奇数"). Zero counts as even, as a multiple of every
+number and as a square. Every clue is drawn with a chance that is the same for all digits it fits, so that its wording
+tells its facts and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 SIZES = range(2, 6)  # how many digits a clue leaves open
 LANGUAGES = ("en", "zh")
-_EN = "zero one two three four five six seven eight nine".split()
+_EN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _ZH = "零一二三四五六七八九"
 
 
@@ -53,9 +53,8 @@ def _below(n: int) -> Fact:
 
 
 def _letters(n: int) -> Fact:
-    phrases = _wordings(
-        f"{_EN[n]} letters long, spelt with {_EN[n]} letters", f"英文有{_ZH[n]}个字母、英文由{_ZH[n]}个字母拼成"
-    )
+    english = "N letters long, spelt with N letters".replace("N", _EN[n])
+    phrases = _wordings(english, "英文有N个字母、英文由N个字母拼成".replace("N", _ZH[n]))
     return Fact(frozenset(digit for digit, word in enumerate(_EN) if len(word) == n), phrases)
 
 

@@ -30,9 +30,9 @@ MISSING = {"handwriting": 0.03, "speech": 0.04, "clue": 0.05}  # share of the ro
 # how hard it is: none of the three should do alone
 SIDE = 32  # pixels of an image
 PATCHES = 2  # hiding each image
-PATCH = (11, 19)  # pixels, their sides from-to
-INK_NOISE = 0.25  # standard deviation, of full ink
-SNR = (-6.0, 9.0)  # decibels, speech over noise, from-to
+PATCH = (12, 20)  # pixels, their sides from-to
+INK_NOISE = 0.15  # standard deviation, of full ink
+SNR = (-6.0, 8.0)  # decibels, speech over noise, from-to
 PAUSE = 0.12  # seconds, the most that noise goes on before and after the word
 
 _FOLDER = Path(__file__).parent
@@ -55,7 +55,7 @@ def build(seed: int = 0) -> pd.DataFrame:
     split = np.repeat(list(SIZES), list(SIZES.values()))
     sound, index = _speech()
     clips = _pick_clips(digits, split, index, rng)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "handwriting": [_png(image) for image in spoil_images(tiles, rng)],
         "speech": [_wav(clip, index["rate"]) for clip in spoil_sounds([sound[i] for i in clips], index["rate"], rng)],
         "clue": clues.draw(digits, rng),

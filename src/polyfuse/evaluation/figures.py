@@ -27,7 +27,7 @@ MOST_POINTS = 1000  # of a scatter plot: more only makes the page heavy
 SKEWED = 30  # the ratio of large to small values above which a plot is logarithmic
 
 # text stays text (the browser has fonts for every script), and $ in a column's name is no formula
-STYLE: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "font.family": "DejaVu Sans"}
+STYLE: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "font.family": "DejaVu Sans"}
 
 
 def reliability(bins: list[ReliabilityBin]) -> str:
@@ -107,7 +107,7 @@ def _frame(rows: bool = False) -> tuple[Figure, Axes, Axes]:
         each.set_facecolor("none")
         each.grid(color=LINE, linewidth=0.8)
         each.set_axisbelow(True)
-        each.tick_params(colors=INK, length=0)
+        each.tick_params(which="both", colors=INK, length=0)
         each.xaxis.label.set_color(INK)
         each.yaxis.label.set_color(INK)
         each.spines[:].set_visible(False)

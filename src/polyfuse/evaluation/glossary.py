@@ -67,24 +67,24 @@ def written_interval(name: str, interval: tuple[float, float] | None) -> str:
 
 
 def number(value: float | int | None) -> str:
-    """A number to about four digits, thousands separated, never in powers of ten where that can be helped."""
+    """A number to about four digits, thousands separated, without powers of ten where that can be helped."""
     if value is None:
         return NOTHING
-    size = abs(value)
+    size, sign = abs(value), "−" if value < 0 else ""
     if isinstance(value, int) or size >= 1000:
-        return f"{value:,.0f}"
-    if size >= 100:
-        return f"{value:.1f}"
-    if size >= 10:
-        return f"{value:.2f}"
-    return f"{value:.3f}" if size >= 0.01 or value == 0 else f"{value:.3g}"
+        return f"{sign}{size:,.0f}"
+    digits = 1 if size >= 100 else 2 if size >= 10 else 3
+    return f"{sign}{size:.{digits}f}" if size >= 0.01 or not size else f"{sign}{size:.3g}"
 
 
 def signed(value: float) -> str:
     """A difference of numbers, with its sign."""
-    return f"{'+' if value >= 0 else '−'}{number(abs(value))}"
+    return f"+{number(value)}" if value > 0 else number(value)
 
 
 def difference(name: str, value: float) -> str:
-    """A difference of a metric from another value of it."""
-    return f"{'+' if value >= 0 else '−'}{100 * abs(value):.1f} points" if term(name).percent else signed(value)
+    """A metric's distance from another value of it."""
+    if not term(name).percent:
+        return signed(value)
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    return f"{sign}{100 * abs(value):.1f} points"

@@ -7,6 +7,7 @@ page's own content policy forbids scripts and requests all the same.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from polyfuse.evaluation.shown import Shown
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.report import Report
+    from polyfuse.evaluation.samples import Sample
 
 MATRIX = 20  # classes up to which a confusion matrix is readable
 TABLE = 30  # classes listed at most, the weakest ones
@@ -36,7 +38,7 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(written=_written, number=glossary.number, label=label, term=glossary.term)
+    environment.filters.update(written=_written, number=glossary.number, label=_label, term=glossary.term)
     return environment.get_template("report.html").render(_view(report))
 
 
@@ -49,7 +51,7 @@ def _view(report: Report) -> dict[str, Any]:
         "facts": {key: _fact(value) for key, value in meta.items()},
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
-        "missing": missing_rows(report),
+        "missing": _missing(report),
         "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
         "samples": [(title, shown) for title, shown in _samples(report) if shown],
         "broken": [_broken(column, cells) for column, cells in report.broken.items()],
@@ -63,8 +65,8 @@ def _output(name: str, output: OutputReport) -> dict[str, Any]:
     return {
         "name": name,
         "output": output,
-        "main": {**_metric(output, main), **bar(output, main)},
-        "others": [_metric(output, other) for other in output.headline[1:]],
+        "main": {**_metric(output, main), **_bar(output, main)},
+        "others": [_metric(output, m) for m in output.headline[1:] if output.metrics[m] is not None],
         "metrics": [_metric(output, metric) for metric in output.metrics],
         "classes": _weakest(output),
         "matrix": _matrix(output.confusion) if output.confusion else None,
@@ -99,15 +101,15 @@ def _metric(output: OutputReport, name: str) -> dict[str, Any]:
     }
 
 
-def bar(output: OutputReport, name: str) -> dict[str, float | None]:
-    """Where a metric, its interval and its baseline lie on a bar, in percent of its length."""
+def _bar(output: OutputReport, name: str) -> dict[str, float | None]:
     low, high = output.intervals.get(name, (None, None))
-    places = {"at": output.metrics[name], "low": low, "high": high, "chance": output.baseline.metrics.get(name)}
-    return {key: _place(value) for key, value in places.items()}
+    return _places(output.metrics[name], low, high, output.baseline.metrics.get(name))
 
 
-def _place(value: float | None) -> float | None:
-    return None if value is None else round(100 * min(1.0, max(0.0, value)), 2)
+def _places(*values: float | None) -> dict[str, float | None]:
+    """Where a value, its interval and its baseline lie on a bar, in percent of its length."""
+    placed = (None if v is None else round(100 * min(1.0, max(0.0, v)), 2) for v in values)
+    return dict(zip(("at", "low", "high", "chance"), placed, strict=True))
 
 
 def _weakest(output: OutputReport) -> list[dict[str, Any]]:
@@ -130,7 +132,7 @@ def _matrix(confusion: Confusion) -> dict[str, Any] | None:
     return {"classes": confusion.classes, "rows": rows, "long": max(len(str(c)) for c in confusion.classes) > 4}
 
 
-def missing_rows(report: Report) -> list[dict[str, Any]]:
+def _missing(report: Report) -> list[dict[str, Any]]:
     """One line per subset of inputs: the main metric of each output and its distance from having all inputs."""
     return [
         {"keep": row["inputs"], "cells": [_cell(report, row, name) for name in report.outputs if name in row]}
@@ -146,13 +148,11 @@ def _cell(report: Report, row: dict[str, Any], name: str) -> dict[str, Any]:
     lost = None if value is None or full is None or row is report.missing_modality[0] else value - full
     return {
         "output": name,
+        "title": glossary.term(metric).title,
         "value": glossary.written(metric, value),
         "interval": glossary.written_interval(metric, None if low is None else (low, high)),
         "lost": "" if lost is None else glossary.difference(metric, lost),
-        "at": _place(value),
-        "low": _place(low),
-        "high": _place(high),
-        "chance": _place(output.baseline.metrics.get(metric)),
+        **_places(value, low, high, output.baseline.metrics.get(metric)),
     }
 
 
@@ -168,18 +168,20 @@ def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
     ]
 
 
-def _sample(sample: Any) -> dict[str, Any]:
-    error = None
-    if sample.right is None and sample.prediction is not None and sample.target is not None:
-        error = glossary.signed(float(sample.prediction) - float(sample.target))
+def _sample(sample: Sample) -> dict[str, Any]:
+    numeric = sample.right is None
+    write = glossary.number if numeric else _label
     return {
         "sample": sample,
-        "error": error,
-        "cells": [(column, cell, source(cell)) for column, cell in sample.cells.items()],
+        "target": write(sample.target),
+        "prediction": write(sample.prediction),
+        "error": glossary.signed(sample.prediction - sample.target) if numeric else None,
+        "cells": [(column, cell, _source(cell)) for column, cell in sample.cells.items()],
+        "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
 
 
-def source(cell: Shown) -> str | None:
+def _source(cell: Shown) -> str | None:
     """The data URI of an image or sound; None for other cells, and for bytes of no known type."""
     if not isinstance(cell.data, bytes):
         return None
@@ -189,7 +191,7 @@ def source(cell: Shown) -> str | None:
     return f"data:{mime};base64,{base64.b64encode(cell.data).decode()}"
 
 
-def _broken(column: str, cells: list[dict[str, Any]] | int) -> dict[str, Any]:
+def _broken(column: str, cells: Sequence[dict[str, Any]] | int) -> dict[str, Any]:
     listed = [] if isinstance(cells, int) else cells
     return {"column": column, "count": cells if isinstance(cells, int) else len(cells), "cells": listed[:BROKEN]}
 
@@ -206,15 +208,17 @@ def _written(value: float | None, name: str) -> str:
 def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_fact(item)}" for key, item in value.items())
-    return label(value)
-
-
-def label(value: Any) -> str:
-    """A label, number or list of labels for people."""
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "none"
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 100_000):
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 100_000):
         return glossary.number(value)
+    return _label(value)
+
+
+def _label(value: Any) -> str:
+    """A label, or a list of labels, as the table has it."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_label, value)) or "none"
+    if isinstance(value, np.generic):
+        return _label(value.item())
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # a whole number beside missing cells
     return glossary.NOTHING if value is None else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from polyfuse.evaluation import html, terminal
 from polyfuse.evaluation.outcome import OutputReport, plain
 from polyfuse.evaluation.samples import Sample
 
-Broken = dict[str, list[dict[str, Any]] | int]
+Broken = Mapping[str, Sequence[dict[str, Any]] | int]
 
 
 @dataclass(frozen=True)

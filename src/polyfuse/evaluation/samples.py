@@ -42,7 +42,7 @@ def samples(
     report: OutputReport,
     show: Callable[[int], dict[str, Shown]],
     *,
-    rows: Sequence[int] | None = None,
+    rows: Sequence[int] | np.ndarray | None = None,
     worst: int = 6,
     random: int = 6,
     seed: int = 0,

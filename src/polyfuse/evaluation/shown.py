@@ -78,7 +78,8 @@ def _audio(content: Any, limits: Limits) -> Shown:
 
 def _number(value: Any) -> Shown:
     plain = value.item() if isinstance(value, np.generic) else value
-    return Shown("number", number(plain) if isinstance(plain, (int, float)) else str(plain))
+    whole = not isinstance(plain, float) or plain.is_integer()  # a year or a zip code: as it is
+    return Shown("number", str(int(plain) if isinstance(plain, float) else plain) if whole else number(plain))
 
 
 def _vector(value: Any) -> Shown:

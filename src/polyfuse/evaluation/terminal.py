@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -83,7 +84,7 @@ def _missing(report: Report) -> list[RenderableType]:
     return [_heading("with only some inputs present"), table]
 
 
-def _broken(broken: dict[str, Any]) -> list[RenderableType]:
+def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
     table = _table("column", "row", "file", "reason", text=4)
     for column, cells in broken.items():
         listed = [] if isinstance(cells, int) else cells[:BROKEN]

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.layers.positions import masked_until
+
 LINEAR_END, LINEAR_STEP, LOG_STEP = 1000.0, 200.0 / 3, np.log(6.4) / 27  # of Slaney's scale, in Hz
 
 
@@ -46,11 +48,6 @@ def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.maximum(0, np.minimum(rise, fall))
 
 
-def masked_until(lengths_U: Tensor, count: int) -> Tensor:
-    """True for the first ``lengths_U`` of ``count`` places: (U,) -> (U, count)."""
-    return torch.arange(count, device=lengths_U.device)[None] < lengths_U[:, None]
-
-
 class _Mel(nn.Module):
     """Frames of samples -> energy per mel filter, in full precision whatever autocast says."""
 
@@ -74,12 +71,13 @@ class _Mel(nn.Module):
 
 
 class LogMel(_Mel):
-    """Log-mel frames of each sound, brought to mean 0 and deviation 1 over that sound.
+    """Log-mel frames of 25 ms, 10 ms apart, brought to mean 0 and deviation 1 over each sound.
 
     Args:
         rate: samples per second.
         bins: mel filters, F.
-        hop: milliseconds from one frame to the next; frames are 25 ms wide.
+        spare: frames of padding behind the longest sound, at least 1. With as many as the frames that one token of
+            an encoder covers, no batch has a single token, a case that exported programs would have to know.
 
     Attributes:
         seconds: from one frame to the next.
@@ -87,21 +85,21 @@ class LogMel(_Mel):
 
     FLOOR = 1e-7  # of energy: silence on 16-bit recordings
 
-    def __init__(self, *, rate: int, bins: int = 48, hop: float = 10.0):
-        samples, width = max(1, round(rate * hop / 1000)), max(16, round(rate * 0.025))
+    def __init__(self, *, rate: int, bins: int = 48, spare: int = 1):
+        hop, width = max(1, round(rate * 0.01)), max(16, round(rate * 0.025))
         fft = 1 << (width - 1).bit_length()
         while (slaney_filters(bins, fft, rate).max(0) == 0).any():  # a filter that hears nothing
             fft *= 2
-        super().__init__(torch.hann_window(width), slaney_filters(bins, fft, rate), hop=samples)
-        self.seconds = samples / rate
+        super().__init__(torch.hann_window(width), slaney_filters(bins, fft, rate), hop=hop)
+        self.spare, self.seconds = spare, hop / rate
 
     def forward(self, wave_US: Tensor, lengths_U: Tensor) -> tuple[Tensor, Tensor]:
         """Frame n is centred on sample ``n * hop``.
 
-        Shapes: (U, S), (U,) -> (U, N, F) and its mask (U, N); at least one frame per sound is real. N is at least 2.
+        Shapes: (U, S), (U,) -> (U, N, F) and its mask (U, N); at least one frame per sound is real.
         """
         wave_US = wave_US * masked_until(lengths_U, wave_US.shape[1])
-        count = (wave_US.shape[1] + self.hop - 1) // self.hop + 1  # never 1, which exported programs would fix
+        count = (wave_US.shape[1] + self.hop - 1) // self.hop + self.spare
         energy_UNF = self._energy(self._cut(wave_US, count, before=len(self.window) // 2))
         real_U = ((lengths_U + self.hop - 1) // self.hop).clamp_min(1)
         mask_UN = masked_until(real_U, count)

@@ -206,7 +206,7 @@ def _transforms(
 def _rows(recipe: Recipe, prepared: Mapping[str, Prepared], count: int) -> Rows:
     augments: dict[str, Any] = {}
     for name, item in recipe.inputs.items():
-        change = augment.build(item.modality, item.augment, prepared[f"in:{name}"].transform)
+        change = augment.build(str(item.modality), item.augment, prepared[f"in:{name}"].transform)
         if change is not None:
             augments[name] = change
     rows = rows_of(prepared, count)

@@ -42,7 +42,7 @@ class Learner(L.LightningModule):
         loss = torch.stack(list(losses.values())).sum()
         if self.global_step % 10 == 0 and self.logger is not None:
             values = {f"train/{name}": value.item() for name, value in losses.items()}
-            self.logger.log_metrics(values | {"rate": self.optimizers().param_groups[-1]["lr"]}, self.global_step)
+            self.logger.log_metrics(values | {"rate": self._groups[-1]["lr"]}, self.global_step)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -68,7 +68,7 @@ class Learner(L.LightningModule):
         if self.logger is not None:
             self.logger.log_metrics({"val/quality": quality, "val/loss": loss}, self.global_step)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         optimizer = AdamW(self._groups, betas=(0.9, 0.99))
         warmup = self.recipe.training.warmup
         schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))

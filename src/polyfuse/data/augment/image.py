@@ -29,7 +29,7 @@ class Shift:
         pixels = fields["pixels"]
         for axis in (2, 3):
             side = pixels.shape[axis]
-            most = int(side * self.share)
+            most = min(int(side * self.share), side - 1)
             moves_U1 = torch.randint(-most, most + 1, (len(pixels), 1), generator=generator)
             source_US = _reflected(torch.arange(side) + moves_U1, side)
             shape = (len(pixels), 1, side, 1) if axis == 2 else (len(pixels), 1, 1, side)

@@ -144,6 +144,8 @@ class _Container:
         if not self._file.streams.audio:
             raise BadCell("there is no sound in this file")
         self._stream = self._file.streams.audio[0]
+        if self._stream.codec_context is None:
+            raise BadCell("no decoder for the sound in this file")
         self.rate, self.channels = self._stream.rate, self._stream.channels
         self.seconds = self._length()
 

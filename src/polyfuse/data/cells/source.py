@@ -91,7 +91,7 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
     if isinstance(value, dict):
         return _from_record(value, root, limits)
     if isinstance(value, (str, Path)):
-        return _from_file(Path(value), root, limits)
+        return _from_file(value, root, limits)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _checked(bytes(value), limits)
     if isinstance(value, (np.ndarray, list, tuple)):
@@ -152,15 +152,15 @@ def _from_record(value: dict, root: Path | None, limits: Limits) -> Media:
     if isinstance(value.get("bytes"), (bytes, bytearray, memoryview)):
         return _checked(bytes(value["bytes"]), limits)
     if isinstance(value.get("path"), (str, Path)):
-        return _from_file(Path(value["path"]), root, limits)
+        return _from_file(value["path"], root, limits)
     raise BadCell(f"expected 'bytes', 'path' or 'array' in the cell, found {list(value)}")
 
 
-def _from_file(path: Path, root: Path | None, limits: Limits) -> bytes:
+def _from_file(path: str | Path, root: Path | None, limits: Limits) -> bytes:
     text = str(path)
     if "://" in text or text.startswith(("http:/", "https:/")):
         raise BadCell(f"{text}: remote addresses are not read; download the file first")
-    full = path if path.is_absolute() or root is None else root / path
+    full = Path(path) if root is None else root / path  # an absolute path stays as it is
     try:
         status = full.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe may never end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.layers.mel import LogMel, band_masked
@@ -21,11 +22,13 @@ class Frames(nn.Module):
         rate: samples per second.
         bins: mel filters, F.
         mask: in training, the most of its frequencies and of its length that a sound may lose.
+        stride: frames that one token of the encoder covers.
     """
 
-    def __init__(self, *, rate: int, bins: int, mask: float = 0.0):
+    def __init__(self, *, rate: int, bins: int, mask: float, stride: int):
         super().__init__()
-        self.mel, self.rate, self.mask = LogMel(rate=rate, bins=bins), rate, mask
+        self.mel = LogMel(rate=rate, bins=bins, spare=stride)
+        self.rate, self.mask, self.stride = rate, mask, stride
 
     def forward(self, fields: dict[str, Tensor], present_U: Tensor) -> tuple[Tensor, Tensor]:
         """``wave`` (U, S), ``lengths`` (U,) -> (U, N, F) and its mask (U, N), all False where not present."""
@@ -34,8 +37,17 @@ class Frames(nn.Module):
             x_UNF = band_masked(x_UNF, mask_UN, self.mask)
         return x_UNF, mask_UN & present_U[:, None]
 
-    def spans(self, lengths_U: Tensor, count: int, stride: int = 1) -> Tensor:
-        """Start and end in seconds of ``count`` tokens of ``stride`` frames each: (U,) samples -> (U, count, 2)."""
-        starts_N = torch.arange(count, device=lengths_U.device) * (stride * self.mel.seconds)
-        edges_N2 = torch.stack([starts_N, starts_N + stride * self.mel.seconds], -1)
-        return torch.minimum(edges_N2, lengths_U[:, None, None] / self.rate)
+    def joined(self, x_UNF: Tensor, mask_UN: Tensor) -> tuple[Tensor, Tensor]:
+        """``stride`` neighbouring frames side by side: (U, N, F), (U, N) -> (U, N / stride, F * stride) and its mask.
+
+        A stretch is real where its first frame is; silence fills the rest of the last one.
+        """
+        count = (x_UNF.shape[1] + self.stride - 1) // self.stride
+        x_UNF = F.pad(x_UNF * mask_UN[..., None], (0, 0, 0, count * self.stride - x_UNF.shape[1]))
+        return x_UNF.unfold(1, self.stride, self.stride).flatten(2), mask_UN[:, :: self.stride]
+
+    def spans(self, lengths_U: Tensor, count: int) -> Tensor:
+        """Start and end in seconds of ``count`` tokens: (U,) samples -> (U, count, 2)."""
+        step = self.stride * self.mel.seconds
+        start_N = torch.arange(count, device=lengths_U.device) * step
+        return torch.minimum(torch.stack([start_N, start_N + step], -1), lengths_U[:, None, None] / self.rate)

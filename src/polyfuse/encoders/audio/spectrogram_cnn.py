@@ -1,14 +1,13 @@
 """Sound as a picture: convolutions over a log-mel spectrogram, then one token per 40 ms with all its frequencies.
 
-Sainath and Parada, Convolutional neural networks for small-footprint keyword spotting, Interspeech 2015; masking of
-bands in training: Park et al., SpecAugment, Interspeech 2019. Small enough to learn from a few hundred clips.
+Sainath and Parada, Interspeech 2015; bands masked in training: Park et al., SpecAugment, Interspeech 2019. Small
+enough to learn from a few hundred clips.
 """
+
+# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,7 +36,16 @@ class SpectrogramCNN(nn.Module):
     paper = "Sainath and Parada, Convolutional neural networks for small-footprint keyword spotting, Interspeech 2015"
 
     @staticmethod
-    def wants(*, sample_rate: int | str = "auto", seconds: float | str = "auto", **_: Any) -> Spec:
+    def wants(
+        *,
+        sample_rate: int | str = "auto",
+        seconds: float | str = "auto",
+        bins: int = 48,
+        width: int = 24,
+        depth: int = 3,
+        dropout: float = 0.2,
+        mask: float = 0.15,
+    ) -> Spec:
         """Samples at one rate."""
         return wave_spec(sample_rate, seconds)
 
@@ -45,8 +53,8 @@ class SpectrogramCNN(nn.Module):
         self,
         *,
         rate: int,
-        sample_rate: int | str = "auto",  # noqa: ARG002 - read by ``wants``
-        seconds: float | str = "auto",  # noqa: ARG002
+        sample_rate: int | str = "auto",
+        seconds: float | str = "auto",
         bins: int = 48,
         width: int = 24,
         depth: int = 3,
@@ -54,11 +62,13 @@ class SpectrogramCNN(nn.Module):
         mask: float = 0.15,
     ):
         super().__init__()
-        self.frames = Frames(rate=rate, bins=bins, mask=mask)
         channels = [1, *(width * 2**n for n in range(depth))]
-        self.layers = nn.ModuleList(_Layer(channels[n], channels[n + 1], halves=n < 2) for n in range(depth))
-        self.width, self.stride = channels[-1], 2 ** min(depth, 2)
-        self.out = nn.Sequential(nn.Linear(self.width * -(-bins // 2**depth), self.width), nn.LayerNorm(self.width), nn.GELU(), nn.Dropout(dropout))
+        strides = [2 if n < 2 else 1 for n in range(depth)]
+        self.frames = Frames(rate=rate, bins=bins, mask=mask, stride=2 ** min(depth, 2))
+        self.layers = nn.ModuleList(map(_Layer, channels, channels[1:], strides))
+        self.width = channels[-1]
+        joined = nn.Linear(self.width * -(-bins // 2**depth), self.width)
+        self.out = nn.Sequential(joined, nn.LayerNorm(self.width), nn.GELU(), nn.Dropout(dropout))
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``wave`` (U, S), ``lengths`` (U,) -> tokens along time (U, N, D)."""
@@ -66,25 +76,29 @@ class SpectrogramCNN(nn.Module):
         x_UCNF = x_UNF[:, None]
         for layer in self.layers:
             x_UCNF, mask_UN = layer(x_UCNF, mask_UN)
-        x_UND = self.out(x_UCNF.permute(0, 2, 3, 1).flatten(2)) * mask_UN[..., None]
-        span_UN2 = self.frames.spans(fields["lengths"], mask_UN.shape[1], self.stride)
-        return Tokens(x_UND, mask_UN, grid=(mask_UN.shape[1],), span_BT2=span_UN2)
+        x_UND = self.out(x_UCNF.permute(0, 2, 3, 1).flatten(2))
+        count = x_UND.shape[1]
+        return Tokens(x_UND, mask_UN, grid=(count,), span_BT2=self.frames.spans(fields["lengths"], count))
 
 
 class _Layer(nn.Module):
-    """Convolution, masked normalisation (not of the first layer, whose input is), ReLU."""
+    """Convolution, normalisation (but of the first layer, whose input has it), ReLU; 0 where no sound is.
 
-    def __init__(self, size: int, width: int, *, halves: bool):
+    Args:
+        stride: along time; frequencies are always halved.
+    """
+
+    def __init__(self, size: int, width: int, stride: int):
         super().__init__()
-        self.stride = 2 if halves else 1
-        self.conv = nn.Conv2d(size, width, 3, (self.stride, 2), 1, bias=size == 1).to(memory_format=torch.channels_last)
-        self.norm = MaskedGroupNorm(width) if size > 1 else None
+        self.stride, first = stride, size == 1
+        self.conv = nn.Conv2d(size, width, 3, (stride, 2), padding=1, bias=first)
+        self.norm = None if first else MaskedGroupNorm(width)
 
     def forward(self, x_UCNF: Tensor, mask_UN: Tensor) -> tuple[Tensor, Tensor]:
-        x_UCNF, mask_UN = self.conv(x_UCNF), mask_UN[:, :: self.stride]
+        x_UNFC, mask_UN = self.conv(x_UCNF).permute(0, 2, 3, 1), mask_UN[:, :: self.stride]
         if self.norm is None:
-            return F.relu(x_UCNF) * mask_UN[:, None, :, None], mask_UN
-        places_UTD = x_UCNF.permute(0, 2, 3, 1)
-        mask_UT = mask_UN[..., None].expand(places_UTD.shape[:3]).flatten(1)
-        normed_UTD = self.norm(places_UTD.flatten(1, 2), mask_UT).unflatten(1, places_UTD.shape[1:3])
-        return F.relu(normed_UTD).permute(0, 3, 1, 2), mask_UN
+            x_UNFC = x_UNFC * mask_UN[..., None, None]
+        else:
+            mask_UT = mask_UN[..., None].expand(x_UNFC.shape[:3]).flatten(1)
+            x_UNFC = self.norm(x_UNFC.flatten(1, 2), mask_UT).unflatten(1, x_UNFC.shape[1:3])
+        return F.relu(x_UNFC).permute(0, 3, 1, 2), mask_UN

@@ -23,7 +23,7 @@ from polyfuse.metrics import classification as metrics
 from polyfuse.metrics.calibration import calibration_error, reliability_bins
 from polyfuse.metrics.intervals import Interval
 
-HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "brier", "auroc", "ece")
 
 
@@ -37,7 +37,7 @@ def judge(
     resampling = Resampling.of(rows, bootstrap, seed, groups)
     classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
     target, predicted = (coded(side, classes, rows) for side in (outcome.target, outcome.value))
-    p = None if outcome.probabilities is None else outcome.probabilities[rows]
+    p = None if outcome.probabilities is None else np.asarray(outcome.probabilities)[rows]
     found, intervals = _measured(target, predicted, p, len(classes), resampling)
     right = target == predicted
     confidence = np.ones(len(rows)) if p is None else p[np.arange(len(rows)), predicted].astype(float)

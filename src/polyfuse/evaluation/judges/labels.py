@@ -24,8 +24,7 @@ from polyfuse.metrics.calibration import calibration_error, reliability_bins
 from polyfuse.metrics.classification import macro_f1
 from polyfuse.metrics.intervals import Interval
 
-HEADLINE = ("micro_f1", "macro_f1", "exact_match", "map")
-NAMES = (*HEADLINE, "ece")
+NAMES = HEADLINE = ("micro_f1", "macro_f1", "exact_match", "map", "ece")
 
 
 def judge(
@@ -38,7 +37,7 @@ def judge(
     resampling = Resampling.of(rows, bootstrap, seed, groups)
     classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
     target, predicted = (_matrix(side, classes, rows) for side in (outcome.target, outcome.value))
-    p = None if outcome.probabilities is None else outcome.probabilities[rows].astype(float)
+    p = None if outcome.probabilities is None else np.asarray(outcome.probabilities, dtype=float)[rows]
     found, intervals = _measured(target, predicted, p, resampling)
     return OutputReport(
         task=outcome.task,

@@ -12,7 +12,7 @@ from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import regression as metrics
 from polyfuse.metrics.intervals import Interval
 
-HEADLINE = ("r2", "rmse", "mae", "rmsle")
+HEADLINE = ("r2", "rmse", "mae", "rmsle", "r2_log")
 NAMES = ("rmse", "mae", "median_ae", "r2", "rmsle", "r2_log", "spearman")
 
 

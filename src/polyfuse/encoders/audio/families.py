@@ -1,0 +1,145 @@
+"""The three ways in which checkpoints hear: the waveform itself, Whisper's spectrogram, or AST's filter banks.
+
+Each is a module from samples to tokens that padding does not change, though the checkpoints' own code mixes padding in:
+group-norm wav2vec 2.0 (Baevski et al., NeurIPS 2020) and HuBERT (Hsu et al., TASLP 2021) normalise over it, and
+Whisper (Radford et al., ICML 2023) reads 30 seconds whatever the clip. AST: Gong et al., Interspeech 2021.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from polyfuse.layers.mel import KaldiMel, WhisperMel
+from polyfuse.layers.norm import MaskedGroupNorm
+from polyfuse.layers.positions import masked_until
+from polyfuse.records import Tokens
+
+
+def spans(lengths_U: Tensor, count: int, *, rate: int, step: float, width: float) -> Tensor:
+    """Start and end in seconds of tokens ``step`` seconds apart and ``width`` wide: (U,) samples -> (U, count, 2)."""
+    start_T = torch.arange(count, device=lengths_U.device) * step
+    return torch.minimum(torch.stack([start_T, start_T + width], -1), lengths_U[:, None, None] / rate)
+
+
+class Waveform(nn.Module):
+    """wav2vec 2.0, HuBERT, WavLM and their relatives: convolutions over samples, then a transformer.
+
+    Args:
+        extractor: the checkpoint's ``preprocessor_config.json``.
+    """
+
+    def __init__(self, model: nn.Module, extractor: dict[str, Any]):
+        super().__init__()
+        self.rate, self.normalise = extractor["sampling_rate"], extractor["do_normalize"]
+        # the checkpoint's forward then begins with what these layers give, and does the rest as ever
+        self.layers, model.feature_extractor = model.feature_extractor.conv_layers, nn.Identity()
+        self.model = model
+        self.shortest, self.step = 1, 1
+        for layer in reversed(self.layers):
+            (size,), (stride,) = layer.conv.kernel_size, layer.conv.stride
+            self.shortest, self.step = (self.shortest - 1) * stride + size, self.step * stride
+            if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
+                layer.layer_norm = _masked(layer.layer_norm)
+
+    def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
+        """Shapes: (U, S), (U,) -> tokens (U, T, D); a sound shorter than one token is extended by silence."""
+        wave_US = F.pad(wave_US * masked_until(lengths_U, wave_US.shape[1]), (0, self.shortest + self.step))
+        real_U = lengths_U.clamp_min(self.shortest)
+        real_US = masked_until(real_U, wave_US.shape[1])
+        features_UDT = self._convolved(self._normalised(wave_US, lengths_U), real_U)
+        x_UTD = self.model(input_values=features_UDT, attention_mask=real_US.long()).last_hidden_state
+        mask_UT = masked_until(self.model._get_feat_extract_output_lengths(real_U), x_UTD.shape[1])
+        span_UT2 = spans(
+            lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step / self.rate, width=self.step / self.rate
+        )
+        return Tokens(x_UTD, mask_UT, grid=(x_UTD.shape[1],), span_BT2=span_UT2)
+
+    def _normalised(self, wave_US: Tensor, lengths_U: Tensor) -> Tensor:
+        """Mean 0 and deviation 1 over the real samples, where the checkpoint was trained so."""
+        if not self.normalise:
+            return wave_US
+        count_U1, real_US = lengths_U.clamp_min(1)[:, None], masked_until(lengths_U, wave_US.shape[1])
+        wave_US = (wave_US - wave_US.sum(1, keepdim=True) / count_U1) * real_US
+        return wave_US * (wave_US.square().sum(1, keepdim=True) / count_U1 + 1e-7).rsqrt()
+
+    def _convolved(self, wave_US: Tensor, lengths_U: Tensor) -> Tensor:
+        x_UDT = wave_US[:, None]
+        for layer in self.layers:
+            (size,), (stride,) = layer.conv.kernel_size, layer.conv.stride
+            lengths_U = (lengths_U - size) // stride + 1
+            if isinstance(getattr(layer, "layer_norm", None), MaskedGroupNorm):
+                x_UTD = layer.conv(x_UDT).mT
+                x_UDT = layer.activation(layer.layer_norm(x_UTD, masked_until(lengths_U, x_UTD.shape[1])).mT)
+            else:
+                x_UDT = layer(x_UDT)
+        return x_UDT
+
+
+def _masked(norm: nn.GroupNorm) -> MaskedGroupNorm:
+    """The same normalisation over real frames only."""
+    masked = MaskedGroupNorm(norm.num_channels, size=norm.num_channels // norm.num_groups)
+    masked.weight, masked.bias = norm.weight, norm.bias
+    return masked
+
+
+class Whisper(nn.Module):
+    """The encoder of Whisper on what was recorded, instead of on 30 seconds of mostly silence."""
+
+    def __init__(self, model: nn.Module, extractor: dict[str, Any]):
+        super().__init__()
+        self.model, self.rate, self.seconds = model, extractor["sampling_rate"], extractor["chunk_length"]
+        fft, hop = extractor["n_fft"], extractor["hop_length"]
+        self.mel = WhisperMel(bins=extractor["feature_size"], rate=self.rate, fft=fft, hop=hop, seconds=self.seconds)
+        self.step = 2 * hop / self.rate
+
+    def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
+        """Shapes: (U, S), (U,) -> tokens (U, T, D)."""
+        from transformers.masking_utils import create_bidirectional_mask
+
+        mel_UNF, mask_UN = self.mel(wave_US, lengths_U)
+        x_UDN = F.gelu(self.model.conv1(mel_UNF.mT))
+        x_UTD = F.gelu(self.model.conv2(x_UDN)).mT[:, : self.model.max_source_positions]
+        mask_UT = mask_UN[:, ::2][:, : x_UTD.shape[1]]
+        x_UTD = x_UTD + self.model.embed_positions.weight[: x_UTD.shape[1]]
+        seen = create_bidirectional_mask(config=self.model.config, inputs_embeds=x_UTD, attention_mask=mask_UT)
+        for layer in self.model.layers:
+            x_UTD = layer(x_UTD, seen)
+        span_UT2 = spans(lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step, width=self.step)
+        return Tokens(self.model.layer_norm(x_UTD), mask_UT, grid=(x_UTD.shape[1],), span_BT2=span_UT2)
+
+
+class Spectrogram(nn.Module):
+    """AST: squares of a spectrogram of fixed length; behind the sound's end it sees what it was trained to see."""
+
+    PREFIX = 2  # class and distillation token
+
+    def __init__(self, model: nn.Module, extractor: dict[str, Any]):
+        super().__init__()
+        self.model, self.rate, self.frames = model, extractor["sampling_rate"], extractor["max_length"]
+        self.mel = KaldiMel(bins=extractor["num_mel_bins"], rate=self.rate)
+        normal = extractor["do_normalize"]
+        self.mean, self.scale = (extractor["mean"], 0.5 / extractor["std"]) if normal else (0.0, 1.0)
+        self.second = self.rate / self.mel.hop  # frames
+        self.seconds = self.frames / self.second
+
+    def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
+        """Shapes: (U, S), (U,) -> class and distillation token, then patches, times before frequencies (U, T, D)."""
+        mel_UNF, real_UN = self.mel(wave_US, lengths_U)
+        mel_UNF = F.pad(mel_UNF, (0, 0, 0, self.frames - mel_UNF.shape[1]))
+        x_UTD = self.model((mel_UNF - self.mean) * self.scale).last_hidden_state
+        bands, times = self.model.embeddings.get_shape(self.model.config)
+        patches_UTD = x_UTD[:, self.PREFIX :].unflatten(1, (bands, times)).transpose(1, 2).flatten(1, 2)
+        step, width = self.model.config.time_stride, self.model.config.patch_size
+        real_U1 = real_UN.sum(1, keepdim=True)
+        mask_UN = torch.arange(times, device=wave_US.device) * step < real_U1
+        mask_UT = F.pad(mask_UN.repeat_interleave(bands, 1), (self.PREFIX, 0), value=True)
+        span_UN2 = spans(lengths_U, times, rate=self.rate, step=step / self.second, width=width / self.second)
+        whole_U12 = F.pad(lengths_U[:, None, None] / self.rate, (1, 0))
+        span_UT2 = torch.cat([whole_U12.expand(-1, self.PREFIX, -1), span_UN2.repeat_interleave(bands, 1)], 1)
+        return Tokens(
+            torch.cat([x_UTD[:, : self.PREFIX], patches_UTD], 1), mask_UT, (times, bands), self.PREFIX, span_UT2
+        )

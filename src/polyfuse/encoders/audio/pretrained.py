@@ -1,0 +1,108 @@
+"""Sounds through a Hugging Face checkpoint, prepared on the device as it was trained to hear them."""
+
+# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polyfuse.data.cells.audio import LONGEST
+from polyfuse.encoders.audio.families import Spectrogram, Waveform, Whisper
+from polyfuse.encoders.checkpoint import CheckpointEncoder, build, copies, find, keep_layers, quiet, tower
+from polyfuse.records import Spec, Tokens
+
+FAMILIES = {
+    "Wav2Vec2FeatureExtractor": Waveform,
+    "WhisperFeatureExtractor": Whisper,
+    "ASTFeatureExtractor": Spectrogram,
+}
+
+
+class Pretrained(CheckpointEncoder):
+    """Any Hugging Face audio checkpoint: wav2vec 2.0, HuBERT, WavLM, the encoder of Whisper, AST.
+
+    Args:
+        rate: samples per second of what comes in.
+        path: a local folder, or a name on the Hugging Face Hub.
+        weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
+        layers: how many of its first blocks to keep; all where None. The middle ones often hear best.
+        seconds: what is kept of longer sounds; ``"auto"`` follows the training sounds.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, here or within reach.
+        ValueError: it hears in a way not known here, fewer seconds at a time, or has fewer layers.
+
+    See also:
+        ``spectrogram_cnn`` for sounds that are no speech, where AST is too slow.
+    """
+
+    paper = "Wolf et al., Transformers: state-of-the-art natural language processing, EMNLP 2020"
+
+    @staticmethod
+    def wants(
+        *, path: str, weights: str = "checkpoint", layers: int | None = None, seconds: float | str = "auto"
+    ) -> Spec:
+        """Samples at the checkpoint's rate."""
+        folder = find(path, weights=weights)
+        extractor = _extractor(folder)
+        keywords = {"rate": extractor["sampling_rate"], "seconds": _seconds(extractor, seconds)}
+        return Spec("audio.wave", keywords, copies(folder, "preprocessor_config.json", "processor_config.json"))
+
+    def __init__(
+        self,
+        *,
+        rate: int,
+        path: str,
+        weights: str = "checkpoint",
+        layers: int | None = None,
+        seconds: float | str = "auto",
+    ):
+        super().__init__()
+        folder = find(path, weights=weights)
+        extractor = _extractor(folder)
+        model, missing = build(folder, weights)
+        model = keep_layers(tower(model), layers)
+        self.family = FAMILIES[extractor["feature_extractor_type"]](model, extractor)
+        self.settle({"wave": torch.zeros(1, rate // 4), "lengths": torch.tensor([rate // 4])}, missing)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``wave`` (U, S), ``lengths`` (U,) -> tokens along time (U, T, D)."""
+        tokens = self.family(fields["wave"], fields["lengths"])
+        return replace(tokens, mask_BT=tokens.mask_BT & present_B[:, None])
+
+
+def _extractor(folder: Path) -> dict[str, Any]:
+    """What the checkpoint does to a sound, defaults filled in."""
+    from transformers import AutoFeatureExtractor
+
+    try:
+        with quiet():
+            extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True).to_dict()
+    except OSError:
+        raise FileNotFoundError(f"{folder}: no preprocessor_config.json, so its sounds cannot be prepared") from None
+    if extractor["feature_extractor_type"] not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise ValueError(f"{folder.name} prepares sounds with {extractor['feature_extractor_type']}; known: {known}")
+    return extractor
+
+
+def _seconds(extractor: dict[str, Any], wanted: float | str) -> float | str:
+    """The wanted length, within what the checkpoint hears at a time."""
+    limit = _longest(extractor)
+    if wanted == "auto":
+        return "auto" if limit >= LONGEST else limit
+    if float(wanted) > limit:
+        raise ValueError(f"seconds={wanted}: the checkpoint hears {limit:g} seconds at a time; expected no more")
+    return wanted
+
+
+def _longest(extractor: dict[str, Any]) -> float:
+    """Seconds that the checkpoint hears at a time."""
+    if "chunk_length" in extractor:
+        return extractor["chunk_length"]
+    return extractor["max_length"] / 100 if "max_length" in extractor else float("inf")

@@ -1,0 +1,257 @@
+"""Hugging Face checkpoints: finding one by name or folder, building its model, and what every encoder made of one does.
+
+A name that is not cached fails at once when there is no way to the Hub, instead of after minutes of retries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PATIENCE = 5.0  # seconds to wait for the Hub's first answer
+KINDS = ("checkpoint", "random")
+PLAIN = (".json", ".txt", ".model")  # what a checkpoint holds beside weights: configuration, vocabulary
+
+
+def find(path: str | Path, *, weights: str = "checkpoint") -> Path:
+    """The folder of a checkpoint, from the disk, from the Hub's cache, or downloaded once.
+
+    Args:
+        path: a local folder, or a name on the Hugging Face Hub such as ``google-bert/bert-base-uncased``.
+        weights: ``"checkpoint"`` when they are needed too, ``"random"`` when its configuration is enough.
+
+    Raises:
+        ValueError: ``weights`` is neither.
+        FileNotFoundError: no such folder, no such name, nothing cached and no way to the Hub, or no weights.
+    """
+    if weights not in KINDS:
+        raise ValueError(f"weights={weights!r}: expected one of {', '.join(KINDS)}")
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return _complete(folder, weights)
+    if folder.is_absolute() or folder.exists() or str(path).count("/") > 1 or str(path).startswith("."):
+        raise FileNotFoundError(f"{path}: no such folder; expected a checkpoint's folder or its name on the Hub")
+    return _cached(str(path), weights) or _downloaded(str(path), weights)
+
+
+def _complete(folder: Path, weights: str) -> Path:
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder}: no config.json; expected a checkpoint as save_pretrained() writes it")
+    if weights == "checkpoint" and not _has_weights(folder):
+        raise FileNotFoundError(
+            f"{folder}: no weights; expected model.safetensors beside config.json, "
+            "or weights='random' to train this architecture from scratch"
+        )
+    return folder
+
+
+def _has_weights(folder: Path) -> bool:
+    for index in (*folder.glob("*.safetensors.index.json"), *folder.glob("*.bin.index.json")):
+        shards = set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values())
+        return all((folder / shard).is_file() for shard in shards)
+    return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
+
+
+def _cached(name: str, weights: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        raise FileNotFoundError(f"{name!r} is neither a folder nor a possible name on the Hub") from None
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    return folder if weights == "random" or _has_weights(folder) else None
+
+
+def _downloaded(name: str, weights: str) -> Path:
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    unreachable = (
+        f"checkpoint {name!r} is not in the cache ({constants.HF_HUB_CACHE}) and the Hugging Face Hub cannot be "
+        "reached{}; give a local folder as path, or download it once where there is a network"
+    )
+    if constants.HF_HUB_OFFLINE:
+        raise FileNotFoundError(unreachable.format(" because HF_HUB_OFFLINE is set"))
+    try:
+        siblings = HfApi().model_info(name, timeout=PATIENCE).siblings or []
+    except GatedRepoError:
+        raise FileNotFoundError(
+            f"{name!r} asks for consent: accept its terms on the Hub and log in (hf auth login)"
+        ) from None
+    except RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"{name!r} is not on the Hub, or private; check the name or log in (hf auth login)"
+        ) from None
+    except Exception as error:  # whatever the Hub's HTTP client of the day raises
+        raise FileNotFoundError(unreachable.format(f" ({type(error).__name__})")) from None
+    return _complete(Path(snapshot_download(name, allow_patterns=_wanted([s.rfilename for s in siblings]))), weights)
+
+
+def _wanted(files: list[str]) -> list[str]:
+    """Configuration, vocabulary and one format of weights, from the top of the repository."""
+    top = [f for f in files if "/" not in f]
+    tensors = [f for f in top if f.endswith(".safetensors")]
+    pickled = [f for f in top if f.startswith("pytorch_model") and f.endswith(".bin")]
+    return [f for f in top if f.endswith(PLAIN)] + (tensors or pickled)
+
+
+def copies(folder: Path, *names: str) -> dict[str, str]:
+    """Those of a checkpoint's files that exist, as a ``Spec`` names them; ``config.json`` always."""
+    return {name: str(folder / name) for name in ("config.json", *names) if (folder / name).is_file()}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and warnings of transformers while a checkpoint is read."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def config_of(folder: Path) -> Any:
+    """The configuration of a checkpoint, as its own class; never code from the checkpoint."""
+    from transformers import AutoConfig
+
+    with quiet():
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+# branches that training may skip, or noise that ignores torch's seed: every parameter must get its gradient
+STEADY = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "apply_spec_augment": False, "use_cache": False}
+
+
+def build(folder: Path, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
+    """The model of a checkpoint in single precision, and those of its parameters that the weights lack."""
+    from transformers import AutoModel
+
+    config = config_of(folder)
+    for name in STEADY.keys() & vars(config).keys():
+        setattr(config, name, STEADY[name])
+    with quiet():
+        if weights == "random":
+            return AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False), []
+        model, report = AutoModel.from_pretrained(
+            folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+    return model, [p for name, p in model.named_parameters() if name in report["missing_keys"]]
+
+
+def tower(model: nn.Module, *names: str) -> nn.Module:
+    """The part of a model for one modality: one of these attributes, or the encoder of an encoder-decoder."""
+    for name in names:
+        if hasattr(model, name):
+            return getattr(model, name)
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def keep_layers(model: nn.Module, layers: int | None) -> nn.Module:
+    """The model with its first blocks only, as earlier layers often suit other work better than the last.
+
+    Raises:
+        ValueError: there are not as many, or each stage of the model has a width of its own.
+    """
+    if layers is None:
+        return model
+    blocks = blocks_of(model)
+    if hasattr(model.config, "depths"):
+        raise ValueError(f"layers={layers}: the stages of a {model.config.model_type} model cannot be left out")
+    if not 1 <= layers <= len(blocks):
+        raise ValueError(f"layers={layers}: this checkpoint has {len(blocks)}; expected 1 to {len(blocks)}")
+    del blocks[layers:]
+    return model
+
+
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """The list of blocks that makes up most of a model: its transformer layers, or its stages."""
+    lists = [m for m in model.modules() if type(m) is nn.ModuleList]
+    return max(lists, key=lambda blocks: sum(p.numel() for p in blocks.parameters()))
+
+
+class CheckpointEncoder(nn.Module):
+    """What encoders made of a checkpoint share. A subclass builds its parts, then calls ``settle``.
+
+    Attributes:
+        width: of a token.
+        unused: names of parameters that no token depends on, such as a pooler's; they are frozen.
+    """
+
+    width: int
+    unused: frozenset[str]
+
+    @staticmethod
+    def restored(folder: Path) -> dict[str, Any]:
+        """The keywords that build the encoder again from the files of its ``Spec``; its weights come later."""
+        return {"path": str(folder), "weights": "random"}
+
+    def settle(self, sample: dict[str, Tensor], missing: list[nn.Parameter]) -> None:
+        """Encode a sample, learn the width from it, and freeze what its tokens do not depend on.
+
+        Args:
+            sample: fields with one cell.
+            missing: parameters that the weights lack; fine where unused.
+
+        Raises:
+            ValueError: tokens depend on parameters that the weights lack.
+        """
+        self.eval()
+        with torch.enable_grad():
+            tokens = self(sample, torch.ones(1, dtype=torch.bool))
+        reached, absent = _leaves(tokens.x_BTD), {id(p) for p in missing}
+        lacking = [name for name, p in self.named_parameters() if id(p) in reached & absent]
+        if lacking:
+            raise ValueError(f"the checkpoint's weights lack {len(lacking)} that its tokens need, such as {lacking[0]}")
+        self.width = tokens.width
+        self.unused = frozenset(name for name, p in self.named_parameters() if id(p) not in reached)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name not in self.unused)
+        self.train()
+
+    def layers_bottom_up(self) -> list[list[nn.Parameter]]:
+        """The parameters that tokens depend on: embeddings, then block by block, then the final norm."""
+        place = {id(p): n for n, block in enumerate(blocks_of(self), 1) for p in block.parameters()}
+        groups: list[list[nn.Parameter]] = [[] for _ in range(max(place.values()) + 2)]
+        after = 0
+        for name, parameter in self.named_parameters():
+            after = len(groups) - 1 if id(parameter) in place else after
+            if name not in self.unused:
+                groups[place.get(id(parameter), after)].append(parameter)
+        return [group for group in groups if group]
+
+    def train(self, mode: bool = True) -> CheckpointEncoder:
+        """As ever, but statistics of batch normalisation stay those of the checkpoint."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+def _leaves(x: Tensor) -> set[int]:
+    """The ids of the parameters that a tensor was computed from."""
+    found, seen, todo = set(), set(), [x.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        found.add(id(getattr(node, "variable", None)))
+        todo.extend(earlier for earlier, _ in node.next_functions)
+    return found

@@ -1,0 +1,50 @@
+"""Ready-made sequences of feature vectors (frames, phones, regions): a linear layer, then self-attention along time."""
+
+# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from polyfuse.layers.attention import Block
+from polyfuse.layers.positions import masked_until, sinusoidal
+from polyfuse.records import Spec, Tokens
+
+
+class Sequence(nn.Module):
+    """A linear layer and self-attention over ready-made feature vectors in order; depth 0 gives linear tokens.
+
+    Args:
+        size: length of each vector.
+        width: of a token; a multiple of ``heads``.
+        depth: transformer blocks; with 0, tokens know neither each other nor their position.
+        heads: attention heads.
+        dropout: of features and in blocks, in training.
+
+    See also:
+        ``vectors`` where a cell holds one vector.
+    """
+
+    paper = "Vaswani et al., Attention is all you need, NeurIPS 2017"
+
+    @staticmethod
+    def wants(*, width: int = 64, depth: int = 1, heads: int = 4, dropout: float = 0.2) -> Spec:
+        """Standardised features."""
+        return Spec("sequence")
+
+    def __init__(self, *, size: int, width: int = 64, depth: int = 1, heads: int = 4, dropout: float = 0.2):
+        super().__init__()
+        self.width = width
+        self.drop, self.embed = nn.Dropout(dropout), nn.Linear(size, width)
+        self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``x`` (U, T, size), ``lengths`` (U,) -> one token per vector (U, T, D)."""
+        count = fields["x"].shape[1]
+        mask_UT = masked_until(fields["lengths"], count) & present_B[:, None]
+        x_UTD = self.embed(self.drop(fields["x"]))
+        if self.blocks:
+            x_UTD = x_UTD + sinusoidal(count, self.width, like=x_UTD)
+        for block in self.blocks:
+            x_UTD = block(x_UTD, mask_UT)
+        return Tokens(x_UTD, mask_UT, grid=(count,))

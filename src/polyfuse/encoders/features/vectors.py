@@ -1,0 +1,47 @@
+"""Ready-made feature vectors, often few and noisy: heavy dropout of features, then a linear layer or a small MLP.
+
+Dropout as the regulariser of noisy features: Srivastava et al., Dropout, JMLR 2014.
+"""
+
+# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from polyfuse.records import Spec, Tokens
+
+
+class Vectors(nn.Module):
+    """A linear layer, or a small MLP, on a ready-made feature vector; strong dropout against noisy features.
+
+    Args:
+        size: length of the vectors.
+        width: of the token.
+        depth: hidden layers; 0 is linear.
+        dropout: of features and hidden values, in training.
+
+    Shapes: ``x`` (U, size) -> one token (U, 1, width).
+
+    See also:
+        ``sequence`` where a cell holds several vectors.
+    """
+
+    paper = "Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014"
+
+    @staticmethod
+    def wants(*, width: int = 64, depth: int = 1, dropout: float = 0.5) -> Spec:
+        """Standardised features."""
+        return Spec("vector")
+
+    def __init__(self, *, size: int, width: int = 64, depth: int = 1, dropout: float = 0.5):
+        super().__init__()
+        self.width = width
+        layers: list[nn.Module] = [nn.Dropout(dropout), nn.Linear(size, width)]
+        for _ in range(depth):
+            layers += [nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``x`` (U, size) -> one token (U, 1, D)."""
+        return Tokens(self.layers(fields["x"])[:, None], present_B[:, None])

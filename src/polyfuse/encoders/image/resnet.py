@@ -1,0 +1,88 @@
+"""A small residual network for pictures of any size, quick on a processor and steady on little data.
+
+He et al., Identity mappings in deep residual networks, ECCV 2016, with group normalisation (Wu and He, ECCV 2018)
+in place of batch statistics.
+"""
+
+# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from polyfuse.layers.patches import tokens_of_map
+from polyfuse.records import Spec, Tokens
+
+
+class ResNet(nn.Module):
+    """A small residual network over pixels; the small-data default for pictures.
+
+    Args:
+        image_size: (height, width) of what comes in; any size works.
+        size: side of the pictures to ask for, in pixels; ``"auto"`` follows the training pictures.
+        width: channels of the first stage; each further one has twice as many.
+        depth: stages; each halves the picture, so that 64 x 64 pixels give 8 x 8 tokens at depth 3.
+        blocks: residual blocks per stage.
+        dropout: of tokens, in training.
+
+    See also:
+        ``vit`` for many pictures, ``pretrained`` where a checkpoint fits them: for photographs it nearly always does.
+    """
+
+    paper = "He et al., Identity mappings in deep residual networks, ECCV 2016"
+
+    @staticmethod
+    def wants(
+        *, size: int | str = "auto", width: int = 32, depth: int = 3, blocks: int = 1, dropout: float = 0.1
+    ) -> Spec:
+        """Pixels of one size."""
+        return Spec("image.pixels", {"size": size})
+
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int],
+        size: int | str = "auto",
+        width: int = 32,
+        depth: int = 3,
+        blocks: int = 1,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
+        self.blocks, self.width = nn.Sequential(), width
+        for place in range(depth * blocks):
+            stage, first = place // blocks, place % blocks == 0
+            self.blocks.append(_Block(self.width, width * 2**stage, stride=2 if stage and first else 1))
+            self.width = width * 2**stage
+        self.norm, self.drop = _norm(self.width), nn.Dropout(dropout)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``pixels`` (U, 3, H, W) uint8 -> tokens of the last feature map, row by row (U, H' * W', D)."""
+        pixels = fields["pixels"].to(self.stem.weight.dtype, memory_format=torch.channels_last)
+        x_UCHW = self.blocks(self.stem(pixels / 127.5 - 1))
+        x_UTD, grid = tokens_of_map(F.relu(self.norm(x_UCHW)))
+        return Tokens(self.drop(x_UTD), present_B[:, None].expand(x_UTD.shape[:2]), grid=grid)
+
+
+class _Block(nn.Module):
+    """Normalisation, ReLU, convolution, twice, added to the input or to a linear map of it."""
+
+    def __init__(self, size: int, width: int, *, stride: int):
+        super().__init__()
+        self.norm_in, self.norm_mid = _norm(size), _norm(width)
+        self.conv_in = nn.Conv2d(size, width, 3, stride=stride, padding=1, bias=False)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        changes = size != width or stride > 1
+        self.shortcut = nn.Conv2d(size, width, 1, stride=stride, bias=False) if changes else None
+
+    def forward(self, x_UCHW: Tensor) -> Tensor:
+        normed = F.relu(self.norm_in(x_UCHW))
+        residual = self.conv_out(F.relu(self.norm_mid(self.conv_in(normed))))
+        return residual + (x_UCHW if self.shortcut is None else self.shortcut(normed))
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(width // 8 if width % 8 == 0 else 1, width)

@@ -1,0 +1,122 @@
+"""Texts through a Hugging Face checkpoint, with its own tokenizer."""
+
+# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, copies, find, keep_layers, quiet, tower
+from polyfuse.layers.positions import masked_until
+from polyfuse.records import Spec, Tokens
+
+USUAL = 256  # tokens that "auto" keeps: most texts fit, and attention stays quick
+
+
+class Pretrained(CheckpointEncoder):
+    """Any Hugging Face text checkpoint: BERT- and GPT-style models, and the text encoders of T5, BART and CLIP.
+
+    Args:
+        path: a local folder, or a name on the Hugging Face Hub.
+        weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
+        layers: how many of its first blocks to keep; all where None.
+        max_tokens: longer texts are cut; ``"auto"`` is 256, or fewer where the checkpoint has fewer positions.
+
+    Raises:
+        FileNotFoundError: no such checkpoint, here or within reach.
+        ValueError: it has no tokenizer of the ``tokenizers`` library, fewer positions, or fewer layers.
+
+    See also:
+        ``ngrams`` for names, codes and key words, or where no checkpoint knows the language.
+    """
+
+    paper = "Wolf et al., Transformers: state-of-the-art natural language processing, EMNLP 2020"
+
+    @staticmethod
+    def wants(
+        *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
+    ) -> Spec:
+        """Ids of the checkpoint's own tokenizer."""
+        folder = find(path, weights=weights)
+        tokenizer = str(_tokenizer(folder))
+        files = {**copies(folder, "tokenizer_config.json"), "tokenizer.json": tokenizer}
+        return Spec("text.tokenizer", {"file": tokenizer, "max_tokens": _length(folder, max_tokens)}, files)
+
+    def __init__(
+        self, *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
+    ):
+        super().__init__()
+        folder = find(path, weights=weights)
+        model, missing = build(folder, weights)
+        self.model = keep_layers(tower(model, "text_model"), layers)
+        self.prefix, self.fill = _leading_specials(_tokenizer(folder)), self.model.config.pad_token_id or 0
+        sample = {"ids": torch.ones(1, 3, dtype=torch.long), "span": torch.zeros(1, 3, 2, dtype=torch.long)}
+        self.settle({**sample, "lengths": torch.tensor([3])}, missing)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
+        mask_UT = masked_until(fields["lengths"].clamp_min(1), fields["ids"].shape[1])
+        ids_UT = fields["ids"].masked_fill(~mask_UT, self.fill)
+        x_UTD = self.model(input_ids=ids_UT, attention_mask=mask_UT.long()).last_hidden_state
+        grid = (x_UTD.shape[1] - self.prefix,)
+        return Tokens(x_UTD, mask_UT & present_B[:, None], grid, self.prefix, fields["span"])
+
+
+def _tokenizer(folder: Path) -> Path:
+    """The checkpoint's ``tokenizer.json``, made from its older vocabulary files where it has none."""
+    if (folder / "tokenizer.json").is_file():
+        return folder / "tokenizer.json"
+    from huggingface_hub import constants
+    from transformers import AutoTokenizer
+
+    content = b"".join(f.read_bytes() for f in sorted(folder.iterdir()) if f.suffix in (".txt", ".json", ".model"))
+    made = Path(constants.HF_HOME) / "polyfuse" / hashlib.sha256(content).hexdigest()[:16]
+    if not (made / "tokenizer.json").is_file():
+        with quiet():
+            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).save_pretrained(made)
+    if not (made / "tokenizer.json").is_file():
+        raise ValueError(f"{folder}: its tokenizer cannot be written as tokenizer.json, which polyfuse reads")
+    return made / "tokenizer.json"
+
+
+def _leading_specials(tokenizer: Path) -> int:
+    """Special tokens in front of a text, such as [CLS]."""
+    from tokenizers import Tokenizer
+
+    return len(list(takewhile(bool, Tokenizer.from_file(str(tokenizer)).encode("a").special_tokens_mask)))
+
+
+def _length(folder: Path, wanted: int | str) -> int:
+    """How many tokens of a text to keep, within the positions of the checkpoint."""
+    limit = _positions(folder)
+    if wanted == "auto":
+        return min(USUAL, limit)
+    if not isinstance(wanted, int) or not 2 <= wanted <= limit:
+        raise ValueError(f"max_tokens={wanted!r}: {folder.name} has {limit:,} positions; expected 2 to that, or 'auto'")
+    return wanted
+
+
+def _positions(folder: Path) -> int:
+    """The most tokens that a checkpoint has positions for; counted without making weights."""
+    from transformers import AutoModel
+
+    with torch.device("meta"), quiet():
+        model = tower(AutoModel.from_config(config_of(folder), trust_remote_code=False), "text_model")
+    limits = [getattr(model.config, "max_position_embeddings", None), _stated(folder)]
+    for name, table in model.named_modules():
+        if "position" in name and isinstance(table, nn.Embedding):  # RoBERTa counts from behind its padding
+            limits.append(table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1))
+    return min((limit for limit in limits if limit), default=10**6)
+
+
+def _stated(folder: Path) -> int | None:
+    """``model_max_length`` of the tokenizer; some state a number beyond all use."""
+    file = folder / "tokenizer_config.json"
+    stated = json.loads(file.read_text(encoding="utf8")).get("model_max_length") if file.is_file() else None
+    return int(stated) if stated and stated < 10**6 else None

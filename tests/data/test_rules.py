@@ -1,0 +1,98 @@
+"""Each rule on columns that people have; the modality is what matters, its reason must be there."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from polyfuse.data.modalities import infer
+from polyfuse.data.tables import Table, read_table
+
+N = 200
+RNG = np.random.default_rng(0)
+WORDS = ["good", "bad", "cheap", "broken", "lovely", "slow", "red", "small"]
+
+
+def sentences(words: int) -> list[str]:
+    return [" ".join(RNG.choice(WORDS, words)) for _ in range(N)]
+
+
+def array(*shape: int, dtype=np.float32) -> list[np.ndarray]:
+    return [np.full(shape, i, dtype=dtype) for i in range(5)]
+
+
+COLUMNS = {
+    "grade": (pd.Categorical(RNG.integers(1, 90, N)), "category"),
+    "review": (sentences(9), "text"),
+    "the same questions": (["what colour is the shape?", "is there a big circle?"] * 100, "text"),
+    "person": ([f"{a} {b} {i}" for i, (a, b) in enumerate(zip(WORDS * 25, WORDS[::-1] * 25, strict=True))], "text"),
+    "中文评论": (["这个电影真的非常好看", "一点也不好看，浪费时间"] * 100, "text"),
+    "colour": (["red", "blue", "dark green"] * 66, "category"),
+    "country": ([f"c{i % 60}" for i in range(N)], "category"),
+    "类别": (["动物", "食物与饮料", "旅行"] * 66, "category"),
+    "captions": ([["a dog", "a black dog runs"], ["a cat"]] * 10, "text"),
+    "area": (RNG.integers(20, 4000, N), "number"),
+    "bedrooms": (RNG.integers(1, 9, N), "number"),
+    "height": (RNG.normal(size=N), "number"),
+    "as text": ([f"{x:.2f}" for x in RNG.normal(size=N)], "number"),
+    "answered": (RNG.integers(0, 2, N), "category"),
+    "two of a measure": ([100.0, 230.5], "number"),
+    "flag": (RNG.random(N) < 0.5, "category"),
+    "gap flag": ([True, None, False] * 30, "category"),
+    "zipcode": (RNG.integers(90000, 90050, N), "category"),
+    "error_code": (RNG.integers(100, 120, N), "category"),
+    "leading": ([f"{i % 50:03d}" for i in range(N)], "category"),
+    "day": ([f"2024-0{i % 9 + 1}-1{i % 7}" for i in range(N)], "date"),
+    "moment": ([f"2024-01-0{i % 9 + 1}T1{i % 9}:30:00Z" for i in range(N)], "date"),
+    "stamp": (pd.date_range("2020-01-01", periods=N), "date"),
+    "birthday": ([datetime.date(1990, 1, i % 28 + 1) for i in range(N)], "date"),
+    "photo": ([f"{i}.jpg" for i in range(N)], "image"),
+    "mostly photos": ([f"{i}.jpg" for i in range(N - 20)] + ["n/a"] * 20, "image"),
+    "song": ([f"music/{i}.flac" for i in range(N)], "audio"),
+    "clip": ([f"{i}.mp4" for i in range(N)], "video"),
+    "decoded sound": ([{"array": np.zeros(5), "sampling_rate": 8000}] * 3, "audio"),
+    "pixels": (array(6, 5, 3, dtype=np.uint8), "image"),
+    "grey pixels": (array(6, 5, dtype=np.uint8), "image"),
+    "pictures": ([Image.new("RGB", (4, 4)), Image.new("L", (2, 2))], "image"),
+    "frames": (array(7, 6, 5, 3, dtype=np.uint8), "video"),
+    "vector": (array(8), "vector"),
+    "list vector": ([[0.5, 1.0], [1.5, 2]], "vector"),
+    "sequence": ([np.zeros((t, 4)) for t in (3, 5)], "sequence"),
+    "uneven": ([[1.0, 2.0], [3.0]], "sequence"),
+    "raw": ([b"some bytes", b"other bytes"], "unknown"),
+    "objects": ([object(), object()], "unknown"),
+    "ragged": ([[[1.0], [2.0, 3.0]], [[4.0]]], "unknown"),
+}
+UNTYPED = {name: column for name, column in COLUMNS.items() if name != "grade"}  # known by its type alone
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_that_people_have(name):
+    cells, modality = COLUMNS[name]
+    table = read_table(pd.DataFrame({name: pd.Series(cells, dtype=getattr(cells, "dtype", object))}))
+    column = infer(table)[name]
+    assert column.modality == modality, column
+    assert column.reason
+
+
+def test_the_order_of_rows_does_not_matter():
+    for name, (cells, modality) in UNTYPED.items():
+        series = pd.Series(list(cells), dtype=object, name=name).sample(frac=1, random_state=1, ignore_index=True)
+        assert infer(read_table(series.to_frame()))[name].modality == modality
+
+
+def test_missing_cells_do_not_change_the_modality():
+    for name, (cells, modality) in UNTYPED.items():
+        gaps = [cell for some in cells for cell in (some, None)]
+        frame = pd.DataFrame({name: pd.Series(gaps, dtype=object)})
+        column = infer(read_table(frame))[name]
+        assert (column.modality, column.missing) == (modality, len(gaps) - pd.Series(list(cells)).notna().sum())
+
+
+def test_a_table_of_raw_objects_needs_no_reading_first():
+    frame = pd.DataFrame({"a": pd.Series([1, "x", None, [3], {"k": 1}], dtype=object)})
+    assert infer(Table(frame))["a"].missing == 1

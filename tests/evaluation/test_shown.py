@@ -1,0 +1,76 @@
+"""Cells of every kind are shown small; broken ones give their reason and never an exception."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from polyfuse.evaluation.shown import CHARACTERS, RATE, SECONDS, SIDE, show
+
+
+def opened(shown) -> Image.Image:
+    return Image.open(io.BytesIO(shown.data))
+
+
+def test_a_photo_becomes_a_small_jpeg(tmp_path, write_image):
+    path = write_image(tmp_path / "photo.png", (800, 400))
+    shown = show("image", path.name, tmp_path)
+    assert opened(shown).format == "JPEG"
+    assert opened(shown).size == (SIDE, SIDE // 2)
+    assert len(shown.data) < path.stat().st_size / 4
+
+
+def test_a_tiny_picture_is_enlarged_without_blur():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    large = np.asarray(opened(show("image", pixels)))[..., 0]
+    times = large.shape[0] // 8
+    assert times > 1
+    np.testing.assert_array_equal(large, np.kron(pixels, np.ones((times, times), dtype=np.uint8)))
+
+
+def test_a_long_stereo_sound_becomes_seconds_of_mono(tmp_path, write_sound):
+    path = write_sound(tmp_path / "sound.wav", seconds=SECONDS + 3, rate=44_100, channels=2)
+    samples, rate = soundfile.read(io.BytesIO(show("audio", path.name, tmp_path).data))
+    assert rate == RATE
+    assert samples.shape == (pytest.approx(SECONDS * RATE, abs=2),)
+
+
+def test_a_short_sound_keeps_its_samples():
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 800).astype(np.float32)
+    shown = show("audio", {"array": samples, "sampling_rate": 8000})
+    back, rate = soundfile.read(io.BytesIO(shown.data))
+    assert rate == 8000
+    np.testing.assert_allclose(back, samples, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("modality", "value", "kind", "data"),
+    [
+        ("text", "比三大的奇数", "text", "比三大的奇数"),
+        ("text", "x" * 1000, "text", "x" * (CHARACTERS - 1) + "…"),
+        ("text", ["two", "words"], "text", "two, words"),
+        ("category", 5, "text", "5"),
+        ("number", 2001, "number", "2001"),
+        ("number", np.float64(2001), "number", "2001"),
+        ("number", 1.23456, "number", "1.235"),
+        ("vector", np.zeros(100), "text", "100 numbers"),
+        ("sequence", np.zeros((7, 3)), "text", "7 x 3 numbers"),
+        ("image", None, "missing", ""),
+        ("text", "  ", "missing", ""),
+        ("number", float("nan"), "missing", ""),
+    ],
+)
+def test_other_cells(modality, value, kind, data):
+    assert (show(modality, value).kind, show(modality, value).data) == (kind, data)
+
+
+@pytest.mark.parametrize("modality", ["image", "audio"])
+@pytest.mark.parametrize("value", [b"garbage", "no such file.bin", 7, "https://example.org/x.png"])
+def test_broken_media_give_the_reason(modality, value):
+    shown = show(modality, value)
+    assert shown.kind == "broken"
+    assert shown.data

@@ -154,6 +154,7 @@ class TrainingRecipe(_Section):
         layer_decay: factor on the rate per layer of a pretrained encoder, from the top down.
         time: seconds, or ``5m``: speed is measured, and the number of steps fixed once in ``steps``.
         calibrate: fit a temperature on validation rows.
+        checkpoint: least seconds between two checkpoints from which a killed run can go on.
         workers: processes that make batches; 0 is right unless augmentation is heavy.
         seed: fixes everything random.
     """
@@ -173,6 +174,7 @@ class TrainingRecipe(_Section):
     layer_decay: float = Field(0.8, gt=0, le=1)
     time: Annotated[float | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
+    checkpoint: float = Field(20.0, ge=0)
     workers: int = Field(0, ge=0)
     seed: int = 0
 

@@ -65,7 +65,7 @@ def test_broken_files_are_found(tmp_path, write_image):
     names = ["good.png", "empty.png", "junk.png", "folder.png", "lost.png", "http://x/y.png"]
     health = examine({name: name for name in names}, "image", tmp_path, Limits(), 200)
     assert health.broken == set(names) - {"good.png"}
-    assert (health.files, health.found, health.opened, health.remote) == (6, 2, 2, 1)
+    assert (health.files, health.found, health.opened, health.unreadable, health.remote) == (6, 2, 2, 1, 1)
 
 
 def test_limits_make_large_cells_broken(tmp_path, write_image, write_sound):

@@ -25,7 +25,7 @@ scalars = st.one_of(
     st.binary(max_size=8),
     st.dates(),
     st.datetimes(),
-    st.decimals(),
+    st.decimals(allow_nan=False),  # pandas itself stumbles over signalling ones
     st.complex_numbers(),
     st.sampled_from(["a.png", "http://x/a.wav", "2024-01-01", "007", "a|b", "9" * 400, pd.NA, pd.NaT, object()]),
 )
@@ -37,7 +37,7 @@ anything = st.recursive(
 records = st.fixed_dictionaries({"bytes": st.none() | st.binary(), "path": st.none() | st.text()})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(
     cells=st.lists(anything | records, min_size=1, max_size=8),
     modality=st.none() | st.sampled_from(MODALITIES),
@@ -75,6 +75,7 @@ def test_roles():
         PassengerId=rng.permutation(n) + 5,
         row=range(n),
         user_id=[i % 5 for i in range(n)],
+        customer_id=[f"c{i % 5}" for i in range(n)],
         area=rng.permutation(n) + 100,
         word=[f"w{'abcdefghij'[i % 10] * (i // 10 + 1)}" for i in range(n)],
         name_zh=[f"区域指标{chr(0x4E00 + i)}{i}" for i in range(n)],
@@ -89,6 +90,7 @@ def test_roles():
         "PassengerId": "identifier",
         "row": "identifier",
         "user_id": "input",
+        "customer_id": "input",
         "area": "input",
         "word": "input",
         "name_zh": "input",
@@ -165,6 +167,7 @@ def test_a_large_table_is_quick_because_contents_are_sampled():
         (["it was very good indeed", "it was not so good"] * 20, "category"),
         (np.random.default_rng(0).normal(40, 9, 500).round().tolist(), "number"),
         (np.random.default_rng(0).normal(size=50).tolist(), "number"),
+        ([*range(1, 80), *np.random.default_rng(0).normal(40, 12, 900).clip(1, 79).round().tolist()], "number"),
         (np.random.default_rng(0).integers(10**5, 10**6, 80).tolist(), "number"),
         ([1.0, 1.5, 2.0, 2.5] * 20, "number"),
         ([["a", "b"], ["b"], ["a", "c"], ["c"]] * 5, "labels"),

@@ -47,6 +47,7 @@ COLUMNS = {
     "error_code": (RNG.integers(100, 120, N), "category"),
     "leading": ([f"{i % 50:03d}" for i in range(N)], "category"),
     "day": ([f"2024-0{i % 9 + 1}-1{i % 7}" for i in range(N)], "date"),
+    "digits of a day": ([f"2024010{i % 9 + 1}" for i in range(N)], "number"),
     "moment": ([f"2024-01-0{i % 9 + 1}T1{i % 9}:30:00Z" for i in range(N)], "date"),
     "stamp": (pd.date_range("2020-01-01", periods=N), "date"),
     "birthday": ([datetime.date(1990, 1, i % 28 + 1) for i in range(N)], "date"),

@@ -54,6 +54,11 @@ def test_every_class_has_its_share_within_one_row_and_a_training_row(sizes, shar
     assert (abs(np.bincount(side, minlength=3) - len(frame) * np.array(shares)) <= 1 + len(sizes)).all()
 
 
+def test_classes_of_one_row_are_trained():
+    frame = pd.DataFrame({"y": ["common"] * 30 + [f"rare {i}" for i in range(12)]})
+    assert set(split_rows(frame, stratify="y", fractions=(0.4, 0.3, 0.3)).train) >= set(range(30, 42))
+
+
 def test_rounding_does_not_pile_up_over_many_small_classes():
     frame = pd.DataFrame({"y": [f"c{i % 150}" for i in range(600)]})
     counts = np.bincount(sides(split_rows(frame, stratify="y"), 600))

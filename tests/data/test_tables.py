@@ -29,7 +29,7 @@ columns = st.integers(1, 6).flatmap(
         }
     )
 )
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def cells(table: Table) -> dict[str, list]:
@@ -194,6 +194,14 @@ def test_parquet_keeps_media_lists_and_whole_numbers(tmp_path):
     assert frame["matrix"][0].shape == (2, 2)
     assert frame["label"][0] == 3
     assert isinstance(frame["label"][0], np.integer)
+
+
+def test_whole_numbers_stay_whole_beside_missing_cells(tmp_path):
+    frame = pd.DataFrame({"label": pd.array([3, None], dtype="Int64"), "other": ["a", "b"]})
+    for ending in ("csv", "jsonl", "parquet"):
+        write(frame, tmp_path / f"t.{ending}")
+        assert str(read_table(tmp_path / f"t.{ending}").frame["label"][0]) == "3", ending
+    assert str(read_table([{"label": 3}, {"label": None}]).frame["label"][0]) == "3"
 
 
 def test_a_named_index_becomes_a_column_and_others_go():

@@ -62,6 +62,15 @@ def test_a_few_cells_of_each_modality_are_missing_and_no_row_lacks_all(table):
     assert table[["digit", "language", "voice", "split"]].notna().all(axis=None)
 
 
+def test_a_row_that_would_lose_all_its_cells_keeps_them(monkeypatch):
+    monkeypatch.setattr(data, "MISSING", dict.fromkeys(MEDIA, 0.8))
+    columns = {name: ["cell"] * 1000 for name in MEDIA}
+    data._drop(columns, np.random.default_rng(0))
+    kept = np.array([[cell is not None for cell in cells] for cells in columns.values()])
+    assert kept.any(0).all()
+    assert not kept.all()
+
+
 def test_cells_decode(table):
     for cell in table.handwriting.dropna():
         image = Image.open(io.BytesIO(cell))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -198,7 +198,7 @@ def _leak(column: pd.Series, target: pd.Series) -> str:
     """How a column gives the target away, as the verb of a sentence, or nothing."""
     both = ~(missing_mask(column) | missing_mask(target))
     column, target, rows = column[both], target[both], int(both.sum())
-    (given, cells), (wanted, _) = (pd.factorize(series.map(key)) for series in (column, target))
+    (given, cells), (wanted, _) = map(_factorized, (column, target))
     if rows < 10 or given.max() == 0 or wanted.max() == 0:
         return ""
     if _proportional(column, target):
@@ -211,6 +211,14 @@ def _leak(column: pd.Series, target: pd.Series) -> str:
     # with few rows per value, or one answer nearly everywhere, chance does this
     chance = rows < 5 * pairs or np.bincount(wanted).max() > 0.9 * rows
     return "has values that each go with one value of" if not chance else ""
+
+
+def _factorized(series: pd.Series) -> tuple[np.ndarray, Any]:
+    """Number of each cell's value, and the values."""
+    try:
+        return pd.factorize(series)
+    except TypeError:  # lists, records and arrays
+        return pd.factorize(series.map(key))
 
 
 def _proportional(column: pd.Series, target: pd.Series) -> bool:

@@ -98,7 +98,7 @@ class Health:
     Args:
         broken: keys of the cells that cannot be read.
         files: how many are files; ``found`` of them exist and are neither empty nor too large.
-        opened: how many contents were looked into.
+        opened: how many contents were looked into; ``unreadable`` of them in vain.
         remote: how many are internet addresses.
     """
 
@@ -106,6 +106,7 @@ class Health:
     files: int
     found: int
     opened: int
+    unreadable: int
     remote: int
 
 
@@ -120,9 +121,10 @@ def examine(cells: dict[Any, Any], modality: str, root: Path | None, limits: Lim
     odd = [key for key, cell in cells.items() if key not in paths and medium(cell) != modality]
     spread = evenly([key for key in cells if key not in lost], sample)
     opened = dict.fromkeys([*odd, *spread]) if modality in DESCRIBE else {}
-    broken = lost | {key for key in opened if not _readable(cells[key], modality, root, limits)}
+    unreadable = {key for key in opened if not _readable(cells[key], modality, root, limits)}
     remote = sum("://" in path for path in paths.values())
-    return Health(frozenset(broken), len(paths), len(paths) - len(lost), len(opened), remote)
+    found = len(paths) - len(lost)
+    return Health(frozenset(lost | unreadable), len(paths), found, len(opened), len(unreadable), remote)
 
 
 def evenly(items: list, most: int) -> list:

@@ -17,7 +17,18 @@ import pandas as pd
 
 from polyfuse.data import media
 from polyfuse.data.cells.source import Limits, is_missing
-from polyfuse.data.rules import FEW, SENTENCE, Glance, are_whole, distinct_cells, key, kind, number_shape, verdict
+from polyfuse.data.rules import (
+    FEW,
+    SENTENCE,
+    Glance,
+    are_whole,
+    distinct_cells,
+    is_date,
+    key,
+    kind,
+    number_shape,
+    verdict,
+)
 from polyfuse.data.tables import Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
@@ -172,6 +183,7 @@ def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) ->
     said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
     said += [f"{health.opened:,} of {glance.distinct:,} opened"] * (0 < health.opened < glance.distinct)
+    said += [f"{health.unreadable:,} of those unreadable"] * (health.unreadable > 0)
     return rows, ", ".join(said)
 
 
@@ -181,8 +193,7 @@ def _broken_numbers(glance: Glance, *_: Any) -> tuple[int, str]:
 
 
 def _broken_dates(glance: Glance, *_: Any) -> tuple[int, str]:
-    dates = pd.to_datetime(glance.present.map(str), errors="coerce", format="ISO8601", utc=True)
-    return int(dates.isna().sum()), ""
+    return sum(not is_date(cell) for cell in glance.present), ""
 
 
 def _broken_shapes(glance: Glance, modality: str, *_: Any) -> tuple[int, str]:

@@ -32,7 +32,6 @@ SENTENCE = 4
 CODE_NAMES = frozenset(("zip", "zipcode", "postcode", "postal", "plz", "cep", "code", "codes", "邮编", "邮政编码"))
 """Words in column names under which whole numbers are codes: 10001 is not half of 20002."""
 
-ISO_DATE = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)? ?(?:Z|[+-]\d{2}:?\d{2})?"
 WRITTEN_TOGETHER = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 
 
@@ -161,8 +160,18 @@ def _date(glance: Glance) -> Verdict:
 
 
 def _written_dates(glance: Glance) -> Verdict:
-    fit = sum(bool(re.fullmatch(ISO_DATE, str(cell).strip())) for cell in glance.values)
+    fit = sum(is_date(cell) for cell in glance.values)
     return ("date", "dates as year-month-day") if fit >= 0.95 * len(glance.values) else None
+
+
+def is_date(cell: Any) -> bool:
+    """True for a date, and for text that says one as ISO 8601 does; other orders of day and month are guesswork."""
+    if not isinstance(cell, str):
+        return isinstance(cell, (datetime.date, np.datetime64))
+    try:
+        return "-" in cell and bool(datetime.datetime.fromisoformat(cell.strip()))
+    except ValueError:
+        return False
 
 
 def _written_numbers(glance: Glance) -> Verdict:

@@ -16,7 +16,6 @@ from PIL import Image
 from polyfuse.data.cells.picture import decode
 from polyfuse.data.cells.sound import opened
 from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
-from polyfuse.evaluation.glossary import number
 
 SIDE = 224  # pixels of a thumbnail: sharp at 112 on a fine screen
 SECONDS, RATE = 8.0, 16_000  # of sound
@@ -78,8 +77,10 @@ def _audio(content: Any, limits: Limits) -> Shown:
 
 def _number(value: Any) -> Shown:
     plain = value.item() if isinstance(value, np.generic) else value
-    whole = not isinstance(plain, float) or plain.is_integer()  # a year or a zip code: as it is
-    return Shown("number", str(int(plain) if isinstance(plain, float) else plain) if whole else number(plain))
+    if isinstance(plain, float):
+        # whole as a year or zip code is written; 1e15 and above has no such form
+        plain = int(plain) if plain.is_integer() and abs(plain) < 1e15 else f"{plain:.6g}"
+    return Shown("number", str(plain))
 
 
 def _vector(value: Any) -> Shown:

@@ -41,8 +41,11 @@ def average_precision(scores_N: np.ndarray, positive_N: np.ndarray, weights: np.
 
 def average_precisions(scores_NC: np.ndarray, target_NC: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Average precision of each label, (..., C)."""
-    each = [average_precision(s, t, weights) for s, t in zip(scores_NC.T, target_NC.T, strict=True)]
-    return np.stack(each, axis=-1)
+    weights = row_weights(weights, len(scores_NC))
+    found = np.empty((*weights.shape[:-1], scores_NC.shape[1]))
+    for code, (scores_N, target_N) in enumerate(zip(scores_NC.T, target_NC.T, strict=True)):
+        found[..., code] = average_precision(scores_N, target_N, weights)
+    return found
 
 
 def mean_average_precision(

@@ -48,10 +48,10 @@ class Resumable(L.Callback):
 
     Args:
         folder: of the run.
-        every: seconds between two checkpoints.
+        every: least seconds between two checkpoints.
     """
 
-    def __init__(self, folder: Path, every: float = 20.0):
+    def __init__(self, folder: Path, every: float):
         self.path, self.every, self._last = folder / "last.ckpt", every, time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, learner: L.LightningModule) -> None:

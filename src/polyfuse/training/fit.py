@@ -134,12 +134,12 @@ def fit(
     recipe, splits, notes = complete(recipe, table)
     ready = prepare_for_training(recipe, table, splits)
     network = _network(recipe, ready)
-    if run is not None:
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
     deadline = started + recipe.training.time if recipe.training.time else None
     split = Split(_labelled(ready.rows, splits.train), _labelled(ready.rows, splits.val))
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
+    if result.interrupted:
+        how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
+        notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
     report = {"training": {**result.facts(), "rows": counts}}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)

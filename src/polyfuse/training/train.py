@@ -96,7 +96,9 @@ def train(
     interrupt = Interruptible()
     callbacks: list[L.Callback] = [interrupt, *([best] if best else []), *([] if quiet else [Bar(total, best)])]
     if run is not None:
-        callbacks.append(Resumable(run))
+        callbacks.append(Resumable(run, settings.checkpoint))
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
     started = time.monotonic()
     with _quiet():
         trainer = _trainer(recipe, total, callbacks, run, every if len(split.val) else 0)

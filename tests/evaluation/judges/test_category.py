@@ -102,6 +102,15 @@ def test_groups_widen_intervals():
     assert wide_high - wide_low > 2 * (high - low)
 
 
+def test_groups_belong_to_rows_even_where_targets_are_missing():
+    full = outcome(60, ["a", "b"], missing=0.3)
+    kept = [i for i, t in enumerate(full.target) if t is not None]
+    alone = Outcome("category", [full.target[i] for i in kept], [full.value[i] for i in kept], None, full.classes)
+    groups = [f"speaker {i % 7}" for i in range(60)]
+    found = judge(full, groups=groups).intervals["accuracy"]
+    assert found == judge(alone, groups=[groups[i] for i in kept]).intervals["accuracy"]
+
+
 def test_a_label_the_model_does_not_know_is_named():
     with pytest.raises(ValueError, match="row 1: the label 'bird'"):
         judge(Outcome("category", ["cat", "bird"], ["cat", "cat"], np.ones((2, 1)), ["cat"]))

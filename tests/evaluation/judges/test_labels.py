@@ -33,6 +33,12 @@ def test_no_label_is_a_target_and_none_is_not():
     assert report.metrics["exact_match"] == 1
 
 
+def test_a_table_without_any_label_at_all():
+    report = judge(Outcome("labels", [[], []], [[], []]))
+    assert report.metrics["exact_match"] == 1
+    assert report.metrics["micro_f1"] is None
+
+
 def test_baseline_is_the_most_frequent_set():
     target = [["red", "blue"], ["blue", "red"], ["green"]]
     report = judge(Outcome("labels", target, target, np.eye(3), LABELS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ def test_no_constant_beats_the_baseline():
 def test_logarithms_only_where_they_exist():
     positive = judge(Outcome("number", [1.0, 2.0], [1.0, 3.0])).metrics
     zero = judge(Outcome("number", [0.0, 2.0], [1.0, 3.0])).metrics
-    below = judge(Outcome("number", [1.0, 2.0], [-1.0, 3.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        below = judge(Outcome("number", [1.0, 2.0], [-1.0, 3.0]))
     negative = judge(Outcome("number", [-1.0, 2.0], [1.0, 3.0]))
     assert positive["r2_log"] is not None
     assert zero["r2_log"] is None

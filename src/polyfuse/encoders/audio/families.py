@@ -72,8 +72,9 @@ class Waveform(nn.Module):
             (size,), (stride,) = layer.conv.kernel_size, layer.conv.stride
             lengths_U = (lengths_U - size) // stride + 1
             if isinstance(getattr(layer, "layer_norm", None), MaskedGroupNorm):
-                x_UTD = layer.conv(x_UDT).mT
-                x_UDT = layer.activation(layer.layer_norm(x_UTD, masked_until(lengths_U, x_UTD.shape[1])).mT)
+                x_UT1D = layer.conv(x_UDT).mT[:, :, None]
+                normed_UT1D = layer.layer_norm(x_UT1D, masked_until(lengths_U, x_UT1D.shape[1]))
+                x_UDT = layer.activation(normed_UT1D[:, :, 0].mT)
             else:
                 x_UDT = layer(x_UDT)
         return x_UDT

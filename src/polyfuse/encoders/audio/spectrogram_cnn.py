@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
 from polyfuse.layers.norm import MaskedGroupNorm
+from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 
 
@@ -73,12 +74,13 @@ class SpectrogramCNN(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``wave`` (U, S), ``lengths`` (U,) -> tokens along time (U, N, D)."""
         x_UNF, mask_UN = self.frames(fields, present_B)
-        x_UCNF = x_UNF[:, None]
+        x_UNFC, real_U = x_UNF[..., None], mask_UN.sum(1)
         for layer in self.layers:
-            x_UCNF, mask_UN = layer(x_UCNF, mask_UN)
-        x_UND = self.out(x_UCNF.permute(0, 2, 3, 1).flatten(2))
+            x_UNFC, real_U = layer(x_UNFC, real_U)
+        x_UND = self.out(x_UNFC.flatten(2))
         count = x_UND.shape[1]
-        return Tokens(x_UND, mask_UN, grid=(count,), span_BT2=self.frames.spans(fields["lengths"], count))
+        span_UN2 = self.frames.spans(fields["lengths"], count)
+        return Tokens(x_UND, masked_until(real_U, count), grid=(count,), span_BT2=span_UN2)
 
 
 class _Layer(nn.Module):
@@ -94,11 +96,10 @@ class _Layer(nn.Module):
         self.conv = nn.Conv2d(size, width, 3, (stride, 2), padding=1, bias=first)
         self.norm = None if first else MaskedGroupNorm(width)
 
-    def forward(self, x_UCNF: Tensor, mask_UN: Tensor) -> tuple[Tensor, Tensor]:
-        x_UNFC, mask_UN = self.conv(x_UCNF).permute(0, 2, 3, 1), mask_UN[:, :: self.stride]
-        if self.norm is None:
-            x_UNFC = x_UNFC * mask_UN[..., None, None]
-        else:
-            mask_UT = mask_UN[..., None].expand(x_UNFC.shape[:3]).flatten(1)
-            x_UNFC = self.norm(x_UNFC.flatten(1, 2), mask_UT).unflatten(1, x_UNFC.shape[1:3])
-        return F.relu(x_UNFC).permute(0, 3, 1, 2), mask_UN
+    def forward(self, x_UNFC: Tensor, real_U: Tensor) -> tuple[Tensor, Tensor]:
+        """Shapes: (U, N, F, C) and how many of the N are real (U,) -> the same, after this layer."""
+        x_UNFC = self.conv(x_UNFC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+        real_U = (real_U + self.stride - 1) // self.stride
+        mask_UN = masked_until(real_U, x_UNFC.shape[1])
+        x_UNFC = x_UNFC * mask_UN[..., None, None] if self.norm is None else self.norm(x_UNFC, mask_UN)
+        return F.relu(x_UNFC), real_U

@@ -1,0 +1,329 @@
+"""Texts as numbers: n-grams of words and characters, subwords learnt from the training texts, or a checkpoint's own.
+
+Every token keeps its place in the cell, in characters, so that an explanation can point at it. Text that shows nothing
+on paper is a bad cell; text beyond ``limits.characters`` is cut.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from polyfuse.data.cells.source import BadCell, Limits
+from polyfuse.data.cells.transform import pad
+from polyfuse.data.cells.words import is_visible, joined, name_of, normal, pieces, places
+
+FIT_SAMPLE = 200_000  # texts, evenly picked, that a vocabulary is learnt from
+CHUNK = 1000  # texts tokenized at once
+REMEMBERED = 200_000  # words whose n-grams are kept at hand
+MOST_NGRAMS = 2**17
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def as_text(cell: Any, limits: Limits) -> str | BadCell:
+    """The text of a cell: words of a list are joined by blanks, bytes are UTF-8, a whole number has no point."""
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        cell = " ".join(map(str, cell))
+    elif isinstance(cell, bytes):
+        cell = cell.decode("utf8", "replace")
+    elif isinstance(cell, (float, np.floating)) and float(cell).is_integer():
+        cell = int(cell)
+    text = _SURROGATE.sub("\ufffd", str(cell)[: limits.characters])  # half a character cannot be encoded
+    return text if is_visible(text) else BadCell("no visible character")
+
+
+def _sampled(cells: Sequence[Any], limits: Limits) -> Iterator[str]:
+    step = -(-len(cells) // FIT_SAMPLE)
+    texts = (as_text(cell, limits) for cell in cells[::step])
+    return (text for text in texts if isinstance(text, str))
+
+
+class NGrams:
+    """Each word as the set of its n-grams (``text.ngrams``): itself, its character n-grams, and the words before it.
+
+    Fields ``ids`` (U, T, K) int64 with 0 for nothing, ``span`` (U, T, 2) int64, ``lengths`` (U,). N-grams that training
+    never showed are 0: their vectors would be noise.
+
+    Args:
+        buckets: at most so many different ids; the most frequent n-grams of training get them.
+            ``auto`` is as many as there are, up to 131,072.
+        characters: shortest and longest character n-gram.
+        words: longest run of words that gets an id: 1 for single words, 2 for pairs.
+        max_tokens: longer texts are cut.
+        case: tell capitals apart.
+
+    Source: Bojanowski et al., Enriching Word Vectors with Subword Information, TACL 2017.
+    See also: ``BytePairs`` where the order of many words matters.
+    """
+
+    media = joint = False
+
+    def __init__(
+        self,
+        buckets: int | str = "auto",
+        characters: tuple[int, int] = (3, 5),
+        words: int = 2,
+        max_tokens: int = 256,
+        case: bool = False,
+    ):
+        if buckets != "auto" and not (isinstance(buckets, int) and buckets >= 2):
+            raise ValueError(f"buckets: expected 'auto' or a number from 2, found {buckets!r}")
+        self.limit = MOST_NGRAMS if buckets == "auto" else int(buckets)
+        self.characters = (characters[0], characters[1])
+        self.words, self.max_tokens, self.case = words, max_tokens, case
+        self.names = np.zeros(0, np.int64)
+        self._ids: dict[str, tuple[int, np.ndarray]] = {}
+
+    def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
+        """Learn which n-grams there are."""
+        counts = _Counts()
+        seen: dict[str, int] = {}
+        for text in _sampled(cells, limits):
+            words = [normal(text[a:b], self.case) for a, b in places(text, self.max_tokens)]
+            for word in set(words):
+                seen[word] = seen.get(word, 0) + 1
+            for names in self._runs(np.array([name_of(word) for word in words], np.int64)):
+                counts.add(np.unique(names), 1)
+        for word, times in seen.items():
+            counts.add(self._names(word), times)
+        self.names = counts.most_frequent(self.limit - 1)
+        self._ids.clear()
+
+    def facts(self) -> dict[str, Any]:
+        """``buckets``: ids are below it."""
+        return {"buckets": len(self.names) + 1}
+
+    def state(self) -> dict[str, Any]:
+        """All that is fitted, as JSON."""
+        return {"names": self.names.tolist()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what ``state()`` described."""
+        self.names = np.array(state["names"], np.int64)
+        self._ids.clear()
+
+    def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:
+        """Per cell (T, 2 + K) int32: start and end of each word, then its ids."""
+        texts = (as_text(cell, limits) for cell in cells)
+        return [text if isinstance(text, BadCell) else self._encode(text) for text in texts]
+
+    def _encode(self, text: str) -> np.ndarray:
+        at = places(text, self.max_tokens)
+        found = [self._word(text[start:end]) for start, end in at]
+        runs = list(self._runs(np.array([name for name, _ in found], np.int64)))
+        widest = max(len(ids) for _, ids in found)
+        out = np.zeros((len(at), 2 + len(runs) + widest), np.int32)
+        out[:, :2] = at
+        for order, names in enumerate(runs):
+            out[order + 1 :, 2 + order] = self._lookup(names)
+        for row, (_, ids) in zip(out[:, 2 + len(runs) :], found, strict=True):
+            row[: len(ids)] = ids
+        return out
+
+    def _word(self, raw: str) -> tuple[int, np.ndarray]:
+        """Name of a word, and the ids of its own n-grams; words come again, so they are remembered."""
+        known = self._ids.get(raw)
+        if known is None:
+            if len(self._ids) >= REMEMBERED:
+                self._ids.clear()
+            names = self._names(normal(raw, self.case))
+            ids = self._lookup(names)
+            known = self._ids[raw] = int(names[0]), ids[ids > 0]
+        return known
+
+    def _names(self, word: str) -> np.ndarray:
+        parts = (f"{part}\0" for part in pieces(word, *self.characters))  # the word "cat" is not the piece "cat"
+        return np.array([name_of(word), *map(name_of, parts)], np.int64)
+
+    def _runs(self, names_T: np.ndarray) -> Iterator[np.ndarray]:
+        """Names of the runs of two words, of three, and so on."""
+        run = names_T
+        for order in range(1, min(self.words, len(names_T))):
+            run = joined(run[:-1], names_T[order:])
+            yield run
+
+    def _lookup(self, names: np.ndarray) -> np.ndarray:
+        at = np.searchsorted(self.names, names).clip(max=max(0, len(self.names) - 1))
+        return np.where(self.names[at] == names, at + 1, 0) if len(self.names) else np.zeros(len(names), np.int64)
+
+    def blank(self) -> np.ndarray:
+        """One token without n-grams."""
+        return np.zeros((1, 3), np.int32)
+
+    def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,)."""
+        widest = max(cell.shape[1] for cell in cells)
+        table, lengths = pad([np.pad(cell, ((0, 0), (0, widest - cell.shape[1]))) for cell in cells])
+        table = table.astype(np.int64)
+        return {"ids": table[..., 2:], "span": table[..., :2], "lengths": lengths}
+
+
+class _Counts:
+    """Counts names without keeping every occurrence in memory."""
+
+    def __init__(self) -> None:
+        self.names, self.counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._waiting: list[tuple[np.ndarray, int]] = []
+        self._size = 0
+
+    def add(self, names: np.ndarray, times: int) -> None:
+        """Count each of some names ``times`` times."""
+        self._waiting.append((names, times))
+        self._size += len(names)
+        if self._size > 4_000_000:
+            self._merge()
+
+    def _merge(self) -> None:
+        names = np.concatenate([self.names, *(names for names, _ in self._waiting)])
+        times = np.concatenate([self.counts, *(np.full(len(names), times) for names, times in self._waiting)])
+        self.names, inverse = np.unique(names, return_inverse=True)
+        self.counts = np.bincount(inverse, weights=times, minlength=len(self.names)).astype(np.int64)
+        self._waiting, self._size = [], 0
+
+    def most_frequent(self, most: int) -> np.ndarray:
+        """The names counted most, in their own order."""
+        self._merge()
+        return np.sort(self.names[np.lexsort((self.names, -self.counts))[:most]])
+
+
+class _Subwords:
+    """What tokenizers of the ``tokenizers`` library share: cells to ids with their places, padded together."""
+
+    media = joint = False
+
+    def __init__(self, max_tokens: int):
+        self.max_tokens = max_tokens
+        self.tokenizer: Tokenizer | None = None
+        self.fill = 0
+
+    def _take(self, tokenizer: Tokenizer) -> None:
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.max_tokens)
+        self.tokenizer = tokenizer
+
+    def state(self) -> dict[str, Any]:
+        """All that is fitted, as JSON."""
+        assert self.tokenizer is not None
+        return {"tokenizer": json.loads(self.tokenizer.to_str()), "fill": self.fill}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what ``state()`` described."""
+        self._take(Tokenizer.from_str(json.dumps(state["tokenizer"])))
+        self.fill = state["fill"]
+
+    def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:
+        """Per cell (T, 3) int32: id, start and end of each token."""
+        out: list[np.ndarray | BadCell] = []
+        for at in range(0, len(cells), CHUNK):
+            texts = [as_text(cell, limits) for cell in cells[at : at + CHUNK]]
+            made = iter(self._tokens([text for text in texts if isinstance(text, str)]))
+            out += [text if isinstance(text, BadCell) else next(made) for text in texts]
+        return out
+
+    def _tokens(self, texts: list[str]) -> Iterator[np.ndarray | BadCell]:
+        assert self.tokenizer is not None
+        for made in self.tokenizer.encode_batch(texts):
+            if not made.ids:
+                yield BadCell("the tokenizer finds nothing in this text")
+                continue
+            yield np.column_stack([made.ids, np.array(made.offsets, np.int32)]).astype(np.int32)
+
+    def blank(self) -> np.ndarray:
+        """One token of padding."""
+        return np.array([[self.fill, 0, 0]], np.int32)
+
+    def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,)."""
+        table, lengths = pad(cells)
+        table = table.astype(np.int64)
+        behind = np.arange(table.shape[1]) >= lengths[:, None]
+        return {"ids": np.where(behind, self.fill, table[..., 0]), "span": table[..., 1:], "lengths": lengths}
+
+
+class BytePairs(_Subwords):
+    """Subwords of bytes, learnt from the training texts (``text.bpe``): every script works, nothing is unknown.
+
+    Fields ``ids`` (U, T) int64 with 0 for padding, ``span`` (U, T, 2) int64, ``lengths`` (U,).
+
+    Args:
+        vocabulary_limit: at most so many subwords, 257 at least: one for each byte, and padding.
+        max_tokens: longer texts are cut.
+        lowercase: do not tell capitals apart.
+
+    Source: Sennrich et al., Neural Machine Translation of Rare Words with Subword Units, ACL 2016.
+    """
+
+    def __init__(self, vocabulary_limit: int = 8000, max_tokens: int = 256, lowercase: bool = True):
+        if vocabulary_limit < 257:
+            raise ValueError(
+                f"vocabulary_limit: expected 257 or more (256 bytes and padding), found {vocabulary_limit}"
+            )
+        super().__init__(max_tokens)
+        self.vocabulary_limit, self.lowercase = vocabulary_limit, lowercase
+
+    def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
+        """Learn which bytes to join."""
+        tokenizer = Tokenizer(models.BPE())
+        steps = [normalizers.NFKC(), *([normalizers.Lowercase()] if self.lowercase else [])]
+        tokenizer.normalizer = normalizers.Sequence(steps)
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocabulary_limit,
+            min_frequency=2,
+            special_tokens=["<pad>"],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(_sampled(cells, limits), trainer)
+        self._take(tokenizer)
+
+    def facts(self) -> dict[str, Any]:
+        """``vocabulary``: ids are below it."""
+        assert self.tokenizer is not None
+        return {"vocabulary": self.tokenizer.get_vocab_size()}
+
+
+class SavedTokenizer(_Subwords):
+    """The tokenizer of a checkpoint, with the special tokens that it adds (``text.tokenizer``). Fields as ``BytePairs``.
+
+    Args:
+        file: path of its ``tokenizer.json``; read once, then the tokenizer is part of the model.
+        max_tokens: longer texts are cut; special tokens stay.
+    """
+
+    def __init__(self, file: str, max_tokens: int = 256):
+        super().__init__(max_tokens)
+        self.file = file
+
+    def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
+        """Read the file; nothing is learnt from cells.
+
+        Raises:
+            ValueError: no file, or not a tokenizer.
+        """
+        try:
+            tokenizer = Tokenizer.from_str(Path(self.file).read_text(encoding="utf8"))
+        except Exception as error:  # the library raises bare exceptions
+            raise ValueError(f"{self.file}: expected a tokenizer.json of the tokenizers library: {error}") from None
+        self.fill = _padding(tokenizer)
+        self._take(tokenizer)
+
+    def facts(self) -> dict[str, Any]:
+        """None: the checkpoint knows its vocabulary."""
+        return {}
+
+
+def _padding(tokenizer: Tokenizer) -> int:
+    """The id for padding; checkpoints without one never look at padded places, so any id will do."""
+    if tokenizer.padding:
+        return int(tokenizer.padding["pad_id"])
+    known = (tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>", "<|endoftext|>"))
+    return next((at for at in known if at is not None), 0)

@@ -1,0 +1,99 @@
+"""Any number of labels per row: an independent yes or no for each."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from polyfuse.layers.readout import Readout
+from polyfuse.records import Batch, Fused, Prediction, Spec
+
+
+class Labels(nn.Module):
+    """A set of labels per row; each is decided on its own.
+
+    Args:
+        name: the output's.
+        width: D.
+        classes, counts: labels and how often each was seen in training.
+        threshold: probability from which a label is given.
+        class_weight: ``balanced`` weighs the yes of a rare label up, at most tenfold.
+        separator: between labels in a text cell.
+        pool, dropout: see ``layers.readout``.
+    """
+
+    paper = ""
+    task = "labels"
+
+    @staticmethod
+    def wants(
+        *,
+        threshold: float = 0.5,
+        class_weight: str = "none",
+        separator: str = "auto",
+        pool: str = "auto",
+        dropout: float = 0.1,
+    ) -> Spec:
+        """The target column as multi-hot vectors."""
+        del threshold, class_weight, pool, dropout
+        return Spec("target.labels", {"separator": separator})
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        width: int,
+        classes: list,
+        counts: list[int],
+        threshold: float = 0.5,
+        class_weight: str = "none",
+        separator: str = "auto",
+        pool: str = "auto",
+        dropout: float = 0.1,
+    ):
+        del separator  # the transform's business
+        super().__init__()
+        if class_weight not in ("none", "balanced"):
+            raise ValueError(f"class_weight: expected none or balanced, found {class_weight!r}")
+        self.name, self.classes, self.threshold = name, classes, threshold
+        self.read = Readout(width, len(classes), pool=pool, dropout=dropout)
+        counts_C = torch.tensor(counts, dtype=torch.float32)
+        rarity_C = (counts_C.max() / counts_C.clamp_min(1)).clamp_max(10)
+        self.register_buffer("weight_C", rarity_C if class_weight == "balanced" else torch.ones(len(counts)))
+
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Logits (B, C)."""
+        return self.read(fused.tokens)
+
+    def loss_of(self, scores_BC: Tensor, batch: Batch) -> Tensor:
+        """Binary cross-entropy per row (B,), the mean over labels, 0 where the target is missing."""
+        cells = batch.outputs[self.name]
+        target_BC = cells.rows(cells.fields["target"])  # type: ignore[index]
+        loss_BC = F.binary_cross_entropy_with_logits(
+            scores_BC.float(), target_BC, pos_weight=self.weight_C, reduction="none"
+        )
+        return loss_BC.mean(-1) * cells.present_B
+
+    def loss(self, fused: Fused, batch: Batch) -> Tensor:
+        """Loss per row (B,)."""
+        return self.loss_of(self.scores(fused, batch), batch)
+
+    def quality(self, scores_BC: Tensor, batch: Batch) -> Tensor:
+        """F1 of each row's set of labels (B,)."""
+        cells = batch.outputs[self.name]
+        target_BC = cells.rows(cells.fields["target"])  # type: ignore[index]
+        given_BC = (scores_BC.sigmoid() >= self.threshold).float()
+        both_B = (given_BC * target_BC).sum(-1)
+        total_B = given_BC.sum(-1) + target_BC.sum(-1)
+        return torch.where(total_B == 0, 1.0, 2 * both_B / total_B.clamp_min(1))
+
+    def decode(self, scores_BC: Tensor) -> Prediction:
+        """Lists of labels, with ``probabilities`` (B, C)."""
+        probabilities = scores_BC.float().sigmoid().cpu().numpy()
+        value = [[self.classes[at] for at in row.nonzero()[0]] for row in probabilities >= self.threshold]
+        return Prediction(value, scores_BC, {"probabilities": probabilities})
+
+    def predict(self, fused: Fused, batch: Batch) -> Prediction:
+        """Prediction of every row."""
+        return self.decode(self.scores(fused, batch))

@@ -1,0 +1,88 @@
+"""A number: regression on a standardised, where it fits better logarithmic scale."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from polyfuse.layers.readout import Readout
+from polyfuse.records import Batch, Fused, Prediction, Spec
+
+LOSSES = {"huber": F.huber_loss, "mse": F.mse_loss, "l1": F.l1_loss}
+BACK = {"none": lambda x: x, "log": torch.exp, "log1p": torch.expm1}
+MARGIN = 0.5  # predictions stay within the training range and this many standard deviations around it
+
+
+class Number(nn.Module):
+    """One number per row, learnt standardised and reported in its own units.
+
+    Args:
+        name: the output's.
+        width: D.
+        centre, spread, log, bounds: the fitted scale of the target.
+        loss: ``huber`` (robust), ``mse`` (the mean) or ``l1`` (the median).
+        scale: ``auto``, ``linear`` or ``log``.
+        pool, dropout: see ``layers.readout``.
+    """
+
+    paper = "Huber, Robust Estimation of a Location Parameter, 1964 (loss)"
+    task = "number"
+
+    @staticmethod
+    def wants(*, loss: str = "huber", scale: str = "auto", pool: str = "auto", dropout: float = 0.1) -> Spec:
+        """The target column standardised."""
+        del loss, pool, dropout
+        return Spec("target.number", {"scale": scale})
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        width: int,
+        centre: float,
+        spread: float,
+        log: str,
+        bounds: tuple[float, float],
+        loss: str = "huber",
+        scale: str = "auto",
+        pool: str = "auto",
+        dropout: float = 0.1,
+    ):
+        del scale  # the transform's business
+        super().__init__()
+        if loss not in LOSSES:
+            raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, found {loss!r}")
+        self.name, self.loss_name = name, loss
+        self.centre, self.spread, self.log, self.bounds = centre, spread, log, bounds
+        self.read = Readout(width, 1, pool=pool, dropout=dropout)
+
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
+        """Standardised numbers (B, 1)."""
+        return self.read(fused.tokens)
+
+    def loss_of(self, scores_B1: Tensor, batch: Batch) -> Tensor:
+        """Loss on the standardised scale (B,), 0 where the target is missing."""
+        cells = batch.outputs[self.name]
+        target_B = cells.rows(cells.fields["target"])  # type: ignore[index]
+        loss_B = LOSSES[self.loss_name](scores_B1[:, 0].float(), target_B, reduction="none")
+        return loss_B * cells.present_B
+
+    def loss(self, fused: Fused, batch: Batch) -> Tensor:
+        """Loss per row (B,)."""
+        return self.loss_of(self.scores(fused, batch), batch)
+
+    def quality(self, scores_B1: Tensor, batch: Batch) -> Tensor:
+        """Minus the squared error on the standardised scale (B,)."""
+        cells = batch.outputs[self.name]
+        return -(scores_B1[:, 0] - cells.rows(cells.fields["target"])).square()  # type: ignore[index]
+
+    def decode(self, scores_B1: Tensor) -> Prediction:
+        """Numbers in original units, never far outside what training saw, so that no exponential explodes."""
+        low, high = self.bounds
+        standard_B = scores_B1[:, 0].double().clamp(low - MARGIN, high + MARGIN)
+        return Prediction(BACK[self.log](standard_B * self.spread + self.centre).cpu().tolist(), scores_B1)
+
+    def predict(self, fused: Fused, batch: Batch) -> Prediction:
+        """Prediction of every row."""
+        return self.decode(self.scores(fused, batch))

@@ -1,0 +1,137 @@
+"""The command line: one JSON document, the promised names, errors in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from polyfuse.cli import main
+from tests.tiny import FAST, write_table
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("POLYFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``run("fit", ...)`` -> (exit status, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["polyfuse", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return call
+
+
+SETTINGS = [word for setting in FAST for word in ("--set", setting)]
+
+
+def test_from_table_to_predictions(run, tmp_path):
+    table, to = write_table(tmp_path / "tiny"), tmp_path / "model"
+    status, out, _ = run(
+        "fit", table, "--output", "label", "--input", "eyes@photo=image:resnet", "--input", "area",
+        "--split", "split", "--fusion", "attention", "--seed", 3, "--to", to, *SETTINGS, "--json",
+    )  # fmt: skip
+    assert status == 0
+    fitted = json.loads(out)
+    assert fitted["model"] == str(to)
+    assert fitted["training"]["steps"] == 9
+
+    status, out, _ = run("evaluate", to, table, "--where", "split == 'test'", "--json", "--report", tmp_path / "r.html")
+    judged = json.loads(out)
+    assert status == 0
+    assert judged["rows"] == 14
+    assert judged["outputs"]["label"]["accuracy"] == fitted["outputs"]["label"]["accuracy"]
+    assert [row["inputs"] for row in judged["missing_modality"]] == [["eyes", "columns"], ["eyes"], ["columns"]]
+    page = (tmp_path / "r.html").read_text(encoding="utf8")
+    assert "<svg" in page
+    assert 'src="http' not in page
+
+    status, out, _ = run("predict", to, table, "--where", "split == 'test'", "--to", tmp_path / "p.csv", "--json")
+    assert json.loads(out)["rows"] == len(pd.read_csv(tmp_path / "p.csv")) == 14
+    status, out, _ = run("embed", to, table, "--of", "eyes", "--to", tmp_path / "v.npy", "--json")
+    assert json.loads(out) == {"rows": 60, "width": 16, "to": str(tmp_path / "v.npy")}
+
+
+def test_people_read_tables(run, tmp_path):
+    table, to = write_table(tmp_path / "tiny"), tmp_path / "model"
+    status, out, err = run("fit", table, "--output", "price", "--input", "area", "--to", to, *SETTINGS)
+    assert status == 0
+    assert "rmse" in out
+    assert f"saved to {to}" in err
+    status, out, _ = run("evaluate", to, table)
+    assert status == 0
+    assert "rmse" in out
+
+
+def test_a_recipe_needs_no_output(run, tmp_path):
+    write_table(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(
+        "data: {table: table.csv, split: split}\ninputs: {a: {columns: [area, kind]}}\n"
+        "outputs: {p: {column: price, head: {name: number, loss: l1}}}\nfusion: {name: concat, depth: 0}\n"
+    )
+    status, out, _ = run("fit", tmp_path / "recipe.yaml", "--to", tmp_path / "m", *SETTINGS, "--json")
+    assert status == 0
+    assert {"rmse", "mae", "r2", "rmsle"} <= json.loads(out)["outputs"]["p"].keys()
+
+
+def test_inspect_says_why(run, tmp_path):
+    table = write_table(tmp_path)
+    (tmp_path / "12.png").write_bytes(b"no picture")
+    status, out, _ = run("inspect", table, "--input", "kind=text", "--json")
+    assert status == 0
+    found = {row["column"]: row for row in json.loads(out)["columns"]}
+    kinds = {"photo": "image", "sound": "audio", "words": "text", "area": "number", "kind": "text", "label": "category"}
+    assert {name: found[name]["modality"] for name in kinds} == kinds
+    assert found["photo"]["missing"] == 1
+    assert found["photo"]["broken"] == 1
+    assert all(row["reason"] for row in found.values())
+    _, shown, _ = run("inspect", table)
+    assert "photo" in shown
+
+
+def test_list_names_every_part(run):
+    status, out, _ = run("list", "--json")
+    assert status == 0
+    rows = json.loads(out)
+    names = {(row["kind"], row["name"]) for row in rows}
+    assert {("encoders", "text:ngrams"), ("fusions", "attention"), ("heads", "labels")} <= names
+    assert all(row["summary"] for row in rows)
+    assert "attention" in run("list", "fusions")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "absent.csv", "--output", "a"], "absent.csv"),
+        (["fit", "TABLE", "--output", "lable"], "did you mean 'label'"),
+        (["fit", "TABLE", "--output", "label", "--fusion", "concatt"], "did you mean 'concat'"),
+        (["fit", "TABLE", "--output", "label=categry"], "did you mean 'category'"),
+        (["fit", "TABLE", "--output", "label", "--set", "training.epoch=1"], "did you mean 'epochs'"),
+        (["fit", "TABLE", "--output", "label", "--time", "soon"], "expected a time such as 90s"),
+        (["fit", "TABLE"], "nothing to learn"),
+        (["evaluate", "nowhere", "TABLE"], "no saved model"),
+        (["list", "fusion"], "did you mean 'fusions'"),
+        (["inspect", "TABLE", "--input", "area=numbr"], "did you mean 'number'"),
+    ],
+)
+def test_mistakes_are_one_line_on_standard_error_and_status_2(run, tmp_path, arguments, message):
+    table = write_table(tmp_path, rows=20)
+    status, out, err = run(*(str(table) if word == "TABLE" else word for word in arguments))
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert message in err

@@ -1,0 +1,277 @@
+"""The front door end to end on a tiny table: fit, judge, save, load, predict, embed, refit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import polyfuse as pf
+from polyfuse.bundle import BundleError
+from polyfuse.recipe import parse
+from tests.tiny import FAST, write_table
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Media caches of tests stay out of the user's own."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("POLYFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def fitted(table, tmp_path_factory):
+    """One model with every modality and two outputs, used by many tests."""
+    to = tmp_path_factory.mktemp("models") / "model"
+    model = pf.fit(table, outputs=["label", "price"], split="split", to=to, settings=FAST, quiet=True)
+    return model, to
+
+
+def test_a_table_becomes_a_model_that_knows_its_inputs(fitted):
+    model, _ = fitted
+    assert {n: (i.modality, i.encoder.name) for n, i in model.recipe.inputs.items()} == {
+        "text": ("text", "ngrams"),
+        "image": ("image", "resnet"),
+        "audio": ("audio", "spectrogram_cnn"),
+        "columns": ("columns", "mlp"),
+    }
+    assert {n: o.head.name for n, o in model.recipe.outputs.items()} == {"label": "category", "price": "number"}
+    assert "auto" not in model.recipe.to_yaml().replace("steps: auto", "")
+
+
+def test_the_report_has_the_promised_shape(fitted):
+    model, _ = fitted
+    report = model.report["evaluation"]
+    json.dumps(report, allow_nan=False)
+    assert report["rows"] == 14
+    label, price = report["outputs"]["label"], report["outputs"]["price"]
+    low, high = label["accuracy_ci"]
+    assert 0 <= low <= label["accuracy"] <= high <= 1
+    assert label["accuracy"] > 0.8
+    assert {"rmse", "mae", "r2", "rmsle"} <= price.keys()
+    assert len(report["missing_modality"]) == 15
+    assert report["missing_modality"][0]["inputs"] == ["text", "image", "audio", "columns"]
+    assert {"label", "price"} <= report["missing_modality"][0].keys()
+
+
+def test_loading_gives_the_same_predictions_bit_for_bit(fitted, table):
+    model, to = fitted
+    before, after = (m.predict(table) for m in (model, pf.load(to)))
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+    assert len(before) == 60
+    assert set(before["label"]) <= {"a", "b"}
+    assert np.allclose(before[["label_p_a", "label_p_b"]].sum(1), 1)
+
+
+def test_prediction_needs_no_outputs_and_takes_every_kind_of_table(fitted, table, tmp_path):
+    model, _ = fitted
+    frame = pd.read_csv(table).drop(columns=["label", "price", "split"])
+    expected = model.predict(frame, media_root=table.parent)
+    rows = model.predict(frame.to_dict("records"), media_root=table.parent)
+    pd.testing.assert_frame_equal(expected, rows)
+    for ending, read in (
+        (".csv", pd.read_csv),
+        (".parquet", pd.read_parquet),
+        (".tsv", lambda p: pd.read_csv(p, sep="\t")),
+    ):
+        model.predict(frame, media_root=table.parent, to=str(tmp_path / f"p{ending}"))
+        assert read(tmp_path / f"p{ending}")["label"].tolist() == expected["label"].tolist()
+    model.predict(frame, media_root=table.parent, to=str(tmp_path / "p.jsonl"))
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 60
+    with pytest.raises(ValueError, match="ending of an output file"):
+        model.predict(frame, to=str(tmp_path / "p.xlsx"))
+
+
+def test_embeddings_are_one_vector_per_row(fitted, table, tmp_path):
+    model, _ = fitted
+    fused, image = model.embed(table), model.embed(table, of="image", to=str(tmp_path / "v.npy"))
+    assert fused.shape == image.shape == (60, 16)
+    assert fused.dtype == np.float32
+    assert np.array_equal(np.load(tmp_path / "v.npy"), image)
+    assert (image[0] == 0).all()  # its picture is missing
+    with pytest.raises(ValueError, match="did you mean 'image'"):
+        model.embed(table, of="imge")
+
+
+def test_a_saved_recipe_fitted_again_gives_the_same_model(fitted, table, tmp_path):
+    model, to = fitted
+    again = pf.fit(to, to=tmp_path / "again", quiet=True)
+    pd.testing.assert_frame_equal(model.predict(table), again.predict(table), check_exact=True)
+    assert again.recipe.model_dump() == model.recipe.model_dump()
+
+
+def test_another_seed_gives_another_model(fitted, table):
+    model, to = fitted
+    other = pf.fit(to, seed=1, quiet=True)
+    assert not np.allclose(model.predict(table)["price"], other.predict(table)["price"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "training.learning_rate=0.02",
+        "training.weight_decay=0.9",
+        "training.warmup=0.8",
+        "training.clip=0.001",
+        "training.batch_size=8",
+        "training.steps=4",
+        "training.precision=bf16",
+        "training.missing=token",
+        "training.modality_dropout=0.6",
+        "inputs.image.learning_rate=0.02",
+        "inputs.image.weight_decay=0.9",
+        "inputs.image.augment=none",
+        "inputs.image.augment=strong",
+        "inputs.image.transfer=frozen",
+        "inputs.image.transfer=staged",
+        "inputs.image.transfer=lora",
+        "inputs.image.encoder.depth=2",
+        "outputs.label.weight=0.1",
+        "fusion=mean",
+        "fusion.depth=0",
+        "width=24",
+    ],
+)
+def test_every_setting_changes_something(fitted, table, setting):
+    model, to = fitted
+    frame = pd.read_csv(table).head(8)
+    before = model.predict(frame, media_root=table.parent)["price"]
+    after = pf.fit(to, settings=[setting], quiet=True).predict(frame, media_root=table.parent)["price"]
+    assert not np.array_equal(before, after)
+
+
+def test_calibration_can_be_switched_off(tmp_path):
+    table = write_table(tmp_path, rows=300, split=False)
+    settings = (*FAST, "data.fractions=[0.5,0.4,0.1]")
+    made = [
+        pf.fit(table, outputs=["label"], inputs=["area"], settings=[*settings, f"training.calibrate={on}"], quiet=True)
+        for on in ("true", "false")
+    ]
+    temperatures = [float(m.bundle.network.head("label").temperature) for m in made]
+    assert temperatures[0] != 1
+    assert temperatures[1] == 1
+
+
+def test_selection_on_validation_keeps_the_best_weights(tmp_path):
+    table = write_table(tmp_path, rows=200, split=False)
+    settings = ("training.epochs=40", "data.fractions=[0.5,0.4,0.1]", "training.select=best", "training.patience=0.1")
+    model = pf.fit(table, outputs=["label"], inputs=["area"], settings=settings, quiet=True)
+    facts = model.report["training"]
+    assert facts["kept"].startswith("best on validation")
+    assert facts["steps"] < facts["planned"]  # it stopped early: the task is easy
+    last = pf.fit(table, outputs=["label"], inputs=["area"], settings=[*settings, "training.select=last"], quiet=True)
+    assert last.report["training"]["kept"] == "last of the schedule"
+
+
+def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_path):
+    settings = ("training.epochs=4000", "training.batch_size=16", "width=16")
+    started = time.monotonic()
+    model = pf.fit(table, outputs=["label"], inputs=["area", "kind"], split="split", time="4s", settings=settings,
+                   to=tmp_path / "m", quiet=True)  # fmt: skip
+    assert time.monotonic() - started < 60
+    steps = model.recipe.training.steps
+    assert isinstance(steps, int)
+    assert 1 <= steps < 4000 * 3
+    assert model.recipe.training.time is None
+    again = pf.fit(tmp_path / "m", quiet=True)
+    assert again.report["training"]["steps"] == steps
+    pd.testing.assert_frame_equal(model.predict(table), again.predict(table), check_exact=True)
+
+
+def test_event_files_are_written(fitted):
+    _, to = fitted
+    assert list((to.parent / "model.run").rglob("events.out.tfevents.*"))
+
+
+def test_init_from_takes_encoder_preprocessing_and_weights(fitted, table):
+    model, to = fitted
+    values = {
+        "inputs": {"eye": {"columns": "photo", "init_from": f"{to}#image", "transfer": "frozen"}},
+        "outputs": {"label": {"column": "label"}},
+        "data": {"split": "split"},
+        "training": {"epochs": 1},
+    }
+    taught = pf.fit(parse(values), table=table, quiet=True)
+    old, new = model.bundle.network.encoder("image"), taught.bundle.network.encoder("eye")
+    assert all(torch.equal(a, b) for a, b in zip(old.state_dict().values(), new.state_dict().values(), strict=True))
+    assert taught.recipe.inputs["eye"].encoder.name == "resnet"
+    with pytest.raises(BundleError, match="expected BUNDLE#INPUT"):
+        pf.fit(parse({**values, "inputs": {"eye": {"columns": "photo", "init_from": str(to)}}}), table=table)
+    with pytest.raises(ValueError, match="did you mean 'image'"):
+        pf.fit(parse({**values, "inputs": {"eye": {"columns": "photo", "init_from": f"{to}#imag"}}}), table=table)
+
+
+def test_rows_without_a_target_teach_nothing_and_are_not_judged(table, tmp_path):
+    frame = pd.read_csv(table)
+    frame.loc[::3, "label"] = None
+    model = pf.fit(frame, outputs=["label", "price"], inputs=["area"], split="split", settings=FAST, quiet=True)
+    test = frame[frame.split == "test"]
+    assert model.report["evaluation"]["outputs"]["label"]["rows"] == test.label.notna().sum()
+    assert model.report["evaluation"]["outputs"]["price"]["rows"] == len(test)
+
+
+SLOW_FIT = """
+import sys, polyfuse as pf
+pf.fit(sys.argv[1], outputs=["label"], inputs=["area", "kind"], split="split", to=sys.argv[2], quiet=True,
+       resume="--resume" in sys.argv,
+       settings=["training.epochs=3000", "training.checkpoint=0", "training.batch_size=16", "width=16"])
+"""
+
+
+def _start(table, to, *more):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_FIT, str(table), str(to), *more], stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_weights(table, tmp_path):
+    whole = _start(table, tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    killed = _start(table, tmp_path / "killed")
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "killed.run" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "killed").exists()
+    resumed = _start(table, tmp_path / "killed", "--resume")
+    assert resumed.wait() == 0, resumed.stderr.read()
+    one, two = (pf.load(tmp_path / n).bundle.network.state_dict() for n in ("whole", "killed"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not (tmp_path / "killed.run" / "last.ckpt").exists()
+
+
+def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(table, tmp_path):
+    def interrupt():
+        while not list((tmp_path / "m.run").rglob("events.out.tfevents.*")):
+            time.sleep(0.05)
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
+    timer.start()
+    model = pf.fit(table, outputs=["label"], inputs=["area"], split="split", to=tmp_path / "m", quiet=True,
+                   settings=["training.epochs=100000"])  # fmt: skip
+    timer.join()
+    facts = model.report["training"]
+    assert facts["interrupted"]
+    assert 0 < facts["steps"] < facts["planned"]
+    assert any("--resume" in note for note in model.notes)
+    pf.load(tmp_path / "m").predict(table)

@@ -153,10 +153,10 @@ class Case:
 
     def dims(self, fields: dict[str, Tensor]) -> dict[str, dict]:
         """The free axes of each field, for export."""
-        batch, length = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("length", min=1, max=64)
+        batch, length = torch.export.Dim("batch", min=1, max=64), torch.export.Dim("length", min=1, max=32)
         stretch = STRETCH.get(self.spec.transform, 1)
         if stretch > 1:
-            length = torch.export.Dim("samples", min=stretch // 2, max=64 * stretch)
+            length = torch.export.Dim("samples", min=stretch // 2, max=32 * stretch)
         dims = {key: {0: batch, 1: length} if timed(self.spec.transform, key) else {0: batch} for key in fields}
         if fields.get("ids", torch.empty(0)).ndim == 3:
             dims["ids"][2] = torch.export.Dim("grams", min=1, max=64)

@@ -14,8 +14,9 @@ from polyfuse.evaluation.outcome import Confusion, Outcome, plain
 
 anything = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.floats().map(np.float32), st.binary(),
-        st.integers(-5, 5).map(np.int64), st.lists(st.floats(), max_size=3).map(np.array),
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(),
+        st.floats(width=32).map(np.float32), st.integers(-5, 5).map(np.int64),
+        st.lists(st.floats(), max_size=3).map(np.array),
     ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
     max_leaves=8,

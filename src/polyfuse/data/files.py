@@ -186,9 +186,9 @@ def _from_arrow_column(column: pa.ChunkedArray) -> pd.Series:
         leaf = leaf.value_type
     if not (pa.types.is_integer(leaf) or pa.types.is_floating(leaf)):
         return pd.Series(column.to_pylist(), dtype=object)
-    flat = leaf is kind.value_type
-    cells = column.to_pandas() if flat else (_as_array(cell, leaf.to_pandas_dtype()) for cell in column.to_pylist())
-    return pd.Series(list(cells), dtype=object)
+    if not _is_list(kind.value_type):
+        return column.to_pandas()
+    return pd.Series([_as_array(cell, leaf.to_pandas_dtype()) for cell in column.to_pylist()], dtype=object)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -16,16 +16,18 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data import media
+from polyfuse.data.cells.columns import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.rules import (
     FEW,
     SENTENCE,
     Glance,
+    alike,
     are_whole,
+    as_numbers,
     distinct_cells,
-    is_date,
     key,
-    kind,
     number_shape,
     verdict,
 )
@@ -117,7 +119,8 @@ def missing_mask(series: pd.Series) -> np.ndarray:
 
 def _glance(present: pd.Series, rows: int, root: Path | None, sample: int) -> Glance:
     cells = distinct_cells(present)
-    return Glance(str(present.name), present, rows, media.evenly(list(cells.values()), sample), cells, root)
+    usual, values = alike(media.evenly(list(cells.values()), sample))
+    return Glance(str(present.name), present, rows, usual, values, cells, root)
 
 
 def shortened(cell: Any, most: int = 48) -> str:
@@ -163,7 +166,7 @@ def _are_ids(glance: Glance) -> bool:
 
 def _count_up(glance: Glance) -> bool:
     """Whole numbers called ids, or 0, 1, 2, ... down the rows."""
-    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    values = as_numbers(glance.present)
     return bool(
         (glance.words & ID_NAMES and are_whole(values)) or (values[0] in (0, 1) and (np.diff(values) == 1).all())
     )
@@ -188,18 +191,17 @@ def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) ->
 
 
 def _broken_numbers(glance: Glance, *_: Any) -> tuple[int, str]:
-    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return int((~np.isfinite(values)).sum()), ""
+    return int((~np.isfinite(as_numbers(glance.present))).sum()), ""
 
 
 def _broken_dates(glance: Glance, *_: Any) -> tuple[int, str]:
-    return sum(not is_date(cell) for cell in glance.present), ""
+    return sum(parse_date(cell) is None for cell in glance.present), ""
 
 
-def _broken_shapes(glance: Glance, modality: str, *_: Any) -> tuple[int, str]:
-    """Rows whose array is of another width than most, or of no shape at all."""
-    shapes = [number_shape(cell) for cell in glance.present]
-    widths = [(shape[1][:1] if modality == "vector" else shape[1][1:]) if shape else None for shape in shapes]
+def _broken_arrays(glance: Glance, modality: str, *_: Any) -> tuple[int, str]:
+    """Rows whose cell is no array, or has another number of features than most."""
+    arrays = [as_array(cell, 1 if modality == "vector" else 2) for cell in glance.present]
+    widths = [array.shape[-1] if isinstance(array, np.ndarray) else None for array in arrays]
     usual = Counter(width for width in widths if width is not None).most_common(1)
     return sum(width != usual[0][0] for width in widths) if usual else len(widths), ""
 
@@ -210,8 +212,8 @@ BROKEN: dict[str, Callable[..., tuple[int, str]]] = {
     "video": _broken_media,
     "number": _broken_numbers,
     "date": _broken_dates,
-    "vector": _broken_shapes,
-    "sequence": _broken_shapes,
+    "vector": _broken_arrays,
+    "sequence": _broken_arrays,
 }
 
 
@@ -227,20 +229,20 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     present = series[~missing_mask(series)]
     if present.empty:
         raise TableError(f"output {series.name!r}: every cell is missing")
-    glance = _glance(present, len(series), None, 200)
+    glance = _glance(present, len(series), None, 2_000)
     if labels := _labels(glance):
         return "labels", labels
     modality, reason = verdict(glance)
     if modality == "number":
         return _number_or_classes(glance)
     if modality in ("category", "text"):
-        repeated = kind(glance) != "several" and len(present) >= 2 * glance.distinct
+        repeated = glance.kind != "several" and len(present) >= 2 * glance.distinct
         return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
     raise TableError(f"output {series.name!r} holds {reason}; an output holds categories, lists of labels or numbers")
 
 
 def _number_or_classes(glance: Glance) -> tuple[str, str]:
-    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    values = as_numbers(glance.present)
     if not are_whole(values):
         return "number", f"numbers, {glance.distinct:,} distinct"
     counts = np.unique(values, return_counts=True)[1]
@@ -265,7 +267,7 @@ def _labels(glance: Glance) -> str:
 
 def _label_sets(glance: Glance) -> list[list[Any]]:
     """The labels in each cell: lists of texts or whole numbers, or texts divided by a bar or semicolon."""
-    if kind(glance) == "several":
+    if glance.kind == "several":
         sets = [np.asarray(cell).tolist() if number_shape(cell) else list(cell) for cell in glance.values]
         named = all(isinstance(label, str) for cell in sets for label in cell)
         # equally long lists of numbers are features, or flags per label

@@ -21,7 +21,7 @@ GAPS = frozenset(("NA", "N/A", "n/a", "na", "None", "none", "-", "--", "?", ".")
 INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,14})"
 EXPONENT = r"[eE][+-]?[0-9]+"
 FRACTION = rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:{EXPONENT})?|{EXPONENT})|\.[0-9]+(?:{EXPONENT})?)"
-NUMBER = rf"{INTEGER}|{FRACTION}|[+-]?inf"
+NUMBER = rf"(?:{INTEGER}|{FRACTION}|[+-]?inf)"
 DECIMAL_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?"
 FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE": True, "FALSE": False})
 
@@ -44,6 +44,7 @@ def typed_text(series: pd.Series) -> tuple[pd.Series, list[str]]:
 
 def _numbers(series: pd.Series) -> pd.Series:
     """Whole numbers stay whole beside missing cells, or label 3 would be 3.0 in one table and 3 in another."""
+    series = series.str.removeprefix("+")  # pyarrow knows no +1
     if series.dropna().str.fullmatch(INTEGER).all():
         return series.astype("Int64") if series.isna().any() else series.astype("int64")
     return series.astype(float)

@@ -21,13 +21,19 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data import media
+from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import digest
-from polyfuse.data.plain import NUMBER
+from polyfuse.data.cells.vectors import as_array
 
 FEW = 20
 """Up to this many different values, short texts are categories and whole numbers in an output are classes."""
 SENTENCE = 4
 """From this many words in the middle value on, a column reads like text, however often its values repeat."""
+
+MOST = 0.95
+"""Share of the values that must be dates, numbers or arrays; the rest is broken."""
+MANY_NUMBERS = 8
 
 CODE_NAMES = frozenset(("zip", "zipcode", "postcode", "postal", "plz", "cep", "code", "codes", "邮编", "邮政编码"))
 """Words in column names under which whole numbers are codes: 10001 is not half of 20002."""
@@ -42,13 +48,15 @@ class Glance:
     Args:
         present: the cells that are not missing.
         rows: rows of the table.
-        values: some of the distinct cells, evenly spread.
+        kind: what sort of Python object most cells are, the first question.
+        values: some of the distinct cells, evenly spread, all of that kind.
         cells: key -> cell, each distinct cell once.
     """
 
     name: str
     present: pd.Series
     rows: int
+    kind: str
     values: list[Any]
     cells: dict[Any, Any]
     root: Path | None
@@ -68,13 +76,16 @@ def distinct_cells(present: pd.Series) -> dict[Any, Any]:
     try:
         return {cell: cell for cell in present.unique()}
     except TypeError:
-        return {key(cell): cell for cell in reversed(present.tolist())}
+        cells: dict[Any, Any] = {}
+        for cell in present:
+            cells.setdefault(key(cell), cell)
+        return cells
 
 
 def key(cell: Any) -> Any:
     """Something hashable that is equal for equal cells."""
     if isinstance(cell, dict):
-        return (cell.get("bytes"), cell.get("path")) if cell.get("array") is None else key(np.asarray(cell["array"]))
+        return key((cell.get("bytes"), cell.get("path")) if cell.get("array") is None else np.asarray(cell["array"]))
     if isinstance(cell, np.ndarray):
         return repr(cell.tolist()) if cell.dtype == object else digest(cell)
     if isinstance(cell, (list, tuple)):
@@ -99,15 +110,16 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
 )
 
 
-def kind(glance: Glance) -> str:
-    """What sort of Python object most cells are, the first question."""
-    kinds = Counter(next((kind for types, kind in KINDS if isinstance(cell, types)), "other") for cell in glance.values)
-    return kinds.most_common(1)[0][0]
+def alike(cells: list[Any]) -> tuple[str, list[Any]]:
+    """What sort of Python object most cells are, and those that are."""
+    kinds = [next((kind for types, kind in KINDS if isinstance(cell, types)), "other") for cell in cells]
+    usual = Counter(kinds).most_common(1)[0][0]
+    return usual, [cell for kind, cell in zip(kinds, cells, strict=True) if kind == usual]
 
 
 def verdict(glance: Glance) -> tuple[str, str]:
     """The modality of a column and the reason, by the first rule that knows."""
-    return next(found for rule in RULES[kind(glance)] if (found := rule(glance)))
+    return next(found for rule in RULES[glance.kind] if (found := rule(glance)))
 
 
 def _declared(glance: Glance) -> Verdict:
@@ -124,7 +136,16 @@ def _contents(glance: Glance) -> Verdict:
     if kinds:
         modality = kinds.most_common(1)[0][0]
         return modality, f"{modality} contents in the table"
+    if all(isinstance(cell, bytes) and _is_utf8(cell) for cell in glance.values):
+        return "text", "texts as bytes"
     return "unknown", f"{type(glance.values[0]).__name__} of no known image, sound or video format"
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        return content.decode("utf8").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _several(glance: Glance) -> Verdict:
@@ -134,16 +155,17 @@ def _several(glance: Glance) -> Verdict:
     shapes = [found for cell in glance.values if (found := number_shape(cell))]
     if 2 * len(shapes) <= len(glance.values):
         return "unknown", "lists of mixed things"
-    ranks, (dtype, shape) = {len(shape) for _, shape in shapes}, shapes[0]
-    if (ranks == {3} and shape[-1] in (1, 3, 4)) or (ranks == {2} and dtype == np.uint8):
+    rank = Counter(len(shape) for _, shape in shapes).most_common(1)[0][0]
+    dtype, shape = next(found for found in shapes if len(found[1]) == rank)
+    if (rank == 3 and shape[-1] in (1, 3, 4)) or (rank == 2 and dtype == np.uint8):
         return "image", f"arrays of pixels, {dtype} {shape}"
-    if ranks == {4}:
+    if rank == 4:
         return "video", f"arrays of pictures, {dtype} {shape}"
-    if ranks == {1} and len({shape for _, shape in shapes}) == 1:
+    if rank == 2:
+        return "sequence", f"{shape[1]} numbers per step, {shape[0]} steps in the first row"
+    if rank == 1 and len({shape for _, shape in shapes}) == 1:
         return "vector", f"{shape[0]} numbers per row"
-    if ranks <= {1, 2}:
-        return "sequence", f"sequences of numbers of differing length, {dtype} {shape} first"
-    return "unknown", f"arrays of {sorted(ranks)} axes"
+    return "unknown", f"arrays of {rank} axes and differing length; a sequence has two: time, features"
 
 
 def number_shape(cell: Any) -> tuple[np.dtype, tuple[int, ...]] | None:
@@ -160,26 +182,26 @@ def _date(glance: Glance) -> Verdict:
 
 
 def _written_dates(glance: Glance) -> Verdict:
-    fit = sum(is_date(cell) for cell in glance.values)
-    return ("date", "dates as year-month-day") if fit >= 0.95 * len(glance.values) else None
-
-
-def is_date(cell: Any) -> bool:
-    """True for a date, and for text that says one as ISO 8601 does; other orders of day and month are guesswork."""
-    if not isinstance(cell, str):
-        return isinstance(cell, (datetime.date, np.datetime64))
-    try:
-        return "-" in cell and bool(datetime.datetime.fromisoformat(cell.strip()))
-    except ValueError:
-        return False
+    dates = [isinstance(cell, str) and parse_date(cell) is not None and not cell.isdigit() for cell in glance.values]
+    return ("date", "dates as year-month-day") if sum(dates) >= MOST * len(dates) else None
 
 
 def _written_numbers(glance: Glance) -> Verdict:
     texts = [str(cell).strip() for cell in glance.values]
-    if all(re.fullmatch(NUMBER, text) for text in texts):
-        return "number", f"numbers written as text, {glance.distinct:,} distinct"
-    if all(re.fullmatch("[0-9]+", text) for text in texts):
+    if all(re.fullmatch("[0-9]+", text) for text in texts) and any(re.match("0[0-9]", text) for text in texts):
         return "category", f"digits with leading zeros: a code, {glance.distinct:,} distinct"
+    amounts = [parse_number(text) is not None and not re.match(r"[+-]?(0\d|\d{16})", text) for text in texts]
+    return ("number", f"numbers as text, {glance.distinct:,} distinct") if sum(amounts) >= MOST * len(texts) else None
+
+
+def _written_arrays(glance: Glance) -> Verdict:
+    """``[0.1, 0.2]`` or, without brackets, more numbers than anybody writes for anything else."""
+    texts = [str(cell).strip() for cell in glance.values]
+    for axes, modality in ((1, "vector"), (2, "sequence")):
+        arrays = [(text, array) for text in texts if isinstance(array := as_array(text, axes), np.ndarray)]
+        widths = [array.shape[-1] for text, array in arrays if text.startswith("[") or array.size >= MANY_NUMBERS]
+        if len(widths) >= MOST * len(texts):
+            return modality, f"arrays as text, {widths[0]} numbers {'each' if axes == 1 else 'per step'}"
     return None
 
 
@@ -205,7 +227,7 @@ def _word_count(text: str) -> int:
 
 
 def _number(glance: Glance) -> Verdict:
-    values = pd.to_numeric(glance.present, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    values = as_numbers(glance.present)
     repeats = len(values) / glance.distinct
     if glance.distinct <= 2 and (set(glance.cells) <= {0, 1} or repeats >= 5):
         return "category", f"{glance.distinct} distinct numbers"
@@ -217,6 +239,13 @@ def _number(glance: Glance) -> Verdict:
     return "number", f"whole numbers, {glance.distinct:,} distinct{hint}"
 
 
+def as_numbers(present: pd.Series) -> np.ndarray:
+    """Cells as floats, NaN where one is no number."""
+    if pd.api.types.is_numeric_dtype(present):
+        return present.to_numpy(dtype=float, na_value=np.nan)
+    return np.array([np.nan if (number := parse_number(cell)) is None else number for cell in present], dtype=float)
+
+
 def are_whole(values: np.ndarray) -> bool:
     """True when no finite value has a fraction."""
     finite = values[np.isfinite(values)]
@@ -225,7 +254,7 @@ def are_whole(values: np.ndarray) -> bool:
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "flag": (lambda _: ("category", "true or false"),),
-    "words": (_paths, _declared, _written_dates, _written_numbers, _prose),
+    "words": (_paths, _declared, _written_dates, _written_numbers, _written_arrays, _prose),
     "number": (_declared, _number),
     "date": (_date,),
     "several": (_several,),

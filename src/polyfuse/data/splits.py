@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data.modalities import infer_output, missing_mask
-from polyfuse.data.rules import key
+from polyfuse.data.rules import as_numbers, key
 from polyfuse.data.tables import TableError, nearest, split_word
 
 SIDES = ("train", "val", "test")
@@ -148,7 +148,7 @@ def _strata(target: pd.Series) -> tuple[np.ndarray, bool]:
         names = target[~gone].map(_first_label if head == "labels" else str)
         strata[~gone] = 1 + np.unique(names.to_numpy(dtype=str), return_inverse=True)[1]
     elif head == "number":
-        values = pd.to_numeric(target[~gone], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        values = as_numbers(target[~gone])
         values = np.where(np.isinf(values), np.nan, values)
         bins = max(1, min(BINS, len(values) // BINS))
         strata[~gone] = 1 + np.searchsorted(np.nanquantile(values, np.arange(1, bins) / bins), values, side="right")

@@ -127,11 +127,22 @@ def quiet() -> Iterator[None]:
 
 
 def config_of(folder: Path) -> Any:
-    """The configuration of a checkpoint, as its own class; never code from the checkpoint."""
+    """The configuration of a checkpoint, as its own class; code that comes with a checkpoint is never run.
+
+    Raises:
+        ValueError: transformers does not have its architecture.
+    """
     from transformers import AutoConfig
 
-    with quiet():
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except ValueError:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf8")).get("model_type")
+        raise ValueError(
+            f"{folder.name}: transformers has no architecture {kind!r} of its own, and code that comes with a "
+            "checkpoint is not run; update transformers, or choose another checkpoint"
+        ) from None
 
 
 # branches that training may skip, or noise that ignores torch's seed: every parameter must get its gradient

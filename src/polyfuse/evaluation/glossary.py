@@ -77,6 +77,11 @@ def number(value: float | int | None) -> str:
     return f"{sign}{size:.{digits}f}" if size >= 0.01 or not size else f"{sign}{size:.3g}"
 
 
+def counted(many: int, noun: str) -> str:
+    """A number of things: ``1 row``, ``2,000 rows``."""
+    return f"{many:,} {noun}{'' if many == 1 else 's'}"
+
+
 def signed(value: float) -> str:
     """A difference of numbers, with its sign."""
     return f"+{number(value)}" if value > 0 else number(value)

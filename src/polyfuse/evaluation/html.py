@@ -38,7 +38,9 @@ def page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(written=_written, number=glossary.number, label=_label, term=glossary.term)
+    environment.filters.update(
+        written=_written, number=glossary.number, counted=glossary.counted, label=_label, term=glossary.term
+    )
     return environment.get_template("report.html").render(_view(report))
 
 

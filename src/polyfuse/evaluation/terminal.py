@@ -59,17 +59,20 @@ def _metrics(name: str, output: OutputReport) -> list[RenderableType]:
             "" if baseline is None else glossary.written(metric, baseline),
             style="bold" if metric in output.headline else "",
         )
-    return [_heading(name, f"{output.task}, {output.rows:,} rows; baseline: {output.baseline.name}"), table]
+    judged = glossary.counted(output.rows, "row")
+    return [_heading(name, f"{output.task}, {judged}; baseline: {output.baseline.name}"), table]
 
 
 def _classes(name: str, output: OutputReport) -> list[RenderableType]:
-    rows = sorted((r for r in output.per_class if r["support"]), key=lambda r: r["f1"] or 0)
-    many = len(rows) > CLASSES
+    rows, facts = output.per_class, ""
+    if len(rows) > CLASSES:
+        weakest = sorted((r for r in rows if r["support"]), key=lambda r: r["f1"] or 0)
+        rows, facts = weakest[:CLASSES], f"the weakest of {len(rows):,}"
     table = _table("class", "rows", "precision", "recall", "F1")
-    for row in rows[:CLASSES] if many else output.per_class:
+    for row in rows:
         shares = (glossary.written("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
         table.add_row(escape(str(row["class"])), f"{row['support']:,}", *shares)
-    return [_heading(f"{name} by class", f"the weakest {CLASSES} of {len(rows):,}" if many else ""), table]
+    return [_heading(f"{name} by class", facts), table]
 
 
 def _missing(report: Report) -> list[RenderableType]:
@@ -90,9 +93,9 @@ def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
         listed = [] if isinstance(cells, int) else cells[:BROKEN]
         count = cells if isinstance(cells, int) else len(cells)
         for cell in listed:
-            table.add_row(
-                *(escape(str(text)) for text in (column, cell["row"], cell.get("file") or "", cell["reason"]))
-            )
+            texts = (column, cell["row"], cell.get("file") or "", cell["reason"])
+            table.add_row(*(escape(str(text)) for text in texts))
         if count > len(listed):
-            table.add_row(escape(column), "", "", f"[dim]{count:,} cells{' in all' if listed else ''}[/dim]")
+            total = glossary.counted(count, "cell") + (" in all" if listed else "")
+            table.add_row(escape(column), "", "", f"[dim]{total}[/dim]")
     return [_heading("cells that could not be read, counted as missing"), table]

@@ -90,7 +90,7 @@ class Labels(nn.Module):
 
     def decode(self, scores_BC: Tensor) -> Prediction:
         """Lists of labels, with ``probabilities`` (B, C)."""
-        probabilities = scores_BC.float().sigmoid().cpu().numpy()
+        probabilities = scores_BC.detach().float().sigmoid().cpu().numpy()
         value = [[self.classes[at] for at in row.nonzero()[0]] for row in probabilities >= self.threshold]
         return Prediction(value, scores_BC, {"probabilities": probabilities})
 

@@ -10,7 +10,11 @@ from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
 LOSSES = {"huber": F.huber_loss, "mse": F.mse_loss, "l1": F.l1_loss}
-BACK = {"none": lambda x: x, "log": torch.exp, "log1p": torch.expm1}
+BACK = {
+    "none": lambda x: x,
+    "log": torch.exp,
+    "log1p": lambda x: torch.expm1(x).clamp_min(0),  # taken only where no target is below 0
+}
 MARGIN = 0.5  # predictions stay within the training range and this many standard deviations around it
 
 

@@ -26,7 +26,8 @@ class MaskedGroupNorm(nn.Module):
     def forward(self, x_BTFD: Tensor, mask_BT: Tensor) -> Tensor:
         """Shapes: (B, T, F, D), (B, T) -> (B, T, F, D), exactly 0 at padding; all F are real where T is."""
         with torch.autocast(x_BTFD.device.type, enabled=False):  # a variance needs full precision
-            x_BTFD, real_BT = x_BTFD.float(), mask_BT.float()
+            x_BTFD = x_BTFD.to(torch.promote_types(x_BTFD.dtype, torch.float32))
+            real_BT = mask_BT.to(x_BTFD.dtype)
             count_B1 = real_BT.sum(1, keepdim=True).clamp_min(1) * (x_BTFD[0, 0].numel() // self.groups)
             mean_BG = self._sums(x_BTFD, real_BT) / count_B1
             variance_BG = self._sums(x_BTFD.square(), real_BT) / count_B1 - mean_BG.square()

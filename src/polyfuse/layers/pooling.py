@@ -28,7 +28,7 @@ class AttentionPool(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.score = nn.Linear(width, 1)
+        self.score = nn.Linear(width, 1, bias=False)  # the softmax would not see a bias
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Tokens (B, T, D) -> (B, D)."""

@@ -82,7 +82,7 @@ def test_a_metric_without_value_has_a_note():
 def test_a_perfect_table_says_what_it_does_not_prove():
     report = judge(outcome(300, ["a", "b"], power=50))
     assert report.intervals["accuracy"] == (1.0, 1.0)
-    assert any("1.0%" in note for note in report.notes)
+    assert any("1.0 %" in note for note in report.notes)
 
 
 def test_intervals_hold_the_value_and_follow_the_seed():

@@ -37,6 +37,7 @@ def test_a_table_without_any_label_at_all():
     report = judge(Outcome("labels", [[], []], [[], []]))
     assert report.metrics["exact_match"] == 1
     assert report.metrics["micro_f1"] is None
+    assert any("No row here has a label" in note for note in report.notes)
 
 
 def test_baseline_is_the_most_frequent_set():

@@ -44,7 +44,7 @@ def test_logarithms_only_where_they_exist():
     assert zero["r2_log"] is None
     assert zero["rmsle"] is not None
     assert below.metrics["r2_log"] is None
-    assert any("below 0" in note for note in below.notes)
+    assert any("Below 0" in note for note in below.notes)
     assert negative.metrics["rmsle"] is None
     assert any("RMSLE" in note for note in negative.notes)
 
@@ -52,7 +52,7 @@ def test_logarithms_only_where_they_exist():
 def test_a_prediction_that_is_no_number_is_said_not_averaged():
     report = judge(Outcome("number", [1.0, 2.0], [float("nan"), 2.0]))
     assert report.metrics["rmse"] is None
-    assert any("not finite" in note for note in report.notes)
+    assert any("finite number" in note for note in report.notes)
     assert report.severity[0] == np.inf
 
 

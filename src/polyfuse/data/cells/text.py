@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.transform import pad
-from polyfuse.data.cells.words import is_visible, joined, name_of, normal, pieces, places
+from polyfuse.data.cells.words import Counts, is_visible, joined, name_of, normal, pieces, places
 
 FIT_SAMPLE = 200_000  # texts, evenly picked, that a vocabulary is learnt from
 CHUNK = 1000  # texts tokenized at once
@@ -82,16 +83,17 @@ class NGrams:
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn which n-grams there are."""
-        counts = _Counts()
-        seen: dict[str, int] = {}
+        counts, named, seen = Counts(), dict[str, int](), Counter[str]()
         for text in _sampled(cells, limits):
-            words = [normal(text[a:b], self.case) for a, b in places(text, self.max_tokens)]
-            for word in set(words):
-                seen[word] = seen.get(word, 0) + 1
-            for names in self._runs(np.array([name_of(word) for word in words], np.int64)):
+            words = [text[start:end] for start, end in places(text, self.max_tokens)]
+            seen.update(set(words))
+            for word in words:
+                if word not in named:
+                    named[word] = name_of(normal(word, self.case))
+            for names in self._runs(np.array([named[word] for word in words], np.int64)):
                 counts.add(np.unique(names), 1)
         for word, times in seen.items():
-            counts.add(self._names(word), times)
+            counts.add(self._names(normal(word, self.case)), times)
         self.names = counts.most_frequent(self.limit - 1)
         self._ids.clear()
 
@@ -128,14 +130,13 @@ class NGrams:
 
     def _word(self, raw: str) -> tuple[int, np.ndarray]:
         """Name of a word, and the ids of its own n-grams; words come again, so they are remembered."""
-        known = self._ids.get(raw)
-        if known is None:
+        if raw not in self._ids:
             if len(self._ids) >= REMEMBERED:
                 self._ids.clear()
             names = self._names(normal(raw, self.case))
             ids = self._lookup(names)
-            known = self._ids[raw] = int(names[0]), ids[ids > 0]
-        return known
+            self._ids[raw] = int(names[0]), ids[ids > 0]
+        return self._ids[raw]
 
     def _names(self, word: str) -> np.ndarray:
         parts = (f"{part}\0" for part in pieces(word, *self.characters))  # the word "cat" is not the piece "cat"
@@ -162,34 +163,6 @@ class NGrams:
         table, lengths = pad([np.pad(cell, ((0, 0), (0, widest - cell.shape[1]))) for cell in cells])
         table = table.astype(np.int64)
         return {"ids": table[..., 2:], "span": table[..., :2], "lengths": lengths}
-
-
-class _Counts:
-    """Counts names without keeping every occurrence in memory."""
-
-    def __init__(self) -> None:
-        self.names, self.counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._waiting: list[tuple[np.ndarray, int]] = []
-        self._size = 0
-
-    def add(self, names: np.ndarray, times: int) -> None:
-        """Count each of some names ``times`` times."""
-        self._waiting.append((names, times))
-        self._size += len(names)
-        if self._size > 4_000_000:
-            self._merge()
-
-    def _merge(self) -> None:
-        names = np.concatenate([self.names, *(names for names, _ in self._waiting)])
-        times = np.concatenate([self.counts, *(np.full(len(names), times) for names, times in self._waiting)])
-        self.names, inverse = np.unique(names, return_inverse=True)
-        self.counts = np.bincount(inverse, weights=times, minlength=len(self.names)).astype(np.int64)
-        self._waiting, self._size = [], 0
-
-    def most_frequent(self, most: int) -> np.ndarray:
-        """The names counted most, in their own order."""
-        self._merge()
-        return np.sort(self.names[np.lexsort((self.names, -self.counts))[:most]])
 
 
 class _Subwords:
@@ -229,10 +202,8 @@ class _Subwords:
     def _tokens(self, texts: list[str]) -> Iterator[np.ndarray | BadCell]:
         assert self.tokenizer is not None
         for made in self.tokenizer.encode_batch(texts):
-            if not made.ids:
-                yield BadCell("the tokenizer finds nothing in this text")
-                continue
-            yield np.column_stack([made.ids, np.array(made.offsets, np.int32)]).astype(np.int32)
+            found = np.column_stack([made.ids, made.offsets]).astype(np.int32) if made.ids else None
+            yield BadCell("the tokenizer finds nothing in this text") if found is None else found
 
     def blank(self) -> np.ndarray:
         """One token of padding."""
@@ -274,7 +245,6 @@ class BytePairs(_Subwords):
         tokenizer.normalizer = normalizers.Sequence(steps)
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
-        tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocabulary_limit,
             min_frequency=2,
@@ -292,7 +262,9 @@ class BytePairs(_Subwords):
 
 
 class SavedTokenizer(_Subwords):
-    """The tokenizer of a checkpoint, with the special tokens that it adds (``text.tokenizer``). Fields as ``BytePairs``.
+    """The tokenizer of a checkpoint, with the special tokens that it adds (``text.tokenizer``).
+
+    Fields as those of ``BytePairs``; padding is the checkpoint's own.
 
     Args:
         file: path of its ``tokenizer.json``; read once, then the tokenizer is part of the model.

@@ -53,14 +53,17 @@ def places(text: str, most: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for match in _patterns()[0].finditer(text):
         start, end = match.span()
-        found += [(at, min(at + LONGEST, end)) for at in range(start, end, LONGEST)]
+        while end - start > LONGEST:
+            found.append((start, start + LONGEST))
+            start += LONGEST
+        found.append((start, end))
         if len(found) >= most:
             break
     return found[:most]
 
 
 def normal(word: str, case: bool) -> str:
-    """The word in one spelling: full width, ligatures and accents in their usual form, in lower case unless ``case``."""
+    """The word in one spelling: accents, ligatures and widths in their usual form; in lower case unless ``case``."""
     word = unicodedata.normalize("NFKC", word).translate(_PLAIN)
     return word if case else word.casefold()
 
@@ -85,3 +88,31 @@ def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (mixed >> np.uint64(16)).astype(np.int64)
+
+
+class Counts:
+    """Counts names without keeping every occurrence in memory."""
+
+    def __init__(self) -> None:
+        self.names, self.counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._waiting: list[tuple[np.ndarray, int]] = []
+        self._size = 0
+
+    def add(self, names: np.ndarray, times: int) -> None:
+        """Count each of some names ``times`` times."""
+        self._waiting.append((names, times))
+        self._size += len(names)
+        if self._size > 4_000_000:
+            self._merge()
+
+    def _merge(self) -> None:
+        names = np.concatenate([self.names, *(names for names, _ in self._waiting)])
+        times = np.concatenate([self.counts, *(np.full(len(names), times) for names, times in self._waiting)])
+        self.names, inverse = np.unique(names, return_inverse=True)
+        self.counts = np.bincount(inverse, weights=times, minlength=len(self.names)).astype(np.int64)
+        self._waiting, self._size = [], 0
+
+    def most_frequent(self, most: int) -> np.ndarray:
+        """The names counted most, in their own order."""
+        self._merge()
+        return np.sort(self.names[np.lexsort((self.names, -self.counts))[:most]])

@@ -103,9 +103,10 @@ class Whisper(nn.Module):
 
         mel_UNF, mask_UN = self.mel(wave_US, lengths_U)
         x_UDN = F.gelu(self.model.conv1(mel_UNF.mT))
-        x_UTD = F.gelu(self.model.conv2(x_UDN)).mT[:, : self.model.max_source_positions]
-        mask_UT = mask_UN[:, ::2][:, : x_UTD.shape[1]]
-        x_UTD = x_UTD + self.model.embed_positions.weight[: x_UTD.shape[1]]
+        x_UTD = F.gelu(self.model.conv2(x_UDN)).mT.contiguous()
+        place_T = torch.arange(x_UTD.shape[1], device=x_UTD.device).clamp_max(self.model.max_source_positions - 1)
+        x_UTD = x_UTD + self.model.embed_positions(place_T)
+        mask_UT = masked_until((mask_UN.sum(1) + 1) // 2, x_UTD.shape[1])
         seen = create_bidirectional_mask(config=self.model.config, inputs_embeds=x_UTD, attention_mask=mask_UT)
         for layer in self.model.layers:
             x_UTD = layer(x_UTD, seen)

@@ -55,15 +55,14 @@ class Pretrained(CheckpointEncoder):
         folder = find(path, weights=weights)
         model, missing = build(folder, weights)
         self.model = keep_layers(tower(model, "text_model"), layers)
-        self.prefix, self.fill = _leading_specials(_tokenizer(folder)), self.model.config.pad_token_id or 0
+        self.prefix = _leading_specials(_tokenizer(folder))
         sample = {"ids": torch.ones(1, 3, dtype=torch.long), "span": torch.zeros(1, 3, 2, dtype=torch.long)}
         self.settle({**sample, "lengths": torch.tensor([3])}, missing)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
         mask_UT = masked_until(fields["lengths"].clamp_min(1), fields["ids"].shape[1])
-        ids_UT = fields["ids"].masked_fill(~mask_UT, self.fill)
-        x_UTD = self.model(input_ids=ids_UT, attention_mask=mask_UT.long()).last_hidden_state
+        x_UTD = self.model(input_ids=fields["ids"], attention_mask=mask_UT.long()).last_hidden_state
         grid = (x_UTD.shape[1] - self.prefix,)
         return Tokens(x_UTD, mask_UT & present_B[:, None], grid, self.prefix, fields["span"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.evaluation.glossary import counted, written
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,
@@ -124,5 +125,6 @@ def _notes(counts: metrics.ClassCounts, classes: list, p_NC: np.ndarray | None, 
         notes.append("All rows have the same label, so AUROC is undefined and accuracy tells little.")
     if counts.hits.sum() == rows and groups is None:
         # the bootstrap interval is a point then; 0.05 = (1 - error)^rows gives error = 3 / rows
-        notes.append(f"No mistake in {rows:,} rows: the true error may still be up to {min(1, 3 / rows):.1%}.")
+        error = written("accuracy", min(1.0, 3 / rows))
+        notes.append(f"No mistake in {counted(rows, 'row')}: the true error may still be up to {error}.")
     return notes

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.evaluation.glossary import counted
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.intervals import Interval, Measure, bootstrap
 
@@ -86,5 +87,5 @@ def nothing_to_judge(outcome: Outcome, names: tuple[str, ...], headline: tuple[s
     """The report when no row has a target: every metric None, and why."""
     nothing = Baseline("none", dict.fromkeys(headline))
     unknown = np.full(len(outcome.target), np.nan)
-    notes = [f"None of the {len(outcome.target):,} rows has a target, so there is nothing to judge."]
+    notes = [f"No target in {counted(len(outcome.target), 'row')}, so there is nothing to judge."]
     return OutputReport(outcome.task, 0, dict.fromkeys(names), {}, headline, nothing, unknown, notes=notes)

@@ -109,8 +109,10 @@ def _per_label(target_NC: np.ndarray, predicted_NC: np.ndarray, p_NC: np.ndarray
 
 def _notes(target_NC: np.ndarray, classes: list, p_NC: np.ndarray | None) -> list[str]:
     notes = []
-    if absent := int((~target_NC.any(0)).sum()):
-        notes.append(f"{absent} of {len(classes)} labels occur in no row here; the means leave them out.")
+    if not target_NC.any():
+        notes.append("No row here has a label, so F1 and mAP tell nothing.")
+    elif absent := int((~target_NC.any(0)).sum()):
+        notes.append(f"{absent} of {len(classes)} labels occur in no row here; mAP leaves them out.")
     if p_NC is None:
         notes.append("Without probabilities there is no mAP or calibration.")
     return notes

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from polyfuse.evaluation.glossary import counted
 from polyfuse.evaluation.judges.common import Resampling, Values, nothing_to_judge, opening_notes, spread, values
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import regression as metrics
@@ -78,11 +79,11 @@ def _baseline(target_N: np.ndarray) -> Baseline:
 def _notes(target_N: np.ndarray, value_N: np.ndarray) -> list[str]:
     notes = []
     if broken := int((~np.isfinite(value_N)).sum()):
-        notes.append(f"{broken:,} predictions are not finite numbers, so no metric can be given.")
+        notes.append(f"Not a finite number: {counted(broken, 'prediction')}, so no metric can be given.")
     if np.ptp(target_N) == 0:
         notes.append("All rows have the same target, so R² and Spearman are undefined.")
     if (target_N < 0).any():
         notes.append("Some targets are below 0, so RMSLE and R² of logs are undefined.")
     elif below := int((value_N < 0).sum()):
-        notes.append(f"{below:,} predictions are below 0 although no target is; RMSLE counts them as 0.")
+        notes.append(f"Below 0 although no target is: {counted(below, 'prediction')}; RMSLE takes 0 instead.")
     return notes

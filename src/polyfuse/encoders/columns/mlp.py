@@ -1,0 +1,67 @@
+"""All numbers and categories of a row as one token: a linear path beside a residual MLP, robust on small tables.
+
+Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021 (ResNet for tables); the linear path:
+Cheng et al., Wide and deep learning for recommender systems, 2016.
+"""
+
+# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse.layers.attention import FeedForward
+from polyfuse.layers.embedding import Categories
+from polyfuse.records import Spec, Tokens
+
+
+class MLP(nn.Module):
+    """A linear path beside a residual MLP over all columns of a row; the strong default, down to hundreds of rows.
+
+    Args:
+        numbers: columns of numbers.
+        categories: number of categories of each column of categories.
+        width: of the token and of the hidden layers.
+        depth: residual layers; 0 is linear.
+        dropout: in residual layers, in training.
+        category_width: numbers that stand for one category.
+
+    See also:
+        ``ft_transformer`` for many rows, or where columns interact with other inputs one by one.
+    """
+
+    paper = "Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021"
+
+    @staticmethod
+    def wants(*, width: int = 64, depth: int = 1, dropout: float = 0.1, category_width: int = 8) -> Spec:
+        """Standardised numbers and numbered categories."""
+        return Spec("columns")
+
+    def __init__(
+        self,
+        *,
+        numbers: int,
+        categories: list[int],
+        width: int = 64,
+        depth: int = 1,
+        dropout: float = 0.1,
+        category_width: int = 8,
+    ):
+        super().__init__()
+        self.width = width
+        self.categories = Categories(categories, category_width)
+        size = numbers + category_width * len(categories)
+        self.linear, self.enter = nn.Linear(size, width), nn.Linear(size, width)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), FeedForward(width, dropout=dropout)) for _ in range(depth)
+        )
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``numbers`` (U, N), ``categories`` (U, C) -> one token (U, 1, D)."""
+        named_UE = self.categories(fields["categories"]).flatten(1)
+        x_UE = torch.cat([fields["numbers"], named_UE], 1)
+        hidden_UD = self.enter(x_UE)
+        for layer in self.layers:
+            hidden_UD = hidden_UD + layer(hidden_UD)
+        return Tokens((self.linear(x_UE) + hidden_UD)[:, None], present_B[:, None])

@@ -1,0 +1,176 @@
+"""What every transform of plain values must hold, run over every row of the registry that reads no media."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from polyfuse import registry
+from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
+
+LIMITS = Limits()
+
+
+@dataclass
+class Example:
+    """Cells to fit a transform on, other good cells, bad cells, and the modalities of its columns."""
+
+    cells: list[Any]
+    more: list[Any]
+    bad: list[Any]
+    columns: dict[str, str]
+    keywords: dict[str, Any] = field(default_factory=dict)
+
+
+TEXTS = ["the red fox", "A blue FOX, jumping!", "我爱北京", "👩🏽‍💻 at work"]
+EXAMPLES = {
+    "text.ngrams": Example(TEXTS, ["the green fox", 12, "x" * 90, ["two", "words"]], ["\x00\u200b"], {"t": "text"}),
+    "text.bpe": Example(TEXTS, ["the green fox", 12, "ß\ud800", b"bytes"], ["\x00\u200b"], {"t": "text"}),
+    "text.tokenizer": Example(TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}),
+    "columns": Example(
+        [(1.0, "a", "2024-01-31"), (2.5, "b", None), (None, "a", "2023-05-01 10:30"), (7, "b", "2022-01-01")],
+        [("3", "c", "2024-02-01"), (None, None, "2020-12-31"), (1e9, "a", None), ("what", "a", "?")],
+        [("what", None, "31.12.2020")],
+        {"n": "number", "c": "category", "d": "date"},
+    ),
+    "vector": Example(
+        [[1.0, 2.0], np.array([2, 5]), "[0.5, 3]", "4 1"], [[100, -100]], [[1.0], "x", [1.0, float("nan")]], {"v": "v"}
+    ),
+    "sequence": Example(
+        [[[1.0, 2.0]], np.eye(2), "[[0.5, 3], [1, 1], [2, 2]]"], [[[9, 9], [1, 2]]], [[[1.0]], "x"], {"v": "v"}
+    ),
+    "target.category": Example(["a", "b", "b"], ["a"], ["c"], {"y": "category"}),
+    "target.labels": Example(["a|b", "b", ["a", "c"]], ["c|a", []], ["d", ["a", "e"]], {"y": "labels"}),
+    "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
+}
+PLAIN = [name for name in registry.TRANSFORMS if not registry.transform(name).media]
+every_transform = pytest.mark.parametrize("name", PLAIN)
+
+
+@pytest.fixture(scope="session")
+def letters(tmp_path_factory):
+    """A ``tokenizer.json`` of a few letters that drops what it does not know."""
+    letters = {letter: at for at, letter in enumerate(["[PAD]", *"abcdefgrhtxw爱"])}
+    tokenizer = Tokenizer(models.BPE(letters, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+@pytest.fixture
+def fitted(name, letters):
+    """A fresh transform of that name, fitted on its example."""
+    return make(name, letters)
+
+
+def make(name, letters):
+    example = EXAMPLES[name]
+    keywords = {"file": str(letters)} if name == "text.tokenizer" else example.keywords
+    transform = registry.transform(name)(**keywords)
+    transform.fit(example.cells, example.columns, LIMITS)
+    return transform
+
+
+def same(one, other):
+    if isinstance(one, BadCell):
+        return type(one) is type(other) and str(one) == str(other)
+    return one.dtype == other.dtype and one.shape == other.shape and np.array_equal(one, other)
+
+
+def test_every_plain_transform_has_an_example():
+    assert set(PLAIN) == set(EXAMPLES)
+
+
+@every_transform
+def test_good_cells_give_arrays_and_bad_cells_reasons(name, fitted):
+    example = EXAMPLES[name]
+    good = fitted.encode([*example.cells, *example.more], LIMITS)
+    assert [cell for cell in good if isinstance(cell, BadCell)] == []
+    assert len(good) == len(example.cells) + len(example.more)
+    for cell in fitted.encode(example.bad, LIMITS):
+        assert isinstance(cell, BadCell)
+        assert str(cell)
+
+
+@every_transform
+def test_a_cell_is_encoded_alike_whatever_stands_around_it(name, fitted):
+    cells = [*EXAMPLES[name].cells, *EXAMPLES[name].bad, *EXAMPLES[name].more]
+    together = fitted.encode(cells, LIMITS)
+    alone = [fitted.encode([cell], LIMITS)[0] for cell in reversed(cells)]
+    assert all(map(same, together, reversed(alone)))
+    assert fitted.encode([], LIMITS) == []
+
+
+@every_transform
+def test_what_is_fitted_survives_json(name, fitted, letters, monkeypatch):
+    example = EXAMPLES[name]
+    keywords = {"file": "gone"} if name == "text.tokenizer" else example.keywords
+    again = registry.transform(name)(**keywords)
+    again.restore(json.loads(json.dumps(fitted.state())))
+    cells = [*example.cells, *example.more, *example.bad]
+    assert json.loads(json.dumps(again.facts())) == json.loads(json.dumps(fitted.facts()))
+    assert all(map(same, fitted.encode(cells, LIMITS), again.encode(cells, LIMITS)))
+    assert again.state() == json.loads(json.dumps(fitted.state()))
+    assert same(again.blank(), fitted.blank())
+
+
+@every_transform
+def test_fitting_twice_gives_the_same(name, fitted, letters):
+    assert make(name, letters).state() == fitted.state()
+
+
+@every_transform
+def test_fields_have_a_row_per_cell_and_padding_changes_no_row(name, fitted):
+    cells = fitted.encode([*EXAMPLES[name].cells, *EXAMPLES[name].more], LIMITS)
+    together = fitted.collate([*cells, fitted.blank()])
+    for row, cell in enumerate(cells):
+        alone = fitted.collate([cell])
+        for key, values in alone.items():
+            assert len(together[key]) == len(cells) + 1
+            assert together[key].dtype == values.dtype
+            assert values.size == 0 or together[key].ndim == values.ndim
+            inside = (row, *map(slice, values.shape[1:]))
+            assert np.array_equal(together[key][inside], values[0])
+    if "lengths" in together:
+        assert together["lengths"].dtype == np.int64
+        assert (together["lengths"] >= 1).all()
+
+
+CELL = st.one_of(
+    st.text(st.characters(exclude_categories=()), max_size=30),
+    st.integers() | st.just(10**400),
+    st.floats(),
+    st.booleans(),
+    st.binary(max_size=20),
+    st.dates() | st.datetimes(),
+    st.recursive(st.floats() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=4), max_leaves=8),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+@every_transform
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(CELL, min_size=1, max_size=4))
+def test_no_content_of_a_cell_raises(name, fitted, values):
+    if fitted.joint:
+        values = [tuple(value for _ in EXAMPLES[name].columns) for value in values]
+    arrays = fitted.encode(values, LIMITS)
+    assert len(arrays) == len(values)
+    good = [array for array in arrays if not isinstance(array, BadCell)]
+    for field_values in fitted.collate([*good, fitted.blank()]).values():
+        assert np.isfinite(field_values).all()
+
+
+@every_transform
+def test_unseen_labels_are_told_from_broken_cells(name, fitted):
+    classes = "classes" in fitted.facts()
+    for cell in fitted.encode(EXAMPLES[name].bad, LIMITS):
+        assert isinstance(cell, UnseenLabel) == classes

@@ -1,0 +1,171 @@
+"""Targets: labels and numbers to arrays and back, and errors that name what is wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
+from polyfuse.data.cells.targets import Category, Labels, Number
+
+LIMITS = Limits()
+COLUMN = {"mood": "category"}
+
+
+def fitted(made, cells):
+    made.fit(cells, COLUMN, LIMITS)
+    again = type(made)()
+    again.restore(json.loads(json.dumps(made.state())))
+    return again
+
+
+def encoded(made, *cells):
+    return made.encode(cells, LIMITS)
+
+
+labels = st.one_of(
+    st.lists(st.text(min_size=1, max_size=5).map(str.strip).filter(bool), min_size=2, max_size=20),
+    st.lists(st.integers(), min_size=2, max_size=20),
+    st.lists(st.booleans(), min_size=2, max_size=20),
+    st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20),
+)
+
+
+@given(labels)
+def test_labels_come_back_as_they_were(cells):
+    assume(len(set(cells)) > 1)
+    made = fitted(Category(), cells)
+    back = made.decode(encoded(made, *cells))
+    assert back == cells
+    types = {type(value) for value in back}
+    assert types <= ({int, float} if type(cells[0]) is float else {type(cells[0])})
+    facts = made.facts()
+    assert [cells.count(label) for label in facts["classes"]] == facts["counts"]
+    assert made.collate(encoded(made, *cells))["target"].dtype == np.int64
+
+
+def test_numpy_labels_become_plain_and_whole_floats_become_integers():
+    assert fitted(Category(), list(np.array([1.0, 2.0, 2.5]))).classes == [1, 2, 2.5]
+    assert fitted(Category(), list(np.array([True, False]))).classes == [False, True]
+    assert all(type(label) is int for label in fitted(Category(), [1.0, np.float32(2)]).classes)
+
+
+def test_a_label_is_known_whatever_the_file_made_of_it():
+    numbers, texts = fitted(Category(), [1, 2]), fitted(Category(), ["1", "2", "x"])
+    assert {int(array) for array in encoded(numbers, 2, 2.0, "2", " 2 ", "2.0", np.int8(2))} == {1}
+    assert {int(array) for array in encoded(texts, 2, "2", " 2 ")} == {1}
+
+
+def test_an_unseen_label_is_named_with_the_known_ones():
+    made = fitted(Category(), [f"l{n:02}" for n in range(30)])
+    (error,) = encoded(made, "new")
+    assert isinstance(error, UnseenLabel)
+    assert "'new'" in str(error)
+    assert "'l09'" in str(error)
+    assert "'l10'" not in str(error)
+    assert "20 more" in str(error)
+
+
+def test_one_class_alone_is_refused():
+    with pytest.raises(ValueError, match="'mood'.*'good'"):
+        Category().fit(["good", "good"], COLUMN, LIMITS)
+
+
+# ---- sets of labels
+
+
+@pytest.mark.parametrize("separator", ["|", ";", ","])
+def test_separators_are_found(separator):
+    cells = [f"b{separator} a", "a", f"c{separator}"]
+    made = fitted(Labels(), cells)
+    assert made.facts() == {"classes": ["a", "b", "c"], "counts": [2, 1, 1]}
+    assert made.decode(encoded(made, *cells)) == [["a", "b"], ["a"], ["c"]]
+
+
+def test_a_bar_wins_over_a_comma_and_a_named_separator_over_both():
+    assert fitted(Labels(), ["a, b|c"]).classes == ["a, b", "c"]
+    assert fitted(Labels(separator=","), ["a, b|c"]).classes == ["a", "b|c"]
+
+
+def test_lists_of_labels_and_none_at_all():
+    made = fitted(Labels(), [["a", "b"], np.array(["b", "c"], dtype=object), ("a", "a")])
+    assert made.facts()["counts"] == [2, 2, 1]
+    target = made.collate(encoded(made, ["b"], [], "c|a"))["target"]
+    assert target.tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 1]]
+    assert target.dtype == np.float32
+    (error,) = encoded(made, ["a", "new"])
+    assert isinstance(error, UnseenLabel)
+    assert "'new'" in str(error)
+    with pytest.raises(ValueError, match="mood"):
+        Labels().fit([[], []], COLUMN, LIMITS)
+
+
+# ---- numbers
+
+
+@given(st.lists(st.integers(-(10**6), 10**6).map(lambda n: n / 8), min_size=2, max_size=30), st.booleans())
+def test_numbers_come_back_and_are_standardised(cells, positive):
+    assume(len(set(cells)) > 1)
+    cells = [abs(cell) for cell in cells] if positive else cells
+    assume(len(set(cells)) > 1)
+    made = fitted(Number(), cells)
+    arrays = encoded(made, *cells)
+    assert made.decode(arrays) == pytest.approx(cells, rel=1e-6, abs=1e-6 * max(map(abs, cells)))
+    target = made.collate(arrays)["target"]
+    assert target.dtype == np.float32
+    assert abs(target.mean()) < 1e-3
+    assert abs(target.std() - 1) < 1e-3
+    low, high = made.facts()["bounds"]
+    assert (low, high) == pytest.approx((target.min(), target.max()), abs=1e-5)
+
+
+DRAW = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "log"),
+    [
+        (np.exp(DRAW.normal(12, 1, 300)), "log"),
+        (np.floor(np.exp(DRAW.normal(1, 1.5, 300))), "log1p"),
+        (DRAW.normal(100, 5, 300), "none"),
+        (DRAW.uniform(1, 2, 300) ** 0.2, "none"),
+        (-np.exp(DRAW.normal(12, 1, 300)), "none"),
+    ],
+)
+def test_a_log_scale_is_taken_where_it_fits_better(cells, log):
+    assert fitted(Number(), list(cells)).facts()["log"] == log
+
+
+def test_the_scale_can_be_named():
+    cells = [1, 2, 3, 1000]
+    assert fitted(Number(), cells).log == "log"
+    assert fitted(Number(scale="linear"), cells).log == "none"
+    assert fitted(Number(scale="log"), [4, 5, 6]).log == "log"
+    with pytest.raises(ValueError, match="-1"):
+        Number(scale="log").fit([-1, 2], COLUMN, LIMITS)
+    with pytest.raises(ValueError, match="auto, linear or log"):
+        Number(scale="cubic")
+
+
+@pytest.mark.parametrize("cell", ["x", math.inf, "nan", [1]])
+def test_what_is_no_number_is_broken(cell):
+    made = fitted(Number(), [1, 2, 3])
+    (error,) = encoded(made, cell)
+    assert isinstance(error, BadCell)
+    assert "finite number" in str(error)
+
+
+def test_a_negative_number_on_a_log_scale_is_broken():
+    made = fitted(Number(scale="log"), [1, 2, 3])
+    assert all(isinstance(error, BadCell) for error in encoded(made, 0, -5))
+
+
+@pytest.mark.parametrize(("cells", "reason"), [([3, 3.0, "3"], "3"), (["x", "y"], "no training row has a number")])
+def test_nothing_to_learn_is_refused(cells, reason):
+    with pytest.raises(ValueError, match=f"'mood'.*{reason}"):
+        Number().fit(cells, COLUMN, LIMITS)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyfuse.encoders.image.resnet import ResNet
+
+
+def pixels(rows: int, height: int, width: int) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    return {"pixels": torch.randint(0, 256, (rows, 3, height, width), generator=draw).byte()}
+
+
+def encode(encoder: ResNet, fields: dict[str, torch.Tensor]):
+    return encoder(fields, torch.ones(len(fields["pixels"]), dtype=torch.bool))
+
+
+@settings(max_examples=15, deadline=None)
+@given(height=st.integers(1, 70), width=st.integers(1, 70), depth=st.integers(1, 4), blocks=st.integers(1, 2))
+def test_any_size_gives_a_grid_that_each_stage_halves(height, width, depth, blocks):
+    encoder = ResNet(image_size=(height, width), width=8, depth=depth, blocks=blocks)
+    tokens = encode(encoder, pixels(2, height, width))
+    assert tokens.grid == (-(-height // 2**depth), -(-width // 2**depth))
+    assert tokens.x_BTD.shape == (2, tokens.grid[0] * tokens.grid[1], 8 * 2 ** (depth - 1))
+    assert torch.isfinite(tokens.x_BTD).all()
+
+
+def test_one_encoder_reads_pictures_of_several_sizes():
+    encoder = ResNet(image_size=(32, 32), width=8)
+    assert [encode(encoder, pixels(1, side, side)).grid for side in (16, 32, 64)] == [(2, 2), (4, 4), (8, 8)]
+
+
+def test_a_token_hears_most_of_its_own_place():
+    torch.manual_seed(0)
+    encoder, fields = ResNet(image_size=(64, 64)).eval(), pixels(1, 64, 64)
+    before = encode(encoder, fields).x_BTD
+    fields["pixels"][..., :8, 56:] = 255  # the corner of the token in row 0, column 7
+    change = (encode(encoder, fields).x_BTD - before).norm(dim=-1)[0]
+    assert change.argmax() == 7
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_it_learns_a_handful_of_pictures_by_heart(seed):
+    torch.manual_seed(seed)
+    encoder, head, fields = ResNet(image_size=(16, 16), width=8), torch.nn.Linear(32, 8), pixels(8, 16, 16)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], 1e-2)
+    for _ in range(40):
+        loss = torch.nn.functional.cross_entropy(head(encode(encoder, fields).x_BTD.mean(1)), torch.arange(8))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05

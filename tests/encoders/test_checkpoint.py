@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import constants
+from torch import nn
+
+from polyfuse import registry
+from polyfuse.encoders import checkpoint
+from polyfuse.encoders.checkpoint import blocks_of, find, keep_layers, tower
+from tests.encoders.checkpoints import config, make
+
+FACTS = {"text": {}, "image": {"image_size": (32, 32)}, "audio": {"rate": 16_000}}
+KINDS = [
+    *(("text", kind) for kind in ("bert", "roberta", "gpt2", "t5", "bart", "modernbert", "clip")),
+    *(("image", kind) for kind in ("vit", "clip", "siglip", "dinov2", "resnet", "convnext", "swin")),
+    *(("audio", kind) for kind in ("wav2vec2-group", "wav2vec2-layer", "hubert", "wavlm", "whisper", "ast")),
+]
+every_kind = pytest.mark.parametrize(("modality", "kind"), KINDS, ids=[":".join(row) for row in KINDS])
+
+
+def encoder(modality: str, folder, **keywords):
+    return registry.encoder(modality, "pretrained")(**FACTS[modality], path=str(folder), **keywords)
+
+
+def fields(modality: str) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    if modality == "text":
+        lengths = torch.tensor([6, 3])
+        return {"ids": torch.randint(4, 60, (2, 6), generator=draw), "span": torch.zeros(2, 6, 2), "lengths": lengths}
+    if modality == "image":
+        return {"pixels": torch.randint(0, 256, (2, 3, 32, 32), generator=draw).byte()}
+    return {"wave": 0.1 * torch.randn(2, 8000, generator=draw), "lengths": torch.tensor([8000, 3000])}
+
+
+def encoded(made: nn.Module, modality: str):
+    return made(fields(modality), torch.tensor([True, True]))
+
+
+# ---- finding
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of the Hub, with a network that is there but never used."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("downloads"))
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: pytest.fail("asks the Hub"))
+    return tmp_path / "hub"
+
+
+def cached(hub, kind: str, **options):
+    """A checkpoint laid out as the Hub's cache does."""
+    base = hub / "models--someone--something"
+    (base / "refs").mkdir(parents=True)
+    (base / "refs" / "main").write_text("0" * 40)
+    return make(base / "snapshots" / ("0" * 40), kind, **options)
+
+
+def test_offline_and_not_cached_is_a_clear_error_at_once(hub, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    start = time.perf_counter()
+    for modality in FACTS:
+        with pytest.raises(FileNotFoundError, match=r"someone/something.*HF_HUB_OFFLINE.*local folder"):
+            registry.encoder(modality, "pretrained").wants(path="someone/something")
+    assert time.perf_counter() - start < 5
+
+
+def test_a_hub_out_of_reach_is_a_clear_error_after_one_attempt(hub, monkeypatch):
+    asked = []
+
+    def refuse(self, name, timeout):
+        asked.append(timeout)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    with pytest.raises(FileNotFoundError, match=r"cannot be reached \(ConnectionError\).*local folder"):
+        find("someone/something")
+    assert asked == [checkpoint.PATIENCE]
+
+
+def test_a_cached_name_needs_no_network(hub):
+    folder = cached(hub, "bert")
+    assert find("someone/something") == folder
+    assert encoder("text", "someone/something").width == 16
+
+
+def test_a_cached_configuration_is_enough_for_random_weights_only(hub, monkeypatch):
+    folder = cached(hub, "bert", weights=False)
+    assert find("someone/something", weights="random") == folder
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match="not in the cache"):
+        find("someone/something")
+
+
+def test_a_download_takes_one_format_of_weights_and_no_folders(hub, monkeypatch, tmp_path):
+    names = ["config.json", "model.safetensors", "pytorch_model.bin", "onnx/model.safetensors", "vocab.txt", "a.png"]
+
+    class Info:
+        siblings = [type("File", (), {"rfilename": name}) for name in names]  # noqa: RUF012
+
+    taken = []
+
+    def download(name, allow_patterns):
+        taken.extend(allow_patterns)
+        return make(tmp_path / "made", "bert")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: Info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert find("someone/something") == tmp_path / "made"
+    assert sorted(taken) == ["config.json", "model.safetensors", "vocab.txt"]
+
+
+@pytest.mark.parametrize("path", ["./nowhere", "/nowhere/at/all", "some/where/else", "two words", "a..b/c"])
+def test_what_is_neither_a_folder_nor_a_name_is_an_error(hub, path):
+    with pytest.raises(FileNotFoundError, match="folder"):
+        find(path)
+
+
+def test_a_folder_must_hold_a_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        find(tmp_path)
+    make(tmp_path, "bert", weights=False)
+    with pytest.raises(FileNotFoundError, match="weights='random'"):
+        find(tmp_path)
+    assert find(tmp_path, weights="random") == tmp_path
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
+    with pytest.raises(FileNotFoundError, match="no weights"):
+        find(tmp_path)
+
+
+def test_weights_are_the_checkpoints_or_random(tmp_path):
+    with pytest.raises(ValueError, match=r"'chekpoint'.*checkpoint, random"):
+        find(tmp_path, weights="chekpoint")
+
+
+def test_without_its_preprocessor_a_checkpoint_cannot_see_or_hear(tmp_path):
+    for modality, kind in (("image", "vit"), ("audio", "whisper")):
+        folder = make(tmp_path / kind, kind)
+        (folder / "preprocessor_config.json").unlink()
+        with pytest.raises(FileNotFoundError, match="preprocessor_config"):
+            registry.encoder(modality, "pretrained").wants(path=str(folder))
+
+
+# ---- building
+
+
+@every_kind
+def test_a_bundle_rebuilds_the_encoder_from_copies_of_its_files(tmp_path, modality, kind):
+    folder, copies = make(tmp_path / "made", kind), tmp_path / "copies"
+    made = encoder(modality, folder).eval()
+    copies.mkdir()
+    for name, source in type(made).wants(path=str(folder)).files.items():
+        shutil.copy(source, copies / name)
+    shutil.rmtree(folder)
+    again = type(made)(**FACTS[modality], **made.restored(copies)).eval()
+    again.load_state_dict(made.state_dict())
+    assert torch.equal(encoded(again, modality).x_BTD, encoded(made, modality).x_BTD)
+
+
+@every_kind
+def test_weights_are_those_of_the_checkpoint(tmp_path, modality, kind):
+    folder = make(tmp_path, kind)
+    torch.manual_seed(5)
+    one, other = encoder(modality, folder).eval(), encoder(modality, folder).eval()
+    random = encoder(modality, folder, weights="random").eval()
+    assert torch.equal(encoded(one, modality).x_BTD, encoded(other, modality).x_BTD)
+    assert not torch.equal(encoded(one, modality).x_BTD, encoded(random, modality).x_BTD)
+
+
+@every_kind
+def test_every_trainable_parameter_is_reached_and_has_one_place_from_bottom_to_top(tmp_path, modality, kind):
+    made = encoder(modality, make(tmp_path, kind))
+    tokens = encoded(made, modality)
+    tokens.x_BTD[tokens.mask_BT].square().sum().backward()
+    trainable = {n: p for n, p in made.named_parameters() if p.requires_grad}
+    assert [n for n, p in trainable.items() if p.grad is None] == []
+    assert trainable.keys().isdisjoint(made.unused)
+    groups = made.layers_bottom_up()
+    assert sorted(id(p) for group in groups for p in group) == sorted(map(id, trainable.values()))
+    blocks = [{id(p) for p in block.parameters() if p.requires_grad} for block in blocks_of(made)]
+    assert [{id(p) for p in group} for group in groups[1 : 1 + len(blocks)]] == blocks
+
+
+@every_kind
+def test_layers_bottom_up_does_not_depend_on_what_is_frozen(tmp_path, modality, kind):
+    made = encoder(modality, make(tmp_path, kind))
+    groups = [[id(p) for p in group] for group in made.layers_bottom_up()]
+    made.requires_grad_(False)
+    assert [[id(p) for p in group] for group in made.layers_bottom_up()] == groups
+
+
+def test_the_first_blocks_alone_can_be_kept(tmp_path):
+    folder = make(tmp_path, "vit")
+    whole, first = encoder("image", folder).eval(), encoder("image", folder, layers=1).eval()
+    assert len(blocks_of(first)) == 1
+    assert set(first.state_dict()) < set(whole.state_dict())
+    for layers in (0, 3):
+        with pytest.raises(ValueError, match=r"has 2; expected 1 to 2"):
+            encoder("image", folder, layers=layers)
+
+
+def test_stages_of_different_widths_cannot_be_left_out(tmp_path):
+    with pytest.raises(ValueError, match="stages"):
+        encoder("image", make(tmp_path, "resnet"), layers=1)
+
+
+def test_batch_statistics_of_a_checkpoint_stay_as_they_are(tmp_path):
+    made = encoder("image", make(tmp_path, "resnet"))
+    before = {name: value.clone() for name, value in made.named_buffers()}
+    encoded(made.train(), "image")
+    norms = [m for m in made.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    assert all(torch.equal(value, before[name]) for name, value in made.named_buffers())
+
+
+def test_weights_that_tokens_need_may_not_be_absent(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = make(tmp_path, "bert")
+    kept = load_file(folder / "model.safetensors")
+    without_pooler = {name: value for name, value in kept.items() if "pooler" not in name}
+    save_file(without_pooler, folder / "model.safetensors", {"format": "pt"})
+    encoder("text", folder)
+    damaged = {name: value for name, value in without_pooler.items() if "layer.1.output.dense" not in name}
+    save_file(damaged, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"lack 2 .*layer\.1\.output\.dense"):
+        encoder("text", folder)
+
+
+def test_code_that_comes_with_a_checkpoint_is_never_run(tmp_path):
+    folder = make(tmp_path, "bert")
+    read = json.loads((folder / "config.json").read_text())
+    own = {"model_type": "strange", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (folder / "config.json").write_text(json.dumps({**read, **own}))
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+    with pytest.raises(ValueError, match=r"'strange'.*is not run"):
+        encoder("text", folder)
+
+
+def test_half_precision_checkpoints_are_read_in_single(tmp_path):
+    from transformers import AutoModel
+
+    AutoModel.from_config(config("bert")).half().save_pretrained(make(tmp_path, "bert"))
+    assert {p.dtype for p in encoder("text", tmp_path).parameters()} == {torch.float32}
+
+
+def test_reading_a_checkpoint_is_silent(tmp_path, capfd):
+    encoder("image", make(tmp_path, "clip"))
+    capfd.readouterr()
+    encoder("image", tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_part_of_one_modality_is_taken(tmp_path):
+    from transformers import AutoModel
+
+    clip = AutoModel.from_config(config("clip"))
+    assert tower(clip, "vision_model") is clip.vision_model
+    assert tower(AutoModel.from_config(config("t5"))).__class__.__name__ == "T5Stack"
+    vit = AutoModel.from_config(config("vit"))
+    assert keep_layers(tower(vit, "vision_model"), None) is vit

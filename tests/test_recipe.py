@@ -36,7 +36,6 @@ def test_a_table_is_found_from_the_folder_of_its_recipe(tmp_path):
         ({"inputs": {"a": {"columns": "x", "encodr": "vit"}}}, "did you mean 'encoder'"),
         ({"training": {"time": "soon"}}, "expected a time such as 90s"),
         ({"training": {"precision": "16"}}, "training.precision"),
-        ({"inputs": {"a": {}}}, "inputs.a.columns"),
         ({"data": {"max_broken": 2}}, "data.max_broken"),
     ],
 )

@@ -40,13 +40,13 @@ def encoders(recipe: Recipe) -> Recipe:
     values = recipe.model_dump(mode="json")
     for name, item in values["inputs"].items():
         modality = item["modality"]
-        if item["encoder"] == "auto":
+        if item["encoder"]["name"] == "auto":
             if modality not in ENCODERS:
                 known = ", ".join(sorted(registry.ENCODERS))
                 raise RecipeError(
                     f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out"
                 )
-            item["encoder"] = {"name": ENCODERS[modality]}
+            item["encoder"]["name"] = ENCODERS[modality]
         scratch = item["encoder"]["name"] != "pretrained"
         rate, decay = TUNING[modality] if scratch else PRETRAINED[item["transfer"]]
         item["learning_rate"] = rate if item["learning_rate"] == "auto" else item["learning_rate"]
@@ -57,8 +57,8 @@ def encoders(recipe: Recipe) -> Recipe:
 def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     """Fill in what depends on the numbers of training and validation rows."""
     values = recipe.model_dump(mode="json")
-    if values["fusion"] == "auto":
-        values["fusion"] = {"name": _fusion(recipe, train)}
+    if recipe.fusion.is_auto:
+        values["fusion"]["name"] = _fusion(recipe, train)
     _fill(values, {"width": 128})
     training = values["training"]
     _fill(training, {"batch_size": _batch_size(train), "learning_rate": 1e-3, "weight_decay": 0.01})

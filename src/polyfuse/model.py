@@ -198,14 +198,14 @@ def build(
     assert isinstance(width, int)
     encoders = {name: _encoder(recipe, name, facts[f"in:{name}"], kept_files) for name in recipe.inputs}
     heads = {
-        name: registry.head(o.head.name)(name=name, width=width, **facts[f"out:{name}"], **o.head.keywords)  # type: ignore[union-attr]
+        name: registry.head(o.head.name)(name=name, width=width, **facts[f"out:{name}"], **o.head.keywords)
         for name, o in recipe.outputs.items()
     }
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.objectives
     ]
     part = recipe.fusion
-    fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None  # type: ignore[union-attr]
+    fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
     return Network(
         encoders,
         fusion,
@@ -222,8 +222,8 @@ def build(
 
 def _encoder(recipe: Recipe, name: str, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:
     item = recipe.inputs[name]
-    made = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type, union-attr]
-    keywords = item.encoder.keywords  # type: ignore[union-attr]
+    made = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type]
+    keywords = item.encoder.keywords
     if kept_files is not None and hasattr(made, "restored"):
         keywords = {**keywords, **made.restored(kept_files / f"in_{list(recipe.inputs).index(name)}")}
     encoder = made(**facts, **keywords)

@@ -52,6 +52,11 @@ class _Part(BaseModel):
     name: str
 
     @property
+    def is_auto(self) -> bool:
+        """Whether the name is still to be chosen; keywords may be set before it is."""
+        return self.name == "auto"
+
+    @property
     def keywords(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.model_extra or {})
@@ -101,7 +106,8 @@ class InputRecipe(_Section):
     """One input: columns that share an encoder.
 
     Args:
-        columns: names; several photo columns become several slots of one input.
+        columns: names; several photo columns become several slots of one input. Without any, the other fields
+            apply to the input of that name that is made from the table by default.
         modality: of all its columns; inferred when absent.
         encoder: ``auto`` or a part.
         transfer: what of the encoder is trained: all, nothing, layers from the top down in stages, or adapters.
@@ -111,9 +117,9 @@ class InputRecipe(_Section):
         weight_decay: of the encoder.
     """
 
-    columns: Annotated[list[str], BeforeValidator(_as_list)]
+    columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modality: str | None = None
-    encoder: Auto | Part = "auto"
+    encoder: Part = _Part(name="auto")
     transfer: Literal["full", "frozen", "staged", "lora"] = "full"
     init_from: str | None = None
     augment: Literal["default", "none", "strong"] | list[dict[str, Any]] = "default"
@@ -125,7 +131,7 @@ class OutputRecipe(_Section):
     """One output: the column it fills, its head, and the weight of its loss."""
 
     column: str
-    head: Auto | Part = "auto"
+    head: Part = _Part(name="auto")
     weight: float = Field(1.0, ge=0)
 
 
@@ -188,7 +194,7 @@ class Recipe(_Section):
 
     data: DataRecipe = DataRecipe()
     inputs: dict[str, InputRecipe] = {}
-    fusion: Auto | Part = "auto"
+    fusion: Part = _Part(name="auto")
     outputs: dict[str, OutputRecipe] = {}
     objectives: list[ObjectiveRecipe] = []
     width: Auto | int = "auto"
@@ -300,15 +306,15 @@ def check(recipe: Recipe) -> None:
         RecipeError: unknown part, unknown keyword, or an impossible combination.
     """
     for name, item in recipe.inputs.items():
-        if item.encoder != "auto" and item.modality:
+        if not item.encoder.is_auto and item.modality:
             encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
             _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
     for name, output in recipe.outputs.items():
-        if output.head != "auto":
+        if not output.head.is_auto:
             head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
             _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
-    if recipe.fusion != "auto":
-        fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")  # type: ignore[union-attr]
+    if not recipe.fusion.is_auto:
+        fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
     for at, objective in enumerate(recipe.objectives):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")

@@ -49,7 +49,7 @@ CELLS = {
     "sequence": lambda length, draw: {"x": torch.randn(length, 5, generator=draw)},
 }
 FACTS = {
-    "text.ngrams": {"buckets": GRAMS, "idf": None},
+    "text.ngrams": {"buckets": GRAMS},
     "text.bpe": {"vocabulary": TEXT},
     "text.tokenizer": {},
     "image.pixels": {"image_size": (32, 32)},

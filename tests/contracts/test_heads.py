@@ -158,7 +158,7 @@ def test_every_parameter_gets_a_gradient(name, pool):
 
 @every_head
 def test_predictions_survive_saving(name):
-    head, transform = made(name)
+    head, _ = made(name)
     nn.init.normal_(next(p for p in head.parameters() if p.ndim == 2))
     if hasattr(head, "set_temperature"):
         head.set_temperature(2.5)

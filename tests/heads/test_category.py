@@ -64,7 +64,7 @@ def test_labels_keep_their_type(classes):
 
 
 def test_unknown_keywords_are_named():
-    with pytest.raises(ValueError, match="class_weight.*'some'"):
+    with pytest.raises(ValueError, match="found 'some'"):
         head(class_weight="some")
-    with pytest.raises(ValueError, match="pool.*'sum'"):
+    with pytest.raises(ValueError, match="found 'sum'"):
         head(pool="sum")

@@ -42,7 +42,7 @@ def test_the_way_back_to_units_is_the_inverse_of_the_way_there(cells, scale, log
     made, target = head(cells, scale)
     assert made.log == log
     scores = torch.from_numpy(target.collate(target.encode(cells, Limits()))["target"])[:, None]
-    assert made.decode(scores).value == pytest.approx(cells, rel=1e-4, abs=1e-4)
+    assert made.decode(scores).value == pytest.approx(cells, rel=1e-4, abs=1e-6 * max(cells))
 
 
 @pytest.mark.parametrize("cells", [PRICES, [0.0, *PRICES], [-100.0, 100.0]])
@@ -61,7 +61,7 @@ def test_losses(loss, function):
     scores, target = torch.tensor([[0.5], [3.0]]), [0.0, 0.0]
     expected = function(scores[:, 0], torch.tensor(target), reduction="none")
     torch.testing.assert_close(made.loss_of(scores, batch(target)), expected)
-    with pytest.raises(ValueError, match="loss.*'cubic'"):
+    with pytest.raises(ValueError, match="found 'cubic'"):
         head(PRICES, loss="cubic")
 
 

@@ -33,7 +33,7 @@ def test_patches_are_a_convolution_with_its_stride():
 
 @pytest.mark.parametrize("size", [4, 7, 16])
 def test_every_place_of_a_grid_has_its_own_code(size):
-    code_TD = grid_positions(5, 7, size, like=torch.zeros(1))
+    code_TD = grid_positions((5, 7), size, like=torch.zeros(1))
     assert code_TD.shape == (35, size)
     distance = torch.cdist(code_TD, code_TD) + torch.eye(35)
     assert distance.min() > 1e-3

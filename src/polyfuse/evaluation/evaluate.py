@@ -151,8 +151,8 @@ def _meta(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict
         "model": name,
         "table": table.name,
         "date": date.today().isoformat(),
-        "inputs": {n: f"{', '.join(i.columns)} ({i.modality}: {i.encoder.name})" for n, i in recipe.inputs.items()},  # type: ignore[union-attr]
-        "fusion": recipe.fusion.name,  # type: ignore[union-attr]
+        "inputs": {n: f"{', '.join(i.columns)} ({i.modality}: {i.encoder.name})" for n, i in recipe.inputs.items()},
+        "fusion": recipe.fusion.name,
         "seed": recipe.training.seed,
         "parameters": sum(p.numel() for p in bundle.network.parameters()),
         "versions": {"polyfuse": __version__, "torch": torch.__version__},

@@ -54,12 +54,14 @@ class Category(nn.Module):
         self.read = Readout(width, len(classes), pool=pool, dropout=dropout)
         counts_C = torch.tensor(counts, dtype=torch.float32)
         balanced_C = counts_C.sum() / (len(counts) * counts_C.clamp_min(1))
+        self.weight_C: Tensor
         self.register_buffer("weight_C", balanced_C if class_weight == "balanced" else torch.ones(len(counts)))
+        self.temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
 
     def set_temperature(self, temperature: float) -> None:
         """Divide scores by this before probabilities are made; it changes no decision."""
-        self.temperature.fill_(temperature)  # type: ignore[operator, union-attr]
+        self.temperature.fill_(temperature)
 
     def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
         """Logits (B, C), before the temperature."""

@@ -60,6 +60,7 @@ class Labels(nn.Module):
         self.read = Readout(width, len(classes), pool=pool, dropout=dropout)
         counts_C = torch.tensor(counts, dtype=torch.float32)
         rarity_C = (counts_C.max() / counts_C.clamp_min(1)).clamp_max(10)
+        self.weight_C: Tensor
         self.register_buffer("weight_C", rarity_C if class_weight == "balanced" else torch.ones(len(counts)))
 
     def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,8 +11,8 @@ from torch import Tensor, nn
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
-LOSSES = {"huber": F.huber_loss, "mse": F.mse_loss, "l1": F.l1_loss}
-BACK = {
+LOSSES: dict[str, Callable[..., Tensor]] = {"huber": F.huber_loss, "mse": F.mse_loss, "l1": F.l1_loss}
+BACK: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "log": torch.exp,
     "log1p": lambda x: torch.expm1(x).clamp_min(0),  # taken only where no target is below 0

@@ -51,6 +51,9 @@ def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
 class _Mel(nn.Module):
     """Frames of samples -> energy per mel filter, in full precision whatever autocast says."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, window: Tensor, filters: np.ndarray, *, hop: int):
         super().__init__()
         self.hop, self.fft = hop, 2 * (len(filters) - 1)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from polyfuse.layers.positions import sinusoidal
 
 
-def grid_positions(height: int, width: int, size: int, *, like: Tensor) -> Tensor:
-    """Sinusoidal code of row and column, half of the channels each: (height * width, size)."""
-    rows = sinusoidal(height, size - size // 2, like=like)[:, None].expand(-1, width, -1)
-    columns = sinusoidal(width, size // 2, like=like)[None].expand(height, -1, -1)
-    return torch.cat([rows, columns], -1).flatten(0, 1)
+def grid_positions(grid: tuple[int, int], width: int, *, like: Tensor) -> Tensor:
+    """Sinusoidal code of row and column, half of the channels each: (rows * columns, width)."""
+    row_HD = sinusoidal(grid[0], width - width // 2, like=like)[:, None]
+    column_WD = sinusoidal(grid[1], width // 2, like=like)[None]
+    return torch.cat([row_HD.expand(-1, grid[1], -1), column_WD.expand(grid[0], -1, -1)], -1).flatten(0, 1)
 
 
 def tokens_of_map(x_BCHW: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -38,9 +38,6 @@ class Patches(nn.Module):
         """Shapes: (B, C, H, W) -> (B, T, D) and the grid (rows, columns)."""
         height, width = x_BCHW.shape[2:]
         x_BCHW = F.pad(x_BCHW, (0, -width % self.side, 0, -height % self.side))
-        folded = x_BCHW.unfold(2, self.side, self.side).unfold(3, self.side, self.side)
-        rows, columns = folded.shape[2:4]
-        return self.embed(folded.permute(0, 2, 3, 1, 4, 5).reshape(-1, rows * columns, self.embed.in_features)), (
-            rows,
-            columns,
-        )
+        x_BCHWab = x_BCHW.unfold(2, self.side, self.side).unfold(3, self.side, self.side)
+        x_BHWE = x_BCHWab.permute(0, 2, 3, 1, 4, 5).flatten(3)
+        return self.embed(x_BHWE).flatten(1, 2), (x_BHWE.shape[1], x_BHWE.shape[2])

@@ -54,6 +54,9 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     """
     named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
     columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
+    if recipe.data.split is None:
+        recipe = recipe.model_copy(deep=True)
+        recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
     recipe = _with_inputs(recipe, columns)
     recipe = defaults.encoders(recipe)
@@ -79,12 +82,12 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
         series = table.require(output["column"])
-        if output["head"] == "auto":
+        if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
             if head not in registry.HEADS:
                 known = ", ".join(registry.HEADS)
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
-            output["head"] = {"name": head}
+            output["head"]["name"] = head
             notes.append(f"output {name!r} is a {head}: {reason}")
     return parse(values), notes
 
@@ -92,12 +95,14 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
 def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     """Name every input and its modality, taking every usable column where none are named."""
     values = recipe.model_dump(mode="json")
-    requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items()]
+    requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
     outputs = [output.column for output in recipe.outputs.values()]
     found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
+    for name in recipe.inputs:
+        registry.choose(found, name, "input without columns")
     values["inputs"] = {
-        name: {"columns": list(names), **values["inputs"].get(name, {}), "modality": modality}
+        name: {**values["inputs"].get(name, {}), "columns": list(names), "modality": modality}
         for name, (names, modality) in found.items()
     }
     for item in values["inputs"].values():
@@ -182,10 +187,10 @@ def _network(recipe: Recipe, ready: Ready) -> Network:
 def _specs(recipe: Recipe) -> dict[str, Spec]:
     specs = {}
     for name, item in recipe.inputs.items():
-        encoder = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type, union-attr]
-        specs[f"in:{name}"] = encoder.wants(**item.encoder.keywords)  # type: ignore[attr-defined, union-attr]
+        encoder = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type]
+        specs[f"in:{name}"] = encoder.wants(**item.encoder.keywords)  # type: ignore[attr-defined]
     for name, output in recipe.outputs.items():
-        specs[f"out:{name}"] = registry.head(output.head.name).wants(**output.head.keywords)  # type: ignore[attr-defined, union-attr]
+        specs[f"out:{name}"] = registry.head(output.head.name).wants(**output.head.keywords)  # type: ignore[attr-defined]
     return specs
 
 

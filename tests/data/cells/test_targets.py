@@ -72,7 +72,7 @@ def test_an_unseen_label_is_named_with_the_known_ones():
 
 
 def test_one_class_alone_is_refused():
-    with pytest.raises(ValueError, match="'mood'.*'good'"):
+    with pytest.raises(ValueError, match=r"'mood'.*'good'"):
         Category().fit(["good", "good"], COLUMN, LIMITS)
 
 

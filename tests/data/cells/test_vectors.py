@@ -88,7 +88,7 @@ def test_a_width_other_than_in_training_is_named():
 
 
 def test_nothing_to_learn_from_is_an_error_with_the_column_and_reason():
-    with pytest.raises(ValueError, match="'features'.*expected numbers"):
+    with pytest.raises(ValueError, match=r"'features'.*expected numbers"):
         fitted(Vector(), ["x", "y"])
 
 

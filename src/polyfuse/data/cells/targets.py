@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -182,7 +182,12 @@ class Labels(_Classes):
         return {"target": np.stack(cells)}
 
 
-LOGS = {"none": (lambda x: x, lambda x: x), "log": (np.log, np.exp), "log1p": (np.log1p, np.expm1)}
+Scale = Callable[[Any], Any]
+LOGS: dict[str, tuple[Scale, Scale]] = {
+    "none": (lambda x: x, lambda x: x),
+    "log": (np.log, np.exp),
+    "log1p": (np.log1p, np.expm1),
+}
 
 
 class Number:

@@ -172,7 +172,7 @@ class _Subwords:
 
     def __init__(self, max_tokens: int):
         self.max_tokens = max_tokens
-        self.tokenizer: Tokenizer | None = None
+        self.tokenizer = Tokenizer(models.BPE())  # until it is fitted
         self.fill = 0
 
     def _take(self, tokenizer: Tokenizer) -> None:
@@ -182,7 +182,6 @@ class _Subwords:
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
-        assert self.tokenizer is not None
         return {"tokenizer": json.loads(self.tokenizer.to_str()), "fill": self.fill}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -200,7 +199,6 @@ class _Subwords:
         return out
 
     def _tokens(self, texts: list[str]) -> Iterator[np.ndarray | BadCell]:
-        assert self.tokenizer is not None
         for made in self.tokenizer.encode_batch(texts):
             found = np.column_stack([made.ids, made.offsets]).astype(np.int32) if made.ids else None
             yield BadCell("the tokenizer finds nothing in this text") if found is None else found
@@ -257,7 +255,6 @@ class BytePairs(_Subwords):
 
     def facts(self) -> dict[str, Any]:
         """``vocabulary``: ids are below it."""
-        assert self.tokenizer is not None
         return {"vocabulary": self.tokenizer.get_vocab_size()}
 
 

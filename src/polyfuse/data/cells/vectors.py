@@ -21,8 +21,8 @@ from polyfuse.data.cells.transform import pad
 def as_array(cell: Any, axes: int) -> np.ndarray | BadCell:
     """A cell as numbers with so many axes, or what is wrong with it.
 
-    Cells are arrays, lists, or text such as ``[0.1, 0.2]``, ``0.1 0.2`` and ``0.1,0.2``; a plain list of numbers is also
-    a sequence of vectors of one number.
+    Cells are arrays, lists, or text such as ``[0.1, 0.2]``, ``0.1 0.2`` and ``0.1,0.2``. As a sequence, a plain
+    list of numbers is one of vectors of one number.
     """
     try:
         numbers = np.asarray(_parsed(cell) if isinstance(cell, str) else cell)

@@ -13,16 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.encoders.audio.frontend import spans
 from polyfuse.layers.mel import KaldiMel, WhisperMel
 from polyfuse.layers.norm import MaskedGroupNorm
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Tokens
-
-
-def spans(lengths_U: Tensor, count: int, *, rate: int, step: float, width: float) -> Tensor:
-    """Start and end in seconds of tokens ``step`` seconds apart and ``width`` wide: (U,) samples -> (U, count, 2)."""
-    start_T = torch.arange(count, device=lengths_U.device) * step
-    return torch.minimum(torch.stack([start_T, start_T + width], -1), lengths_U[:, None, None] / rate)
 
 
 class Waveform(nn.Module):
@@ -32,12 +27,12 @@ class Waveform(nn.Module):
         extractor: the checkpoint's ``preprocessor_config.json``.
     """
 
-    def __init__(self, model: nn.Module, extractor: dict[str, Any]):
+    def __init__(self, model: Any, extractor: dict[str, Any]):
         super().__init__()
         self.rate, self.normalise = extractor["sampling_rate"], extractor["do_normalize"]
         # the checkpoint's forward then begins with what these layers give, and does the rest as ever
         self.layers, model.feature_extractor = model.feature_extractor.conv_layers, nn.Identity()
-        self.model = model
+        self.model: Any = model
         self.shortest, self.step = 1, 1
         for layer in reversed(self.layers):
             (size,), (stride,) = layer.conv.kernel_size, layer.conv.stride
@@ -53,9 +48,7 @@ class Waveform(nn.Module):
         features_UDT = self._convolved(self._normalised(wave_US, lengths_U), real_U)
         x_UTD = self.model(input_values=features_UDT, attention_mask=real_US.long()).last_hidden_state
         mask_UT = masked_until(self.model._get_feat_extract_output_lengths(real_U), x_UTD.shape[1])
-        span_UT2 = spans(
-            lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step / self.rate, width=self.step / self.rate
-        )
+        span_UT2 = spans(lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step / self.rate)
         return Tokens(x_UTD, mask_UT, grid=(x_UTD.shape[1],), span_BT2=span_UT2)
 
     def _normalised(self, wave_US: Tensor, lengths_U: Tensor) -> Tensor:
@@ -90,12 +83,13 @@ def _masked(norm: nn.GroupNorm) -> MaskedGroupNorm:
 class Whisper(nn.Module):
     """The encoder of Whisper on what was recorded, instead of on 30 seconds of mostly silence."""
 
-    def __init__(self, model: nn.Module, extractor: dict[str, Any]):
+    def __init__(self, model: Any, extractor: dict[str, Any]):
         super().__init__()
-        self.model, self.rate, self.seconds = model, extractor["sampling_rate"], extractor["chunk_length"]
-        fft, hop = extractor["n_fft"], extractor["hop_length"]
-        self.mel = WhisperMel(bins=extractor["feature_size"], rate=self.rate, fft=fft, hop=hop, seconds=self.seconds)
-        self.step = 2 * hop / self.rate
+        self.model: Any = model
+        names = {"bins": "feature_size", "rate": "sampling_rate", "fft": "n_fft", "hop": "hop_length"}
+        self.mel = WhisperMel(seconds=extractor["chunk_length"], **{k: extractor[name] for k, name in names.items()})
+        self.rate = extractor["sampling_rate"]
+        self.step = 2 * self.mel.hop / self.rate
 
     def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
         """Shapes: (U, S), (U,) -> tokens (U, T, D)."""
@@ -110,7 +104,7 @@ class Whisper(nn.Module):
         seen = create_bidirectional_mask(config=self.model.config, inputs_embeds=x_UTD, attention_mask=mask_UT)
         for layer in self.model.layers:
             x_UTD = layer(x_UTD, seen)
-        span_UT2 = spans(lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step, width=self.step)
+        span_UT2 = spans(lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step)
         return Tokens(self.model.layer_norm(x_UTD), mask_UT, grid=(x_UTD.shape[1],), span_BT2=span_UT2)
 
 
@@ -119,14 +113,13 @@ class Spectrogram(nn.Module):
 
     PREFIX = 2  # class and distillation token
 
-    def __init__(self, model: nn.Module, extractor: dict[str, Any]):
+    def __init__(self, model: Any, extractor: dict[str, Any]):
         super().__init__()
-        self.model, self.rate, self.frames = model, extractor["sampling_rate"], extractor["max_length"]
+        self.model: Any = model
+        self.rate, self.frames = extractor["sampling_rate"], extractor["max_length"]
         self.mel = KaldiMel(bins=extractor["num_mel_bins"], rate=self.rate)
-        normal = extractor["do_normalize"]
-        self.mean, self.scale = (extractor["mean"], 0.5 / extractor["std"]) if normal else (0.0, 1.0)
-        self.second = self.rate / self.mel.hop  # frames
-        self.seconds = self.frames / self.second
+        self.mean: float = extractor["mean"] if extractor["do_normalize"] else 0.0
+        self.scale: float = 0.5 / extractor["std"] if extractor["do_normalize"] else 1.0
 
     def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
         """Shapes: (U, S), (U,) -> class and distillation token, then patches, times before frequencies (U, T, D)."""
@@ -136,12 +129,11 @@ class Spectrogram(nn.Module):
         bands, times = self.model.embeddings.get_shape(self.model.config)
         patches_UTD = x_UTD[:, self.PREFIX :].unflatten(1, (bands, times)).transpose(1, 2).flatten(1, 2)
         step, width = self.model.config.time_stride, self.model.config.patch_size
-        real_U1 = real_UN.sum(1, keepdim=True)
-        mask_UN = torch.arange(times, device=wave_US.device) * step < real_U1
+        mask_UN = torch.arange(times, device=wave_US.device) * step < real_UN.sum(1, keepdim=True)
         mask_UT = F.pad(mask_UN.repeat_interleave(bands, 1), (self.PREFIX, 0), value=True)
-        span_UN2 = spans(lengths_U, times, rate=self.rate, step=step / self.second, width=width / self.second)
+        frame = self.mel.hop / self.rate
+        span_UN2 = spans(lengths_U, times, rate=self.rate, step=step * frame, width=width * frame)
         whole_U12 = F.pad(lengths_U[:, None, None] / self.rate, (1, 0))
         span_UT2 = torch.cat([whole_U12.expand(-1, self.PREFIX, -1), span_UN2.repeat_interleave(bands, 1)], 1)
-        return Tokens(
-            torch.cat([x_UTD[:, : self.PREFIX], patches_UTD], 1), mask_UT, (times, bands), self.PREFIX, span_UT2
-        )
+        x_UTD = torch.cat([x_UTD[:, : self.PREFIX], patches_UTD], 1)
+        return Tokens(x_UTD, mask_UT, (times, bands), self.PREFIX, span_UT2)

@@ -15,6 +15,18 @@ def wave_spec(sample_rate: int | str, seconds: float | str) -> Spec:
     return Spec("audio.wave", {"rate": sample_rate, "seconds": seconds})
 
 
+def spans(lengths_U: Tensor, count: int, *, rate: int, step: float, width: float | None = None) -> Tensor:
+    """Where tokens lie in sounds of ``lengths_U`` samples, start and end in seconds: (U,) -> (U, count, 2).
+
+    Args:
+        step: seconds from one token to the next.
+        width: seconds that a token covers; ``step`` where None.
+    """
+    start_N = torch.arange(count, device=lengths_U.device) * step
+    edges_N2 = torch.stack([start_N, start_N + (width or step)], -1)
+    return torch.minimum(edges_N2, lengths_U[:, None, None] / rate)
+
+
 class Frames(nn.Module):
     """Samples -> standardised log-mel frames.
 
@@ -48,6 +60,4 @@ class Frames(nn.Module):
 
     def spans(self, lengths_U: Tensor, count: int) -> Tensor:
         """Start and end in seconds of ``count`` tokens: (U,) samples -> (U, count, 2)."""
-        step = self.stride * self.mel.seconds
-        start_N = torch.arange(count, device=lengths_U.device) * step
-        return torch.minimum(torch.stack([start_N, start_N + step], -1), lengths_U[:, None, None] / self.rate)
+        return spans(lengths_U, count, rate=self.rate, step=self.stride * self.mel.seconds)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from polyfuse.data.cells.audio import LONGEST
 from polyfuse.encoders.audio.families import Spectrogram, Waveform, Whisper
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, copies, find, keep_layers, quiet, tower
+from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
+from polyfuse.encoders.hub import copies, find
 from polyfuse.records import Spec, Tokens
 
 FAMILIES = {

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.cells.image import from_processor
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, copies, find, keep_layers, quiet, tower
+from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
+from polyfuse.encoders.hub import copies, find
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
 
@@ -34,6 +35,8 @@ class Pretrained(CheckpointEncoder):
         ``resnet`` for drawings, scans and small pictures, which few checkpoints were trained on.
     """
 
+    scale_311: Tensor
+    shift_311: Tensor
     paper = "Wolf et al., Transformers: state-of-the-art natural language processing, EMNLP 2020"
 
     @staticmethod

@@ -74,7 +74,7 @@ class ViT(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``pixels`` (U, 3, H, W) uint8 -> patches row by row, behind the class token if there is one (U, T, D)."""
         x_UTD, grid = self.patches(fields["pixels"].to(self.norm.weight.dtype) / 127.5 - 1)
-        x_UTD = self.drop(x_UTD + grid_positions(*grid, self.width, like=x_UTD))
+        x_UTD = self.drop(x_UTD + grid_positions(grid, self.width, like=x_UTD))
         if self.class_token is not None:
             x_UTD = torch.cat([self.class_token.to(x_UTD.dtype).expand(len(x_UTD), -1, -1), x_UTD], 1)
         mask_UT = present_B[:, None].expand(x_UTD.shape[:2])

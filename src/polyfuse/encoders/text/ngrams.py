@@ -1,4 +1,4 @@
-"""Words as the sum of what their n-grams say: the strong small-data default for text, a linear model of n-grams at heart.
+"""Words as the sum of what their n-grams say: the strong default for small tables, a linear model at heart.
 
 Bojanowski et al., Enriching word vectors with subword information, TACL 2017; Joulin et al., Bag of tricks for
 efficient text classification, EACL 2017.
@@ -6,11 +6,56 @@ efficient text classification, EACL 2017.
 
 # ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
+
+
+class NGrams(nn.Module):
+    """Each word is the sum of what its n-grams say; the strong default for text, down to hundreds of rows.
+
+    A word that training never showed still has known pieces; one without any is 0.
+
+    Args:
+        buckets: n-grams that have a vector of their own, and 0 for none.
+        width: of a token.
+        dropout: of tokens, and half as much of n-grams, in training.
+        words: longest run of words that is an n-gram: 1 for single words, 2 for pairs.
+        max_tokens: longer texts are cut.
+
+    See also:
+        ``transformer`` for many texts whose word order matters, ``pretrained`` where a checkpoint fits.
+    """
+
+    paper = "Bojanowski et al., Enriching word vectors with subword information, TACL 2017"
+
+    @staticmethod
+    def wants(*, width: int = 64, dropout: float = 0.1, words: int = 2, max_tokens: int = 256) -> Spec:
+        """Words, each as the ids of its n-grams."""
+        return Spec("text.ngrams", {"words": words, "max_tokens": max_tokens})
+
+    def __init__(self, *, buckets: int, width: int = 64, dropout: float = 0.1, words: int = 2, max_tokens: int = 256):
+        super().__init__()
+        self.width, self.hidden = width, dropout / 2
+        self.table, self.drop = nn.Embedding(buckets, width, padding_idx=0), nn.Dropout(dropout)
+        with torch.no_grad():  # small, so that what training hardly shows says little
+            self.table.weight.mul_(0.1 * width**-0.5)
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per word (U, T, D)."""
+        ids_UTK = fields["ids"]
+        mask_UT = masked_until(fields["lengths"], ids_UTK.shape[1]) & present_B[:, None]
+        if self.training and self.hidden:
+            ids_UTK = ids_UTK * (torch.rand(ids_UTK.shape, device=ids_UTK.device) >= self.hidden)
+        x_UTD = self.drop(self._sums(ids_UTK))
+        return Tokens(x_UTD, mask_UT, grid=(ids_UTK.shape[1],), span_BT2=fields["span"])
+
+    def _sums(self, ids_UTK: Tensor) -> Tensor:
+        """Sum over the n-grams of a word, without making (U, T, K, D) while training."""
+        if torch.compiler.is_exporting():  # a bag asks for more than one word, and becomes a loop in ONNX
+            return self.table(ids_UTK).sum(2)
+        bags = F.embedding_bag(ids_UTK.flatten(0, 1), self.table.weight, mode="sum", padding_idx=0)
+        return bags.unflatten(0, ids_UTK.shape[:2])

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, copies, find, keep_layers, quiet, tower
+from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tower
+from polyfuse.encoders.hub import copies, find
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 

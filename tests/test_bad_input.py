@@ -79,7 +79,7 @@ def test_a_column_without_any_cell(table):
     frame = pd.read_csv(table).assign(words=None)
     with pytest.raises(ValueError, match="every cell is missing"):
         fit(frame, ["words"])
-    model = fit(frame, [])
+    model = fit(frame, [], media_root=table.parent)
     assert "text" not in model.recipe.inputs
 
 
@@ -131,8 +131,11 @@ def test_broken_media_count_as_missing_and_are_reported_with_row_and_file(model)
 
 def test_too_many_broken_cells_stop_the_run(table):
     frame = pd.read_csv(table)
-    with pytest.raises(ValueError, match=r"cells cannot be read, more than the allowed share of 20%"):
+    with pytest.raises(ValueError, match=r"'photo': every training cell .*1\.png: no such file.*media_root"):
         fit(frame, ["photo=image"])  # a frame has no folder, so no path is found
+    spoilt = frame.assign(photo=[f"absent{n}.png" if n % 2 else name for n, name in enumerate(frame.photo)])
+    with pytest.raises(ValueError, match=r"20 of 39 cells cannot be read, more than the allowed share of 20%"):
+        fit(spoilt, ["photo=image"], media_root=table.parent)
     frame.loc[1, "photo"] = "absent.png"
     model = pf.fit(frame, outputs=["label"], inputs=["photo"], split="split", media_root=table.parent, quiet=True,
                    settings=[*FAST, "data.max_broken=0.05"])  # fmt: skip

@@ -23,7 +23,7 @@ from polyfuse.demo.data import build as build_demo
 from polyfuse.evaluation.card import card
 from polyfuse.evaluation.evaluate import evaluate_rows
 from polyfuse.evaluation.report import Report
-from polyfuse.reading import prepare_all, reading_of, rows_of
+from polyfuse.reading import prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, override, parse, read_recipe
 from polyfuse.registry import Listing
 from polyfuse.training.fit import Fitted
@@ -104,7 +104,7 @@ class Model:
         writer = _writer(to) if to else None
         table = read_table(table, media_root=media_root, where=where)
         rows, prepared = self._rows(table, targets=False)
-        self.notes = [str(broken) for cells in prepared.values() for broken in cells.broken]
+        self.notes = [note for cells in prepared.values() for note in summary(cells, table)]
         columns: dict[str, Any] = {"row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():
             columns[name] = prediction.value

@@ -30,12 +30,13 @@ class Join(nn.Module):
 
     def __init__(self, encoder_width: int, width: int, slots: int):
         super().__init__()
-        self.norm, self.project = nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width)
+        # no normalisation: the length of a token says how much it matters (rare words have long vectors)
+        self.project = nn.Linear(encoder_width, width)
         self.slot = nn.Parameter(torch.randn(slots, width) * 0.02) if slots > 1 else None
 
     def forward(self, tokens: Tokens, index_BK: Tensor) -> Tokens:
         """Tokens (U, T, E), index (B, K) -> Tokens (B, K * T, D)."""
-        x_UTD = self.project(self.norm(tokens.x_BTD))
+        x_UTD = self.project(tokens.x_BTD)
         at_BK = index_BK.clamp_min(0)
         mask_BKT = tokens.mask_BT[at_BK] & (index_BK >= 0)[..., None]
         x_BKTD = x_UTD[at_BK]

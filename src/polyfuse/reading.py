@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.prepare import Prepared, Reading, prepare
+from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
 from polyfuse.data.tables import Table
 from polyfuse.recipe import Recipe
 
@@ -34,6 +34,18 @@ def prepare_all(
         for name, columns in columns_of(recipe).items()
         if targets or name.startswith("in:")
     }
+
+
+def summary(cells: Prepared, table: Table) -> list[str]:
+    """One sentence per column with cells that could not be read: how many, and the first of them."""
+    by_column: dict[str, list[Broken]] = {}
+    for broken in cells.broken:
+        by_column.setdefault(broken.column, []).append(broken)
+    return [
+        f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
+        f"{table.origin(found[0].row)}: {found[0].reason}"
+        for column, found in by_column.items()
+    ]
 
 
 def rows_of(prepared: Mapping[str, Prepared], count: int) -> Rows:

@@ -49,7 +49,7 @@ class _Part(BaseModel):
     """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``."""
 
     model_config = ConfigDict(extra="allow")
-    name: str
+    name: str = "auto"
 
     @property
     def is_auto(self) -> bool:
@@ -138,6 +138,7 @@ class OutputRecipe(_Section):
 class ObjectiveRecipe(_Part):
     """An extra loss by name, with its weight and keywords."""
 
+    name: str
     weight: float = Field(1.0, ge=0)
 
 

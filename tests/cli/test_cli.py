@@ -55,7 +55,8 @@ def test_from_table_to_predictions(run, tmp_path):
     assert status == 0
     assert judged["rows"] == 14
     assert judged["outputs"]["label"]["accuracy"] == fitted["outputs"]["label"]["accuracy"]
-    assert [row["inputs"] for row in judged["missing_modality"]] == [["eyes", "columns"], ["eyes"], ["columns"]]
+    subsets = [set(row["inputs"]) for row in judged["missing_modality"]]
+    assert subsets == [{"eyes", "columns"}, {"columns"}, {"eyes"}]
     page = (tmp_path / "r.html").read_text(encoding="utf8")
     assert "<svg" in page
     assert 'src="http' not in page
@@ -70,11 +71,11 @@ def test_people_read_tables(run, tmp_path):
     table, to = write_table(tmp_path / "tiny"), tmp_path / "model"
     status, out, err = run("fit", table, "--output", "price", "--input", "area", "--to", to, *SETTINGS)
     assert status == 0
-    assert "rmse" in out
+    assert "rmse" in out.lower()
     assert f"saved to {to}" in err
     status, out, _ = run("evaluate", to, table)
     assert status == 0
-    assert "rmse" in out
+    assert "rmse" in out.lower()
 
 
 def test_a_recipe_needs_no_output(run, tmp_path):

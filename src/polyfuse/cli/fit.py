@@ -55,6 +55,8 @@ def fit(
         return
     if model.fit_report is not None:
         show(model.fit_report)
+    else:
+        say(*model.notes)
     say(f"saved to {to}", f"next: polyfuse evaluate {to} TABLE --report report.html")
 
 

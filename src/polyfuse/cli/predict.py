@@ -19,8 +19,10 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict every output of a table's rows and write them to a file."""
-    found = polyfuse.load(bundle).predict(table, where=where, media_root=media_root, to=to)
+    model = polyfuse.load(bundle)
+    found = model.predict(table, where=where, media_root=media_root, to=to)
     if json:
         print_json({"rows": len(found), "to": to, "columns": list(found.columns)})
     else:
+        say(*model.notes)
         say(f"{len(found):,} rows with {', '.join(found.columns)} written to {to}")

@@ -24,6 +24,7 @@ from polyfuse.records import Spec
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
 CHUNK = 256  # media cells in memory at once
+FEW = 10  # so many unreadable cells never stop a run: a table of two rows to predict may hold a bad one
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,11 @@ def fit_transform(
         ValueError: no training row has a cell in these columns, or the transform refuses what it sees.
     """
     transform = registry.transform(spec.transform)(**spec.keywords)
-    cells = _training_cells(transform, frame[list(columns)].iloc[rows], reading)
+    training = frame[list(columns)].iloc[rows]
+    cells = _training_cells(transform, training, reading)
     if not cells:
         names = ", ".join(repr(c) for c in columns)
-        raise ValueError(f"column {names}: every training cell is missing or broken; leave it out, or check its paths")
+        raise ValueError(f"column {names}: every training cell is missing or broken{_first_failure(training, reading)}")
     transform.fit(cells, columns, reading.limits)
     return transform
 
@@ -107,6 +109,15 @@ def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading)
         return values
     picked = np.random.default_rng(0).permutation(len(values))[:FIT_SAMPLE]
     return [content for at in picked if not isinstance(content := _try_load(values[at], reading), BadCell)]
+
+
+def _first_failure(frame: pd.DataFrame, reading: Reading) -> str:
+    """Why the first present cell cannot be read, for a message."""
+    values = (value for column in frame for value in frame[column] if not is_missing(value))
+    content = next((_try_load(value, reading) for value in values), None)
+    if not isinstance(content, BadCell):
+        return "; leave it out"
+    return f" ({content}); give the folder that paths start from (media_root), or leave the column out"
 
 
 def _try_load(value: Any, reading: Reading) -> Any:
@@ -136,7 +147,7 @@ def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], 
     for column in columns:
         broken = [b for b in made.broken if b.column == column and not b.unseen]
         present = sum(not is_missing(value) for value in frame[column]) if broken else 0
-        if broken and len(broken) > allowed * present:
+        if len(broken) > max(FEW, allowed * present):
             shown = "\n".join(f"  {b}" for b in broken[:5])
             raise ValueError(
                 f"column {column!r}: {len(broken)} of {present} cells cannot be read, more than the allowed share of "

@@ -23,7 +23,7 @@ from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.model import Network, build
-from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of
+from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, check, parse
 from polyfuse.records import Spec
 from polyfuse.training.train import Result, Split, train
@@ -142,6 +142,7 @@ def fit(
     deadline = started + recipe.training.time if recipe.training.time else None
     split = Split(_labelled(ready.rows, splits.train), _labelled(ready.rows, splits.val))
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
+    notes += [note for cells in ready.prepared.values() for note in summary(cells, table)]
     if result.interrupted:
         how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
         notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")

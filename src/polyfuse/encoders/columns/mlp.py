@@ -24,7 +24,7 @@ class MLP(nn.Module):
         categories: number of categories of each column of categories.
         width: of the token and of the hidden layers.
         depth: residual layers; 0 is linear.
-        dropout: in residual layers, in training.
+        dropout: in residual layers, in training; half as often a whole category is hidden, as one never seen would be.
         category_width: numbers that stand for one category.
 
     See also:
@@ -34,7 +34,7 @@ class MLP(nn.Module):
     paper = "Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021"
 
     @staticmethod
-    def wants(*, width: int = 64, depth: int = 1, dropout: float = 0.1, category_width: int = 8) -> Spec:
+    def wants(*, width: int = 64, depth: int = 1, dropout: float = 0.2, category_width: int = 8) -> Spec:
         """Standardised numbers and numbered categories."""
         return Spec("columns")
 
@@ -45,11 +45,11 @@ class MLP(nn.Module):
         categories: list[int],
         width: int = 64,
         depth: int = 1,
-        dropout: float = 0.1,
+        dropout: float = 0.2,
         category_width: int = 8,
     ):
         super().__init__()
-        self.width = width
+        self.width, self.hidden = width, dropout / 2
         self.categories = Categories(categories, category_width)
         size = numbers + category_width * len(categories)
         self.linear, self.enter = nn.Linear(size, width), nn.Linear(size, width)
@@ -59,8 +59,10 @@ class MLP(nn.Module):
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``numbers`` (U, N), ``categories`` (U, C) -> one token (U, 1, D)."""
-        named_UE = self.categories(fields["categories"]).flatten(1)
-        x_UE = torch.cat([fields["numbers"], named_UE], 1)
+        named_UCE = self.categories(fields["categories"])
+        if self.training and self.hidden:
+            named_UCE = named_UCE * (torch.rand_like(named_UCE[..., :1]) >= self.hidden)
+        x_UE = torch.cat([fields["numbers"], named_UCE.flatten(1)], 1)
         hidden_UD = self.enter(x_UE)
         for layer in self.layers:
             hidden_UD = hidden_UD + layer(hidden_UD)

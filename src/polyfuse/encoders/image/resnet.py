@@ -58,6 +58,7 @@ class ResNet(nn.Module):
             self.blocks.append(_Block(self.width, width * 2**stage, stride=2 if stage and first else 1))
             self.width = width * 2**stage
         self.norm, self.drop = _norm(self.width), nn.Dropout(dropout)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # up to a quarter faster
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``pixels`` (U, 3, H, W) uint8 -> tokens of the last feature map, row by row (U, H' * W', D)."""

@@ -17,7 +17,7 @@ from polyfuse.records import Spec, Tokens
 class NGrams(nn.Module):
     """Each word is the sum of what its n-grams say; the strong default for text, down to hundreds of rows.
 
-    A word that training never showed still has known pieces; one without any is 0.
+    A word that training never showed still has known pieces.
 
     Args:
         buckets: n-grams that have a vector of their own, and 0 for none.
@@ -43,6 +43,8 @@ class NGrams(nn.Module):
         self.table, self.drop = nn.Embedding(buckets, width, padding_idx=0), nn.Dropout(dropout)
         with torch.no_grad():  # small, so that what training hardly shows says little
             self.table.weight.mul_(0.1 * width**-0.5)
+        # what every word adds to: without it, a layer norm behind would make the emptiest word as loud as the rest
+        self.base_D = nn.Parameter(torch.randn(width))
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per word (U, T, D)."""
@@ -50,7 +52,7 @@ class NGrams(nn.Module):
         mask_UT = masked_until(fields["lengths"], ids_UTK.shape[1]) & present_B[:, None]
         if self.training and self.hidden:
             ids_UTK = ids_UTK * (torch.rand(ids_UTK.shape, device=ids_UTK.device) >= self.hidden)
-        x_UTD = self.drop(self._sums(ids_UTK))
+        x_UTD = self.drop(self._sums(ids_UTK)) + self.base_D
         return Tokens(x_UTD, mask_UT, grid=(ids_UTK.shape[1],), span_BT2=fields["span"])
 
     def _sums(self, ids_UTK: Tensor) -> Tensor:

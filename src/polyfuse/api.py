@@ -72,7 +72,7 @@ class Model:
         return rows_of(prepared, len(table)), prepared
 
     def evaluate(
-        self, table: Any, *, where: str | None = None, media_root: str | None = None, unseen: str = "error"
+        self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, unseen: str = "error"
     ) -> Report:
         """Judge the model on a table that holds its output columns.
 
@@ -91,7 +91,7 @@ class Model:
         return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
 
     def predict(
-        self, table: Any, *, where: str | None = None, media_root: str | None = None, to: str | None = None
+        self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, to: str | None = None
     ) -> pd.DataFrame:
         """One row of predictions per row of the table.
 
@@ -124,7 +124,7 @@ class Model:
         *,
         of: str | None = None,
         where: str | None = None,
-        media_root: str | None = None,
+        media_root: str | Path | None = None,
         to: str | None = None,
     ) -> np.ndarray:
         """One vector per row, (rows, D) float32.
@@ -172,7 +172,7 @@ def parts(kind: str) -> list[Listing]:
 
 
 def inspect(
-    table: Any, *, inputs: Sequence[str] = (), where: str | None = None, media_root: str | None = None
+    table: Any, *, inputs: Sequence[str] = (), where: str | None = None, media_root: str | Path | None = None
 ) -> Inspection:
     """What each column of a table is taken for, and why.
 
@@ -194,7 +194,7 @@ def fit(
     split: str | None = None,
     group: str | None = None,
     where: str | None = None,
-    media_root: str | None = None,
+    media_root: str | Path | None = None,
     to: str | Path | None = None,
     time: str | float | None = None,
     seed: int | None = None,
@@ -270,13 +270,14 @@ def _with_arguments(
     split: str | None,
     group: str | None,
     where: str | None,
-    media_root: str | None,
+    media_root: str | Path | None,
     time: str | float | None,
     seed: int | None,
 ) -> Recipe:
     """The recipe with every argument that was given."""
     values = recipe.model_dump(mode="json")
-    given = {"split": split, "group": group, "where": where, "media_root": media_root}
+    root = None if media_root is None else str(media_root)
+    given = {"split": split, "group": group, "where": where, "media_root": root}
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
     if time is not None:

@@ -28,6 +28,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_imports.py
+	$(BIN)/python scripts/file_tree.py --check
 
 bench: setup
 	@$(BIN)/python benchmarks/foundation.py

@@ -31,6 +31,8 @@ TUNING = {
     "sequence": (1e-3, 0.05),
 }
 PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0), "frozen": (1e-3, 0.01)}
+# modality -> steps after which a model trained on it alone gains no more; the most demanding input decides
+STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
 TRUSTED_VALIDATION = 300  # rows from which validation may choose the weights
 TOKEN_FUSION_ROWS = 5000  # training rows from which joint attention beats pooled fusion
 
@@ -67,7 +69,8 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     if training["select"] == "auto":
         training["select"] = "best" if val >= TRUSTED_VALIDATION else "last"
     per_epoch = max(1, -(-train // training["batch_size"]))
-    _fill(training, {"epochs": min(150, max(5, round(1500 / per_epoch)))})
+    steps = max(STEPS[str(item.modality)] for item in recipe.inputs.values())
+    _fill(training, {"epochs": min(150, max(5, round(steps / per_epoch)))})
     return parse(values)
 
 

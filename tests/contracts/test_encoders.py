@@ -292,7 +292,7 @@ def test_exports_with_any_batch_and_length(case):
     dims = case.dims(fields)
     batch = dims[next(iter(dims))][0]
     program = torch.export.export(plain, (fields, everyone(3)), dynamic_shapes=(dims, {0: batch})).module()
-    for lengths in ((4,), (1, 7), (6, 2, 9, 1, 3, 3, 5)):
+    for lengths in ((4,), (1, 2), (3, 2, 6, 1, 3, 3, 5)):
         sample = case.fields(lengths), everyone(len(lengths))
         (x_BTD, mask_BT), (expected_BTD, expected_BT) = program(*sample), plain(*sample)
         assert torch.equal(mask_BT, expected_BT)

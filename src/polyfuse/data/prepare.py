@@ -158,8 +158,13 @@ def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], 
 def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]) -> Prepared:
     rows = list(zip(*(frame[c] for c in columns), strict=True))
     real = [at for at, row in enumerate(rows) if not all(map(is_missing, row))]
-    arrays = transform.encode([rows[at] for at in real], Limits())
-    return _distinct(transform, arrays, [(at, 0) for at in real], (len(rows), 1), frame, columns)
+    cells = [rows[at] for at in real]
+    made = _distinct(
+        transform, transform.encode(cells, Limits()), [(at, 0) for at in real], (len(rows), 1), frame, columns
+    )
+    unread = transform.broken(cells)  # type: ignore[attr-defined]
+    made.broken += [Broken(real[position], column, "", reason) for position, column, reason in unread]
+    return made
 
 
 def _prepare_values(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:

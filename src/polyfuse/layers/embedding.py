@@ -34,6 +34,8 @@ class Categories(nn.Module):
         scale: standard deviation at the start. Small where a category that training never shows must say little.
     """
 
+    starts_C: Tensor
+
     def __init__(self, sizes: Sequence[int], width: int, *, scale: float = 0.1):
         super().__init__()
         self.table = nn.Embedding(sum(sizes), width)

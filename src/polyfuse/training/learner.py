@@ -69,7 +69,7 @@ class Learner(L.LightningModule):
             self.logger.log_metrics({"val/quality": quality, "val/loss": loss}, self.global_step)
 
     def configure_optimizers(self) -> Any:
-        optimizer = AdamW(self._groups, betas=(0.9, 0.99))
+        optimizer = AdamW(self._groups, betas=(0.9, 0.99), fused=True)
         warmup = self.recipe.training.warmup
         schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

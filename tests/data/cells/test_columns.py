@@ -105,7 +105,7 @@ def test_categories_of_one_name_share_a_number():
 
 
 def test_unseen_and_rare_categories_share_1_and_missing_is_0():
-    made = fitted({"a": "category", "b": "number"}, [(label, 1) for label in "aabbc"])
+    made = fitted({"a": "category", "b": "number"}, [(label, 1) for label in "aabbc"], min_count=2)
     found = fields(made, [("a", 1), ("b", 1), ("c", 1), ("new", 1), (None, 1)])["categories"][:, 0].tolist()
     assert found == [2, 3, 1, 1, 0]
     assert made.facts() == {"numbers": 1, "categories": [4]}

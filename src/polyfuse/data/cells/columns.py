@@ -203,7 +203,7 @@ class Columns:
 
     media, joint = False, True
 
-    def __init__(self, min_count: int = 2):
+    def __init__(self, min_count: int = 1):
         self.min_count = min_count
         self.names: list[str] = []
         self.kinds: list[_Kind] = []

@@ -119,7 +119,7 @@ class NGrams:
         at = places(text, self.max_tokens)
         found = [self._word(text[start:end]) for start, end in at]
         runs = list(self._runs(np.array([name for name, _ in found], np.int64)))
-        widest = max(len(ids) for _, ids in found)
+        widest = max(1, *(len(ids) for _, ids in found))
         out = np.zeros((len(at), 2 + len(runs) + widest), np.int32)
         out[:, :2] = at
         for order, names in enumerate(runs):

@@ -17,7 +17,9 @@ from polyfuse.data.cells.source import BadCell, Limits
 
 class Transform(Protocol):
     """The contract. ``media`` cells arrive as ``source.Media`` and their arrays are kept on disk; ``joint`` cells are
-    tuples with the value of every column of the input, in column order, instead of one value."""
+    tuples with the value of every column of the input, in column order, instead of one value; a joint transform also
+    has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them.
+    """
 
     media: bool
     joint: bool

@@ -57,7 +57,7 @@ class NGrams(nn.Module):
 
     def _sums(self, ids_UTK: Tensor) -> Tensor:
         """Sum over the n-grams of a word, without making (U, T, K, D) while training."""
-        if torch.compiler.is_exporting():  # a bag asks for more than one word, and becomes a loop in ONNX
+        if torch.compiler.is_exporting():  # a bag would fix that there is more than one word
             return self.table(ids_UTK).sum(2)
         bags = F.embedding_bag(ids_UTK.flatten(0, 1), self.table.weight, mode="sum", padding_idx=0)
         return bags.unflatten(0, ids_UTK.shape[:2])

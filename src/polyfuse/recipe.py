@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -78,7 +79,8 @@ class DataRecipe(_Section):
     """Which table, how it is read and split.
 
     Args:
-        table: path or paths; relative ones start from the recipe's folder.
+        table: path or paths; relative ones start from the recipe's folder, and ``$NAME`` is a variable of the
+            environment.
         media_root: folder that paths in cells start from; the table's own folder by default.
         where: a pandas query that keeps rows.
         split: a column with train / val / test; made by ``fractions`` when absent.
@@ -226,7 +228,7 @@ def read_recipe(path: str | Path) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: expected a mapping with inputs and outputs, found {type(values).__name__}")
     recipe = parse(values, str(path))
-    recipe.data.table = [str(path.parent / t) if not Path(t).is_absolute() else t for t in recipe.data.table]
+    recipe.data.table = [str(path.parent / os.path.expandvars(t)) for t in recipe.data.table]
     return recipe
 
 

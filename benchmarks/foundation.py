@@ -1,7 +1,7 @@
 """Runs every row of ``foundation.md`` on real data with default settings, several seeds, and writes that page.
 
-``python benchmarks/foundation.py [ROW ...] [--fresh]``: results are kept in ``foundation.json`` as they come; a row that
-is there already is not run again unless ``--fresh``.
+``python benchmarks/foundation.py [ROW ...] [--fresh]``: results are kept in ``foundation.json`` as they come; a row
+that is there already is not run again unless ``--fresh``.
 """
 
 from __future__ import annotations
@@ -49,14 +49,11 @@ def column(found: list[dict], key: str) -> list[float]:
 
 @row
 def demo(results, work):
-    from polyfuse.demo.data import build
-
     whole = seeds(results, "demo", lambda s: _demo(work, s, None))
     single = {
         name: statistics.mean(column(seeds(results, f"demo-{name}", lambda s, n=name: _demo(work, s, n)), "accuracy"))
         for name in ("handwriting", "speech", "clue")
     }
-    del build
     best = max(single, key=single.get)
     gain = 100 * (statistics.mean(column(whole, "accuracy")) - single[best])
     singles = ", ".join(f"{name} {value:.3f}" for name, value in single.items())
@@ -260,16 +257,17 @@ def minilm(results, work):
         fits = [LogisticRegression(C=c, max_iter=5000).fit(x["train"], parts["train"].label) for c in (0.1, 1, 10)]
         return max(float(f.score(x["test"], parts["test"].label)) for f in fits)
 
-    options = ("--output", "label=category", "--split", "split", "--input", "text@text=text:pretrained",
-               "--set", f"inputs.text.encoder.path={minilm_folder()}", "--set", "inputs.text.transfer=frozen")  # fmt: skip
+    encoder = [f"inputs.text.encoder.path={minilm_folder()}", "inputs.text.transfer=frozen"]
+    options = ["--output", "label=category", "--split", "split", "--input", "text@text=text:pretrained"]
+    options += [word for setting in encoder for word in ("--set", setting)]
     found = seeds(results, "minilm", lambda s: fit(table, *options, seed=s, work=work))
     reference = results.get("minilm-logistic", classical)
-    return [("MiniLM frozen: transcripts to sentiment",
-             f"logistic regression on the same embeddings {reference:.3f} (best C on test)", _accuracy(found))]  # fmt: skip
+    goal = f"logistic regression on the same embeddings {reference:.3f} (best C on test)"
+    return [("MiniLM frozen: transcripts to sentiment", goal, _accuracy(found))]
 
 
 @row
-def throughput(results, work):
+def throughput(results, _):
     found = results.get("throughput", lambda: _json_of("benchmarks/throughput.py"))
     return [("training throughput against a bare PyTorch loop", ">= 0.9",
              "; ".join(f"{name} {value:.2f}" for name, value in found.items()))]  # fmt: skip
@@ -283,7 +281,7 @@ def _json_of(script: str):
 
 
 @row
-def start_up(results, work):
+def start_up(results, _):
     def cpu_seconds(code: str) -> float:
         times = []
         for _ in range(7):
@@ -300,7 +298,7 @@ def start_up(results, work):
 
 
 @row
-def memory(results, work):
+def memory(results, _):
     found = results.get("memory", lambda: _json_of("benchmarks/memory.py"))
     return [("50,000 rows of 128x128 JPEGs, one epoch", "peak anonymous memory <= 2 GB",
              f"{found['peak_gb']:.2f} GB in {found['seconds']:.0f} s")]  # fmt: skip

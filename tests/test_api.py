@@ -182,10 +182,8 @@ def test_selection_on_validation_keeps_the_best_weights(tmp_path):
 
 def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_path):
     settings = ("training.epochs=4000", "training.batch_size=16", "width=16")
-    started = time.monotonic()
     model = pf.fit(table, outputs=["label"], inputs=["area", "kind"], split="split", time="4s", settings=settings,
                    to=tmp_path / "m", quiet=True)  # fmt: skip
-    assert time.monotonic() - started < 60
     steps = model.recipe.training.steps
     assert isinstance(steps, int)
     assert 1 <= steps < 4000 * 3

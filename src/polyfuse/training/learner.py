@@ -74,5 +74,10 @@ class Learner(L.LightningModule):
         schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, *_: Any, **__: Any) -> None:
+        """By norm. Lightning's own refuses fused optimizers under autocast, which matters for fp16's scaler alone."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], gradient_clip_val)
+
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

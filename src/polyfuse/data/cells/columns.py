@@ -272,6 +272,8 @@ class Columns:
 
     def broken(self, cells: Sequence[tuple]) -> list[tuple[int, str, str]]:
         """Position, column and reason of every value that is there but cannot be read."""
+        if not cells:
+            return []
         listed = []
         for at, (name, table) in enumerate(zip(self.names, self._read(cells), strict=True)):
             for row in np.flatnonzero(self._absent(self.kinds[at], table)):

@@ -8,8 +8,11 @@ from torch import nn
 
 from polyfuse.fusion.attention import JointAttention
 from polyfuse.fusion.concat import Concat
-from polyfuse.model import Join, Network
+from polyfuse.layers.join import Join
+from polyfuse.model import Network
 from polyfuse.records import Batch, Cells, Tokens
+
+NAMES = ("a.b", "type")
 
 
 class Numbers(nn.Module):
@@ -84,7 +87,7 @@ def test_the_missing_token_is_seen_in_training_and_evaluation_alike_and_learns()
 
 
 def test_modality_dropout_hides_inputs_in_training_only_and_never_all():
-    made = network(fusion=Concat, modality_dropout=0.7)
+    made = network(fusion=Concat, modality_dropout=dict.fromkeys(NAMES, 0.7))
     rows = batch([0] * 200, [[1, 2]] * 200)
     encoded = made.encode(rows)
     hidden = made._with_dropout(encoded)
@@ -97,7 +100,7 @@ def test_modality_dropout_hides_inputs_in_training_only_and_never_all():
 
 
 def test_dropout_keeps_an_input_that_is_there():
-    made = network(fusion=Concat, modality_dropout=0.9)
+    made = network(fusion=Concat, modality_dropout=dict.fromkeys(NAMES, 0.9))
     hidden = made._with_dropout(made.encode(batch([-1] * 50, [[1, -1]] * 50)))
     assert hidden["type"].present_B.all()
 

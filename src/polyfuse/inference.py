@@ -40,7 +40,7 @@ def states(
             batch = batch.to(device)
             with torch.inference_mode():
                 encoded = network.encode(batch)
-                yield batch, [State(encoded, network.fuse(_hide(encoded, keep))) for keep in keeps]
+                yield batch, [replace(network.joined(_hide(encoded, keep), batch), encoded=encoded) for keep in keeps]
     finally:
         network.train(training)
 
@@ -68,7 +68,7 @@ def predict_subsets(
         with torch.inference_mode():
             for part, state in zip(parts, found, strict=True):
                 for name in network.outputs:
-                    part[name].append(network.head(name).predict(state.fused, batch))
+                    part[name].append(network.decoded(name, state, batch))
     return [{name: _joined(pieces) for name, pieces in part.items()} for part in parts]
 
 

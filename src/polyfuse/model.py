@@ -1,12 +1,13 @@
 """The network: encoders -> fusion -> heads, and the only place where they meet.
 
-It owns what lies between the parts: the projection of each encoder to the model width, slots of several columns,
-modality dropout and the learned token of a missing input.
+It owns what lies between the parts: the projection of each encoder to the model width, modality dropout, what stands in
+for a missing input, and the heads that judge each input alone where a fusion or objective asks for their scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.layers.join import Join, hide, stand_in
 from polyfuse.layers.lora import inject
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
-
-
-class Join(nn.Module):
-    """Encoder tokens of distinct cells -> tokens of rows at the model width, the slots of a row joined along T.
-
-    Args:
-        encoder_width: width of the encoder's tokens.
-        width: D of the model.
-        slots: columns of this input; with more than one, each marks its tokens with an embedding.
-    """
-
-    def __init__(self, encoder_width: int, width: int, slots: int):
-        super().__init__()
-        # no normalisation: the length of a token says how much it matters (rare words have long vectors)
-        self.project = nn.Linear(encoder_width, width)
-        self.slot = nn.Parameter(torch.randn(slots, width) * 0.02) if slots > 1 else None
-
-    def forward(self, tokens: Tokens, index_BK: Tensor) -> Tokens:
-        """Tokens (U, T, E), index (B, K) -> Tokens (B, K * T, D)."""
-        x_UTD = self.project(tokens.x_BTD)
-        at_BK = index_BK.clamp_min(0)
-        mask_BKT = tokens.mask_BT[at_BK] & (index_BK >= 0)[..., None]
-        x_BKTD = x_UTD[at_BK]
-        if self.slot is None:
-            span = None if tokens.span_BT2 is None else tokens.span_BT2[at_BK[:, 0]]
-            return Tokens(x_BKTD[:, 0], mask_BKT[:, 0], tokens.grid, tokens.prefix, span)
-        grid = (len(self.slot), *tokens.grid) if tokens.prefix == 0 and tokens.grid else ()
-        span = None if tokens.span_BT2 is None else tokens.span_BT2[at_BK].flatten(1, 2)
-        return Tokens((x_BKTD + self.slot[:, None]).flatten(1, 2), mask_BKT.flatten(1, 2), grid, 0, span)
 
 
 class Network(nn.Module):
@@ -59,9 +32,12 @@ class Network(nn.Module):
         width: D between encoders and heads.
         slots: input name -> number of columns that share the encoder.
         weights: output name -> weight of its loss.
+        input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
+            fusion or objective ``wants_scores``.
         frozen: inputs whose encoder is never trained; they run in eval mode and without gradients.
         missing: ``mask``, or ``token`` for a learned visible token in place of an absent input.
-        modality_dropout: probability of hiding an input of a row from the fusion, in training; one always stays.
+        modality_dropout: input name -> probability of hiding it in a row from the fusion, in training; one always
+            stays. ``dropout_share`` scales all of them while training goes on.
     """
 
     def __init__(
@@ -74,13 +50,15 @@ class Network(nn.Module):
         width: int,
         slots: Mapping[str, int],
         weights: Mapping[str, float],
+        input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
         missing: str = "mask",
-        modality_dropout: float = 0.0,
+        modality_dropout: Mapping[str, float] | None = None,
     ):
         super().__init__()
         self.inputs, self.outputs = list(encoders), list(heads)
-        self.width, self.frozen, self.modality_dropout = width, frozen, modality_dropout
+        self.width, self.frozen = width, frozen
+        self.modality_dropout, self.dropout_share = dict(modality_dropout or {}), 1.0
         self.weights = dict(weights)
         # names of columns, such as `type` or `price.eur`, would break module dictionaries
         self.encoders = nn.ModuleDict({f"in_{n}": encoder for n, encoder in enumerate(encoders.values())})
@@ -92,8 +70,18 @@ class Network(nn.Module):
         self.objectives = nn.ModuleList(module for module, _ in objectives)
         self.objective_weights = [weight for _, weight in objectives]
         self.absent = nn.Parameter(torch.randn(len(encoders), width) * 0.02) if missing == "token" and fusion else None
+        self.input_heads = nn.ModuleDict(
+            {f"out_{n}": nn.ModuleList((input_heads or {}).get(name, [])) for n, name in enumerate(heads)}
+        )
         for name in frozen:
             self.encoder(name).requires_grad_(False)
+        if self.decides:  # it joins the scores of the inputs: the heads' own weights have no part in that
+            self.heads.requires_grad_(False)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the fusion joins scores of the inputs instead of tokens."""
+        return hasattr(self.fusion, "decide")
 
     def encoder(self, name: str) -> nn.Module:
         """The encoder of an input."""
@@ -102,6 +90,13 @@ class Network(nn.Module):
     def head(self, name: str) -> Any:
         """The head of an output."""
         return self.heads[f"out_{self.outputs.index(name)}"]
+
+    def input_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Input name -> what is trained of its encoder and projection."""
+        return {
+            name: [p for part in (self.encoders, self.joins) for p in part[f"in_{n}"].parameters() if p.requires_grad]
+            for n, name in enumerate(self.inputs)
+        }
 
     def train(self, mode: bool = True) -> Network:
         """As usual, but frozen encoders stay in eval mode."""
@@ -122,63 +117,92 @@ class Network(nn.Module):
         return self.joins[f"in_{self.inputs.index(name)}"](tokens, cells.index_BK)
 
     def fuse(self, encoded: dict[str, Tokens]) -> Fused | None:
-        """Fusion of what is present: modality dropout in training, and missing tokens, happen here."""
+        """Fusion of what is present: modality dropout in training, and what stands in for an input, happen here."""
         if self.fusion is None:
             return None
         return self.fusion(self._with_absent(self._with_dropout(encoded)))
 
     def _with_dropout(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
-        if not self.training or self.modality_dropout == 0 or len(encoded) < 2:
+        chances = [self.modality_dropout.get(name, 0.0) * self.dropout_share for name in encoded]
+        if not self.training or not any(chances) or len(encoded) < 2:
             return encoded
         present_BM = torch.stack([tokens.present_B for tokens in encoded.values()], 1)
-        chance_BM = torch.rand(present_BM.shape, device=present_BM.device)
-        keep_BM = chance_BM >= self.modality_dropout
-        # the present input with the highest draw stays, so that no row is left with nothing
-        stays_B = (chance_BM * present_BM).argmax(1, keepdim=True)
-        keep_BM = keep_BM.scatter(1, stays_B, True)
-        return {
-            name: Tokens(t.x_BTD, t.mask_BT & keep_BM[:, m, None], t.grid, t.prefix, t.span_BT2)
-            for m, (name, t) in enumerate(encoded.items())
-        }
+        drawn_BM = torch.rand(present_BM.shape, device=present_BM.device)
+        keep_BM = drawn_BM >= torch.tensor(chances, device=present_BM.device)
+        # of the present inputs the one with the highest draw stays, so that no row is left with nothing
+        stays_B = (drawn_BM * present_BM).argmax(1, keepdim=True)
+        return hide(encoded, keep_BM.scatter(1, stays_B, True))
 
     def _with_absent(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
+        for objective in self.objectives:
+            if hasattr(objective, "stand_ins"):
+                guesses, known_B = objective.stand_ins(encoded)  # type: ignore[operator]
+                encoded = {name: _where(known_B, stand_in(t, guesses[name]), t) for name, t in encoded.items()}
         if self.absent is None:
             return encoded
-        return {
-            name: _stand_in(tokens, token_D)
-            for (name, tokens), token_D in zip(encoded.items(), self.absent, strict=True)
-        }
+        return {n: stand_in(tokens, token_D) for (n, tokens), token_D in zip(encoded.items(), self.absent, strict=True)}
 
     def forward(self, batch: Batch) -> State:
         """Batch -> State."""
-        encoded = self.encode(batch)
-        return State(encoded, self.fuse(encoded))
+        return self.joined(self.encode(batch), batch)
+
+    def joined(self, encoded: dict[str, Tokens], batch: Batch) -> State:
+        """From encoded inputs to fused tokens and scores."""
+        state = State(encoded, self.fuse(encoded))
+        for n, name in enumerate(self.outputs):
+            alone = self.input_heads[f"out_{n}"]
+            if len(alone):  # type: ignore[arg-type]
+                state.by_input_scores[name] = self._alone(alone, encoded, batch)
+            if self.decides:
+                decide: Any = self.fusion
+                state.scores[name] = decide.decide(state.by_input_scores[name], state.fused, self.head(name).combine)
+            elif hasattr(self.head(name), "scores"):
+                state.scores[name] = self.head(name).scores(state.fused, batch)
+        return state
+
+    def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
+        """Scores of each input alone; heads that only watch leave the encoders as they are."""
+        watching = not self.decides and all(getattr(o, "watches", False) for o in _wanting(self.objectives))
+        found = {}
+        for head, (name, tokens) in zip(heads, encoded.items(), strict=True):
+            own = replace(tokens, x_BTD=tokens.x_BTD.detach()) if watching else tokens
+            found[name] = head.scores(Fused(own, {}), batch)
+        return found
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Weighted mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
         found = {}
         for name in self.outputs:
+            head = self.head(name)
             weight_B = batch.weights_B * batch.outputs[name].present_B
-            loss_B = self.head(name).loss(state.fused, batch)
+            scored = name in state.scores
+            loss_B = head.loss_of(state.scores[name], batch) if scored else head.loss(state.fused, batch)
             found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6)
+        heads = {name: self.head(name) for name in self.outputs}
         for at, objective in enumerate(self.objectives):
-            loss = objective.loss(objective.represent(state), batch)  # type: ignore[operator]
+            loss = objective.loss(objective.represent(state), batch, heads)  # type: ignore[operator]
             found[f"{at}:{type(objective).__name__}"] = self.objective_weights[at] * loss
         return found
+
+    def decoded(self, name: str, state: State, batch: Batch) -> Prediction:
+        """What one head says of a batch."""
+        scores = state.scores.get(name)
+        return self.head(name).predict(state.fused, batch) if scores is None else self.head(name).decode(scores)
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """What every head says of a batch."""
         state = self(batch)
-        return {name: self.head(name).predict(state.fused, batch) for name in self.outputs}
+        return {name: self.decoded(name, state, batch) for name in self.outputs}
 
 
-def _stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:
-    """Rows without any token get one learned token in the first place."""
-    absent_B = ~tokens.present_B
-    first_BT = torch.zeros_like(tokens.mask_BT)
-    first_BT = torch.cat([absent_B[:, None], first_BT[:, 1:]], 1)
-    x_BTD = torch.where(first_BT[..., None], token_D.to(tokens.x_BTD.dtype), tokens.x_BTD)
-    return Tokens(x_BTD, tokens.mask_BT | first_BT, tokens.grid, tokens.prefix, tokens.span_BT2)
+def _wanting(parts: Iterable[nn.Module]) -> list[nn.Module]:
+    """Those of the parts that want scores of each input alone."""
+    return [part for part in parts if getattr(part, "wants_scores", False)]
+
+
+def _where(rows_B: Tensor, one: Tokens, other: Tokens) -> Tokens:
+    x_BTD = torch.where(rows_B[:, None, None], one.x_BTD, other.x_BTD)
+    return replace(other, x_BTD=x_BTD, mask_BT=torch.where(rows_B[:, None], one.mask_BT, other.mask_BT))
 
 
 def build(
@@ -198,15 +222,14 @@ def build(
     width = recipe.width
     assert isinstance(width, int)
     encoders = {name: _encoder(recipe, name, facts[f"in:{name}"], kept_files) for name in recipe.inputs}
-    heads = {
-        name: registry.head(o.head.name)(name=name, width=width, **facts[f"out:{name}"], **o.head.keywords)
-        for name, o in recipe.outputs.items()
-    }
+    heads = {name: _head(recipe, name, facts) for name in recipe.outputs}
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.objectives
     ]
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
+    alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
+    input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in heads} if alone else {}
     return Network(
         encoders,
         fusion,
@@ -216,9 +239,22 @@ def build(
         slots=slots,
         weights={name: output.weight for name, output in recipe.outputs.items()},
         frozen=frozenset(name for name, item in recipe.inputs.items() if item.transfer == "frozen"),
+        input_heads=input_heads,
         missing=recipe.training.missing,
-        modality_dropout=float(recipe.training.modality_dropout),
+        modality_dropout=_dropout(recipe),
     )
+
+
+def _dropout(recipe: Recipe) -> dict[str, float]:
+    """Input name -> probability of hiding it."""
+    asked = recipe.training.modality_dropout
+    assert asked != "auto"
+    return dict(asked) if isinstance(asked, dict) else dict.fromkeys(recipe.inputs, float(asked))
+
+
+def _head(recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+    part, width = recipe.outputs[name].head, recipe.width
+    return registry.head(part.name)(name=name, width=width, **facts[f"out:{name}"], **part.keywords)
 
 
 def _encoder(recipe: Recipe, name: str, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:

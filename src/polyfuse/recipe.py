@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from polyfuse import registry
 
 Auto = Literal["auto"]
+Chance = Annotated[float, Field(ge=0, lt=1)]
 
 
 class RecipeError(ValueError):
@@ -159,7 +160,8 @@ class TrainingRecipe(_Section):
         patience: share of all epochs without improvement after which training stops (with ``select: best``).
         precision: ``32`` or ``bf16`` autocast.
         missing: absent inputs are masked, or replaced by a learned ``token``.
-        modality_dropout: probability of hiding an input of a row, in training.
+        modality_dropout: probability of hiding an input of a row, in training; one for all, or input -> probability.
+        modality_dropout_schedule: ``constant``, or it ``rise``s from 0 or ``fall``s to 0 linearly while training.
         layer_decay: factor on the rate per layer of a pretrained encoder, from the top down.
         time: seconds, or ``5m``: speed is measured, and the number of steps fixed once in ``steps``.
         calibrate: fit a temperature on validation rows.
@@ -179,7 +181,8 @@ class TrainingRecipe(_Section):
     patience: float = Field(0.35, gt=0, le=1)
     precision: Literal["32", "bf16"] = "32"
     missing: Literal["mask", "token"] = "mask"
-    modality_dropout: Auto | float = "auto"
+    modality_dropout: Auto | Chance | dict[str, Chance] = "auto"
+    modality_dropout_schedule: Literal["constant", "rise", "fall"] = "constant"
     layer_decay: float = Field(0.8, gt=0, le=1)
     time: Annotated[float | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
@@ -319,9 +322,19 @@ def check(recipe: Recipe) -> None:
     if not recipe.fusion.is_auto:
         fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
+        if hasattr(fusion, "decide") and recipe.training.missing != "mask":
+            raise RecipeError(
+                f"training.missing: {recipe.fusion.name} leaves absent inputs out of the decision, so that nothing can "
+                "stand in for them; expected mask"
+            )
     for at, objective in enumerate(recipe.objectives):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
+        if hasattr(part, "wants_scores") and not recipe.outputs:
+            raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
+    if isinstance(recipe.training.modality_dropout, dict):
+        for name in recipe.training.modality_dropout:
+            _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
     if not recipe.outputs and not recipe.objectives:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
 

@@ -162,11 +162,14 @@ class State(_Movable):
         encoded: each input at the model width, before fusion, modality dropout and missing tokens; an alignment
             objective therefore never sees the other side.
         fused: the fusion's result, or None when the model has no outputs.
-        by_input_scores: output -> input -> scores (B, C), where a fusion or objective asked for them.
+        scores: output -> scores (B, C) of the fused representation, for heads that have scores.
+        by_input_scores: output -> input -> scores (B, C) of that input alone, where a fusion or objective asks for
+            them; meaningless in rows that miss the input.
     """
 
     encoded: dict[str, Tokens]
     fused: Fused | None = None
+    scores: dict[str, Tensor] = field(default_factory=dict)
     by_input_scores: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 

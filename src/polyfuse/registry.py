@@ -56,6 +56,7 @@ FUSIONS: Table = {
     "concat": "polyfuse.fusion.concat:Concat",
     "mean": "polyfuse.fusion.mean:Mean",
     "attention": "polyfuse.fusion.attention:JointAttention",
+    "decision": "polyfuse.fusion.decision:Decision",
 }
 
 HEADS: Table = {
@@ -64,7 +65,13 @@ HEADS: Table = {
     "number": "polyfuse.heads.number:Number",
 }
 
-OBJECTIVES: Table = {}
+OBJECTIVES: Table = {
+    "unimodal": "polyfuse.objectives.unimodal:Unimodal",
+    "distill": "polyfuse.objectives.distill:MutualDistillation",
+    "impute": "polyfuse.objectives.impute:Impute",
+    "ogm_ge": "polyfuse.objectives.ogm_ge:OGMGE",
+    "gradient_blending": "polyfuse.objectives.gradient_blending:GradientBlending",
+}
 
 JUDGES: Table = {  # by the head's ``task``
     "category": "polyfuse.evaluation.judges.category:judge",

@@ -73,6 +73,8 @@ def test_any_subset_of_one_to_five_inputs_gives_finite_tokens(name, case):
 @pytest.mark.parametrize("name", FUSIONS)
 def test_every_parameter_is_trained(name):
     fusion = make(name, [3, 2])
+    if not list(fusion.parameters()):
+        return  # its heads learn
     loss = summary(fusion(tokens([3, 2], torch.ones(4, 2, dtype=torch.bool)))).pow(2).sum()
     loss.backward()
     untrained = [n for n, p in fusion.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

@@ -85,6 +85,18 @@ class Category(nn.Module):
         cells = batch.outputs[self.name]
         return (scores_BC.argmax(-1) == cells.rows(cells.fields["target"])).float()  # type: ignore[index]
 
+    def combine(self, scores_BMC: Tensor, weight_BM: Tensor, rule: str) -> Tensor:
+        """Log-probabilities of several judges together (B, C): weighted ``mean`` of theirs, or their ``product``."""
+        log_BMC = scores_BMC.log_softmax(-1)
+        if rule == "product":
+            return (log_BMC * weight_BM[..., None]).sum(1)
+        return (log_BMC + weight_BM.clamp_min(1e-9).log()[..., None]).logsumexp(1)
+
+    def divergence(self, scores_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
+        """Kullback-Leibler divergence from the teacher's softened probabilities (B,), scaled back in gradient."""
+        wanted_BC, given_BC = ((s / temperature).log_softmax(-1) for s in (teacher_BC, scores_BC))
+        return (wanted_BC.exp() * (wanted_BC - given_BC)).sum(-1) * temperature**2
+
     def decode(self, scores_BC: Tensor) -> Prediction:
         """Labels, with ``probabilities`` (B, C) and ``confidence`` (B,)."""
         probabilities = (scores_BC.detach().float() / self.temperature).softmax(-1).cpu().numpy()

@@ -89,6 +89,21 @@ class Labels(nn.Module):
         total_B = given_BC.sum(-1) + target_BC.sum(-1)
         return torch.where(total_B == 0, 1.0, 2 * both_B / total_B.clamp_min(1))
 
+    def combine(self, scores_BMC: Tensor, weight_BM: Tensor, rule: str) -> Tensor:
+        """Log-odds of several judges together (B, C): weighted ``mean`` of probabilities, or their ``product``."""
+        if rule == "product":
+            return (scores_BMC * weight_BM[..., None]).sum(1)
+        log_BM1 = weight_BM.clamp_min(1e-9).log()[..., None]
+        yes_BC, no_BC = ((F.logsigmoid(s) + log_BM1).logsumexp(1) for s in (scores_BMC, -scores_BMC))
+        return yes_BC - no_BC
+
+    def divergence(self, scores_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
+        """Kullback-Leibler divergence from the teacher's softened yes and no (B,), the mean over labels."""
+        wanted_BC, given_BC = teacher_BC / temperature, scores_BC / temperature
+        cross_BC = F.binary_cross_entropy_with_logits(given_BC, wanted_BC.sigmoid(), reduction="none")
+        own_BC = F.binary_cross_entropy_with_logits(wanted_BC, wanted_BC.sigmoid(), reduction="none")
+        return (cross_BC - own_BC).mean(-1) * temperature**2
+
     def decode(self, scores_BC: Tensor) -> Prediction:
         """Lists of labels, with ``probabilities`` (B, C)."""
         probabilities = scores_BC.detach().float().sigmoid().cpu().numpy()

@@ -83,6 +83,15 @@ class Number(nn.Module):
         cells = batch.outputs[self.name]
         return -(scores_B1[:, 0] - cells.rows(cells.fields["target"])).square()  # type: ignore[index]
 
+    def combine(self, scores_BM1: Tensor, weight_BM: Tensor, rule: str) -> Tensor:  # noqa: ARG002
+        """The weighted mean of several judges (B, 1), which is also the peak of a product of equally sure ones."""
+        total_B1 = weight_BM.sum(1, keepdim=True).clamp_min(1e-9)
+        return (scores_BM1 * weight_BM[..., None]).sum(1) / total_B1
+
+    def divergence(self, scores_B1: Tensor, teacher_B1: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
+        """Squared distance from the teacher on the standardised scale (B,); a temperature has no part in it."""
+        return (scores_B1 - teacher_B1).square()[:, 0]
+
     def decode(self, scores_B1: Tensor) -> Prediction:
         """Numbers in original units, never far outside what training saw, so that no exponential explodes."""
         low, high = self.bounds

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
-from polyfuse.training.schedule import Unfreezer, factor, parameter_groups
+from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
 
 class Learner(L.LightningModule):
@@ -36,6 +36,8 @@ class Learner(L.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(self.recipe.training.seed * 1_000_003 + self.global_step)
         self.unfreezer.step(self.global_step)
+        training = self.recipe.training
+        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, self.global_step / self.total)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         losses = self.network.losses(self.network(batch), batch)
@@ -44,6 +46,14 @@ class Learner(L.LightningModule):
             values = {f"train/{name}": value.item() for name, value in losses.items()}
             self.logger.log_metrics(values | {"rate": self._groups[-1]["lr"]}, self.global_step)
         return loss
+
+    def on_after_backward(self) -> None:
+        for rebalance in self._hooks("rebalance"):
+            rebalance(self.network.input_parameters())
+
+    def _hooks(self, name: str) -> list[Any]:
+        """What the objectives want to do at a point of training, where they have a method of that name."""
+        return [getattr(objective, name) for objective in self.network.objectives if hasattr(objective, name)]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         state = self.network(batch)
@@ -56,7 +66,7 @@ class Learner(L.LightningModule):
         """Mean quality of one output over the rows that have its target: accuracy, or minus the loss."""
         head = self.network.head(name)
         present_B = batch.outputs[name].present_B
-        quality_B = head.quality(head.scores(state.fused, batch), batch)
+        quality_B = head.quality(state.scores[name], batch)
         return float((quality_B * present_B).sum() / present_B.sum().clamp_min(1))
 
     def on_validation_epoch_end(self) -> None:
@@ -65,6 +75,8 @@ class Learner(L.LightningModule):
         # accuracy has few distinct values: the loss decides between equal ones
         self.quality = quality - 1e-4 * loss
         self._found.clear()
+        for after_validation in self._hooks("after_validation"):
+            after_validation()
         if self.logger is not None:
             self.logger.log_metrics({"val/quality": quality, "val/loss": loss}, self.global_step)
 

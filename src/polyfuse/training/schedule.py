@@ -22,6 +22,11 @@ def factor(step: int, total: int, warmup: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def dropout_share(schedule: str, progress: float) -> float:
+    """Share of the modality dropout at a point of training from 0 to 1: ``constant``, or it ``rise``s or ``fall``s."""
+    return {"constant": 1.0, "rise": progress, "fall": 1.0 - progress}[schedule]
+
+
 @dataclass
 class Stage:
     """One layer of an encoder: its parameters, from the input (0) up, and how many layers it has in all."""

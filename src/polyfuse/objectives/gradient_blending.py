@@ -1,0 +1,89 @@
+"""Losses of single inputs and of their fusion, weighted by how much each generalises and how little it overfits.
+
+Wang et al., What makes training multi-modal classification networks hard?, CVPR 2020 (the online form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse.objectives.per_input import Alone, alone, losses, mean_over
+from polyfuse.records import Batch, State
+
+
+class GradientBlending(nn.Module):
+    """Weights w_k proportional to G_k / O_k^2 for every input alone and for the fused answer, measured while training.
+
+    Between two looks at validation, G is how much the validation loss fell and O how much the gap between validation
+    and training loss grew. All weights are equal until two looks have been taken. Needs validation rows.
+
+    Args:
+        inputs: names of the inputs.
+        width: D of the encoded inputs.
+        every: looks at validation between two measurements.
+
+    See also: ``unimodal``, fixed weights, where there are few validation rows.
+    """
+
+    paper = "Wang et al., What makes training multi-modal classification networks hard?, CVPR 2020"
+    wants_scores = True
+
+    def __init__(self, inputs: Sequence[str], width: int, *, every: int = 2):
+        super().__init__()
+        del width  # the model owns the heads
+        self.inputs, self.every = tuple(inputs), every
+        streams = len(self.inputs) + 1  # the last one is the fused answer
+        self.weight_K: Tensor
+        self.before_2K: Tensor
+        self.looks: Tensor
+        self.register_buffer("weight_K", torch.full((streams,), 1 / streams))
+        self.register_buffer("before_2K", torch.full((2, streams), float("nan")))  # training and validation loss
+        self.register_buffer("looks", torch.zeros((), dtype=torch.long))
+        self._seen: dict[bool, list[Tensor]] = {True: [], False: []}
+
+    def represent(self, state: State) -> tuple[Alone, dict[str, Tensor]]:
+        """Scores of each input alone, and of all together."""
+        return alone(state), state.scores
+
+    def loss(self, judged: tuple[Alone, dict[str, Tensor]], batch: Batch, heads: Mapping[str, Any]) -> Tensor:
+        """Scalar; with the plain loss of the outputs it adds up to the sum of w_k L_k times the number of streams."""
+        by_output = losses(judged[0], batch, heads)
+        if not by_output:
+            return batch.weights_B.new_zeros(())
+        alone_K = [torch.stack([found[name] for found in by_output.values()]).sum() for name in self.inputs]
+        fused = torch.stack([self._fused(o, judged[1][o], batch, heads) for o in by_output]).sum()
+        loss_K = torch.stack([*alone_K, fused])
+        self._seen[self.training].append(loss_K.detach())
+        weight_K = self.weight_K * len(self.weight_K)
+        return (weight_K * loss_K).sum() - fused  # the outputs' own loss has counted the fused one already
+
+    @staticmethod
+    def _fused(output: str, scores_BC: Tensor, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
+        return mean_over(heads[output].loss_of(scores_BC, batch), batch.outputs[output].present_B, batch)
+
+    def after_validation(self) -> None:
+        """Measure, once every few looks at validation."""
+        self.looks += 1
+        if not self._seen[True] or not self._seen[False] or int(self.looks) % self.every:
+            return
+        now_2K = torch.stack([torch.stack(self._seen[side]).mean(0) for side in (True, False)])
+        if torch.isfinite(self.before_2K).all():
+            self.weight_K.copy_(weights(self.before_2K, now_2K))
+        self.before_2K.copy_(now_2K)
+        self._seen = {True: [], False: []}
+
+
+def weights(before_2K: Tensor, now_2K: Tensor) -> Tensor:
+    """G / O^2, brought to sum 1; rows are training and validation loss. Streams that generalise no more get nothing.
+
+    When no stream generalises any more, all are equal.
+    """
+    gain_K = (before_2K[1] - now_2K[1]).clamp_min(0)
+    over_K = ((now_2K[1] - now_2K[0]) - (before_2K[1] - before_2K[0])).abs().clamp_min(1e-2)
+    weight_K = gain_K / over_K.square()
+    total = weight_K.sum()
+    return weight_K / total if total > 0 else torch.full_like(weight_K, 1 / len(weight_K))

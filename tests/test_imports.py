@@ -22,7 +22,7 @@ LAYERS = [
     ["recipe"],
     ["defaults", "reading"],
     ["model"],
-    ["bundle", "inference"],
+    ["bundle", "inference", "encoded"],
     ["training", "evaluation"],
     ["demo"],
     ["api"],

@@ -52,6 +52,8 @@ def encoders(recipe: Recipe) -> Recipe:
         scratch = item["encoder"]["name"] != "pretrained"
         rate, decay = TUNING[modality] if scratch else PRETRAINED[item["transfer"]]
         item["learning_rate"] = rate if item["learning_rate"] == "auto" else item["learning_rate"]
+        if item["transfer"] == "frozen" and item["cache"] != "off" and item["augment"] == "default":
+            item["augment"] = "none"  # its cells are encoded once
         item["weight_decay"] = decay if item["weight_decay"] == "auto" else item["weight_decay"]
     return parse(values)
 

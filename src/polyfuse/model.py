@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from polyfuse import registry
 from polyfuse.layers.join import Join, hide, stand_in
 from polyfuse.layers.lora import inject
+from polyfuse.layers.pooling import pooled as mean_token
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
 
@@ -35,6 +36,7 @@ class Network(nn.Module):
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
             fusion or objective ``wants_scores``.
         frozen: inputs whose encoder is never trained; they run in eval mode and without gradients.
+        pooled: inputs of which the fusion sees the mean token alone.
         missing: ``mask``, or ``token`` for a learned visible token in place of an absent input.
         modality_dropout: input name -> probability of hiding it in a row from the fusion, in training; one always
             stays. ``dropout_share`` scales all of them while training goes on.
@@ -52,12 +54,13 @@ class Network(nn.Module):
         weights: Mapping[str, float],
         input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
+        pooled: frozenset[str] = frozenset(),
         missing: str = "mask",
         modality_dropout: Mapping[str, float] | None = None,
     ):
         super().__init__()
         self.inputs, self.outputs = list(encoders), list(heads)
-        self.width, self.frozen = width, frozen
+        self.width, self.frozen, self.pooled = width, frozen, pooled
         self.modality_dropout, self.dropout_share = dict(modality_dropout or {}), 1.0
         self.weights = dict(weights)
         # names of columns, such as `type` or `price.eur`, would break module dictionaries
@@ -114,6 +117,7 @@ class Network(nn.Module):
         if not isinstance(tokens, Tokens):
             with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
                 tokens = self.encoder(name)(tokens, cells.present_U)
+                tokens = mean_token(tokens) if name in self.pooled else tokens
         return self.joins[f"in_{self.inputs.index(name)}"](tokens, cells.index_BK)
 
     def fuse(self, encoded: dict[str, Tokens]) -> Fused | None:
@@ -239,6 +243,7 @@ def build(
         slots=slots,
         weights={name: output.weight for name, output in recipe.outputs.items()},
         frozen=frozenset(name for name, item in recipe.inputs.items() if item.transfer == "frozen"),
+        pooled=frozenset(name for name, item in recipe.inputs.items() if item.cache == "pooled"),
         input_heads=input_heads,
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),

@@ -118,6 +118,9 @@ class InputRecipe(_Section):
         augment: ``default``, ``none``, ``strong`` or a list of transforms; in training only.
         learning_rate: peak rate of the encoder.
         weight_decay: of the encoder.
+        cache: with ``transfer: frozen``, every cell is encoded once and its tokens are kept on disk for all epochs and
+            later runs (``auto``), not at all (``off``), or only their mean (``pooled``), which then is all that the
+            fusion sees.
     """
 
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
@@ -128,6 +131,7 @@ class InputRecipe(_Section):
     augment: Literal["default", "none", "strong"] | list[dict[str, Any]] = "default"
     learning_rate: Auto | float = "auto"
     weight_decay: Auto | float = "auto"
+    cache: Literal["auto", "pooled", "off"] = "auto"
 
 
 class OutputRecipe(_Section):
@@ -315,6 +319,7 @@ def check(recipe: Recipe) -> None:
         if not item.encoder.is_auto and item.modality:
             encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
             _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
+        _check_cache(name, item)
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
             head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
@@ -337,6 +342,17 @@ def check(recipe: Recipe) -> None:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
     if not recipe.outputs and not recipe.objectives:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
+
+
+def _check_cache(name: str, item: InputRecipe) -> None:
+    """Tokens are kept of encoders that do not change, from cells that do not change."""
+    if item.cache == "pooled" and item.transfer != "frozen":
+        raise RecipeError(f"inputs.{name}.cache: only frozen encoders are pooled; set transfer: frozen, or cache: auto")
+    if item.transfer == "frozen" and item.cache != "off" and item.augment not in ("default", "none"):
+        raise RecipeError(
+            f"inputs.{name}.augment: a frozen encoder sees every cell once, so nothing can vary; set cache: off to "
+            "encode augmented cells in every epoch, or augment: none"
+        )
 
 
 def _named(get: Any, where: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,9 +60,15 @@ def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
     inverse = inverse.reshape(index_BK.shape)
     if used.size and used[0] < 0:  # the missing ones come first: shift them to -1
         used, inverse = used[1:], inverse - 1
-    arrays = [prepared.cells[at] for at in used] or [prepared.transform.blank()]
-    fields = {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
-    return Cells(fields, torch.from_numpy(inverse.astype(np.int64)), tuple(prepared.digests[at] for at in used))
+    fields = collated(prepared, used)
+    ready = prepared.assemble(fields) if prepared.assemble else fields
+    return Cells(ready, torch.from_numpy(inverse.astype(np.int64)), tuple(prepared.digests[at] for at in used))
+
+
+def collated(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
+    """Some distinct cells, padded together; one blank cell where there are none."""
+    arrays = [prepared.cells[at] for at in places] or [prepared.transform.blank()]
+    return {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
 
 
 class Order(Sampler):

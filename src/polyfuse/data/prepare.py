@@ -7,7 +7,7 @@ the run, since a wrong ``media_root`` must not train a model on nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,6 +70,7 @@ class Prepared:
         index_RK: row and slot -> position in ``cells``, or -1 where missing.
         digests: content digest of each distinct cell.
         broken: what could not be read.
+        assemble: from collated fields to ready tokens, where cells are tokens that an encoder made earlier.
     """
 
     transform: Transform
@@ -77,6 +78,7 @@ class Prepared:
     index_RK: np.ndarray
     digests: list[bytes]
     broken: list[Broken] = field(default_factory=list)
+    assemble: Callable[[Any], Any] | None = None
 
 
 def fit_transform(

@@ -20,6 +20,12 @@ def masked_max(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     return top * mask_BT.any(-1, keepdim=True).to(x_BTD.dtype)
 
 
+def pooled(tokens: Tokens) -> Tokens:
+    """The mean of a row's real tokens as its only one; a row without tokens stays without."""
+    x_BD = masked_mean(tokens.x_BTD, tokens.mask_BT)
+    return Tokens(x_BD[:, None], tokens.present_B[:, None], grid=(1,))
+
+
 class AttentionPool(nn.Module):
     """Mean of tokens weighted by a learned score per token (Yang et al., NAACL 2016).
 

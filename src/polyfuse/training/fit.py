@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits, split_rows
 from polyfuse.data.tables import Table
+from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
 from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, check, parse
@@ -139,6 +140,8 @@ def fit(
     recipe, splits, notes = complete(recipe, table)
     ready = prepare_for_training(recipe, table, splits)
     network = _network(recipe, ready)
+    ready, kept = _encoded_once(network, recipe, ready)
+    notes += kept
     deadline = started + recipe.training.time if recipe.training.time else None
     split = Split(_labelled(ready.rows, splits.train), _labelled(ready.rows, splits.val))
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
@@ -173,6 +176,14 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
     return Ready(specs, transforms, prepared, _rows(recipe, prepared, len(table)))
+
+
+def _encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:
+    """The same with tokens in place of the cells of frozen encoders."""
+    prepared, notes = encode_once(network, recipe, ready.prepared)
+    inputs = {name: prepared[f"in:{name}"] for name in ready.rows.inputs}
+    augment = {name: change for name, change in ready.rows.augment.items() if inputs[name].assemble is None}
+    return replace(ready, prepared=prepared, rows=replace(ready.rows, inputs=inputs, augment=augment)), notes
 
 
 def _network(recipe: Recipe, ready: Ready) -> Network:

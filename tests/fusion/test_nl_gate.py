@@ -44,14 +44,14 @@ def non_local(query):
 @given(tokens=inputs(), data=st.data())
 def test_the_papers_formula(tokens, data):
     query = data.draw(st.integers(0, len(tokens) - 1))
-    fusion = shaken(NLGate(list(tokens), WIDTH, query=f"i{query}", depth=0))
+    fusion = shaken(NLGate(list(tokens), WIDTH, query=f"i{query}", heads=1, depth=0))
     value, gradient = errors(fusion, non_local(query), tokens)
     assert value < 1e-11
     assert gradient < 1e-7
 
 
 def test_a_row_without_others_stays_as_it_is():
-    fusion = shaken(NLGate(["i0", "i1"], WIDTH, depth=0))
+    fusion = shaken(NLGate(["i0", "i1"], WIDTH, heads=1, depth=0))
     tokens = draw([3, 2], torch.tensor([[True, False]] * 3))
     after, mask_BT = fusion(tokens).by_input["i0"].x_BTD, tokens["i0"].mask_BT
     assert torch.equal(after[mask_BT], tokens["i0"].x_BTD[mask_BT])
@@ -59,11 +59,11 @@ def test_a_row_without_others_stays_as_it_is():
 
 def test_others_still_speak_where_the_asking_input_is_absent():
     tokens = draw([3, 2], torch.tensor([[False, True]] * 2))
-    x_BD = alone(shaken(NLGate(["i0", "i1"], WIDTH)), tokens)
+    x_BD = alone(shaken(NLGate(["i0", "i1"], WIDTH, heads=1)), tokens)
     assert (x_BD[0] - x_BD[1]).abs().max() > 1e-3
 
 
 def test_an_unknown_query_is_an_error_with_the_nearest_name():
-    assert NLGate(["text", "image"], WIDTH, query="image").query == "image"
+    assert NLGate(["text", "image"], WIDTH, query="image", heads=1).query == "image"
     with pytest.raises(ValueError, match="did you mean 'text'"):
         NLGate(["text", "image"], WIDTH, query="txet")

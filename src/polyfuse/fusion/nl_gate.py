@@ -24,7 +24,7 @@ class NLGate(nn.Module):
         inputs: names of the inputs.
         width: D of every input and of the result; a multiple of ``heads``.
         query: the input that asks; ``auto`` is the first.
-        heads: attention heads; the paper has 1.
+        heads: attention heads; the paper has 1, which with three inputs was seen to stick to one of the others.
         depth: feed-forward layers after the sum; the paper has 0.
         dropout: of attention weights and inside the layers, in training.
 
@@ -45,7 +45,7 @@ class NLGate(nn.Module):
         width: int,
         *,
         query: str = "auto",
-        heads: int = 1,
+        heads: int = 4,
         depth: int = 1,
         dropout: float = 0.1,
     ):

@@ -10,6 +10,7 @@ import difflib
 import inspect
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -304,7 +305,8 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 
 
 def own_keywords(part: Any, given: set[str]) -> list[str]:
-    """Names a caller may set on a part: its keyword-only parameters but those that the model gives."""
+    """Names a caller may set on a part: its keyword-only parameters but those that the model or an alias gives."""
+    given = given | set(part.keywords if isinstance(part, partial) else ())
     parameters = inspect.signature(part).parameters.values()
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
 

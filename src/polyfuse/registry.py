@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,9 +56,27 @@ ENCODERS: dict[str, Table] = {
 
 FUSIONS: Table = {
     "concat": "polyfuse.fusion.concat:Concat",
-    "mean": "polyfuse.fusion.mean:Mean",
+    "sum": "polyfuse.fusion.sum:Sum",
+    "late": "polyfuse.fusion.late:Late",
+    "hierarchical": "polyfuse.fusion.hierarchical:Hierarchical",
+    "hybrid": "polyfuse.fusion.hybrid:Hybrid",
+    "gated": "polyfuse.fusion.gated:Gated",
+    "film": "polyfuse.fusion.film:FiLM",
+    "nl_gate": "polyfuse.fusion.nl_gate:NLGate",
+    "multiplicative": "polyfuse.fusion.multiplicative:Multiplicative",
+    "tensor": "polyfuse.fusion.tensor:TensorProduct",
+    "low_rank_tensor": "polyfuse.fusion.low_rank_tensor:LowRankTensor",
+    "tucker": "polyfuse.fusion.tucker:Tucker",
+    "mfb": "polyfuse.fusion.mfb:MFB",
+    "embrace": "polyfuse.fusion.embrace:Embrace",
+    "deepset": "polyfuse.fusion.deepset:DeepSet",
     "attention": "polyfuse.fusion.attention:JointAttention",
     "decision": "polyfuse.fusion.decision:Decision",
+}
+
+FUSION_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {  # a second name: a fusion with some keywords fixed
+    "mean": ("late", {"combine": "mean"}),
+    "attention_shared": ("attention", {}),
 }
 
 HEADS: Table = {
@@ -109,9 +129,11 @@ def encoder(modality: str, name: str) -> type:
     return resolve(choose(choose(ENCODERS, modality, "modality"), name, f"{modality} encoder"))
 
 
-def fusion(name: str) -> type:
-    """The fusion class of that name."""
-    return resolve(choose(FUSIONS, name, "fusion"))
+def fusion(name: str) -> Callable[..., Any]:
+    """The fusion class of that name; for an alias, the class with the alias's keywords fixed."""
+    target, fixed = choose({**{n: (n, {}) for n in FUSIONS}, **FUSION_ALIASES}, name, "fusion")
+    made = resolve(FUSIONS[target])
+    return partial(made, **fixed) if fixed else made
 
 
 def head(name: str) -> type:
@@ -138,7 +160,18 @@ def listings(kind: str) -> list[Listing]:
     """Every part of ``encoders``, ``fusions``, ``heads`` or ``objectives``, with its summary and paper."""
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES}
-    return [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
+    found = [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
+    return found + (_aliases(found) if kind == "fusions" else [])
+
+
+def _aliases(fusions: list[Listing]) -> list[Listing]:
+    """A row per alias, which says what it stands for."""
+    known = {row.name: row for row in fusions}
+    rows = []
+    for name, (target, fixed) in FUSION_ALIASES.items():
+        settings = "".join(f", {key}: {value}" for key, value in fixed.items())
+        rows.append(replace(known[target], name=name, summary=f"Another name of {target}{settings}."))
+    return rows
 
 
 def _listing(kind: str, name: str, target: str) -> Listing:

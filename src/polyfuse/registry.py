@@ -56,6 +56,13 @@ FUSIONS: Table = {
     "concat": "polyfuse.fusion.concat:Concat",
     "mean": "polyfuse.fusion.mean:Mean",
     "attention": "polyfuse.fusion.attention:JointAttention",
+    "attention_gated": "polyfuse.fusion.attention_gated:GatedAttention",
+    "co_attention": "polyfuse.fusion.co_attention:CoAttention",
+    "bidirectional": "polyfuse.fusion.bidirectional:Bidirectional",
+    "crossmodal_transformer": "polyfuse.fusion.crossmodal_transformer:CrossmodalTransformer",
+    "bottleneck": "polyfuse.fusion.bottleneck:Bottleneck",
+    "perceiver": "polyfuse.fusion.perceiver:Perceiver",
+    "experts": "polyfuse.fusion.experts:Experts",
 }
 
 HEADS: Table = {

@@ -6,13 +6,14 @@ Nagrani et al.: Attention Bottlenecks for Multimodal Fusion (MBT), NeurIPS 2021.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
+from polyfuse.layers.pooling import masked_mean
+from polyfuse.layers.streams import Joined
 from polyfuse.records import Fused, Tokens
 
 
@@ -20,18 +21,19 @@ class Bottleneck(nn.Module):
     """Self-attention of every input with a few bottleneck tokens, which are averaged over the inputs after each layer.
 
     Inputs meet in the tokens' average first, and hear of each other one layer later: two layers from ``start`` on
-    are the least in which they interact. The average is over the inputs present in the row.
+    are the least in which they interact. The average is over the inputs present in the row. What is read at the end is
+    the inputs' own tokens, as in the paper, since bottleneck tokens would hear of a match only after a third layer.
 
     Args:
         inputs: names of the inputs.
         width: D of every input and of the result; a multiple of ``heads``.
-        bottlenecks: number of shared tokens, L.
+        bottlenecks: number of shared tokens.
         depth: number of layers, each with a block per input.
         start: layers before the bottleneck joins in, where inputs attend to themselves alone; less than ``depth``.
         heads: attention heads.
         dropout: in the blocks, in training.
 
-    Shapes: each input (B, T_m, D) -> joint (B, L + sum of T_m, D), the bottleneck tokens first (``prefix`` L).
+    Shapes: each input (B, T_m, D) -> joint (B, 1 + sum of T_m, D), the summary token first (``prefix`` 1).
 
     Raises:
         ValueError: no bottleneck token, or one that no layer reads.
@@ -63,23 +65,19 @@ class Bottleneck(nn.Module):
         self.layers = nn.ModuleList(
             nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in self.inputs) for _ in range(depth)
         )
-        self.norm = nn.LayerNorm(width)
+        self.joined = Joined(len(self.inputs), width)
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
-        parts = [tokens[name] for name in self.inputs]
-        streams, masks = [p.x_BTD for p in parts], [p.mask_BT for p in parts]
+        parts = {name: tokens[name] for name in self.inputs}
+        streams, masks = [p.x_BTD for p in parts.values()], [p.mask_BT for p in parts.values()]
         b_BLD = self.bottleneck.expand(streams[0].shape[0], -1, -1)
         for at, blocks in enumerate(self.layers):
             if at < self.start:
                 streams = [block(x, m) for block, x, m in zip(blocks, streams, masks, strict=True)]  # type: ignore[call-overload]
             else:
                 streams, b_BLD = self._meet(blocks, streams, masks, b_BLD)
-        normed = [self.norm(x_BTD) for x_BTD in (b_BLD, *streams)]
-        x_BTD = torch.cat(normed, 1)
-        mask_BT = torch.cat([b_BLD.new_ones(b_BLD.shape[:2], dtype=torch.bool), *masks], 1)
-        by_input = {name: replace(p, x_BTD=x) for name, p, x in zip(self.inputs, parts, normed[1:], strict=True)}
-        return Fused(Tokens(x_BTD, mask_BT, prefix=len(self.bottleneck)), by_input)
+        return self.joined(parts, streams)
 
     def _meet(
         self, blocks: Any, streams: list[Tensor], masks: list[Tensor], b_BLD: Tensor
@@ -92,8 +90,6 @@ class Bottleneck(nn.Module):
             for block, x_BTD, mask_BT in zip(blocks, streams, masks, strict=True)
         ]
         present_BM = torch.stack([mask_BT.any(-1) for mask_BT in masks], 1)
-        # in a row without any input all blocks have their say, so that the tokens stay a learned prior
-        weight_BM = (present_BM | ~present_BM.any(1, keepdim=True)).to(mixed[0].dtype)
-        weight_BM = weight_BM / weight_BM.sum(1, keepdim=True)
-        made_BMLD = torch.stack([x_BTD[:, :length] for x_BTD in mixed], 1)
-        return [x_BTD[:, length:] for x_BTD in mixed], (made_BMLD * weight_BM[..., None, None]).sum(1)
+        made_BMX = torch.stack([x_BTD[:, :length].flatten(1) for x_BTD in mixed], 1)
+        b_BLD = masked_mean(made_BMX, present_BM).unflatten(-1, (length, -1))
+        return [x_BTD[:, length:] for x_BTD in mixed], b_BLD

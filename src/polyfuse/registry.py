@@ -71,6 +71,13 @@ FUSIONS: Table = {
     "embrace": "polyfuse.fusion.embrace:Embrace",
     "deepset": "polyfuse.fusion.deepset:DeepSet",
     "attention": "polyfuse.fusion.attention:JointAttention",
+    "attention_gated": "polyfuse.fusion.attention_gated:GatedAttention",
+    "co_attention": "polyfuse.fusion.co_attention:CoAttention",
+    "bidirectional": "polyfuse.fusion.bidirectional:Bidirectional",
+    "crossmodal_transformer": "polyfuse.fusion.crossmodal_transformer:CrossmodalTransformer",
+    "bottleneck": "polyfuse.fusion.bottleneck:Bottleneck",
+    "perceiver": "polyfuse.fusion.perceiver:Perceiver",
+    "experts": "polyfuse.fusion.experts:Experts",
     "decision": "polyfuse.fusion.decision:Decision",
 }
 

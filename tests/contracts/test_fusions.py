@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from polyfuse import registry
+from polyfuse.layers.readout import Readout
 from polyfuse.records import Fused, Tokens
 
 WIDTH = 16
@@ -26,8 +27,9 @@ def tokens(lengths, present_BM, seed=0):
     found = {}
     for m, (length, present_B) in enumerate(zip(lengths, present_BM.T, strict=True)):
         x = torch.randn(len(present_BM), length, WIDTH, generator=draw)
+        span = torch.rand(len(present_BM), length, 2, generator=draw)
         real_B = torch.randint(1, length + 1, (len(present_BM), 1), generator=draw) * present_B[:, None]
-        found[f"i{m}"] = Tokens(x, torch.arange(length) < real_B, grid=(length,))
+        found[f"i{m}"] = Tokens(x, torch.arange(length) < real_B, grid=(length,), prefix=m % 2, span_BT2=span)
     return found
 
 
@@ -66,20 +68,30 @@ def test_any_subset_of_one_to_five_inputs_gives_finite_tokens(name, case):
         after = fused.by_input[key]
         assert after.x_BTD.shape == before.x_BTD.shape
         assert torch.equal(after.mask_BT, before.mask_BT)
-        assert after.grid == before.grid
+        assert (after.grid, after.prefix) == (before.grid, before.prefix)
+        assert torch.equal(after.span_BT2, before.span_BT2)
         assert torch.isfinite(after.x_BTD[after.mask_BT]).all()
 
 
-@pytest.mark.parametrize("lengths", [[3], [3, 2], [3, 2, 4, 1, 2]], ids=len)
+@pytest.mark.parametrize("lengths", [[3], [3, 2], [3, 2, 4, 2, 5]], ids=["one", "two", "five"])
 @pytest.mark.parametrize("name", FUSIONS)
 def test_every_parameter_is_trained(name, lengths):
-    fusion = make(name, lengths)
-    found = summary(fusion(tokens(lengths, torch.ones(4, len(lengths), dtype=torch.bool))))
-    # not the sum of squares: normalised results have the same whatever the parameters
-    (found * torch.randn(found.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
-    untrained = [n for n, p in fusion.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    """Through what heads read, within two steps: a gate that starts closed opens in the first."""
+    fusion, read = make(name, lengths), Readout(WIDTH, 3)
+    if not list(fusion.parameters()):
+        return  # its heads learn
+    # 16 rows, some with several real tokens of every input: the softmax over a single one trains nothing
+    batch = tokens(lengths, torch.ones(16, len(lengths), dtype=torch.bool))
+    optimizer = torch.optim.SGD(fusion.parameters(), lr=0.1)
+    trained = set()
+    for _ in range(2):
+        optimizer.zero_grad()
+        read(fusion(batch).tokens).pow(2).sum().backward()
+        trained |= {n for n, p in fusion.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        optimizer.step()
+    untrained = {n for n, _ in fusion.named_parameters()} - trained
     # a shift of all keys changes no softmax
-    assert [n for n in untrained if not n.endswith("key.bias")] == []
+    assert {n for n in untrained if not n.endswith("key.bias")} == set()
 
 
 @pytest.mark.parametrize("name", FUSIONS)
@@ -103,10 +115,11 @@ def test_a_row_does_not_see_its_neighbours_nor_padding(name):
     for row in range(3):
         alone = {k: Tokens(t.x_BTD[row:][:1], t.mask_BT[row:][:1]) for k, t in whole.items()}
         torch.testing.assert_close(summary(fusion(alone))[0], everything[row], atol=1e-5, rtol=1e-4)
-    padded = {
-        k: Tokens(torch.cat([t.x_BTD, torch.full((3, 2, WIDTH), 9.0)], 1), nn.functional.pad(t.mask_BT, (0, 2)))
-        for k, t in whole.items()
-    }
+    padded = {}
+    for k, t in whole.items():
+        x = torch.where(t.mask_BT[..., None], t.x_BTD, 9.0)
+        padded[k] = Tokens(torch.cat([x, torch.full((3, 2, WIDTH), 9.0)], 1), nn.functional.pad(t.mask_BT, (0, 2)))
+    # what stands in padding and in absent inputs must not matter
     torch.testing.assert_close(summary(fusion(padded)), everything, atol=1e-5, rtol=1e-4)
 
 

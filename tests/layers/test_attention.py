@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from polyfuse.layers.attention import Attention, Block
+from polyfuse.layers.attention import Attention, Block, CrossBlock
 
 WIDTH = 8
 sizes = st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
@@ -83,8 +83,24 @@ def test_a_block_without_context_still_adds_its_feed_forward_layer():
     torch.testing.assert_close(block(x, torch.zeros(1, 3, dtype=torch.bool)), expected)
 
 
+@settings(max_examples=20, deadline=None)
+@given(case=sizes)
+def test_a_cross_block_adds_what_it_reads_then_its_feed_forward_layer(case):
+    x, y, mask = drawn(*case)
+    block = CrossBlock(WIDTH)
+    read = x + reference(block.attention, block.norm_attention(x), block.norm_context(y), mask)
+    expected = read + block.forward_layer(block.norm_forward(read))
+    torch.testing.assert_close(block(x, y, mask), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_cross_block_without_context_still_adds_its_feed_forward_layer():
+    block, x = CrossBlock(WIDTH).eval(), torch.randn(1, 3, WIDTH)
+    expected = x + block.forward_layer(block.norm_forward(x))
+    torch.testing.assert_close(block(x, torch.randn(1, 2, WIDTH), torch.zeros(1, 2, dtype=torch.bool)), expected)
+
+
 def test_every_matrix_is_a_linear_layer():
     """LoRA, pruning and int8 find ``nn.Linear`` only."""
-    block = Block(WIDTH)
-    inside = {id(p) for m in block.modules() if isinstance(m, (nn.Linear, nn.LayerNorm)) for p in m.parameters()}
-    assert all(id(p) in inside for p in block.parameters())
+    for block in (Block(WIDTH), CrossBlock(WIDTH)):
+        inside = {id(p) for m in block.modules() if isinstance(m, (nn.Linear, nn.LayerNorm)) for p in m.parameters()}
+        assert all(id(p) in inside for p in block.parameters())

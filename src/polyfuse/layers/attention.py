@@ -1,4 +1,4 @@
-"""Multi-head attention and the transformer block, from plain Linear layers, so that LoRA, pruning and int8 reach them.
+"""Multi-head attention and transformer blocks, from plain Linear layers, so that LoRA, pruning and int8 reach them.
 
 Vaswani et al., Attention Is All You Need, NeurIPS 2017. A row with nothing to attend to gives exactly 0, in torch
 and in exported files alike.
@@ -62,4 +62,25 @@ class Block(nn.Module):
         """Shapes: (B, T, D), (B, T) -> (B, T, D)."""
         normed = self.norm_attention(x_BTD)
         x_BTD = x_BTD + self.drop(self.attention(normed, normed, mask_BT))
+        return x_BTD + self.drop(self.forward_layer(self.norm_forward(x_BTD)))
+
+
+class CrossBlock(nn.Module):
+    """A pre-norm block that reads another sequence: attention over it, then a feed-forward layer, each added.
+
+    Where a row's context is fully masked, only the feed-forward layer acts.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4, expansion: float = 2.0, dropout: float = 0.0):
+        super().__init__()
+        self.norm_attention, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm_forward = nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads, dropout=dropout)
+        self.forward_layer = FeedForward(width, expansion=expansion, dropout=dropout)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, context_BSD: Tensor, mask_BS: Tensor) -> Tensor:
+        """Shapes: (B, T, D), (B, S, D) and its mask (B, S) -> (B, T, D)."""
+        mixed_BTD = self.attention(self.norm_attention(x_BTD), self.norm_context(context_BSD), mask_BS)
+        x_BTD = x_BTD + self.drop(mixed_BTD)
         return x_BTD + self.drop(self.forward_layer(self.norm_forward(x_BTD)))

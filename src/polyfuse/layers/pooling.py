@@ -26,6 +26,14 @@ def pooled(tokens: Tokens) -> Tokens:
     return Tokens(x_BD[:, None], tokens.present_B[:, None], grid=(1,))
 
 
+def masked_last(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """The last real token: (B, T, D), (B, T) -> (B, D)."""
+    at_B = (mask_BT * torch.arange(mask_BT.shape[1], device=mask_BT.device)).argmax(1)
+    # not take_along_dim, which fixes batch and length in an exported file
+    last_BD = x_BTD.gather(1, at_B[:, None, None].expand(-1, -1, x_BTD.shape[-1]))[:, 0]
+    return last_BD * mask_BT.any(-1, keepdim=True).to(x_BTD.dtype)
+
+
 class AttentionPool(nn.Module):
     """Mean of tokens weighted by a learned score per token (Yang et al., NAACL 2016).
 

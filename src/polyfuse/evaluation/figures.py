@@ -117,14 +117,23 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Names at the right end of their lines, moved apart where they would touch."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    places: list[float] = []
-    for value, _, _ in sorted(ends, key=lambda end: end[0]):
-        place = (value - low) / (high - low)
-        places.append(max(place, places[-1] + LABEL_GAP) if places else place)
-    for at in range(len(places) - 1, -1, -1):  # those pushed out at the top come down again
-        places[at] = min(places[at], 1.0 - LABEL_GAP * (len(places) - 1 - at))
-    for place, (_, label, colour) in zip(places, sorted(ends, key=lambda end: end[0]), strict=True):
-        axes.text(1.03, place, label, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+    ends = sorted(ends, key=lambda end: end[0])
+    true = [(value - low) / (high - low) for value, _, _ in ends]
+    for at, place, (_, label, colour) in zip(true, _apart(true), ends, strict=True):
+        axes.plot([1, 1.03], [at, place], color=LINE, linewidth=0.8, transform=axes.transAxes, clip_on=False)
+        axes.text(1.04, place, label, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+
+
+def _apart(places: list[float]) -> list[float]:
+    """Rising places, neighbours at least a gap apart and moved as little as that takes, all below the top."""
+    found = np.array(places)
+    for _ in range(200):
+        short = np.maximum(0, LABEL_GAP - np.diff(found))
+        if not short.max(initial=0) > 1e-4:
+            break
+        found[1:] += short / 2
+        found[:-1] -= short / 2
+    return list(found - max(0.0, found.max(initial=0) - 1))
 
 
 def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -110,7 +110,8 @@ def render_robustness(report: RobustnessReport) -> RenderableType:
         direction = "higher" if headline.higher else "lower"
         baseline = f"{headline.baseline_name} reaches {glossary.written(headline.metric, headline.baseline)}"
         facts = f"{glossary.counted(report.rows, 'row')}, {direction} is better; {baseline}"
-        parts += [_heading(f"{name}: {glossary.term(headline.metric).title} under noise", facts)]
+        unit = " (%)" if glossary.term(headline.metric).percent else ""
+        parts += [_heading(f"{name}: {glossary.term(headline.metric).title} under noise{unit}", facts)]
         parts += [_severity_table(report, name, headline)]
     parts += ["[dim]area: mean height of the curve; kept: share left of the advantage over the baseline[/dim]"]
     parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
@@ -123,6 +124,7 @@ def _severity_table(report: RobustnessReport, output: str, headline: Headline) -
 
     def add(label: str, curve: Curve, style: str) -> None:
         values = [glossary.written(headline.metric, v) for v in (*(p.value for p in curve.points), curve.area)]
+        values = [value.removesuffix(" %") for value in values]  # the heading says it, and names need the room
         table.add_row(escape(label), *values, glossary.written("accuracy", curve.retention), style=style)
 
     for name, found in report.inputs.items():

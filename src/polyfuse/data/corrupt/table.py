@@ -17,7 +17,7 @@ CUTOUT = "DeVries and Taylor, Improved regularization with Cutout, 2017"
 TYPOS = "Belinkov and Bisk, Synthetic and natural noise both break neural machine translation, ICLR 2018"
 WORDS = "Wei and Zou, EDA: easy data augmentation techniques, EMNLP 2019"
 SOUNDS = "Ko et al., A study on data augmentation of reverberant speech, ICASSP 2017"
-BENCH = "Liang et al., MultiBench, NeurIPS 2021 (datasets and benchmarks)"
+BENCH = "Liang et al., MultiBench, NeurIPS 2021"
 
 
 @dataclass(frozen=True)

@@ -89,10 +89,11 @@ def test_curves_of_any_height(values, metric):
     assert "<b>" not in svg
 
 
-def test_labels_stand_apart_and_below_the_top():
-    places = [0.2, 0.9, 0.95, 0.951, 0.952, 0.99]
+@pytest.mark.parametrize("places", [[0.2, 0.9, 0.95, 0.951, 0.952, 0.99], [0.01, 0.01, 0.02, 0.8], [0.5] * 9])
+def test_labels_stand_apart_within_the_plot(places):
     found = np.array(figures._apart(places))
     assert np.diff(found).min() > figures.LABEL_GAP - 1e-3
+    assert found.min() >= 0
     assert found.max() <= 1
     assert figures._apart([0.1, 0.5]) == [0.1, 0.5]
     assert figures._apart([]) == []

@@ -125,15 +125,16 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
 
 
 def _apart(places: list[float]) -> list[float]:
-    """Rising places, neighbours at least a gap apart and moved as little as that takes, all below the top."""
+    """Rising places, neighbours at least a gap apart and moved as little as that takes, none beyond an edge."""
     found = np.array(places)
-    for _ in range(200):
+    for _ in range(1000):
         short = np.maximum(0, LABEL_GAP - np.diff(found))
         if not short.max(initial=0) > 1e-4:
             break
         found[1:] += short / 2
         found[:-1] -= short / 2
-    return list(found - max(0.0, found.max(initial=0) - 1))
+        found = found.clip(0, 1)
+    return list(found)
 
 
 def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

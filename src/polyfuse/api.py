@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from polyfuse.demo.data import build as build_demo
 from polyfuse.evaluation.card import card
 from polyfuse.evaluation.evaluate import evaluate_rows
 from polyfuse.evaluation.report import Report
+from polyfuse.evaluation.robustness import SEVERITIES, robustness
+from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.reading import prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, override, parse, read_recipe
 from polyfuse.registry import Listing
@@ -84,11 +86,48 @@ class Model:
         Raises:
             ValueError: a column is absent, or a label was not seen in training.
         """
+        table, prepared = self._judgeable(table, where, media_root)
+        return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
+
+    def robustness(
+        self,
+        table: Any,
+        *,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        inputs: Sequence[str] | None = None,
+        severities: Sequence[float] = SEVERITIES,
+        corruptions: Mapping[str, Sequence[str]] | None = None,
+        metrics: Mapping[str, str] | None = None,
+        seed: int = 0,
+        unseen: str = "error",
+    ) -> RobustnessReport:
+        """How much noise in its inputs the model takes: each alone, and all together.
+
+        Args:
+            table, where, unseen: as for ``evaluate``.
+            inputs: the inputs to noise; all by default.
+            severities: degrees of noise from 0 to 1.
+            corruptions: modality -> names of ``data.corrupt.CORRUPTIONS``; all by default.
+            metrics: output -> the metric of its curves; its headline one by default.
+            seed: of the noise.
+
+        Raises:
+            ValueError: no such input, corruption or metric, or as for ``evaluate``.
+        """
+        table, prepared = self._judgeable(table, where, media_root)
+        options: dict[str, Any] = {"inputs": inputs, "severities": severities, "corruptions": corruptions}
+        options |= {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
+        return robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
+
+    def _judgeable(
+        self, table: Any, where: str | None, media_root: str | Path | None
+    ) -> tuple[Table, dict[str, Prepared]]:
+        """A table that holds the outputs' columns, and its cells."""
         table = read_table(table, media_root=media_root, where=where)
         for output in self.recipe.outputs.values():
             table.require(output.column)
-        _, prepared = self._rows(table, targets=True)
-        return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
+        return table, self._rows(table, targets=True)[1]
 
     def predict(
         self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, to: str | None = None

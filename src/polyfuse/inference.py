@@ -69,10 +69,11 @@ def predict_subsets(
             for part, state in zip(parts, found, strict=True):
                 for name in network.outputs:
                     part[name].append(network.decoded(name, state, batch))
-    return [{name: _joined(pieces) for name, pieces in part.items()} for part in parts]
+    return [{name: joined(pieces) for name, pieces in part.items()} for part in parts]
 
 
-def _joined(parts: list[Prediction]) -> Prediction:
+def joined(parts: list[Prediction]) -> Prediction:
+    """The predictions of some batches as those of all their rows."""
     value = [item for part in parts for item in part.value]
     scores = [part.scores for part in parts if part.scores is not None]
     extra: dict[str, Any] = {}

@@ -110,9 +110,10 @@ class Network(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Each input's tokens at the model width, before dropout and missing tokens: (B, T_m, D)."""
-        return {name: self._encode_one(name, batch.inputs[name]) for name in self.inputs}
+        return {name: self.encode_one(name, batch.inputs[name]) for name in self.inputs}
 
-    def _encode_one(self, name: str, cells: Cells) -> Tokens:
+    def encode_one(self, name: str, cells: Cells) -> Tokens:
+        """One input's tokens at the model width (B, T_m, D)."""
         tokens = cells.fields
         if not isinstance(tokens, Tokens):
             with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):

@@ -78,6 +78,49 @@ def test_people_read_tables(run, tmp_path):
     assert "rmse" in out.lower()
 
 
+def test_robustness_as_json_as_a_table_and_as_a_page(run, tmp_path):
+    table, to = write_table(tmp_path / "tiny"), tmp_path / "model"
+    run(
+        "fit",
+        table,
+        "--output",
+        "price",
+        "--input",
+        "area",
+        "--input",
+        "words",
+        "--split",
+        "split",
+        "--to",
+        to,
+        *SETTINGS,
+    )
+    test = ("--where", "split == 'test'")
+    status, out, _ = run("robustness", to, table, *test, "--severity", 0.5, "--metric", "price=rmse", "--json")
+    assert status == 0
+    found = json.loads(out)
+    judged = json.loads(run("evaluate", to, table, *test, "--json")[1])["outputs"]["price"]
+    assert found["rows"] == 14
+    assert found["outputs"]["price"] | {"baseline": None} == {
+        "metric": "rmse", "higher_is_better": False, "clean": judged["rmse"], "clean_ci": judged["rmse_ci"],
+        "baseline": None,
+    }  # fmt: skip
+    assert set(found["inputs"]) == {"columns", "text"}
+    assert [p["severity"] for p in found["together"]["outputs"]["price"]["points"]] == [0.0, 0.5]
+
+    page = tmp_path / "r.html"
+    status, out, err = run("robustness", to, table, *test, "--input", "text", "--report", page)
+    assert status == 0
+    assert "typos" in out
+    assert "columns" not in out
+    assert str(page) in err
+    assert "<svg" in page.read_text(encoding="utf8")
+    for word, message in (("--metric", "OUTPUT=METRIC"), ("--input", "did you mean 'text'")):
+        status, out, err = run("robustness", to, table, word, "textt")
+        assert (status, out) == (2, "")
+        assert message in err
+
+
 def test_a_recipe_needs_no_output(run, tmp_path):
     write_table(tmp_path)
     (tmp_path / "recipe.yaml").write_text(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from polyfuse.evaluation import figures
+from polyfuse.evaluation.curves import Curve, Point
+from polyfuse.evaluation.figures import Line
 from polyfuse.metrics.calibration import reliability_bins
 
 
@@ -23,13 +25,21 @@ def scatter(name: str = "price", rows: int = 50) -> str:
     return figures.scatter(target, target * 1.1, name)
 
 
-@pytest.mark.parametrize("draw", [reliability, scatter])
+def curves(metric: str = "accuracy", values: tuple = (0.9, 0.7, None)) -> str:
+    points = tuple(
+        Point(x, v, None if v is None else (v - 0.1, v + 0.1)) for x, v in zip((0, 0.5, 1), values, strict=True)
+    )
+    lines = [Line("房价 <b>", Curve(points, 0.5, 0.5), kind) for kind in figures.LINES]
+    return figures.curves(lines, metric, 0.3, "noise in 房价 <b>")
+
+
+@pytest.mark.parametrize("draw", [reliability, scatter, curves])
 def test_well_formed_and_the_same_every_time(draw):
     ElementTree.fromstring(draw().replace("xlink:href", "href"))
     assert draw() == draw()
 
 
-@pytest.mark.parametrize("draw", [reliability, scatter])
+@pytest.mark.parametrize("draw", [reliability, scatter, curves])
 def test_no_colour_font_or_style_of_its_own(draw):
     svg = draw()
     assert not re.search(r"(fill|stroke): #", svg)
@@ -68,3 +78,22 @@ def test_any_range(target, value):
 )
 def test_axis_labels_are_short(value, text):
     assert figures._short(value) == text
+
+
+@pytest.mark.parametrize("values", [(0.9, 0.7, 0.5), (None, None, None), (1e6, -1e6, 0.0), (0.5, 0.5, 0.5)])
+@pytest.mark.parametrize("metric", ["accuracy", "rmse"])
+def test_curves_of_any_height(values, metric):
+    svg = curves(metric, values)
+    assert ("lower is better" in svg) == (metric == "rmse")
+    assert (">房价 &lt;b&gt;<" in svg) == (values[-1] is not None)
+    assert "<b>" not in svg
+
+
+@pytest.mark.parametrize("places", [[0.2, 0.9, 0.95, 0.951, 0.952, 0.99], [0.01, 0.01, 0.02, 0.8], [0.5] * 9])
+def test_labels_stand_apart_within_the_plot(places):
+    found = np.array(figures._apart(places))
+    assert np.diff(found).min() > figures.LABEL_GAP - 1e-3
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert figures._apart([0.1, 0.5]) == [0.1, 0.5]
+    assert figures._apart([]) == []

@@ -14,6 +14,7 @@ from polyfuse.cli.fit import fit
 from polyfuse.cli.inspect import inspect
 from polyfuse.cli.list import list_parts
 from polyfuse.cli.predict import predict
+from polyfuse.cli.robustness import robustness
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,7 @@ app.command("list")(list_parts)
 app.command()(inspect)
 app.command()(fit)
 app.command()(evaluate)
+app.command()(robustness)
 app.command()(predict)
 app.command()(embed)
 

@@ -50,16 +50,14 @@ def evaluate_rows(
     Raises:
         ValueError: a label that was not seen in training, with ``unseen="error"``.
     """
-    if unseen not in ("error", "skip"):
-        raise ValueError(f"unseen: expected 'error' or 'skip', found {unseen!r}")
-    notes = [*notes, *_unseen_labels(bundle, prepared, rows, unseen)]
+    notes = [*notes, *unseen_labels(bundle, prepared, rows, unseen)]
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table))
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
-    outcomes = [_outcomes(bundle, prepared, rows, one) for one in found]
+    outcomes = [outcomes_of(bundle, prepared, rows, one) for one in found]
     by_keep = dict(zip(keeps, outcomes, strict=True))
-    groups = _groups(bundle, table, rows)
+    groups = groups_of(bundle, table, rows)
     reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes[0].items()}
     return Report(
         rows=len(rows),
@@ -67,17 +65,24 @@ def evaluate_rows(
         broken=_broken(prepared, table, rows),
         missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes[0], reports),
-        meta=_meta(bundle, table, name, notes),
+        meta=facts_of(bundle, table, name, notes),
     )
 
 
-def _groups(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:
+def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:
     """Rows of one speaker or patient are not independent: the intervals resample them together."""
     group = bundle.recipe.data.group
     return table.frame[group].iloc[rows].astype(str).tolist() if group and group in table.frame else None
 
 
-def _unseen_labels(bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, unseen: str) -> list[str]:
+def unseen_labels(bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, unseen: str) -> list[str]:
+    """A note per output on rows left out because training never saw their label, where ``unseen`` is ``skip``.
+
+    Raises:
+        ValueError: there are such rows and ``unseen`` is ``error``, or it is neither of the two.
+    """
+    if unseen not in ("error", "skip"):
+        raise ValueError(f"unseen: expected 'error' or 'skip', found {unseen!r}")
     chosen = set(rows.tolist())
     notes = []
     for output in bundle.recipe.outputs:
@@ -92,9 +97,10 @@ def _unseen_labels(bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.nd
     return notes
 
 
-def _outcomes(
+def outcomes_of(
     bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, found: dict[str, Prediction]
 ) -> dict[str, Outcome]:
+    """What is known of each output after prediction over some rows."""
     return {
         output: Outcome(
             task=bundle.network.head(output).task,
@@ -145,7 +151,8 @@ def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> 
     return {column: show(kind, row[column], table.root, limits) for column, kind in kinds.items()}
 
 
-def _meta(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict[str, Any]:
+def facts_of(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict[str, Any]:
+    """Facts of the model and the table for a report."""
     recipe = bundle.recipe
     return {
         "model": name,

@@ -9,11 +9,14 @@ import io
 import logging
 import re
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import number
+from polyfuse.evaluation.curves import Curve
+from polyfuse.evaluation.glossary import number, term
 from polyfuse.metrics.calibration import ReliabilityBin
 
 if TYPE_CHECKING:
@@ -67,6 +70,71 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     for axis in (axes.xaxis, axes.yaxis):
         _short_numbers(axis)
     return _svg(figure, f"Predicted against true {name}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve of a plot: its label at the right end, and how it stands out (``main``, ``warn`` or ``plain``)."""
+
+    label: str
+    curve: Curve
+    kind: str = "plain"
+
+
+LINES: dict[str, Any] = {
+    "main": {"color": ACCENT, "linewidth": 2.2, "marker": "o", "markersize": 5, "zorder": 4},
+    "warn": {"color": WARN, "linewidth": 2.2, "marker": "o", "markersize": 5, "zorder": 4},
+    "plain": {"color": INK, "linewidth": 1, "marker": "o", "markersize": 2.5, "alpha": 0.75, "zorder": 3},
+}
+LABEL_GAP = 0.062  # of the height: closer labels would touch
+
+
+def curves(lines: Sequence[Line], metric: str, baseline: float | None, title: str) -> str:
+    """A metric against the severity of noise; the band is the interval of a line that stands out."""
+    figure, axes, _ = _frame()
+    figure.subplots_adjust(left=0.15, right=0.74, top=0.96, bottom=0.13)
+    ends = []
+    for line in lines:
+        x = [p.severity for p in line.curve.points]
+        y = [np.nan if p.value is None else p.value for p in line.curve.points]
+        axes.plot(x, y, **LINES[line.kind])
+        ends += [(y[-1], line.label, str(LINES[line.kind]["color"]))] if np.isfinite(y[-1]) else []
+        bounds = np.array([p.interval or (np.nan, np.nan) for p in line.curve.points], dtype=float)
+        if line.kind != "plain":
+            axes.fill_between(x, *bounds.T, color=LINES[line.kind]["color"], alpha=0.14, linewidth=0)
+    if baseline is not None:
+        axes.axhline(baseline, color=WARN, linewidth=1.2, linestyle=(0, (4, 3)))
+        ends.append((baseline, "baseline", WARN))
+    better = "" if term(metric).higher else " (lower is better)"
+    axes.set(xlim=(-0.02, max(p.severity for p in lines[0].curve.points) + 0.02), xlabel="severity of the noise")
+    axes.set_ylabel(f"{term(metric).title}{better}")
+    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %" if term(metric).percent else _short(v))
+    _label_ends(axes, ends)
+    return _svg(figure, title)
+
+
+def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Names at the right end of their lines, moved apart where they would touch."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    ends = sorted(ends, key=lambda end: end[0])
+    true = [(value - low) / (high - low) for value, _, _ in ends]
+    for at, place, (_, label, colour) in zip(true, _apart(true), ends, strict=True):
+        axes.plot([1, 1.03], [at, place], color=LINE, linewidth=0.8, transform=axes.transAxes, clip_on=False)
+        axes.text(1.04, place, label, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
+
+
+def _apart(places: list[float]) -> list[float]:
+    """Rising places, neighbours at least a gap apart and moved as little as that takes, none beyond an edge."""
+    found = np.array(places)
+    for _ in range(1000):
+        short = np.maximum(0, LABEL_GAP - np.diff(found))
+        if not short.max(initial=0) > 1e-4:
+            break
+        found[1:] += short / 2
+        found[:-1] -= short / 2
+        found = found.clip(0, 1)
+    return list(found)
 
 
 def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

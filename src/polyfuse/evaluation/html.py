@@ -29,19 +29,24 @@ MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "i
 
 def page(report: Report) -> str:
     """The whole page."""
+    return environment().get_template("report.html").render(_view(report))
+
+
+def environment() -> Any:
+    """Jinja with the pages' folder and filters; whatever it writes is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    made.filters.update(
         written=_written, number=glossary.number, counted=glossary.counted, label=_label, term=glossary.term
     )
-    return environment.get_template("report.html").render(_view(report))
+    return made
 
 
 def _view(report: Report) -> dict[str, Any]:
@@ -50,7 +55,7 @@ def _view(report: Report) -> dict[str, Any]:
         "report": report,
         "title": str(meta.pop("model", "model")),
         "notes": meta.pop("notes", []),
-        "facts": {key: _fact(value) for key, value in meta.items()},
+        "facts": {key: fact(value) for key, value in meta.items()},
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
         "missing": _missing(report),
@@ -73,7 +78,7 @@ def _output(name: str, output: OutputReport) -> dict[str, Any]:
         "classes": _weakest(output),
         "matrix": _matrix(output.confusion) if output.confusion else None,
         "confusions": output.confusion.top() if output.confusion else [],
-        "reliability": _svg(figures.reliability(output.reliability)) if output.reliability else "",
+        "reliability": markup(figures.reliability(output.reliability)) if output.reliability else "",
         "scatter": _scatter(output, name),
         "points": min(output.rows, figures.MOST_POINTS),
     }
@@ -82,10 +87,11 @@ def _output(name: str, output: OutputReport) -> dict[str, Any]:
 def _scatter(output: OutputReport, name: str) -> Any:
     if output.scatter is None or not np.isfinite(output.scatter[1]).any():
         return ""
-    return _svg(figures.scatter(*output.scatter, name))
+    return markup(figures.scatter(*output.scatter, name))
 
 
-def _svg(text: str) -> Any:
+def markup(text: str) -> Any:
+    """A figure as it is."""
     from markupsafe import Markup
 
     return Markup(text)  # matplotlib has escaped the names in it
@@ -207,9 +213,10 @@ def _written(value: float | None, name: str) -> str:
     return glossary.written(name, value)
 
 
-def _fact(value: Any) -> str:
+def fact(value: Any) -> str:
+    """A fact of ``meta`` for people."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_fact(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {fact(item)}" for key, item in value.items())
     if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 100_000):
         return glossary.number(value)
     return _label(value)

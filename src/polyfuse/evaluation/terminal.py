@@ -13,7 +13,9 @@ from polyfuse.evaluation import glossary
 from polyfuse.evaluation.outcome import OutputReport
 
 if TYPE_CHECKING:
+    from polyfuse.evaluation.curves import Curve, Headline
     from polyfuse.evaluation.report import Report
+    from polyfuse.evaluation.robustness_report import RobustnessReport
 
 CLASSES = 15  # shown at most, the weakest
 BROKEN = 5  # broken cells shown per column
@@ -99,3 +101,35 @@ def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
             total = glossary.counted(count, "cell") + (" in all" if listed else "")
             table.add_row(escape(column), "", "", f"[dim]{total}[/dim]")
     return [_heading("cells that could not be read, counted as missing"), table]
+
+
+def render_robustness(report: RobustnessReport) -> RenderableType:
+    """One table per output: each input's mean curve, its corruptions below it, then all inputs together."""
+    parts: list[RenderableType] = []
+    for name, headline in report.headlines.items():
+        direction = "higher" if headline.higher else "lower"
+        baseline = f"{headline.baseline_name} reaches {glossary.written(headline.metric, headline.baseline)}"
+        facts = f"{glossary.counted(report.rows, 'row')}, {direction} is better; {baseline}"
+        unit = " (%)" if glossary.term(headline.metric).percent else ""
+        parts += [_heading(f"{name}: {glossary.term(headline.metric).title} under noise{unit}", facts)]
+        parts += [_severity_table(report, name, headline)]
+    parts += ["[dim]area: mean height of the curve; kept: share left of the advantage over the baseline[/dim]"]
+    parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
+    return Group(*parts)
+
+
+def _severity_table(report: RobustnessReport, output: str, headline: Headline) -> Table:
+    points = report.together.curves[output].points
+    table = _table("noise in", *(f"{p.severity:g}" for p in points), "area", "kept")
+
+    def add(label: str, curve: Curve, style: str) -> None:
+        values = [glossary.written(headline.metric, v) for v in (*(p.value for p in curve.points), curve.area)]
+        values = [value.removesuffix(" %") for value in values]  # the heading says it, and names need the room
+        table.add_row(escape(label), *values, glossary.written("accuracy", curve.retention), style=style)
+
+    for name, found in report.inputs.items():
+        add(name, found.curves[output], "bold")
+        for corruption, curves in found.by_corruption.items():
+            add(f"  {corruption}", curves[output], "")
+    add("all together", report.together.curves[output], "bold")
+    return table

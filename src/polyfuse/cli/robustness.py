@@ -1,0 +1,50 @@
+"""``polyfuse robustness``: how much noise in its inputs a saved model takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+
+
+def robustness(
+    bundle: Bundle,
+    table: TableArgument,
+    where: Where = None,
+    media_root: MediaRoot = None,
+    json: Json = False,
+    input: Annotated[list[str] | None, typer.Option(help="Noise this input only; may be repeated.")] = None,
+    severity: Annotated[
+        list[float] | None, typer.Option(help="A degree of noise from 0 to 1; may be repeated. By default 0.2 to 1.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="The metric of an output's curves.", metavar="OUTPUT=METRIC")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
+    report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
+) -> None:
+    """Judge a saved model under growing noise in each input and in all: curves, area, and the share that is kept."""
+    degrees: dict[str, Any] = {"severities": severity} if severity else {}
+    metrics = dict(_pair(text) for text in metric or [])
+    found = polyfuse.load(bundle).robustness(
+        table, where=where, media_root=media_root, inputs=input, metrics=metrics, seed=seed, unseen=unseen, **degrees
+    )
+    if report:
+        found.to_html(report)
+    if json:
+        print_json(found.to_json())
+        return
+    show(found)
+    if report:
+        say(f"report: {report}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    output, equals, metric = text.partition("=")
+    if not equals:
+        raise ValueError(f"--metric {text}: expected OUTPUT=METRIC, such as price=rmse")
+    return output, metric

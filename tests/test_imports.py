@@ -24,6 +24,7 @@ LAYERS = [
     ["model"],
     ["bundle", "inference", "encoded"],
     ["training", "evaluation"],
+    ["compare"],
     ["demo"],
     ["api"],
     ["cli"],

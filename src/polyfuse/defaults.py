@@ -61,7 +61,7 @@ def encoders(recipe: Recipe) -> Recipe:
 def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     """Fill in what depends on the numbers of training and validation rows."""
     values = recipe.model_dump(mode="json")
-    if recipe.fusion.is_auto:
+    if recipe.fusion.name in ("default", "auto"):  # whoever asked for auto has chosen by now, or goes on to choose
         values["fusion"]["name"] = _fusion(recipe, train)
     _fill(values, {"width": 128})
     training = values["training"]

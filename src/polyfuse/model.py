@@ -215,6 +215,7 @@ def build(
     facts: Mapping[str, Mapping[str, Any]],
     slots: Mapping[str, int],
     kept_files: Path | None = None,
+    encoders: Mapping[str, nn.Module] | None = None,
 ) -> Network:
     """The network that a completed recipe describes, with fresh weights.
 
@@ -223,10 +224,12 @@ def build(
         facts: ``in:NAME`` and ``out:NAME`` -> what its fitted transform gave.
         slots: input name -> number of slots.
         kept_files: folder of a bundle's preprocessing, from which checkpoints are rebuilt without their weights.
+        encoders: input name -> an encoder that is there already; networks may share what none of them trains.
     """
     width = recipe.width
     assert isinstance(width, int)
-    encoders = {name: _encoder(recipe, name, facts[f"in:{name}"], kept_files) for name in recipe.inputs}
+    ready = encoders or {}
+    made = {n: ready[n] if n in ready else _encoder(recipe, n, facts[f"in:{n}"], kept_files) for n in recipe.inputs}
     heads = {name: _head(recipe, name, facts) for name in recipe.outputs}
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.objectives
@@ -236,7 +239,7 @@ def build(
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
     input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in heads} if alone else {}
     return Network(
-        encoders,
+        made,
         fusion,
         heads,
         objectives,

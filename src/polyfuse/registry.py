@@ -100,6 +100,12 @@ OBJECTIVES: Table = {
     "gradient_blending": "polyfuse.objectives.gradient_blending:GradientBlending",
 }
 
+MEASURES: Table = {  # by the head's ``task``: its metrics as functions of row weights
+    "category": "polyfuse.evaluation.judges.category:measure",
+    "labels": "polyfuse.evaluation.judges.labels:measure",
+    "number": "polyfuse.evaluation.judges.number:measure",
+}
+
 JUDGES: Table = {  # by the head's ``task``
     "category": "polyfuse.evaluation.judges.category:judge",
     "labels": "polyfuse.evaluation.judges.labels:judge",

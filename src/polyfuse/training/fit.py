@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
@@ -139,11 +141,12 @@ def fit(
     started = time.monotonic() if started is None else started
     recipe, splits, notes = complete(recipe, table)
     ready = prepare_for_training(recipe, table, splits)
-    network = _network(recipe, ready)
-    ready, kept = _encoded_once(network, recipe, ready)
-    notes += kept
+    network = build_network(recipe, ready)
+    ready, kept = encoded_once(network, recipe, ready)
+    network, said = asked(network, recipe, ready, splits.train)
+    notes += [*kept, *said]
     deadline = started + recipe.training.time if recipe.training.time else None
-    split = Split(_labelled(ready.rows, splits.train), _labelled(ready.rows, splits.val))
+    split = labelled(ready.rows, splits)
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
     notes += [note for cells in ready.prepared.values() for note in summary(cells, table)]
     if result.interrupted:
@@ -178,7 +181,7 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     return Ready(specs, transforms, prepared, _rows(recipe, prepared, len(table)))
 
 
-def _encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:
+def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:
     """The same with tokens in place of the cells of frozen encoders."""
     prepared, notes = encode_once(network, recipe, ready.prepared)
     inputs = {name: prepared[f"in:{name}"] for name in ready.rows.inputs}
@@ -186,14 +189,45 @@ def _encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready
     return replace(ready, prepared=prepared, rows=replace(ready.rows, inputs=inputs, augment=augment)), notes
 
 
-def _network(recipe: Recipe, ready: Ready) -> Network:
+def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module] | None = None) -> Network:
+    """A fresh network by the recipe's seed, weights of other models taken where the recipe says so.
+
+    Args:
+        encoders: input name -> an encoder to share instead of making one.
+    """
     torch.manual_seed(recipe.training.seed)
     facts = {name: transform.facts() for name, transform in ready.transforms.items()}
-    network = build(recipe, facts, bundles.slots(recipe, ready.transforms))
+    network = build(recipe, facts, bundles.slots(recipe, ready.transforms), encoders=encoders)
     for name, item in recipe.inputs.items():
-        if item.init_from:
+        if item.init_from and name not in (encoders or {}):
             network.encoder(name).load_state_dict(bundles.read_input(item.init_from).weights)
     return network
+
+
+def asked(network: Network, recipe: Recipe, ready: Ready, train_rows: np.ndarray) -> tuple[Network, list[str]]:
+    """The network whose fusion asks from the input with the most tokens, where the recipe leaves that open.
+
+    The choice is written into the recipe, so that loading and fitting again repeat it.
+    """
+    taken = getattr(network.fusion, "query", None)
+    if taken is None or recipe.fusion.keywords.get("query", "auto") != "auto":
+        return network, []
+    lengths = _token_counts(network, ready.rows, train_rows)
+    query = max(lengths, key=lambda name: lengths[name])
+    recipe.fusion = parse({"fusion": {**recipe.fusion.model_dump(), "query": query}}).fusion
+    found = network if query == taken else build_network(recipe, ready)
+    counts = ", ".join(f"{name} {length:.0f}" for name, length in lengths.items())
+    return found, [f"{recipe.fusion.name} asks from input {query!r}, which has the most tokens ({counts} per row)"]
+
+
+def _token_counts(network: Network, rows: Rows, numbers: np.ndarray) -> dict[str, float]:
+    """Mean number of real tokens per row and input, over some rows."""
+    some = np.random.default_rng(0).permutation(numbers)[:64]
+    plain = replace(rows, augment={})
+    network.eval()
+    with torch.inference_mode():
+        encoded = network.encode(plain[0, some].to(next(network.parameters()).device))
+    return {name: float(tokens.mask_BT.sum(1).float().mean()) for name, tokens in encoded.items()}
 
 
 def _specs(recipe: Recipe) -> dict[str, Spec]:
@@ -230,9 +264,9 @@ def _rows(recipe: Recipe, prepared: Mapping[str, Prepared], count: int) -> Rows:
     return Rows(rows.inputs, rows.outputs, count, augment=augments)
 
 
-def _labelled(rows: Rows, numbers):
-    """Those rows that have at least one target to learn from."""
+def labelled(rows: Rows, splits: Splits) -> Split:
+    """The training and validation rows that have at least one target to learn from."""
     if not rows.outputs:
-        return numbers
-    has = sum((prepared.index_RK[numbers, 0] >= 0).astype(int) for prepared in rows.outputs.values())
-    return numbers[has > 0]
+        return Split(splits.train, splits.val)
+    has_R = np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)
+    return Split(*(numbers[has_R[numbers]] for numbers in (splits.train, splits.val)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from polyfuse.evaluation.outcome import Outcome, OutputReport
-from polyfuse.registry import JUDGES, choose, resolve
+from polyfuse.metrics.intervals import Measure
+from polyfuse.registry import JUDGES, MEASURES, choose, resolve
 
 
 def judge(
@@ -26,3 +27,9 @@ def judge(
         raise ValueError(f"{len(outcome.target)} targets but {len(outcome.value)} predictions; there must be one each")
     found = resolve(choose(JUDGES, outcome.task, "task"))
     return found(outcome, bootstrap=bootstrap, seed=seed, groups=groups)
+
+
+def measure(outcome: Outcome) -> Measure:
+    """Weights (R, N) of the N judged rows -> metric -> values (R,): to compare models on the same resamples of rows."""
+    found: Measure = resolve(choose(MEASURES, outcome.task, "task"))(outcome)
+    return found

@@ -22,7 +22,7 @@ from polyfuse.evaluation.judges.common import (
 from polyfuse.evaluation.outcome import Baseline, Confusion, Outcome, OutputReport
 from polyfuse.metrics import classification as metrics
 from polyfuse.metrics.calibration import calibration_error, reliability_bins
-from polyfuse.metrics.intervals import Interval
+from polyfuse.metrics.intervals import Interval, Measure
 
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
 NAMES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "brier", "auroc", "ece")
@@ -58,6 +58,15 @@ def judge(
         reliability=[] if p is None else reliability_bins(confidence, right),
         notes=opening_notes(outcome, rows, resampling) + _notes(counts, classes, p, groups),
     )
+
+
+def measure(outcome: Outcome) -> Measure:
+    """The metrics of the judged rows as functions of weights of these rows; see ``judges.measure``."""
+    rows = outcome.judged()
+    classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
+    target, predicted = (coded(side, classes, rows) for side in (outcome.target, outcome.value))
+    p = None if outcome.probabilities is None else np.asarray(outcome.probabilities)[rows]
+    return partial(_measure, target, predicted, p, len(classes))
 
 
 def _observed(outcome: Outcome, rows: np.ndarray) -> list:

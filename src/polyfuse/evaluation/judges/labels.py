@@ -22,7 +22,7 @@ from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import multilabel as metrics
 from polyfuse.metrics.calibration import calibration_error, reliability_bins
 from polyfuse.metrics.classification import macro_f1
-from polyfuse.metrics.intervals import Interval
+from polyfuse.metrics.intervals import Interval, Measure
 
 NAMES = HEADLINE = ("micro_f1", "macro_f1", "exact_match", "map", "ece")
 
@@ -52,6 +52,13 @@ def judge(
         reliability=[] if p is None else reliability_bins(p.ravel(), target.ravel()),
         notes=opening_notes(outcome, rows, resampling) + _notes(target, classes, p),
     )
+
+
+def measure(outcome: Outcome) -> Measure:
+    """The metrics of the judged rows as functions of weights of these rows; see ``judges.measure``."""
+    rows = outcome.judged()
+    classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
+    return partial(_measure, *(_matrix(side, classes, rows) for side in (outcome.target, outcome.value)))
 
 
 def _observed(outcome: Outcome, rows: np.ndarray) -> list:

@@ -11,7 +11,7 @@ from polyfuse.evaluation.glossary import counted
 from polyfuse.evaluation.judges.common import Resampling, Values, nothing_to_judge, opening_notes, spread, values
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import regression as metrics
-from polyfuse.metrics.intervals import Interval
+from polyfuse.metrics.intervals import Interval, Measure
 
 HEADLINE = ("r2", "rmse", "mae", "rmsle", "r2_log")
 NAMES = ("rmse", "mae", "median_ae", "r2", "rmsle", "r2_log", "spearman")
@@ -37,6 +37,14 @@ def judge(
         severity=spread(np.nan_to_num(np.abs(target - value), nan=np.inf), rows, len(outcome.target)),
         scatter=(target, value),
         notes=opening_notes(outcome, rows, resampling) + _notes(target, value),
+    )
+
+
+def measure(outcome: Outcome) -> Measure:
+    """The metrics of the judged rows as functions of weights of these rows; see ``judges.measure``."""
+    rows = outcome.judged()
+    return partial(
+        _measure, *(np.array([side[row] for row in rows], float) for side in (outcome.target, outcome.value))
     )
 
 

@@ -1,0 +1,242 @@
+"""What all runs of a comparison share: the table read once, the splits, prepared cells, frozen encoders' tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polyfuse.bundle import Bundle
+from polyfuse.data.batches import Rows
+from polyfuse.data.corrupt import typical
+from polyfuse.data.prepare import Prepared
+from polyfuse.data.tables import Table
+from polyfuse.evaluation.evaluate import outcomes_of
+from polyfuse.evaluation.judges import judge
+from polyfuse.evaluation.outcome import Outcome
+from polyfuse.evaluation.robustness import robustness
+from polyfuse.inference import predict_subsets
+from polyfuse.model import Network
+from polyfuse.reading import rows_of
+from polyfuse.recipe import Recipe, RecipeError, parse
+from polyfuse.training.fit import Ready, asked, build_network, complete, encoded_once, labelled, prepare_for_training
+from polyfuse.training.train import train
+
+NOISE = 0.5  # severity at which robustness is compared
+NOISED_ROWS = 1000  # test rows that are noised at most: noise spoils every row's own copy of a cell
+LATENCY_CALLS = 15
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What one line of a comparison trains: a fusion of all inputs, or one input alone."""
+
+    kind: str  # fusion or single
+    name: str
+
+    @property
+    def key(self) -> str:
+        """Names it in files."""
+        return f"{self.kind}-{self.name}"
+
+
+@dataclass
+class Run:
+    """One trained network: facts, and what it said of the test rows.
+
+    Args:
+        outcome: of the compared output on test rows.
+        validation: its metric on validation rows, None without any.
+        without: input -> the metric when this input is missing in every row.
+        noise, retention: the metric at severity 0.5 in all inputs together, and the share of the advantage left.
+        query: the input that an asymmetric fusion asks from.
+    """
+
+    outcome: Outcome
+    validation: float | None
+    parameters: int
+    steps: int
+    train_seconds: float
+    predict_ms: float
+    without: dict[str, float | None] = field(default_factory=dict)
+    noise: float | None = None
+    retention: float | None = None
+    query: str | None = None
+
+
+class Stage:
+    """A table and a recipe made ready for any number of runs.
+
+    Args:
+        recipe: may leave anything open; its fusion is what the variants replace.
+        output: name of the compared output; the first by default.
+
+    Raises:
+        RecipeError: no output, no test rows.
+    """
+
+    def __init__(self, recipe: Recipe, table: Table, output: str | None = None, unit: str | None = None):
+        self.recipe, self.splits, self.notes = complete(recipe, table)
+        self.table = table
+        if not len(self.splits.test):
+            raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
+        self.output = output or next(iter(self.recipe.outputs))
+        self.unit = unit or self.recipe.data.group
+        if self.unit is not None:
+            table.require(self.unit)
+        self.ready: Ready = prepare_for_training(self.recipe, table, self.splits)
+        base = build_network(_fused(self.recipe, "concat"), self.ready)
+        self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in base.frozen}
+        self.kept, said = encoded_once(base, self.recipe, self.ready)
+        self.notes += said
+        known = labelled(self.ready.rows, self.splits)
+        self.split = known
+
+    @property
+    def steps(self) -> int:
+        """Of one whole training."""
+        settings = self.recipe.training
+        per_epoch = max(1, -(-len(self.split.train) // int(settings.batch_size)))
+        return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
+
+    @cached_property
+    def groups(self) -> list[Hashable] | None:
+        """Of the test rows: those of one unit are resampled together."""
+        if self.unit is None:
+            return None
+        cells = self.table.frame[self.unit].iloc[self.splits.test]
+        return [hashlib.blake2b(v).digest() if isinstance(v, bytes) else str(v) for v in cells]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for the same work: a folder of runs of other work must not be gone on with."""
+        recipe = self.recipe.model_dump(mode="json")
+        recipe["fusion"], recipe["data"]["table"] = None, None
+        index = {
+            name: prepared.digests[:: max(1, len(prepared.digests) // 100)]
+            for name, prepared in self.ready.prepared.items()
+        }
+        rows = [len(getattr(self.splits, side)) for side in ("train", "val", "test")]
+        content = json.dumps([recipe, rows, self.output, self.unit, index], sort_keys=True, default=lambda b: b.hex())
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+    def variant_recipe(self, variant: Variant, seed: int, steps: int) -> Recipe:
+        """The completed recipe of one run."""
+        recipe = _fused(self.recipe, variant.name) if variant.kind == "fusion" else _alone(self.recipe, variant.name)
+        recipe.training.seed, recipe.training.steps = seed, steps
+        return recipe
+
+    def network(self, variant: Variant, seed: int, steps: int) -> tuple[Network, Recipe, Ready]:
+        """An untrained network, its recipe, and the cells that it reads."""
+        recipe = self.variant_recipe(variant, seed, steps)
+        kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.inputs}
+        network, _ = asked(build_network(recipe, kept, shared), recipe, kept, self.splits.train)
+        return network, recipe, kept
+
+    def run(self, variant: Variant, seed: int, steps: int, *, whole: bool = True) -> Run:
+        """Train one network and judge it.
+
+        Args:
+            whole: also measure robustness and missing inputs; a run that may be stopped does without.
+        """
+        network, recipe, kept = self.network(variant, seed, steps)
+        result = train(network, recipe, kept.rows, self.split, quiet=True)
+        bundle = Bundle(recipe, network, kept.transforms, kept.specs)
+        removed = [n for n in recipe.inputs if whole and len(recipe.inputs) > 1]
+        keeps = [None, *([n for n in recipe.inputs if n != gone] for gone in removed)]
+        outcomes = self._outcomes(bundle, kept, self.splits.test, keeps)
+        val = self._outcomes(bundle, kept, self.split.val, [None])[0] if len(self.split.val) else None
+        noise, retention = self._noise(bundle, recipe) if whole else (None, None)
+        return Run(
+            outcome=outcomes[0],
+            validation=None if val is None else self.value(val),
+            parameters=sum(p.numel() for p in network.parameters()),
+            steps=result.steps,
+            train_seconds=result.seconds,
+            predict_ms=_latency(network, _of(self.ready, recipe).rows, self.splits.test),
+            without={gone: self.value(found) for gone, found in zip(removed, outcomes[1:], strict=True)},
+            noise=noise,
+            retention=retention,
+            query=getattr(network.fusion, "query", None),
+        )
+
+    def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
+        plain = rows_of(kept.prepared, len(self.table))
+        found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
+        return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
+
+    def _noise(self, bundle: Bundle, recipe: Recipe) -> tuple[float | None, float | None]:
+        rows = self.splits.test
+        some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
+        raw = _of(self.ready, recipe).prepared
+        options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}
+        curve = robustness(bundle, self.table, raw, some, **options).together.curves[self.output]
+        return curve.points[-1].value, curve.retention
+
+    @cached_property
+    def metric(self) -> str:
+        """The headline metric of the compared output."""
+        task = self.ready_task
+        return judge(Outcome(task, [None], [None]), bootstrap=0).headline[0]
+
+    @property
+    def ready_task(self) -> str:
+        """The compared output's task."""
+        from polyfuse import registry
+
+        return registry.head(self.recipe.outputs[self.output].head.name).task  # type: ignore[attr-defined]
+
+    def value(self, outcome: Outcome) -> float | None:
+        """The compared metric of an outcome."""
+        return judge(outcome, bootstrap=0).metrics[self.metric]
+
+
+def _fused(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with another fusion; keywords that the recipe gives its own fusion stay with that one."""
+    made = recipe.model_copy(deep=True)
+    if recipe.fusion.name != name:
+        made.fusion = parse({"fusion": name}).fusion
+    return made
+
+
+def _alone(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with one input."""
+    made = _fused(recipe, "concat")
+    made.inputs = {name: made.inputs[name]}
+    made.objectives = []
+    return made
+
+
+def _of(ready: Ready, recipe: Recipe) -> Ready:
+    """Only what some of the inputs need."""
+
+    def used(found: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in found.items() if not key.startswith("in:") or key[3:] in recipe.inputs}
+
+    inputs = {name: ready.rows.inputs[name] for name in recipe.inputs}
+    augment = {name: change for name, change in ready.rows.augment.items() if name in inputs}
+    rows = replace(ready.rows, inputs=inputs, augment=augment)
+    prepared: dict[str, Prepared] = used(ready.prepared)
+    return Ready(used(ready.specs), used(ready.transforms), prepared, rows)
+
+
+def _latency(network: Network, rows: Rows, numbers: np.ndarray) -> float:
+    """Median milliseconds to predict one row from its prepared cells, encoders included."""
+    plain = replace(rows, augment={}, outputs={})
+    network.eval()
+    times = []
+    with torch.inference_mode():
+        for n in range(LATENCY_CALLS + 3):
+            batch = plain[0, numbers[n % len(numbers) :][:1]]
+            started = time.perf_counter()
+            network.predict(batch)
+            times.append(time.perf_counter() - started)
+    return round(1000 * float(np.median(times[3:])), 3)

@@ -1,4 +1,4 @@
-"""Makes the files in ``src/polyfuse/demo``: 1,797 handwritten digits and the spoken digits of the demo.
+"""Makes the files in ``src/polyfuse/digits``: 1,797 handwritten digits and the spoken digits of the demo.
 
 The pictures are scikit-learn's copy of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI, 1998,
 CC BY 4.0), kept without loss. The speech is spoken by the program ``espeak-ng``. Both are needed by this script alone:

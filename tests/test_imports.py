@@ -24,8 +24,8 @@ LAYERS = [
     ["model"],
     ["bundle", "inference", "encoded"],
     ["training", "evaluation"],
-    ["compare"],
-    ["demo"],
+    ["comparison"],
+    ["digits"],
     ["api"],
     ["cli"],
 ]
@@ -110,6 +110,12 @@ def test_own_modules_are_not_imported_inside_functions(module):
 
 def test_import_brings_no_torch():
     code = "import sys, polyfuse, polyfuse.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_what_the_package_promises_is_no_module_of_the_same_name():
+    """A subpackage imported on the way would take the place of a function of its name."""
+    code = "import polyfuse, types; polyfuse.fit; assert all(callable(getattr(polyfuse, n)) for n in polyfuse.__all__)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -15,11 +15,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Recipe", "demo", "fit", "inspect", "load", "parts", "read_recipe", "read_table"]
+__all__ = ["Model", "Recipe", "compare", "demo", "fit", "inspect", "load", "parts", "read_recipe", "read_table"]
 
 _HOMES = {
     "Model": "polyfuse.api",
     "Recipe": "polyfuse.recipe",
+    "compare": "polyfuse.api",
     "demo": "polyfuse.api",
     "fit": "polyfuse.api",
     "inspect": "polyfuse.api",
@@ -30,7 +31,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from polyfuse.api import Model, demo, fit, inspect, load, parts
+    from polyfuse.api import Model, compare, demo, fit, inspect, load, parts
     from polyfuse.data.tables import read_table
     from polyfuse.recipe import Recipe, read_recipe
 

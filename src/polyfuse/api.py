@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ import pandas as pd
 from polyfuse import bundle as bundles
 from polyfuse import inference, registry
 from polyfuse.bundle import Bundle
+from polyfuse.comparison.compare import best_fusion
+from polyfuse.comparison.compare import compare as compare_fusions
+from polyfuse.comparison.findings import Comparison
 from polyfuse.data.batches import Rows
 from polyfuse.data.inputs import InputRequest, overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
-from polyfuse.demo.data import build as build_demo
+from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation.card import card
 from polyfuse.evaluation.evaluate import evaluate_rows
 from polyfuse.evaluation.report import Report
@@ -271,12 +275,69 @@ def fit(
     read = read_table(_table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
     if recipe.data.split is None and read.split is not None:
         recipe.data.split = read.split
+    choice = []
+    if recipe.fusion.name == "auto" and recipe.outputs:
+        recipe, note = best_fusion(recipe, read)
+        choice = [note]
     run = Path(f"{to}.run") if to is not None else None
     fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
+    fitted.notes[:0] = choice
     model = _judged(fitted, Path(to).name if to is not None else "model")
     if to is not None:
         model.save(to)
     return model
+
+
+def compare(
+    source: Any,
+    *,
+    table: Any = None,
+    outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    fusions: str | Sequence[str] = "all",
+    seeds: int = 5,
+    budget: str | float | None = None,
+    split: str | None = None,
+    group: str | None = None,
+    unit: str | None = None,
+    where: str | None = None,
+    media_root: str | Path | None = None,
+    to: str | Path | None = None,
+    seed: int | None = None,
+    settings: Sequence[str] = (),
+    say: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Train every fusion and every single input on the same splits, and judge them on the same test rows.
+
+    Args:
+        source, table, outputs, inputs, split, group, where, media_root, seed, settings: as for ``fit``; the first
+            output is compared, and the fusion of a recipe is replaced by each of ``fusions``.
+        fusions: ``all``, or names; ``concat`` is always among them.
+        seeds: trainings of each.
+        budget: such as ``10m`` or seconds, for everything; losers are then stopped early, by validation rows.
+        unit: column whose values are resampled together for intervals and p-values, such as a sound that several rows
+            share; ``group`` by default.
+        to: folder that keeps every run, so that a stopped comparison goes on, and the findings as JSON and HTML.
+        say: told of every run as it ends.
+
+    Raises:
+        ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
+    """
+    recipe, own = _recipe_of(source)
+    recipe = _with_arguments(recipe, outputs, inputs, None, split, group, where, media_root, None, seed)
+    recipe = override(recipe, list(settings)) if settings else recipe
+    read = read_table(_table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
+    if recipe.data.split is None and read.split is not None:
+        recipe.data.split = read.split
+    limit = parse({"training": {"time": budget}}).training.time
+    place = Path(to) if to is not None else None
+    runs = place / "runs" if place else None
+    found = compare_fusions(recipe, read, fusions=fusions, seeds=seeds, budget=limit, unit=unit, runs=runs, say=say)
+    if place:
+        found.to_html(place / "comparison.html")
+        text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        (place / "comparison.json").write_text(text + "\n", encoding="utf8")
+    return found
 
 
 def _recipe_of(source: Any) -> tuple[Recipe, Any]:

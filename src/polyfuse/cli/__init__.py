@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from polyfuse.cli.compare import compare
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
@@ -28,6 +29,7 @@ app.command("list")(list_parts)
 app.command()(inspect)
 app.command()(fit)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(robustness)
 app.command()(predict)
 app.command()(embed)

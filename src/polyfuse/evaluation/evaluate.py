@@ -23,6 +23,7 @@ from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
 from polyfuse.inference import predict_subsets
 from polyfuse.reading import rows_of
+from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 
 MOST_BROKEN = 50  # cells listed per column in a report
@@ -151,6 +152,11 @@ def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> 
     return {column: show(kind, row[column], table.root, limits) for column, kind in kinds.items()}
 
 
+def input_facts(recipe: Recipe) -> dict[str, str]:
+    """Input -> its columns, modality and encoder, in words."""
+    return {n: f"{', '.join(i.columns)} ({i.modality}: {i.encoder.name})" for n, i in recipe.inputs.items()}
+
+
 def facts_of(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict[str, Any]:
     """Facts of the model and the table for a report."""
     recipe = bundle.recipe
@@ -158,7 +164,7 @@ def facts_of(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> d
         "model": name,
         "table": table.name,
         "date": date.today().isoformat(),
-        "inputs": {n: f"{', '.join(i.columns)} ({i.modality}: {i.encoder.name})" for n, i in recipe.inputs.items()},
+        "inputs": input_facts(recipe),
         "fusion": recipe.fusion.name,
         "seed": recipe.training.seed,
         "parameters": sum(p.numel() for p in bundle.network.parameters()),

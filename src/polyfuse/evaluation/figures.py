@@ -35,7 +35,7 @@ STYLE: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 10,
 
 def reliability(bins: list[ReliabilityBin]) -> str:
     """Accuracy against confidence, with the share of rows below; on the diagonal, confidence can be believed."""
-    figure, axes, below = _frame(rows=True)
+    figure, axes, below = frame(rows=True)
     x = np.array([b.confidence for b in bins])
     y, rows = np.array([b.accuracy for b in bins]), np.array([b.rows for b in bins])
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
@@ -50,13 +50,13 @@ def reliability(bins: list[ReliabilityBin]) -> str:
         axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
         axis.set_label_coords(*((-0.13, 0.5) if side == "y" else (0.5, -0.42)))
     below.locator_params(axis="y", nbins=2)
-    return _svg(figure, "Reliability: share of rows predicted right against confidence")
+    return svg(figure, "Reliability: share of rows predicted right against confidence")
 
 
 def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> str:
     """Predicted against true; points on the diagonal are right."""
     x, y = _thinned(target, value, seed)
-    figure, axes, _ = _frame()
+    figure, axes, _ = frame()
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     if low > 0 and high / low > SKEWED:
         axes.set(xscale="log", yscale="log")
@@ -69,7 +69,7 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}")
     for axis in (axes.xaxis, axes.yaxis):
         _short_numbers(axis)
-    return _svg(figure, f"Predicted against true {name}")
+    return svg(figure, f"Predicted against true {name}")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ LABEL_GAP = 0.062  # of the height: closer labels would touch
 
 def curves(lines: Sequence[Line], metric: str, baseline: float | None, title: str) -> str:
     """A metric against the severity of noise; the band is the interval of a line that stands out."""
-    figure, axes, _ = _frame()
+    figure, axes, _ = frame()
     figure.subplots_adjust(left=0.15, right=0.74, top=0.96, bottom=0.13)
     ends = []
     for line in lines:
@@ -108,9 +108,9 @@ def curves(lines: Sequence[Line], metric: str, baseline: float | None, title: st
     better = "" if term(metric).higher else " (lower is better)"
     axes.set(xlim=(-0.02, max(p.severity for p in lines[0].curve.points) + 0.02), xlabel="severity of the noise")
     axes.set_ylabel(f"{term(metric).title}{better}")
-    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %" if term(metric).percent else _short(v))
+    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %" if term(metric).percent else short(v))
     _label_ends(axes, ends)
-    return _svg(figure, title)
+    return svg(figure, title)
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
@@ -119,16 +119,16 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     axes.set_ylim(low, high)
     ends = sorted(ends, key=lambda end: end[0])
     true = [(value - low) / (high - low) for value, _, _ in ends]
-    for at, place, (_, label, colour) in zip(true, _apart(true), ends, strict=True):
+    for at, place, (_, label, colour) in zip(true, apart(true), ends, strict=True):
         axes.plot([1, 1.03], [at, place], color=LINE, linewidth=0.8, transform=axes.transAxes, clip_on=False)
         axes.text(1.04, place, label, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
 
 
-def _apart(places: list[float]) -> list[float]:
+def apart(places: list[float], gap: float = LABEL_GAP) -> list[float]:
     """Rising places, neighbours at least a gap apart and moved as little as that takes, none beyond an edge."""
     found = np.array(places)
     for _ in range(1000):
-        short = np.maximum(0, LABEL_GAP - np.diff(found))
+        short = np.maximum(0, gap - np.diff(found))
         if not short.max(initial=0) > 1e-4:
             break
         found[1:] += short / 2
@@ -147,11 +147,11 @@ def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarr
 def _short_numbers(axis: Axis) -> None:
     from matplotlib.ticker import NullFormatter
 
-    axis.set_major_formatter(lambda v, _: _short(v))
+    axis.set_major_formatter(lambda v, _: short(v))
     axis.set_minor_formatter(NullFormatter())
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """An axis label: 1500000 -> 1.5M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
@@ -159,13 +159,13 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else number(round(value))
 
 
-def _frame(rows: bool = False) -> tuple[Figure, Axes, Axes]:
+def frame(rows: bool = False, size: tuple[float, float] = (4.4, 4.0)) -> tuple[Figure, Axes, Axes]:
     """An empty plot, with a flat second one below for counts of rows."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 4.0))
+        figure = Figure(figsize=size)
         if rows:
             axes, below = figure.subplots(2, 1, height_ratios=(5, 1))
         else:
@@ -182,7 +182,8 @@ def _frame(rows: bool = False) -> tuple[Figure, Axes, Axes]:
     return figure, axes, below
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
+    """A finished plot as part of a page."""
     import matplotlib
 
     file = io.StringIO()
@@ -194,11 +195,11 @@ def _svg(figure: Figure, title: str) -> str:
     return _inline(file.getvalue(), title)
 
 
-def _inline(svg: str, title: str) -> str:
+def _inline(drawn: str, title: str) -> str:
     """A file of its own -> part of a page: no header, no ids that meet those of other plots, the page's colours."""
     from markupsafe import escape
 
-    body = svg[svg.index("<svg") :]
+    body = drawn[drawn.index("<svg") :]
     # a style inside an inline SVG would hold for the whole page
     body = re.sub(r"<(metadata|style).*?</\1>", "", body, flags=re.DOTALL)
     body = re.sub(r' id="(?:figure|axes|matplotlib|patch|text|line2d|xtick|ytick|[A-Z]\w*Collection)[._]\w*"', "", body)

@@ -24,19 +24,20 @@ def affordable_steps(
 
     The probe trains a copy of the network; the network itself and its random draws stay as they were.
     """
-    seconds = _step_seconds(copy.deepcopy(network), recipe, batches)
+    seconds = step_seconds(copy.deepcopy(network), recipe, batches)
     reserve = VALIDATION_SHARE if validates else 0.05
     left = max(0.0, deadline - time.monotonic()) * (1 - reserve)
     return max(1, min(planned, int(left / seconds)))
 
 
-def _step_seconds(network: Network, recipe: Recipe, batches: DataLoader) -> float:
+def step_seconds(network: Network, recipe: Recipe, batches: DataLoader, steps: int = PROBE) -> float:
+    """Mean seconds of a training step. The network is trained on the way; random draws stay as they were."""
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe), fused=True)
     network.train()
     times = []
     with torch.random.fork_rng():
         started = time.monotonic()
-        for batch in islice(batches, PROBE):
+        for batch in islice(batches, steps):
             loss = torch.stack(list(network.losses(network(batch), batch).values())).sum()
             optimizer.zero_grad()
             loss.backward()

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile as sf
 from PIL import Image
 
-from polyfuse.demo import clues
+from polyfuse.digits import clues
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from polyfuse.demo import clues
+from polyfuse.digits import clues
 
 ENGLISH = {word: n for n, word in enumerate(re.findall(r"\w+", "zero one two three four five six seven eight nine"))}
 CHINESE = {sign: n for n, sign in enumerate("零一二三四五六七八九")}

@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 from PIL import Image
 
-from polyfuse.demo import data
+from polyfuse.digits import data
 
 MEDIA = ["handwriting", "speech", "clue"]
 

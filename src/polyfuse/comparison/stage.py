@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from polyfuse import registry
 from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import outcomes_of
+from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
@@ -78,17 +80,19 @@ class Stage:
     Args:
         recipe: may leave anything open; its fusion is what the variants replace.
         output: name of the compared output; the first by default.
+        unit: column whose values are resampled together.
 
     Raises:
-        RecipeError: no output, no test rows.
+        RecipeError: no output, or no such one.
     """
 
     def __init__(self, recipe: Recipe, table: Table, output: str | None = None, unit: str | None = None):
         self.recipe, self.splits, self.notes = complete(recipe, table)
         self.table = table
-        if not len(self.splits.test):
-            raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
+        if not self.recipe.outputs:
+            raise RecipeError("comparing needs an output: name one (--output COLUMN)")
         self.output = output or next(iter(self.recipe.outputs))
+        registry.choose(self.recipe.outputs, self.output, "output")
         self.unit = unit or self.recipe.data.group
         if self.unit is not None:
             table.require(self.unit)
@@ -97,8 +101,7 @@ class Stage:
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in base.frozen}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += said
-        known = labelled(self.ready.rows, self.splits)
-        self.split = known
+        self.split = labelled(self.ready.rows, self.splits)
 
     @property
     def steps(self) -> int:
@@ -106,6 +109,11 @@ class Stage:
         settings = self.recipe.training
         per_epoch = max(1, -(-len(self.split.train) // int(settings.batch_size)))
         return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
+
+    @property
+    def judged(self) -> np.ndarray:
+        """Test rows, or validation rows of a table without."""
+        return self.splits.test if len(self.splits.test) else self.split.val
 
     @cached_property
     def groups(self) -> list[Hashable] | None:
@@ -152,7 +160,7 @@ class Stage:
         bundle = Bundle(recipe, network, kept.transforms, kept.specs)
         removed = [n for n in recipe.inputs if whole and len(recipe.inputs) > 1]
         keeps = [None, *([n for n in recipe.inputs if n != gone] for gone in removed)]
-        outcomes = self._outcomes(bundle, kept, self.splits.test, keeps)
+        outcomes = self._outcomes(bundle, kept, self.judged, keeps)
         val = self._outcomes(bundle, kept, self.split.val, [None])[0] if len(self.split.val) else None
         noise, retention = self._noise(bundle, recipe) if whole else (None, None)
         return Run(
@@ -161,7 +169,7 @@ class Stage:
             parameters=sum(p.numel() for p in network.parameters()),
             steps=result.steps,
             train_seconds=result.seconds,
-            predict_ms=_latency(network, _of(self.ready, recipe).rows, self.splits.test),
+            predict_ms=_latency(network, _of(self.ready, recipe).rows, self.judged),
             without={gone: self.value(found) for gone, found in zip(removed, outcomes[1:], strict=True)},
             noise=noise,
             retention=retention,
@@ -184,15 +192,13 @@ class Stage:
     @cached_property
     def metric(self) -> str:
         """The headline metric of the compared output."""
-        task = self.ready_task
-        return judge(Outcome(task, [None], [None]), bootstrap=0).headline[0]
+        head: Any = registry.head(self.recipe.outputs[self.output].head.name)
+        return judge(Outcome(head.task, [None], [None]), bootstrap=0).headline[0]
 
     @property
-    def ready_task(self) -> str:
-        """The compared output's task."""
-        from polyfuse import registry
-
-        return registry.head(self.recipe.outputs[self.output].head.name).task  # type: ignore[attr-defined]
+    def higher(self) -> bool:
+        """Whether more of the metric is better."""
+        return term(self.metric).higher
 
     def value(self, outcome: Outcome) -> float | None:
         """The compared metric of an outcome."""

@@ -1,0 +1,120 @@
+"""A comparison from recipe and table to findings; the front door's ``compare``, and how ``fusion: auto`` chooses."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from polyfuse import registry
+from polyfuse.comparison.findings import Comparison, judged
+from polyfuse.comparison.plan import Say, Tried, choose, run_all
+from polyfuse.comparison.stage import Stage
+from polyfuse.comparison.store import Runs
+from polyfuse.data.tables import Table
+from polyfuse.evaluation.evaluate import input_facts
+from polyfuse.recipe import Recipe, RecipeError, parse
+
+AUTO_TRAININGS = 6  # ``fusion: auto`` takes about as long as so many trainings
+
+
+def compare(
+    recipe: Recipe,
+    table: Table,
+    *,
+    fusions: str | Sequence[str] = "all",
+    seeds: int = 5,
+    budget: float | None = None,
+    output: str | None = None,
+    unit: str | None = None,
+    runs: Path | None = None,
+    say: Say | None = None,
+) -> Comparison:
+    """Train every fusion and every single input on the same splits, and judge them on the same test rows.
+
+    Args:
+        recipe: may leave anything open.
+        fusions: ``all``, or names; aliases run once, and ``concat`` is always among them.
+        seeds: trainings of each, from the recipe's own seed on.
+        budget: seconds for everything; losers are then stopped early.
+        output: the compared one; the first by default.
+        unit: column whose values are resampled together: rows that share a sound are not independent.
+        runs: folder that keeps every run, from which a stopped comparison goes on.
+        say: told of every run.
+
+    Raises:
+        ValueError: no such fusion or output, no test rows, or a budget without validation rows.
+    """
+    names, dropped = chosen(fusions)
+    if seeds < 1:
+        raise RecipeError(f"seeds: expected 1 or more, found {seeds}")
+    started = time.monotonic()
+    stage = Stage(recipe, table, output, unit)
+    if not len(stage.splits.test):
+        raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
+    first = stage.recipe.training.seed
+    kept = Runs(runs, stage.fingerprint)
+    tried = run_all(stage, names, range(first, first + seeds), budget, kept, say or (lambda _: None))
+    counts = {side: len(getattr(stage.splits, side)) for side in ("train", "val", "test")}
+    meta = {
+        "table": table.name,
+        "date": date.today().isoformat(),
+        "rows": counts,
+        "inputs": input_facts(stage.recipe),
+        "seeds": seeds,
+        "steps": max((run.steps for one in tried for run in one.runs), default=0),
+        "seconds": round(time.monotonic() - started, 1),
+        "machine": machine(),
+        "notes": [*stage.notes, *dropped, *_stopped(tried)],
+    }
+    if unit is not None:
+        meta["resampled by"] = unit
+    return judged(stage, tried, meta)
+
+
+def _stopped(tried: Sequence[Tried]) -> list[str]:
+    names = [one.variant.name for one in tried if one.partial is not None and not one.completed]
+    return [f"stopped early by the budget, judged on one short training: {', '.join(names)}"] if names else []
+
+
+def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
+    """The fusions to run, aliases replaced by what they stand for and each once, and notes on it."""
+    if isinstance(fusions, str):
+        fusions = list(registry.FUSIONS) if fusions == "all" else [name.strip() for name in fusions.split(",")]
+    notes, names = [], ["concat"]
+    for name in fusions:
+        registry.fusion(name)
+        target, keywords = registry.FUSION_ALIASES.get(name, (name, {}))
+        plain = target if not keywords else name  # an alias with keywords of its own is another model
+        if plain != name:
+            notes.append(f"{name} is another name of {plain}, which runs once")
+        names += [plain] if plain not in names else []
+    return names, notes
+
+
+def machine() -> str:
+    """Cores, memory and versions, for whoever reads seconds."""
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {python}, torch {torch.__version__}"
+
+
+def best_fusion(recipe: Recipe, table: Table, say: Say | None = None) -> tuple[Recipe, str]:
+    """The recipe with the fusion that was best on validation rows, and a note on it: ``fusion: auto``.
+
+    Raises:
+        RecipeError: no validation rows to choose by.
+    """
+    stage = Stage(recipe, table)
+    if not len(stage.split.val):
+        raise RecipeError("fusion: auto chooses on validation rows, and there are none; name a fusion, or give some")
+    found = choose(stage, chosen("all")[0], AUTO_TRAININGS, say or (lambda _: None))
+    made = recipe.model_copy(deep=True)
+    made.fusion = parse({"fusion": found}).fusion
+    return made, f"fusion: auto took {found}, the best of {len(registry.FUSIONS)} on validation rows"

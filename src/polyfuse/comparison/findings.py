@@ -1,0 +1,194 @@
+"""What a comparison found: one row per fusion and per single input, as JSON, as a page, or in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import RenderableType
+
+from polyfuse.comparison import page, terminal
+from polyfuse.comparison.plan import Tried
+from polyfuse.comparison.stage import Run, Stage
+from polyfuse.comparison.statistics import Measured, holm, measured, p_value
+from polyfuse.evaluation.outcome import plain
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: a fusion of all inputs, or one input alone.
+
+    Args:
+        name: of the fusion or input.
+        runs: complete runs, one per seed; of a fusion that was stopped early, its last short run.
+        found: the metric over the seeds; None for a fusion that was refused.
+        completed: False where it was stopped early or refused.
+        refused: why it cannot be built for these inputs.
+        p_single, p_concat: adjusted p-values against the best single input and against ``concat``.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    found: Measured | None
+    completed: bool
+    refused: str | None = None
+    p_single: float | None = None
+    p_concat: float | None = None
+
+    def mean(self, name: str) -> float | None:
+        """Mean of a fact over the runs, None where a run has none."""
+        values = [getattr(run, name) for run in self.runs]
+        return None if not values or any(value is None for value in values) else float(np.mean(values))
+
+    @property
+    def without(self) -> dict[str, float | None]:
+        """Input -> the metric when it is missing in every row, mean over seeds."""
+        names = self.runs[0].without if self.runs else {}
+        each = {name: [run.without[name] for run in self.runs] for name in names}
+        return {n: None if any(v is None for v in values) else float(np.mean(values)) for n, values in each.items()}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Fusions and single inputs on the same rows. ``rich.print(comparison)`` shows it in the terminal.
+
+    Args:
+        output, metric, higher: what is compared, and whether more is better.
+        fusions: in the order of the metric, the best first; stopped and refused ones last.
+        single: one line per input.
+        best: the fusion that was best on validation rows, None without any.
+        meta: ``table``, ``rows``, ``seeds``, ``machine``, ``notes`` and more.
+    """
+
+    output: str
+    metric: str
+    higher: bool
+    fusions: list[Line]
+    single: list[Line]
+    best: str | None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values.
+
+        Shape::
+
+            {"output": "digit", "metric": "accuracy", "higher_is_better": true, "best": "late", "fusions": [
+               {"fusion": "late", "completed": true, "seeds": 5, "accuracy": 0.81, "accuracy_ci": [0.78, 0.84],
+                "accuracy_sd": 0.01, "p_vs_single": 0.002, "p_vs_concat": 1.0, "validation": 0.8, "parameters": 66000,
+                "train_seconds": 12.5, "predict_ms": 1.9, "without": {"image": 0.6}, "noise": 0.5,
+                "noise_retention": 0.6}, ...],
+             "single": [{"input": "image", "accuracy": 0.7, ...}], "meta": {...}}
+
+        ``accuracy`` is whatever ``metric`` says. Rows with ``"completed": false`` carry no p-value.
+        """
+        return plain(
+            {
+                "output": self.output,
+                "metric": self.metric,
+                "higher_is_better": self.higher,
+                "best": self.best,
+                "fusions": [{"fusion": line.name, **self._row(line)} for line in self.fusions],
+                "single": [{"input": line.name, **self._row(line)} for line in self.single],
+                "meta": self.meta,
+            }
+        )
+
+    def _row(self, line: Line) -> dict[str, Any]:
+        if line.refused:
+            return {"completed": False, "refused": line.refused, self.metric: None}
+        assert line.found
+        row: dict[str, Any] = {"completed": line.completed, "seeds": len(line.runs), self.metric: line.found.value}
+        row |= {f"{self.metric}_ci": line.found.interval, f"{self.metric}_sd": line.found.deviation}
+        row |= {"p_vs_single": line.p_single, "p_vs_concat": line.p_concat} if line.completed else {}
+        row |= {name: line.mean(name) for name in ("validation", "parameters", "steps", "train_seconds", "predict_ms")}
+        row["parameters"], row["steps"] = int(row["parameters"]), int(row["steps"])
+        query = {"query": line.runs[0].query} if line.runs[0].query else {}
+        return {
+            **row,
+            **query,
+            "without": line.without,
+            "noise": line.mean("noise"),
+            "noise_retention": line.mean("retention"),
+        }
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one self-contained page, which loads nothing and runs no script.
+
+        Returns:
+            The path written.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page.page(self), encoding="utf8")
+        return path
+
+    def __rich__(self) -> RenderableType:
+        return terminal.render(self)
+
+
+def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Comparison:
+    """Metrics, intervals and p-values of all that was tried."""
+    found = {one.variant: _measured(stage, one) for one in tried}
+    single = [one for one in tried if one.variant.kind == "single"]
+    fusions = [one for one in tried if one.variant.kind == "fusion"]
+    notes = list(meta.get("notes", []))
+    against = _best_single(stage, single, found, notes)
+    base = next((one for one in fusions if one.variant.name == "concat" and one.completed), None)
+    done = [one for one in fusions if one.completed]
+    p_single = holm({one.variant.name: p_value(found[one.variant], found[against.variant]) for one in done})  # type: ignore[arg-type]
+    p_concat = holm(
+        {one.variant.name: p_value(found[one.variant], found[base.variant]) for one in done if one is not base}  # type: ignore[arg-type]
+        if base
+        else {}
+    )
+    lines = [_line(one, found[one.variant], p_single, p_concat) for one in fusions]
+    return Comparison(
+        output=stage.output,
+        metric=stage.metric,
+        higher=stage.higher,
+        fusions=sorted(lines, key=lambda line: _order(line, stage.higher)),
+        single=[_line(one, found[one.variant], {}, {}) for one in single],
+        best=best_on_validation(stage, done),
+        meta={**meta, "against": against.variant.name, "notes": notes},
+    )
+
+
+def _measured(stage: Stage, one: Tried) -> Measured | None:
+    runs = one.runs or ([one.partial] if one.partial else [])
+    return measured([run.outcome for run in runs], stage.metric, groups=stage.groups) if runs else None
+
+
+def _line(one: Tried, found: Measured | None, p_single: Mapping, p_concat: Mapping) -> Line:
+    name = one.variant.name
+    runs = tuple(one.runs or ([one.partial] if one.partial else []))
+    return Line(name, runs, found, one.completed, one.refused, p_single.get(name), p_concat.get(name))
+
+
+def _order(line: Line, higher: bool) -> tuple[int, float]:
+    if line.found is None:
+        return 2, 0.0
+    return int(not line.completed), -line.found.value if higher else line.found.value
+
+
+def _best_single(stage: Stage, single: Sequence[Tried], found: Mapping, notes: list[str]) -> Tried:
+    """By validation; without it by test, which makes it harder for the fusions."""
+    if any(run.validation is None for one in single for run in one.runs):
+        notes.append("no validation rows: the best single input is the best on test rows, which favours it")
+        best = max if stage.higher else min
+        return best(single, key=lambda one: found[one.variant].value)
+    return max(single, key=lambda one: _validation(stage, one))
+
+
+def best_on_validation(stage: Stage, done: Sequence[Tried]) -> str | None:
+    """The fusion to take, chosen without looking at test rows."""
+    known = [one for one in done if all(run.validation is not None for run in one.runs)]
+    return max(known, key=lambda one: _validation(stage, one)).variant.name if known else None
+
+
+def _validation(stage: Stage, one: Tried) -> float:
+    mean = float(np.mean([run.validation for run in one.runs]))  # type: ignore[arg-type]
+    return mean if stage.higher else -mean

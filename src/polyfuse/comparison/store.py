@@ -1,0 +1,62 @@
+"""Runs of a comparison on disk, each as it ends, so that a stopped comparison goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polyfuse.comparison.stage import Run
+from polyfuse.evaluation.outcome import Outcome, plain
+
+
+class Runs:
+    """A folder with one JSON file, and one NPZ file of probabilities, per run.
+
+    Args:
+        folder: made if absent; None keeps nothing.
+        fingerprint: of the work; see ``Stage.fingerprint``.
+
+    Raises:
+        ValueError: the folder holds runs of other work.
+    """
+
+    def __init__(self, folder: Path | None, fingerprint: str):
+        self.folder = folder
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / "comparison.json"
+        if mark.exists() and json.loads(mark.read_text(encoding="utf8"))["fingerprint"] != fingerprint:
+            raise ValueError(
+                f"{folder} holds runs of another comparison (other data, splits or settings); name another folder, or "
+                "remove it"
+            )
+        mark.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf8")
+
+    def get(self, key: str) -> Run | None:
+        """The run of that key, if it has ended before."""
+        if self.folder is None or not (self.folder / f"{key}.json").exists():
+            return None
+        found = json.loads((self.folder / f"{key}.json").read_text(encoding="utf8"))
+        outcome = found.pop("outcome")
+        arrays = self.folder / f"{key}.npz"
+        with np.load(arrays) as file:
+            outcome |= {name: file[name] for name in file.files}
+        return Run(outcome=Outcome(**outcome), **found)
+
+    def put(self, key: str, run: Run) -> None:
+        """Keep a run; it is there as a whole or not at all."""
+        if self.folder is None:
+            return
+        content: dict[str, Any] = {k: v for k, v in asdict(run).items() if k != "outcome"}
+        outcome = run.outcome
+        content["outcome"] = {k: getattr(outcome, k) for k in ("task", "target", "value", "classes")}
+        arrays = {k: v for k in ("probabilities", "scores") if (v := getattr(outcome, k)) is not None}
+        np.savez_compressed(self.folder / f"{key}.npz", **arrays)
+        fresh = self.folder / f"{key}.new"
+        fresh.write_text(json.dumps(plain(content), ensure_ascii=False), encoding="utf8")
+        fresh.replace(self.folder / f"{key}.json")

@@ -1,0 +1,219 @@
+"""Comparing fusions end to end on a tiny table: one pass over data, resumable, budgeted, judged on the same rows."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import polyfuse as pf
+from polyfuse.cli import main
+from polyfuse.comparison.compare import chosen
+from polyfuse.comparison.stage import Stage
+from polyfuse.recipe import parse
+from tests.tiny import write_table
+
+FAST = ("training.epochs=3", "training.batch_size=32", "width=16")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("POLYFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """With validation rows, and words and numbers only."""
+    folder = tmp_path_factory.mktemp("tiny")
+    frame = pd.read_csv(write_table(folder, rows=160))
+    frame["split"] = np.resize(["train", "train", "train", "val", "test"], len(frame))
+    frame[["words", "area", "kind", "label", "price", "split"]].to_csv(folder / "words.csv", index=False)
+    return folder / "words.csv"
+
+
+def compare(table, **more):
+    options = {"outputs": ["label"], "split": "split", "settings": FAST, "fusions": "concat,mean,gated", "seeds": 2}
+    return pf.compare(table, **options | more)
+
+
+@pytest.fixture(scope="module")
+def found(table, tmp_path_factory):
+    to, said = tmp_path_factory.mktemp("comparison"), []
+    return compare(table, to=to, say=said.append), to, said
+
+
+def test_every_fusion_and_input_has_its_line(found):
+    comparison, to, said = found
+    shape = comparison.to_json()
+    assert shape == json.loads((to / "comparison.json").read_text())
+    assert {row["fusion"] for row in shape["fusions"]} == {"concat", "mean", "gated"}
+    assert {row["input"] for row in shape["single"]} == {"text", "columns"}
+    assert len(said) == (3 + 2) * 2
+    for row in shape["fusions"]:
+        assert row["completed"]
+        assert row["seeds"] == 2
+        low, high = row["accuracy_ci"]
+        assert low <= row["accuracy"] <= high
+        assert 0 < row["p_vs_single"] <= 1
+        assert (row["p_vs_concat"] is None) == (row["fusion"] == "concat")
+        assert set(row["without"]) == {"text", "columns"}
+        assert row["parameters"] > 0
+        assert row["train_seconds"] > 0
+        assert row["predict_ms"] > 0
+        assert 0 <= row["noise"] <= 1
+    assert shape["best"] in {"concat", "mean", "gated"}
+    values = [row["accuracy"] for row in shape["fusions"]]
+    assert values == sorted(values, reverse=True)
+
+
+def test_the_page_holds_everything(found):
+    page = (found[1] / "comparison.html").read_text(encoding="utf8")
+    assert "<svg" in page
+    assert "gated" in page
+    assert "src=" not in page
+    assert "<script" not in page
+
+
+def test_a_stopped_comparison_goes_on(table, found):
+    comparison, to, _ = found
+    said = []
+    again = compare(table, to=to, say=said.append)
+    assert said == []
+    drop = {"date", "seconds"}
+    old, new = comparison.to_json(), again.to_json()
+    assert {k: v for k, v in old["meta"].items() if k not in drop} == {
+        k: v for k, v in new["meta"].items() if k not in drop
+    }
+    assert old["fusions"] == new["fusions"]
+    more = compare(table, to=to, fusions="concat,sum", say=said.append)
+    assert len(said) == 2
+    assert {line.name for line in more.fusions} == {"concat", "sum"}
+    with pytest.raises(ValueError, match="holds runs of another comparison"):
+        compare(table, to=to, outputs=["price"])
+
+
+def test_a_run_equals_the_fit_of_its_recipe(table, found, tmp_path):
+    line = next(line for line in found[0].fusions if line.name == "gated")
+    fitted = pf.fit(table, outputs=["label"], split="split", fusion="gated", seed=1, settings=FAST, quiet=True)
+    assert fitted.report["evaluation"]["outputs"]["label"]["accuracy"] == pytest.approx(line.found.by_seed[1])
+
+
+def test_a_budget_stops_losers_early_and_says_so(table):
+    names = ("concat", "sum", "gated", "film", "hierarchical", "deepset", "mean", "hybrid")
+    settings = ("training.epochs=200", "training.batch_size=32", "width=16")
+    found = compare(table, fusions=names, seeds=2, budget=20, settings=settings).to_json()
+    stopped = [row for row in found["fusions"] if not row["completed"]]
+    done = [row["fusion"] for row in found["fusions"] if row["completed"]]
+    assert stopped
+    assert "concat" in done
+    assert all("p_vs_single" not in row for row in stopped)
+    assert found["best"] in done
+    assert any("stopped early" in note for note in found["meta"]["notes"])
+    frame = pd.read_csv(table)
+    frame.loc[frame.split == "val", "split"] = "train"
+    with pytest.raises(ValueError, match="no validation rows"):
+        compare(frame, budget=1, settings=(*settings, "data.fractions=[1,0,0]"))
+
+
+def test_a_fusion_that_cannot_be_built_is_refused_and_the_rest_goes_on(table):
+    found = compare(table, fusions="tensor,concat", seeds=1, settings=(*FAST[:2], "width=4000")).to_json()
+    refused = next(row for row in found["fusions"] if row["fusion"] == "tensor")
+    if "refused" in refused:
+        assert "low_rank_tensor" in refused["refused"]
+    assert next(row for row in found["fusions"] if row["fusion"] == "concat")["completed"]
+
+
+def test_aliases_run_once():
+    names, notes = chosen("attention,attention_shared")
+    assert names == ["concat", "attention"]
+    assert notes == ["attention_shared is another name of attention, which runs once"]
+    assert chosen("late,mean")[0] == ["concat", "late", "mean"]
+    with pytest.raises(ValueError, match="did you mean 'gated'"):
+        chosen("gatd")
+
+
+def test_numbers_are_compared_by_their_own_metric(table):
+    found = compare(table, outputs=["price"], fusions="concat", seeds=1)
+    assert found.metric == "r2"
+    assert found.higher
+    assert found.to_json()["fusions"][0]["r2"] == found.fusions[0].found.value
+
+
+def test_frozen_encoders_run_once_per_cell(table, tmp_path, monkeypatch):
+    model = pf.fit(table, outputs=["label"], inputs=["words=text"], split="split", to=tmp_path / "m", settings=FAST)
+    calls = []
+    kind = type(model.bundle.network.encoder("text"))
+    forward = kind.forward
+
+    def counted(self, fields, present_B):
+        calls.append(len(present_B))
+        return forward(self, fields, present_B)
+
+    monkeypatch.setattr(kind, "forward", counted)
+    values = {
+        "inputs": {"text": {"columns": "words", "init_from": f"{tmp_path / 'm'}#text", "transfer": "frozen"}},
+        "outputs": {"label": {"column": "label"}},
+        "data": {"split": "split", "columns": ["area"]},
+        "training": {"epochs": 3, "batch_size": 32},
+        "width": 16,
+    }
+    monkeypatch.setattr("polyfuse.comparison.stage.Stage._noise", lambda *_: (None, None))
+    monkeypatch.setattr("polyfuse.comparison.stage._latency", lambda *_: 0.0)
+    pf.compare(parse(values), table=table, fusions="concat,gated,mean", seeds=2)
+    distinct = pd.read_csv(table).words.nunique()
+    assert sum(calls) <= distinct
+
+
+def test_auto_takes_a_fusion_by_validation(table, tmp_path):
+    model = pf.fit(table, outputs=["label"], split="split", fusion="auto", settings=FAST, to=tmp_path / "m", quiet=True)
+    assert model.recipe.fusion.name not in ("auto", "default")
+    assert any("fusion: auto took" in note for note in model.notes)
+    again = pf.fit(tmp_path / "m", quiet=True)
+    pd.testing.assert_frame_equal(model.predict(table), again.predict(table), check_exact=True)
+    frame = pd.read_csv(table)
+    frame.loc[frame.split == "val", "split"] = "test"
+    with pytest.raises(ValueError, match="chooses on validation rows"):
+        pf.fit(frame, outputs=["label"], split="split", fusion="auto", settings=(*FAST, "data.fractions=[1,0,0]"))
+
+
+def test_an_asymmetric_fusion_asks_from_the_longest_input_and_remembers(table, tmp_path):
+    options = {"outputs": ["label"], "split": "split", "fusion": "film", "settings": FAST, "quiet": True}
+    model = pf.fit(table, to=tmp_path / "m", **options)
+    assert model.recipe.fusion.keywords["query"] == "text"
+    assert any("asks from input 'text'" in note for note in model.notes)
+    assert pf.load(tmp_path / "m").bundle.network.fusion.query == "text"
+    again = pf.fit(tmp_path / "m", quiet=True)
+    pd.testing.assert_frame_equal(model.predict(table), again.predict(table), check_exact=True)
+    named = pf.fit(table, **options | {"settings": (*FAST, "fusion.query=columns")})
+    assert named.recipe.fusion.keywords["query"] == "columns"
+
+
+def test_an_unjudgeable_comparison_is_refused(table):
+    frame = pd.read_csv(table)
+    with pytest.raises(ValueError, match="needs test rows"):
+        compare(frame[frame.split != "test"])
+    with pytest.raises(ValueError, match="seeds"):
+        compare(table, seeds=0)
+    with pytest.raises(ValueError, match="no column 'sound'"):
+        compare(table, unit="sound")
+    with pytest.raises(ValueError, match=r"needs an output|nothing to learn"):
+        Stage(parse({}), pf.read_table(table))
+
+
+def test_from_the_command_line(table, tmp_path, monkeypatch, capsys):
+    words = ["polyfuse", "compare", str(table), "--output", "label", "--split", "split", "--fusion", "concat",
+             "--seeds", "1", "--set", "training.epochs=1", "--to", str(tmp_path / "c")]  # fmt: skip
+    monkeypatch.setattr("sys.argv", [*words, "--json"])
+    main()
+    shape = json.loads(capsys.readouterr().out)
+    assert shape["output"] == "label"
+    monkeypatch.setattr("sys.argv", words)
+    main()
+    said = capsys.readouterr()
+    assert "concat" in said.out
+    assert "comparison.html" in said.err

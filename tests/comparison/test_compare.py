@@ -209,11 +209,13 @@ def test_from_the_command_line(table, tmp_path, monkeypatch, capsys):
     words = ["polyfuse", "compare", str(table), "--output", "label", "--split", "split", "--fusion", "concat",
              "--seeds", "1", "--set", "training.epochs=1", "--to", str(tmp_path / "c")]  # fmt: skip
     monkeypatch.setattr("sys.argv", [*words, "--json"])
-    main()
+    with pytest.raises(SystemExit):
+        main()
     shape = json.loads(capsys.readouterr().out)
     assert shape["output"] == "label"
     monkeypatch.setattr("sys.argv", words)
-    main()
+    with pytest.raises(SystemExit):
+        main()
     said = capsys.readouterr()
     assert "concat" in said.out
     assert "comparison.html" in said.err

@@ -99,6 +99,7 @@ def train(
         callbacks.append(Resumable(run, settings.checkpoint))
         run.mkdir(parents=True, exist_ok=True)
         (run / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
+    network.train()  # Lightning keeps the mode that it finds
     started = time.monotonic()
     with _quiet():
         trainer = _trainer(recipe, total, callbacks, run, every if len(split.val) else 0)

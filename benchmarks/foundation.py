@@ -146,7 +146,7 @@ def _log_price_ridge(frame: pd.DataFrame) -> float:
 def houses(results, work):
     table = DATA / "houses/table.csv"
     options = ("--output", "price", "--split", "split")
-    which = range(5)
+    which = SEEDS
     both = seeds(results, "houses", lambda s: fit(table, *options, seed=s, work=work), which)
     names = [f"--input={name}" for name in ("bedrooms", "bathrooms", "area", "zipcode")]
     alone = seeds(results, "houses-columns", lambda s: fit(table, *options, *names, seed=s, work=work), which)

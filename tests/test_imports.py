@@ -20,7 +20,7 @@ LAYERS = [
     ["layers", "metrics"],
     ["data", "encoders", "fusion", "heads", "objectives"],
     ["recipe"],
-    ["defaults", "reading"],
+    ["checks", "defaults", "reading", "arguments"],
     ["model"],
     ["bundle", "inference", "encoded"],
     ["training", "evaluation"],

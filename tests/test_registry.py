@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from polyfuse import registry
-from polyfuse.recipe import RecipeError, check, own_keywords, parse
+from polyfuse.checks import check, own_keywords
+from polyfuse.recipe import RecipeError, parse
 
 
 @pytest.mark.parametrize("alias", registry.FUSION_ALIASES)

@@ -14,12 +14,13 @@ import pandas as pd
 
 from polyfuse import bundle as bundles
 from polyfuse import inference, registry
+from polyfuse.arguments import asked_for
 from polyfuse.bundle import Bundle
 from polyfuse.comparison.compare import best_fusion
 from polyfuse.comparison.compare import compare as compare_fusions
 from polyfuse.comparison.findings import Comparison
 from polyfuse.data.batches import Rows
-from polyfuse.data.inputs import InputRequest, overrides, parse_input
+from polyfuse.data.inputs import overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
@@ -30,7 +31,7 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness import SEVERITIES, robustness
 from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.reading import prepare_all, reading_of, rows_of, summary
-from polyfuse.recipe import Recipe, override, parse, read_recipe
+from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.training.fit import Fitted
 from polyfuse.training.fit import fit as fit_recipe
@@ -269,12 +270,9 @@ def fit(
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
     """
     started = clock.monotonic()
-    recipe, own = _recipe_of(source)
-    recipe = _with_arguments(recipe, outputs, inputs, fusion, split, group, where, media_root, time, seed)
-    recipe = override(recipe, list(settings)) if settings else recipe
-    read = read_table(_table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
-    if recipe.data.split is None and read.split is not None:
-        recipe.data.split = read.split
+    arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
+    arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed}
+    recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
         recipe, note = best_fusion(recipe, read)
@@ -323,12 +321,9 @@ def compare(
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
     """
-    recipe, own = _recipe_of(source)
-    recipe = _with_arguments(recipe, outputs, inputs, None, split, group, where, media_root, None, seed)
-    recipe = override(recipe, list(settings)) if settings else recipe
-    read = read_table(_table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
-    if recipe.data.split is None and read.split is not None:
-        recipe.data.split = read.split
+    arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "split": split, "group": group}
+    arguments |= {"where": where, "media_root": media_root, "seed": seed}
+    recipe, read = asked_for(source, table, settings=settings, **arguments)
     limit = parse({"training": {"time": budget}}).training.time
     place = Path(to) if to is not None else None
     runs = place / "runs" if place else None
@@ -338,71 +333,6 @@ def compare(
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         (place / "comparison.json").write_text(text + "\n", encoding="utf8")
     return found
-
-
-def _recipe_of(source: Any) -> tuple[Recipe, Any]:
-    """The recipe to start from, and the table where the source is one."""
-    if isinstance(source, Recipe):
-        return source.model_copy(deep=True), None
-    if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix in (".yaml", ".yml")):
-        return read_recipe(source), None
-    named = {"data": {"table": str(Path(source).resolve())}} if isinstance(source, (str, Path)) else {}
-    return parse(named), source
-
-
-def _table_of(recipe: Recipe, own: Any, given: Any) -> Any:
-    if given is not None:
-        if isinstance(given, (str, Path)):
-            recipe.data.table = [str(Path(given).resolve())]
-        return given
-    if own is not None:
-        return own
-    if not recipe.data.table:
-        raise ValueError("the recipe names no table: give one with --table")
-    return recipe.data.table if len(recipe.data.table) > 1 else recipe.data.table[0]
-
-
-def _with_arguments(
-    recipe: Recipe,
-    outputs: Sequence[str],
-    inputs: Sequence[str],
-    fusion: str | None,
-    split: str | None,
-    group: str | None,
-    where: str | None,
-    media_root: str | Path | None,
-    time: str | float | None,
-    seed: int | None,
-) -> Recipe:
-    """The recipe with every argument that was given."""
-    values = recipe.model_dump(mode="json")
-    root = None if media_root is None else str(media_root)
-    given = {"split": split, "group": group, "where": where, "media_root": root}
-    values["data"].update({key: value for key, value in given.items() if value is not None})
-    values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
-    if time is not None:
-        values["training"]["steps"] = "auto"
-    if fusion is not None:
-        values["fusion"] = fusion
-    if outputs:
-        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
-        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
-    if inputs:
-        _take_inputs(values, [parse_input(text) for text in inputs])
-    return parse(values, "arguments")
-
-
-def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:
-    """Put the command line's inputs in place of the recipe's; loose columns are gathered later, by modality."""
-    values["inputs"], values["data"]["columns"] = {}, []
-    for request in requests:
-        name = request.name or (request.columns[0] if request.encoder else None)
-        if name is None:
-            values["data"]["columns"] += request.columns
-            continue
-        part = {"encoder": request.encoder} if request.encoder else {}
-        values["inputs"][name] = {"columns": list(request.columns), "modality": request.modality, **part}
-    values["data"]["modalities"].update(overrides(requests))
 
 
 def _judged(fitted: Fitted, name: str) -> Model:

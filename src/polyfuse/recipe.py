@@ -7,16 +7,12 @@ so that fitting it again gives the same model.
 from __future__ import annotations
 
 import difflib
-import inspect
 import os
 import re
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from polyfuse import registry
 
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -48,7 +44,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
 
-class _Part(BaseModel):
+class NamedPart(BaseModel):
     """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``."""
 
     model_config = ConfigDict(extra="allow")
@@ -65,7 +61,7 @@ class _Part(BaseModel):
         return dict(self.model_extra or {})
 
 
-Part = Annotated[_Part, BeforeValidator(_as_part)]
+Part = Annotated[NamedPart, BeforeValidator(_as_part)]
 
 
 class LimitsRecipe(_Section):
@@ -126,7 +122,7 @@ class InputRecipe(_Section):
 
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modality: str | None = None
-    encoder: Part = _Part(name="auto")
+    encoder: Part = NamedPart(name="auto")
     transfer: Literal["full", "frozen", "staged", "lora"] = "full"
     init_from: str | None = None
     augment: Literal["default", "none", "strong"] | list[dict[str, Any]] = "default"
@@ -139,11 +135,11 @@ class OutputRecipe(_Section):
     """One output: the column it fills, its head, and the weight of its loss."""
 
     column: str
-    head: Part = _Part(name="auto")
+    head: Part = NamedPart(name="auto")
     weight: float = Field(1.0, ge=0)
 
 
-class ObjectiveRecipe(_Part):
+class ObjectiveRecipe(NamedPart):
     """An extra loss by name, with its weight and keywords."""
 
     name: str
@@ -207,7 +203,7 @@ class Recipe(_Section):
 
     data: DataRecipe = DataRecipe()
     inputs: dict[str, InputRecipe] = {}
-    fusion: Part = _Part(name="default")
+    fusion: Part = NamedPart(name="default")
     outputs: dict[str, OutputRecipe] = {}
     objectives: list[ObjectiveRecipe] = []
     width: Auto | int = "auto"
@@ -258,7 +254,7 @@ def parse(values: dict[str, Any], name: str = "recipe") -> Recipe:
 def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) -> str:
     where = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
-        return f"{where}: no such field{_near(str(loc[-1]), _fields_at(loc[:-1]))}"
+        return f"{where}: no such field{near(str(loc[-1]), _fields_at(loc[:-1]))}"
     return f"{where}: {message}, found {value!r}"
 
 
@@ -274,9 +270,10 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     return list(sections.get(str(loc[0]), Recipe).model_fields) if loc else list(Recipe.model_fields)
 
 
-def _near(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+def near(name: str, known: list[str]) -> str:
+    """``; did you mean 'x'?``, or all that is known."""
+    found = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {found[0]!r}?" if found else f"; known: {', '.join(known)}"
 
 
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
@@ -304,69 +301,3 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         fixed = values["training"]["steps"]
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")
     return parse(values, "--set")
-
-
-def own_keywords(part: Any, given: set[str]) -> list[str]:
-    """Names a caller may set on a part: its keyword-only parameters but those that the model or an alias gives."""
-    given = given | set(part.keywords if isinstance(part, partial) else ())
-    parameters = inspect.signature(part).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
-
-
-def check(recipe: Recipe) -> None:
-    """Check every named part and its keywords, before a tensor is made.
-
-    Raises:
-        RecipeError: unknown part, unknown keyword, or an impossible combination.
-    """
-    for name, item in recipe.inputs.items():
-        if not item.encoder.is_auto and item.modality:
-            encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
-            _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
-        _check_cache(name, item)
-    for name, output in recipe.outputs.items():
-        if not output.head.is_auto:
-            head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
-            _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
-    if recipe.fusion.name not in ("default", "auto"):
-        fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
-        _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
-        if hasattr(fusion, "decide") and recipe.training.missing != "mask":
-            raise RecipeError(
-                f"training.missing: {recipe.fusion.name} leaves absent inputs out of the decision, so that nothing can "
-                "stand in for them; expected mask"
-            )
-    for at, objective in enumerate(recipe.objectives):
-        part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
-        _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
-        if hasattr(part, "wants_scores") and not recipe.outputs:
-            raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
-    if isinstance(recipe.training.modality_dropout, dict):
-        for name in recipe.training.modality_dropout:
-            _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
-    if not recipe.outputs and not recipe.objectives:
-        raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
-
-
-def _check_cache(name: str, item: InputRecipe) -> None:
-    """Tokens are kept of encoders that do not change, from cells that do not change."""
-    if item.cache == "pooled" and item.transfer != "frozen":
-        raise RecipeError(f"inputs.{name}.cache: only frozen encoders are pooled; set transfer: frozen, or cache: auto")
-    if item.transfer == "frozen" and item.cache != "off" and item.augment not in ("default", "none"):
-        raise RecipeError(
-            f"inputs.{name}.augment: a frozen encoder sees every cell once, so nothing can vary; set cache: off to "
-            "encode augmented cells in every epoch, or augment: none"
-        )
-
-
-def _named(get: Any, where: str) -> Any:
-    try:
-        return get()
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
-
-
-def _check_keywords(part: _Part, known: list[str], where: str) -> None:
-    for keyword in part.keywords:
-        if keyword not in known:
-            raise RecipeError(f"{where}: {part.name} has no keyword {keyword!r}{_near(keyword, known)}")

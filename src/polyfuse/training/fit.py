@@ -15,6 +15,7 @@ from torch import nn
 from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
 from polyfuse.bundle import Bundle
+from polyfuse.checks import check
 from polyfuse.data import augment
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.source import Limits
@@ -27,7 +28,7 @@ from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
 from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
-from polyfuse.recipe import Recipe, RecipeError, check, parse
+from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.train import Result, Split, train
 

@@ -1,0 +1,102 @@
+"""From the arguments of the front door's verbs to a recipe and a table; the same for ``fit`` and ``compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polyfuse.data.inputs import InputRequest, overrides, parse_input
+from polyfuse.data.tables import Table, read_table
+from polyfuse.recipe import Recipe, override, parse, read_recipe
+
+
+def asked_for(
+    source: Any,
+    table: Any,
+    *,
+    settings: Sequence[str] = (),
+    **arguments: Any,
+) -> tuple[Recipe, Table]:
+    """The recipe with everything that was given, and its table, read.
+
+    Args:
+        source: a table, a ``Recipe``, a recipe's path, or a saved model's folder.
+        table: instead of the recipe's own.
+        settings: ``FIELD=VALUE`` of the recipe.
+        arguments: see ``with_arguments``.
+    """
+    recipe, own = recipe_of(source)
+    recipe = with_arguments(recipe, **arguments)
+    recipe = override(recipe, list(settings)) if settings else recipe
+    read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
+    if recipe.data.split is None and read.split is not None:
+        recipe.data.split = read.split
+    return recipe, read
+
+
+def recipe_of(source: Any) -> tuple[Recipe, Any]:
+    """The recipe to start from, and the table where the source is one."""
+    if isinstance(source, Recipe):
+        return source.model_copy(deep=True), None
+    if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix in (".yaml", ".yml")):
+        return read_recipe(source), None
+    named = {"data": {"table": str(Path(source).resolve())}} if isinstance(source, (str, Path)) else {}
+    return parse(named), source
+
+
+def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
+    """The table to read: the one given, else the source itself, else the one that the recipe names."""
+    if given is not None:
+        if isinstance(given, (str, Path)):
+            recipe.data.table = [str(Path(given).resolve())]
+        return given
+    if own is not None:
+        return own
+    if not recipe.data.table:
+        raise ValueError("the recipe names no table: give one with --table")
+    return recipe.data.table if len(recipe.data.table) > 1 else recipe.data.table[0]
+
+
+def with_arguments(
+    recipe: Recipe,
+    *,
+    outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    fusion: str | None = None,
+    split: str | None = None,
+    group: str | None = None,
+    where: str | None = None,
+    media_root: str | Path | None = None,
+    time: str | float | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
+    values = recipe.model_dump(mode="json")
+    root = None if media_root is None else str(media_root)
+    given = {"split": split, "group": group, "where": where, "media_root": root}
+    values["data"].update({key: value for key, value in given.items() if value is not None})
+    values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
+    if time is not None:
+        values["training"]["steps"] = "auto"
+    if fusion is not None:
+        values["fusion"] = fusion
+    if outputs:
+        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
+        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
+    if inputs:
+        _take_inputs(values, [parse_input(text) for text in inputs])
+    return parse(values, "arguments")
+
+
+def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:
+    """Put the command line's inputs in place of the recipe's; loose columns are gathered later, by modality."""
+    values["inputs"], values["data"]["columns"] = {}, []
+    for request in requests:
+        name = request.name or (request.columns[0] if request.encoder else None)
+        if name is None:
+            values["data"]["columns"] += request.columns
+            continue
+        part = {"encoder": request.encoder} if request.encoder else {}
+        values["inputs"][name] = {"columns": list(request.columns), "modality": request.modality, **part}
+    values["data"]["modalities"].update(overrides(requests))

@@ -1,0 +1,76 @@
+"""What in a recipe cannot be: unknown parts and keywords, impossible combinations, said before a tensor is made."""
+
+from __future__ import annotations
+
+import inspect
+from functools import partial
+from typing import Any
+
+from polyfuse import registry
+from polyfuse.recipe import InputRecipe, NamedPart, Recipe, RecipeError, near
+
+
+def own_keywords(part: Any, given: set[str]) -> list[str]:
+    """Names a caller may set on a part: its keyword-only parameters but those that the model or an alias gives."""
+    given = given | set(part.keywords if isinstance(part, partial) else ())
+    parameters = inspect.signature(part).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
+
+
+def check(recipe: Recipe) -> None:
+    """Check every named part and its keywords, before a tensor is made.
+
+    Raises:
+        RecipeError: unknown part, unknown keyword, or an impossible combination.
+    """
+    for name, item in recipe.inputs.items():
+        if not item.encoder.is_auto and item.modality:
+            encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
+            _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
+        _check_cache(name, item)
+    for name, output in recipe.outputs.items():
+        if not output.head.is_auto:
+            head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
+            _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
+    if recipe.fusion.name not in ("default", "auto"):
+        fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
+        _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
+        if hasattr(fusion, "decide") and recipe.training.missing != "mask":
+            raise RecipeError(
+                f"training.missing: {recipe.fusion.name} leaves absent inputs out of the decision, so that nothing can "
+                "stand in for them; expected mask"
+            )
+    for at, objective in enumerate(recipe.objectives):
+        part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
+        _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
+        if hasattr(part, "wants_scores") and not recipe.outputs:
+            raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
+    if isinstance(recipe.training.modality_dropout, dict):
+        for name in recipe.training.modality_dropout:
+            _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
+    if not recipe.outputs and not recipe.objectives:
+        raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
+
+
+def _check_cache(name: str, item: InputRecipe) -> None:
+    """Tokens are kept of encoders that do not change, from cells that do not change."""
+    if item.cache == "pooled" and item.transfer != "frozen":
+        raise RecipeError(f"inputs.{name}.cache: only frozen encoders are pooled; set transfer: frozen, or cache: auto")
+    if item.transfer == "frozen" and item.cache != "off" and item.augment not in ("default", "none"):
+        raise RecipeError(
+            f"inputs.{name}.augment: a frozen encoder sees every cell once, so nothing can vary; set cache: off to "
+            "encode augmented cells in every epoch, or augment: none"
+        )
+
+
+def _named(get: Any, where: str) -> Any:
+    try:
+        return get()
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def _check_keywords(part: NamedPart, known: list[str], where: str) -> None:
+    for keyword in part.keywords:
+        if keyword not in known:
+            raise RecipeError(f"{where}: {part.name} has no keyword {keyword!r}{near(keyword, known)}")

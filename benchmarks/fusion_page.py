@@ -6,9 +6,9 @@ from typing import Any
 
 HEAD = """# Fusion
 
-Made by `python benchmarks/fusion.py`. Means over seeds with 95 % bootstrap intervals over test rows; p: paired bootstrap
-against the best single input and against `concat`, Holm-corrected; without: the same models when that input is missing
-in every row; noise: the metric under noise of severity 0.5 in all inputs; ms: to predict one row.
+Made by `python benchmarks/fusion.py`. Means over seeds with 95 % bootstrap intervals over test rows; p: paired
+bootstrap against the best single input and against `concat`, Holm-corrected; without: the same models when that input
+is missing in every row; noise: the metric under noise of severity 0.5 in all inputs; ms: to predict one row.
 """
 TITLES = {
     "cmu_mosi": "CMU-MOSI: text, audio and video features to sentiment",
@@ -71,7 +71,7 @@ def _once(shape: dict[str, Any], docs: dict[str, str]) -> str:
 def _cost(shape: dict[str, Any]) -> str:
     size = "5 inputs x 256 tokens x width 256, batch 8, float32, default depth"
     said = (
-        f"Forward and backward at {size}, as ratio to `concat` in the same minute; peak growth of memory; parameters."
+        f"Forward and backward at {size}, as ratio to `concat` beside it; peak memory; parameters."
     )
     lines = ["## Cost", "", said, "", "| fusion | time | GB | parameters |", "|---|---|---|---|"]
     for name, row in sorted(shape.items(), key=lambda item: item[1].get("ratio", 1e9)):

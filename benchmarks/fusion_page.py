@@ -70,9 +70,7 @@ def _once(shape: dict[str, Any], docs: dict[str, str]) -> str:
 
 def _cost(shape: dict[str, Any]) -> str:
     size = "5 inputs x 256 tokens x width 256, batch 8, float32, default depth"
-    said = (
-        f"Forward and backward at {size}, as ratio to `concat` beside it; peak memory; parameters."
-    )
+    said = f"Forward and backward at {size}, as ratio to `concat` beside it; peak memory; parameters."
     lines = ["## Cost", "", said, "", "| fusion | time | GB | parameters |", "|---|---|---|---|"]
     for name, row in sorted(shape.items(), key=lambda item: item[1].get("ratio", 1e9)):
         if "refused" in row:

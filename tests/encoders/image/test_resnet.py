@@ -18,13 +18,22 @@ def encode(encoder: ResNet, fields: dict[str, torch.Tensor]):
 
 
 @settings(max_examples=15, deadline=None)
-@given(height=st.integers(1, 70), width=st.integers(1, 70), depth=st.integers(1, 4), blocks=st.integers(1, 2))
+@given(height=st.integers(1, 80), width=st.integers(1, 80), depth=st.integers(1, 4), blocks=st.integers(1, 2))
 def test_any_size_gives_a_grid_that_each_stage_halves(height, width, depth, blocks):
     encoder = ResNet(image_size=(height, width), width=8, depth=depth, blocks=blocks)
     tokens = encode(encoder, pixels(2, height, width))
-    assert tokens.grid == (-(-height // 2**depth), -(-width // 2**depth))
+    step = 2**depth * (2 if min(height, width) > 64 else 1)
+    assert tokens.grid == (-(-height // step), -(-width // step))
     assert tokens.x_BTD.shape == (2, tokens.grid[0] * tokens.grid[1], 8 * 2 ** (depth - 1))
     assert torch.isfinite(tokens.x_BTD).all()
+
+
+def test_the_stem_is_chosen_and_checked():
+    fields = pixels(1, 96, 96)
+    assert encode(ResNet(image_size=(96, 96), width=8), fields).grid == (6, 6)
+    assert encode(ResNet(image_size=(96, 96), width=8, stem=2), fields).grid == (12, 12)
+    with pytest.raises(ValueError, match="expected 2, 4 or auto"):
+        ResNet(image_size=(96, 96), stem=3)
 
 
 def test_one_encoder_reads_pictures_of_several_sizes():

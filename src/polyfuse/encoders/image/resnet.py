@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
 
+LARGE = 64  # pixels, the shorter side above which ``stem="auto"`` begins with a stride of 4
+
 
 class ResNet(nn.Module):
     """A small residual network over pixels; the small-data default for pictures.
@@ -23,9 +25,11 @@ class ResNet(nn.Module):
         image_size: (height, width) of what comes in; any size works.
         size: side of the pictures to ask for, in pixels; ``"auto"`` follows the training pictures.
         width: channels of the first stage; each further one has twice as many.
-        depth: stages; each halves the picture, so that 64 x 64 pixels give 8 x 8 tokens at depth 3.
+        depth: stages; each but the first halves the picture: 64 x 64 pixels give 8 x 8 tokens at depth 3.
         blocks: residual blocks per stage.
         dropout: of tokens, in training.
+        stem: stride of the first layer, 2 or 4; ``"auto"`` takes 4 above 64 pixels, as a picture four times as large
+            would take four times as long.
 
     See also:
         ``vit`` for many pictures, ``pretrained`` where a checkpoint fits them: for photographs it nearly always does.
@@ -35,7 +39,13 @@ class ResNet(nn.Module):
 
     @staticmethod
     def wants(
-        *, size: int | str = "auto", width: int = 32, depth: int = 3, blocks: int = 1, dropout: float = 0.1
+        *,
+        size: int | str = "auto",
+        width: int = 32,
+        depth: int = 3,
+        blocks: int = 1,
+        dropout: float = 0.1,
+        stem: int | str = "auto",
     ) -> Spec:
         """Pixels of one size."""
         return Spec("image.pixels", {"size": size})
@@ -49,9 +59,13 @@ class ResNet(nn.Module):
         depth: int = 3,
         blocks: int = 1,
         dropout: float = 0.1,
+        stem: int | str = "auto",
     ):
         super().__init__()
-        self.stem = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
+        stride = (4 if min(image_size) > LARGE else 2) if stem == "auto" else stem
+        if stride not in (2, 4):
+            raise ValueError(f"stem: expected 2, 4 or auto, found {stem!r}")
+        self.stem = nn.Conv2d(3, width, 2 * int(stride) - 1, stride=int(stride), padding=int(stride) - 1, bias=False)
         self.blocks, self.width = nn.Sequential(), width
         for place in range(depth * blocks):
             stage, first = place // blocks, place % blocks == 0

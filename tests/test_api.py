@@ -257,12 +257,13 @@ def test_a_killed_run_resumes_to_the_same_weights(table, tmp_path):
     assert not (tmp_path / "killed.run" / "last.ckpt").exists()
 
 
-def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(table, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(table, tmp_path, number):
     def interrupt():
         while not list((tmp_path / "m.run").rglob("events.out.tfevents.*")):
             time.sleep(0.05)
         time.sleep(1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     timer = threading.Thread(target=interrupt)
     timer.start()

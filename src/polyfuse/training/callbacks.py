@@ -65,15 +65,18 @@ class Resumable(L.Callback):
 
 
 class Interruptible(L.Callback):
-    """The first Ctrl-C ends training after the running step; a second one ends it at once."""
+    """The first Ctrl-C, or a polite kill (SIGTERM), ends training after the running step; a second one at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
-    def on_fit_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
+        # not on_fit_start: Lightning's own handler of SIGTERM, set in between, would end the run with an exception
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
+            self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
 
     def _note(self, *_: Any) -> None:
         if self.interrupted:
@@ -90,9 +93,9 @@ class Interruptible(L.Callback):
         self._restore()
 
     def _restore(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
 
 class Bar(L.Callback):

@@ -16,8 +16,8 @@ from common import DATA
 from PIL import Image
 
 SIZES = {"train": 6000, "val": 1200, "test": 3000}
-NOISE = 0.55  # standard deviation of grain, of full ink
-PATCH = (10, 18)  # pixels, sides of two grey patches, from-to
+NOISE = 0.4  # standard deviation of grain, of full ink
+PATCH = (8, 13)  # pixels, sides of two grey patches, from-to
 SNR = (-16.0, -2.0)  # decibels, speech over noise, from-to
 
 

@@ -17,7 +17,8 @@ import torch
 
 import polyfuse as pf
 from polyfuse.bundle import BundleError
-from polyfuse.recipe import parse
+from polyfuse.recipe import RecipeError, parse
+from tests.encoders.checkpoints import make
 from tests.tiny import FAST, write_table
 
 
@@ -214,6 +215,53 @@ def test_init_from_takes_encoder_preprocessing_and_weights(fitted, table):
         pf.fit(parse({**values, "inputs": {"eye": {"columns": "photo", "init_from": str(to)}}}), table=table)
     with pytest.raises(ValueError, match="did you mean 'image'"):
         pf.fit(parse({**values, "inputs": {"eye": {"columns": "photo", "init_from": f"{to}#imag"}}}), table=table)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"columns": "words", "init_from": "#image"}, "reads image, and words holds text"),
+        ({"columns": "photo", "init_from": "#image", "encoder": "vit"}, "name 'resnet', not 'vit'"),
+        ({"columns": ["kind", "area"], "init_from": "#columns"}, "reads area, kind in this order, found kind, area"),
+    ],
+)
+def test_init_from_refuses_what_it_would_have_to_ignore(fitted, table, item, message):
+    item = {**item, "init_from": f"{fitted[1]}{item['init_from']}"}
+    values = {"inputs": {"eye": item}, "outputs": {"label": {"column": "label"}}, "data": {"split": "split"}}
+    with pytest.raises(RecipeError, match=message):
+        pf.fit(parse(values), table=table, quiet=True)
+
+
+def test_init_from_goes_on_with_adapters_around_the_layers_of_a_full_training(table, tmp_path):
+    path = make(tmp_path / "bert", "bert")
+
+    def taught(to, **item):
+        values = {
+            "inputs": {"x": {"columns": "words", **item}},
+            "outputs": {"label": {"column": "label"}},
+            "data": {"split": "split"},
+            "training": {"epochs": 1},
+            "width": 16,
+        }
+        return pf.fit(parse(values), table=table, quiet=True, to=tmp_path / to)
+
+    full = taught("full", encoder={"name": "pretrained", "path": str(path)})
+    adapted = taught("lora", init_from=f"{tmp_path}/full#x", transfer="lora")
+    old, new = (model.bundle.network.encoder("x").state_dict() for model in (full, adapted))
+    key = "model.encoder.layer.0.attention.self.query"
+    assert torch.equal(old[f"{key}.weight"], new[f"{key}.base_layer.weight"])
+    with pytest.raises(RecipeError, match="set inputs.x.transfer: lora"):
+        taught("again", init_from=f"{tmp_path}/lora#x")
+
+
+def test_a_checkpoint_without_a_path_is_an_error_that_says_so(table):
+    with pytest.raises(RecipeError, match="inputs.x.encoder: pretrained needs 'path'"):
+        pf.fit(table, outputs=["label"], inputs=["x@words=text:pretrained"], quiet=True)
+
+
+def test_keywords_are_checked_where_the_table_chooses_the_fusion(table):
+    with pytest.raises(RecipeError, match="fusion: concat has no keyword 'dept'"):
+        pf.fit(table, outputs=["label"], settings=[*FAST, "fusion.dept=2"], quiet=True)
 
 
 def test_rows_without_a_target_teach_nothing_and_are_not_judged(table, tmp_path):

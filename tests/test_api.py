@@ -250,12 +250,12 @@ def test_init_from_goes_on_with_adapters_around_the_layers_of_a_full_training(ta
     old, new = (model.bundle.network.encoder("x").state_dict() for model in (full, adapted))
     key = "model.encoder.layer.0.attention.self.query"
     assert torch.equal(old[f"{key}.weight"], new[f"{key}.base_layer.weight"])
-    with pytest.raises(RecipeError, match="set inputs.x.transfer: lora"):
+    with pytest.raises(RecipeError, match=r"set inputs\.x\.transfer: lora"):
         taught("again", init_from=f"{tmp_path}/lora#x")
 
 
 def test_a_checkpoint_without_a_path_is_an_error_that_says_so(table):
-    with pytest.raises(RecipeError, match="inputs.x.encoder: pretrained needs 'path'"):
+    with pytest.raises(RecipeError, match=r"inputs\.x\.encoder: pretrained needs 'path'"):
         pf.fit(table, outputs=["label"], inputs=["x@words=text:pretrained"], quiet=True)
 
 
@@ -271,6 +271,35 @@ def test_rows_without_a_target_teach_nothing_and_are_not_judged(table, tmp_path)
     test = frame[frame.split == "test"]
     assert model.report["evaluation"]["outputs"]["label"]["rows"] == test.label.notna().sum()
     assert model.report["evaluation"]["outputs"]["price"]["rows"] == len(test)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(table, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match="exists and is no saved model"):
+        pf.fit(table, outputs=["label"], to=tmp_path, settings=["training.epochs=100000"], quiet=True)
+
+
+def test_resuming_keeps_the_steps_that_a_time_budget_fixed(table, tmp_path):
+    run = tmp_path / "m.run"
+    options = {"outputs": ["label"], "inputs": ["area"], "split": "split", "to": tmp_path / "m", "quiet": True}
+    first = pf.fit(table, time=2, **options)
+    (run / "recipe.yaml").write_text(
+        first.recipe.to_yaml().replace(f"steps: {first.recipe.training.steps}", "steps: 7")
+    )
+    again = pf.fit(table, time=2, resume=True, **options)
+    assert again.report["training"]["planned"] == 7
+    assert any("no checkpoint to go on from" in note for note in again.notes)
+
+
+def test_a_run_is_not_taken_for_another_one(table, tmp_path):
+    run = tmp_path / "m.run"
+    options = {"outputs": ["label"], "inputs": ["area"], "split": "split", "to": tmp_path / "m", "quiet": True}
+    pf.fit(table, settings=FAST, **options)
+    (run / "last.ckpt").write_bytes(b"weights of another model")
+    with pytest.raises(RecipeError, match=r"was begun with another recipe: training\.seed was 0 and is 1"):
+        pf.fit(table, settings=FAST, seed=1, resume=True, **options)
+    pf.fit(table, settings=FAST, seed=1, **options)  # a fresh run removes it
+    assert not (run / "last.ckpt").exists()
 
 
 SLOW_FIT = """

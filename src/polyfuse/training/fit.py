@@ -30,6 +30,7 @@ from polyfuse.model import Network, build
 from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
+from polyfuse.training.resume import begun
 from polyfuse.training.train import Result, Split, train
 
 
@@ -169,6 +170,9 @@ def fit(
     ready, kept = encoded_once(network, recipe, ready)
     network, said = asked(network, recipe, ready, splits.train)
     notes += [*kept, *said]
+    if run is not None:
+        recipe, said = begun(recipe, run, resume)
+        notes += said
     deadline = started + recipe.training.time if recipe.training.time else None
     split = labelled(ready.rows, splits)
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)

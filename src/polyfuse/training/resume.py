@@ -1,4 +1,4 @@
-"""Going on after an interruption: with the same recipe, the steps that a time budget fixed, and no other run's weights."""
+"""Going on after an interruption: the same recipe, the steps that a time budget fixed, and no other run's weights."""
 
 from __future__ import annotations
 

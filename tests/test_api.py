@@ -273,6 +273,20 @@ def test_rows_without_a_target_teach_nothing_and_are_not_judged(table, tmp_path)
     assert model.report["evaluation"]["outputs"]["price"]["rows"] == len(test)
 
 
+def test_a_saved_recipe_finds_its_files_and_media_from_anywhere(table, tmp_path, monkeypatch):
+    frame = pd.read_csv(table)
+    for side in ("train", "test"):
+        frame[frame.split == side].drop(columns="split").to_csv(tmp_path / f"{side}.csv", index=False)
+    monkeypatch.chdir(table.parent.parent)
+    files = [tmp_path / "train.csv", tmp_path / "test.csv"]
+    options = {"outputs": ["label"], "inputs": ["photo"], "media_root": table.parent.name, "settings": FAST}
+    model = pf.fit(files, to=tmp_path / "m", quiet=True, **options)
+    monkeypatch.chdir("/")
+    again = pf.fit(tmp_path / "m", quiet=True)
+    assert again.report["training"]["rows"] == model.report["training"]["rows"]
+    assert again.predict(files, media_root=table.parent).equals(model.predict(files, media_root=table.parent))
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_training(table, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BundleError, match="exists and is no saved model"):

@@ -17,7 +17,8 @@ import torch
 
 import polyfuse as pf
 from polyfuse.bundle import BundleError
-from polyfuse.recipe import parse
+from polyfuse.recipe import RecipeError, parse
+from tests.encoders.checkpoints import make
 from tests.tiny import FAST, write_table
 
 
@@ -216,6 +217,53 @@ def test_init_from_takes_encoder_preprocessing_and_weights(fitted, table):
         pf.fit(parse({**values, "inputs": {"eye": {"columns": "photo", "init_from": f"{to}#imag"}}}), table=table)
 
 
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"columns": "words", "init_from": "#image"}, "reads image, and words holds text"),
+        ({"columns": "photo", "init_from": "#image", "encoder": "vit"}, "name 'resnet', not 'vit'"),
+        ({"columns": ["kind", "area"], "init_from": "#columns"}, "reads area, kind in this order, found kind, area"),
+    ],
+)
+def test_init_from_refuses_what_it_would_have_to_ignore(fitted, table, item, message):
+    item = {**item, "init_from": f"{fitted[1]}{item['init_from']}"}
+    values = {"inputs": {"eye": item}, "outputs": {"label": {"column": "label"}}, "data": {"split": "split"}}
+    with pytest.raises(RecipeError, match=message):
+        pf.fit(parse(values), table=table, quiet=True)
+
+
+def test_init_from_goes_on_with_adapters_around_the_layers_of_a_full_training(table, tmp_path):
+    path = make(tmp_path / "bert", "bert")
+
+    def taught(to, **item):
+        values = {
+            "inputs": {"x": {"columns": "words", **item}},
+            "outputs": {"label": {"column": "label"}},
+            "data": {"split": "split"},
+            "training": {"epochs": 1},
+            "width": 16,
+        }
+        return pf.fit(parse(values), table=table, quiet=True, to=tmp_path / to)
+
+    full = taught("full", encoder={"name": "pretrained", "path": str(path)})
+    adapted = taught("lora", init_from=f"{tmp_path}/full#x", transfer="lora")
+    old, new = (model.bundle.network.encoder("x").state_dict() for model in (full, adapted))
+    key = "model.encoder.layer.0.attention.self.query"
+    assert torch.equal(old[f"{key}.weight"], new[f"{key}.base_layer.weight"])
+    with pytest.raises(RecipeError, match=r"set inputs\.x\.transfer: lora"):
+        taught("again", init_from=f"{tmp_path}/lora#x")
+
+
+def test_a_checkpoint_without_a_path_is_an_error_that_says_so(table):
+    with pytest.raises(RecipeError, match=r"inputs\.x\.encoder: pretrained needs 'path'"):
+        pf.fit(table, outputs=["label"], inputs=["x@words=text:pretrained"], quiet=True)
+
+
+def test_keywords_are_checked_where_the_table_chooses_the_fusion(table):
+    with pytest.raises(RecipeError, match="fusion: concat has no keyword 'dept'"):
+        pf.fit(table, outputs=["label"], settings=[*FAST, "fusion.dept=2"], quiet=True)
+
+
 def test_rows_without_a_target_teach_nothing_and_are_not_judged(table, tmp_path):
     frame = pd.read_csv(table)
     frame.loc[::3, "label"] = None
@@ -223,6 +271,49 @@ def test_rows_without_a_target_teach_nothing_and_are_not_judged(table, tmp_path)
     test = frame[frame.split == "test"]
     assert model.report["evaluation"]["outputs"]["label"]["rows"] == test.label.notna().sum()
     assert model.report["evaluation"]["outputs"]["price"]["rows"] == len(test)
+
+
+def test_a_saved_recipe_finds_its_files_and_media_from_anywhere(table, tmp_path, monkeypatch):
+    frame = pd.read_csv(table)
+    for side in ("train", "test"):
+        frame[frame.split == side].drop(columns="split").to_csv(tmp_path / f"{side}.csv", index=False)
+    monkeypatch.chdir(table.parent.parent)
+    files = [tmp_path / "train.csv", tmp_path / "test.csv"]
+    options = {"outputs": ["label"], "inputs": ["photo"], "media_root": table.parent.name, "settings": FAST}
+    model = pf.fit(files, to=tmp_path / "m", quiet=True, **options)
+    monkeypatch.chdir("/")
+    again = pf.fit(tmp_path / "m", quiet=True)
+    assert again.report["training"]["rows"] == model.report["training"]["rows"]
+    assert again.predict(files, media_root=table.parent).equals(model.predict(files, media_root=table.parent))
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(table, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match="exists and is no saved model"):
+        pf.fit(table, outputs=["label"], to=tmp_path, settings=["training.epochs=100000"], quiet=True)
+
+
+def test_resuming_keeps_the_steps_that_a_time_budget_fixed(table, tmp_path):
+    run = tmp_path / "m.run"
+    options = {"outputs": ["label"], "inputs": ["area"], "split": "split", "to": tmp_path / "m", "quiet": True}
+    first = pf.fit(table, time=2, **options)
+    (run / "recipe.yaml").write_text(
+        first.recipe.to_yaml().replace(f"steps: {first.recipe.training.steps}", "steps: 7")
+    )
+    again = pf.fit(table, time=2, resume=True, **options)
+    assert again.report["training"]["planned"] == 7
+    assert any("no checkpoint to go on from" in note for note in again.notes)
+
+
+def test_a_run_is_not_taken_for_another_one(table, tmp_path):
+    run = tmp_path / "m.run"
+    options = {"outputs": ["label"], "inputs": ["area"], "split": "split", "to": tmp_path / "m", "quiet": True}
+    pf.fit(table, settings=FAST, **options)
+    (run / "last.ckpt").write_bytes(b"weights of another model")
+    with pytest.raises(RecipeError, match=r"was begun with another recipe: training\.seed was 0 and is 1"):
+        pf.fit(table, settings=FAST, seed=1, resume=True, **options)
+    pf.fit(table, settings=FAST, seed=1, **options)  # a fresh run removes it
+    assert not (run / "last.ckpt").exists()
 
 
 SLOW_FIT = """

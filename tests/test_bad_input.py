@@ -134,8 +134,11 @@ def test_too_many_broken_cells_stop_the_run(table):
     with pytest.raises(ValueError, match=r"'photo': every training cell .*1\.png: no such file.*media_root"):
         fit(frame, ["photo=image"])  # a frame has no folder, so no path is found
     spoilt = frame.assign(photo=[f"absent{n}.png" if n % 2 else name for n, name in enumerate(frame.photo)])
-    with pytest.raises(ValueError, match=r"20 of 39 cells cannot be read, more than the allowed share of 20%"):
+    with pytest.raises(ValueError, match=r"20 of 39 cells cannot be read, more than the allowed share of 20%") as error:
         fit(spoilt, ["photo=image"], media_root=table.parent)
+    assert "the DataFrame, row 2: absent1.png: no such file" in str(error.value)
+    with pytest.raises(ValueError, match=r"'words': 39 of 39 cells cannot be read.*\n.*row 1: .* is not a number"):
+        fit(frame, ["words=number"])
     frame.loc[1, "photo"] = "absent.png"
     model = pf.fit(frame, outputs=["label"], inputs=["photo"], split="split", media_root=table.parent, quiet=True,
                    settings=[*FAST, "data.max_broken=0.05"])  # fmt: skip
@@ -181,7 +184,7 @@ def test_a_label_unseen_in_training(model):
     made, folder = model
     frame = pd.read_csv(folder / "table.csv")
     frame.loc[3, "label"] = "zebra"
-    with pytest.raises(ValueError, match="label 'zebra' was not seen in training; known: 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"row 4: label 'zebra' was not seen in training; known: 'a', 'b'"):
         made.evaluate(frame, media_root=folder)
     report = made.evaluate(frame, media_root=folder, unseen="skip")
     assert report.outputs["label"].rows == 39
@@ -202,6 +205,10 @@ def test_a_damaged_or_incomplete_bundle(model, tmp_path, file):
         pf.load(folder)
     with pytest.raises(BundleError, match="no saved model"):
         pf.load(tmp_path)
+    for nothing in ("{}", "[]"):
+        (folder / "manifest.json").write_text(nothing)
+        with pytest.raises(BundleError, match="names no format, version and checksums"):
+            pf.load(folder)
 
 
 def test_a_full_disk_while_saving_leaves_the_older_model(model, tmp_path, monkeypatch):
@@ -217,6 +224,18 @@ def test_a_full_disk_while_saving_leaves_the_older_model(model, tmp_path, monkey
         made.save(folder)
     assert {f.name: f.read_bytes() for f in folder.iterdir() if f.is_file()} == before
     assert [f.name for f in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_full_disk_is_an_error_that_says_so(model, tmp_path):
+    resource = pytest.importorskip("resource")  # a limit on the size of files is the nearest that a test can get
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot save .*I/O error.*free space"):
+            model[0].save(tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_saving_never_replaces_what_is_no_model(model, tmp_path):

@@ -38,6 +38,13 @@ def test_a_table_is_found_from_the_folder_of_its_recipe(tmp_path):
         ({"training": {"time": "soon"}}, "expected a time such as 90s"),
         ({"training": {"precision": "16"}}, "training.precision"),
         ({"data": {"max_broken": 2}}, "data.max_broken"),
+        ({"training": {"batch_size": 0}}, "training.batch_size.*greater than or equal to 1"),
+        ({"training": {"steps": -5}}, "training.steps"),
+        ({"training": {"epochs": 0}}, "training.epochs.*greater than 0"),
+        ({"training": {"learning_rate": -1}}, "training.learning_rate"),
+        ({"training": {"time": 0}}, "training.time"),
+        ({"training": {"seed": -1}}, "training.seed"),
+        ({"width": -1}, "width"),
     ],
 )
 def test_mistakes_are_named_with_the_way_out(values, message):
@@ -79,6 +86,12 @@ def test_fixed_steps_do_not_silently_win_over_epochs():
     with pytest.raises(RecipeError, match=r"training\.steps=auto"):
         override(fixed, ["training.epochs=5"])
     assert override(fixed, ["training.epochs=5", "training.steps=auto"]).training.epochs == 5
+
+
+@pytest.mark.parametrize("setting", ["data.where=[a", "training=5", "training.epochs", "training.epochs=[1,"])
+def test_settings_that_cannot_be_read_are_errors_of_the_recipe(setting):
+    with pytest.raises(RecipeError, match="--set"):
+        override(parse(BASE), ["training.epochs=2", setting])
 
 
 def test_files_that_are_no_recipes(tmp_path):

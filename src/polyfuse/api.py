@@ -270,6 +270,8 @@ def fit(
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
     """
     started = clock.monotonic()
+    if to is not None:
+        bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed}
     recipe, read = asked_for(source, table, settings=settings, **arguments)

@@ -41,15 +41,19 @@ def recipe_of(source: Any) -> tuple[Recipe, Any]:
         return source.model_copy(deep=True), None
     if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix in (".yaml", ".yml")):
         return read_recipe(source), None
-    named = {"data": {"table": str(Path(source).resolve())}} if isinstance(source, (str, Path)) else {}
-    return parse(named), source
+    return parse({"data": {"table": _paths(source)}}), source
+
+
+def _paths(source: Any) -> list[str]:
+    """The files of a table, for the recipe that is saved; none where it is not read from files, or from a dict."""
+    files = list(source) if isinstance(source, (list, tuple)) else [source]
+    return [str(Path(f).resolve()) for f in files] if all(isinstance(f, (str, Path)) for f in files) else []
 
 
 def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
     """The table to read: the one given, else the source itself, else the one that the recipe names."""
     if given is not None:
-        if isinstance(given, (str, Path)):
-            recipe.data.table = [str(Path(given).resolve())]
+        recipe.data.table = _paths(given) or recipe.data.table
         return given
     if own is not None:
         return own
@@ -73,7 +77,7 @@ def with_arguments(
 ) -> Recipe:
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
-    root = None if media_root is None else str(media_root)
+    root = None if media_root is None else str(Path(media_root).expanduser().resolve())  # a saved recipe moves
     given = {"split": split, "group": group, "where": where, "media_root": root}
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})

@@ -6,6 +6,7 @@ checks the version and every checksum.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -63,13 +64,17 @@ def save(bundle: Bundle, folder: str | Path) -> Path:
         BundleError: the folder holds something that is no bundle.
         OSError: the disk is full; an older bundle stays as it was.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder = Path(folder)
     with _written(folder) as place:
         (place / "recipe.yaml").write_text(bundle.recipe.to_yaml(), encoding="utf8")
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _distinct(bundle.network).items()}
-        save_file(weights, place / "weights.safetensors")
+        try:
+            save_file(weights, place / "weights.safetensors")
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(errno.EIO, str(error)) from error
         for file, name in _file_names(bundle.recipe).items():
             _save_preprocessing(place / "preprocessing", file, bundle.specs[name], bundle.transforms[name])
         (place / "report.json").write_text(json.dumps(bundle.report, indent=1, ensure_ascii=False), encoding="utf8")
@@ -99,11 +104,21 @@ def _save_preprocessing(place: Path, file: str, spec: Spec, transform: Transform
         shutil.copyfile(source, place / file / name)
 
 
+def check_place(folder: str | Path) -> None:
+    """Whether a bundle may be written there; asked before a training whose result would have no place.
+
+    Raises:
+        BundleError: the folder holds something that is no bundle.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder.is_dir() and ((folder / "manifest.json").exists() or not any(folder.iterdir()))):
+        raise BundleError(f"{folder} exists and is no saved model; name another folder, or remove it")
+
+
 @contextmanager
 def _written(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of ``folder`` when all went well."""
-    if folder.exists() and not (folder.is_dir() and ((folder / "manifest.json").exists() or not any(folder.iterdir()))):
-        raise BundleError(f"{folder} exists and is no saved model; name another folder, or remove it")
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     tag = uuid.uuid4().hex[:8]
     place, old = (folder.with_name(f".{folder.name}.{kind}-{tag}") for kind in ("new", "old"))
@@ -150,6 +165,8 @@ def verify(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf8"))
     except (OSError, ValueError):
         raise BundleError(f"{folder} is no saved model: it has no readable manifest.json") from None
+    if not isinstance(manifest, dict) or not {"format", "polyfuse", "sha256"} <= manifest.keys():
+        raise BundleError(f"{folder} is no saved model: its manifest.json names no format, version and checksums")
     if manifest["format"] > FORMAT:
         raise BundleError(f"{folder} was saved by polyfuse {manifest['polyfuse']}; this is {__version__}: update it")
     for name, expected in manifest["sha256"].items():

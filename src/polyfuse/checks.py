@@ -27,6 +27,7 @@ def check(recipe: Recipe) -> None:
         if not item.encoder.is_auto and item.modality:
             encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
             _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
+            _check_given(item.encoder, encoder.wants, f"inputs.{name}.encoder")
         _check_cache(name, item)
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
@@ -68,6 +69,14 @@ def _named(get: Any, where: str) -> Any:
         return get()
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from None
+
+
+def _check_given(part: NamedPart, wants: Any, where: str) -> None:
+    """Keywords without a default, such as the path of a checkpoint."""
+    for keyword, parameter in inspect.signature(wants).parameters.items():
+        needed = parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        if needed and keyword not in part.keywords:
+            raise RecipeError(f"{where}: {part.name} needs {keyword!r}: set {where}.{keyword}")
 
 
 def _check_keywords(part: NamedPart, known: list[str], where: str) -> None:

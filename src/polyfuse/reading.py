@@ -15,7 +15,7 @@ from polyfuse.recipe import Recipe
 def reading_of(recipe: Recipe, table: Table) -> Reading:
     """How the cells of a table are read under a recipe."""
     limits = Limits(**recipe.data.limits.model_dump())
-    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken)
+    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken, origin=table.origin)
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:

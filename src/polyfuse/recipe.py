@@ -16,6 +16,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RecipeError(ValueError):
@@ -126,8 +129,8 @@ class InputRecipe(_Section):
     transfer: Literal["full", "frozen", "staged", "lora"] = "full"
     init_from: str | None = None
     augment: Literal["default", "none", "strong"] | list[dict[str, Any]] = "default"
-    learning_rate: Auto | float = "auto"
-    weight_decay: Auto | float = "auto"
+    learning_rate: Auto | NotNegative = "auto"
+    weight_decay: Auto | NotNegative = "auto"
     cache: Literal["auto", "pooled", "off"] = "auto"
 
 
@@ -171,11 +174,11 @@ class TrainingRecipe(_Section):
         seed: fixes everything random.
     """
 
-    epochs: Auto | float = "auto"
-    steps: Auto | int = "auto"
-    batch_size: Auto | int = "auto"
-    learning_rate: Auto | float = "auto"
-    weight_decay: Auto | float = "auto"
+    epochs: Auto | Positive = "auto"
+    steps: Auto | Count = "auto"
+    batch_size: Auto | Count = "auto"
+    learning_rate: Auto | NotNegative = "auto"
+    weight_decay: Auto | NotNegative = "auto"
     warmup: float = Field(0.2, ge=0, lt=1)
     clip: float = Field(1.0, ge=0)
     select: Literal["auto", "best", "last"] = "auto"
@@ -185,11 +188,11 @@ class TrainingRecipe(_Section):
     modality_dropout: Auto | Chance | dict[str, Chance] = "auto"
     modality_dropout_schedule: Literal["constant", "rise", "fall"] = "constant"
     layer_decay: float = Field(0.8, gt=0, le=1)
-    time: Annotated[float | None, BeforeValidator(_seconds)] = None
+    time: Annotated[Positive | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
     checkpoint: float = Field(20.0, ge=0)
     workers: int = Field(0, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class Recipe(_Section):
@@ -206,7 +209,7 @@ class Recipe(_Section):
     fusion: Part = NamedPart(name="default")
     outputs: dict[str, OutputRecipe] = {}
     objectives: list[ObjectiveRecipe] = []
-    width: Auto | int = "auto"
+    width: Auto | Count = "auto"
     training: TrainingRecipe = TrainingRecipe()
 
     def to_yaml(self) -> str:
@@ -295,9 +298,12 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
             if not isinstance(spot.get(parent), dict):
                 spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
             spot = spot[parent]
-        spot[last] = yaml.safe_load(text)
+        try:
+            spot[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting!r}: the value is not YAML: {error}") from None
     named = {setting.partition("=")[0].strip() for setting in settings}
-    if "training.epochs" in named and "training.steps" not in named and values["training"]["steps"] != "auto":
-        fixed = values["training"]["steps"]
+    made, fixed = parse(values, "--set"), recipe.training.steps
+    if "training.epochs" in named and "training.steps" not in named and fixed != "auto":
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")
-    return parse(values, "--set")
+    return made

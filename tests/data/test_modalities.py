@@ -172,6 +172,7 @@ def test_a_large_table_is_quick_because_contents_are_sampled():
         (["a|b", "b", "a|c", "c"] * 5, "labels"),
         (["drama; war", "war", "drama"] * 5, "labels"),
         ([[1, 5], [5], [1, 2, 5]] * 5, "labels"),
+        ([["p", "q"], ["q"], ["r"]] * 5, "labels"),
         ([["a black dog runs fast", "a dog in the park"], ["a cat sits on a mat"]], "text"),
         ([f"a long caption about the thing {i}" for i in range(40)], "text"),
     ],

@@ -241,6 +241,12 @@ def test_a_dict_of_tables_names_splits():
         read_table({"first": pd.DataFrame({"a": [1]})})
 
 
+def test_splits_may_be_plain_python():
+    table = read_table({"train": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], "test": {"a": [3], "b": ["z"]}})
+    assert table.frame.to_dict("list") == {"a": [1, 2, 3], "b": ["x", "y", "z"], "split": ["train", "train", "test"]}
+    assert [table.origin(row) for row in range(3)] == ["train, row 1", "train, row 2", "test, row 1"]
+
+
 def test_files_of_different_folders_keep_their_media(tmp_path, write_image):
     for split in ("train", "test"):
         write_image(tmp_path / split / "a.png")

@@ -258,7 +258,9 @@ def _labels(glance: Glance) -> str:
     sets = _label_sets(glance)
     labels = [label for cell in sets for label in cell]
     known = set(labels)
-    if not known or len(labels) < 2 * len(known) or len(known) == 1:
+    # lists can be nothing else that an output learns, so that a list that comes again repeats its labels; a text may
+    repeats = len(glance.present) / glance.distinct if glance.kind == "several" else 1
+    if not known or len(labels) * repeats < 2 * len(known) or len(known) == 1:
         return ""
     if sum(len(str(label).split()) >= SENTENCE for label in known) > len(known) / 2:
         return ""

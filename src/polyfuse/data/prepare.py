@@ -37,9 +37,6 @@ class Broken:
     reason: str
     unseen: bool = False
 
-    def __str__(self) -> str:
-        return f"row {self.row}, column {self.column!r}: {self.reason}"
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -51,6 +48,7 @@ class Reading:
         max_broken: more than this share of a column's present cells unreadable is an error.
         cache: folder of the stores of decoded media; None keeps them in memory.
         cache_bytes: size of all stores together, above which the oldest are removed.
+        origin: row number -> what messages call the row.
     """
 
     root: Path | None = None
@@ -58,6 +56,7 @@ class Reading:
     max_broken: float = 0.2
     cache: Path | None = field(default_factory=cache_root)
     cache_bytes: int = 20_000_000_000
+    origin: Callable[[int], str] = "row {}".format
 
 
 @dataclass
@@ -141,19 +140,19 @@ def prepare(transform: Transform, frame: pd.DataFrame, columns: Mapping[str, str
         made = _prepare_media(transform, frame, list(columns), reading)
     else:
         made = _prepare_values(transform, frame, list(columns), reading)
-    _refuse_too_broken(made, frame, list(columns), reading.max_broken)
+    _refuse_too_broken(made, frame, list(columns), reading)
     return made
 
 
-def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], allowed: float) -> None:
+def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], reading: Reading) -> None:
     for column in columns:
         broken = [b for b in made.broken if b.column == column and not b.unseen]
         present = sum(not is_missing(value) for value in frame[column]) if broken else 0
-        if len(broken) > max(FEW, allowed * present):
-            shown = "\n".join(f"  {b}" for b in broken[:5])
+        if len(broken) > max(FEW, reading.max_broken * present):
+            shown = "\n".join(f"  {reading.origin(b.row)}: {b.reason}" for b in broken[:5])
             raise ValueError(
                 f"column {column!r}: {len(broken)} of {present} cells cannot be read, more than the allowed share of "
-                f"{allowed:.0%}:\n{shown}\nCheck the paths (media_root), or raise data.max_broken."
+                f"{reading.max_broken:.0%}:\n{shown}\nCheck the paths (media_root), or raise data.max_broken."
             )
 
 
@@ -165,7 +164,8 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
         transform, transform.encode(cells, Limits()), [(at, 0) for at in real], (len(rows), 1), frame, columns
     )
     unread = transform.broken(cells)  # type: ignore[attr-defined]
-    made.broken += [Broken(real[position], column, "", reason) for position, column, reason in unread]
+    # rows without any value that can be read are among them, column by column
+    made.broken = [Broken(real[position], column, "", reason) for position, column, reason in unread]
     return made
 
 
@@ -248,7 +248,8 @@ def _read_chunk(
         contents = list(pool.map(lambda at: _try_load(values[at], reading), fresh))
         keys = list(pool.map(lambda c: c if isinstance(c, BadCell) else digest(c), contents))
         good = {key: content for key, content in zip(keys, contents, strict=True) if isinstance(key, bytes)}
-        new = [key for key in good if key not in kept.known(list(good))]
+        known = kept.known(list(good))
+        new = [key for key in good if key not in known]
         arrays = list(pool.map(lambda key: transform.encode([good[key]], reading.limits)[0], new))
     failed = {key: array for key, array in zip(new, arrays, strict=True) if isinstance(array, BadCell)}
     kept.put([(key, a) for key, a in zip(new, arrays, strict=True) if not isinstance(a, BadCell)])

@@ -56,7 +56,7 @@ def parts_of(source: Any) -> list[Part]:
     """
     if isinstance(source, (str, Path)):
         return [_from_path(Path(source).expanduser())]
-    if isinstance(source, Mapping) and source and all(_is_table(value) for value in source.values()):
+    if isinstance(source, Mapping) and source and all(_is_part(*item) for item in source.items()):
         return [_keyed(part, key) for key, value in source.items() for part in parts_of(value)]
     if isinstance(source, (list, tuple)) and source and all(_is_table(item) for item in source):
         return [replace(part, split=_split_in_path(part)) for item in source for part in parts_of(item)]
@@ -65,6 +65,12 @@ def parts_of(source: Any) -> list[Part]:
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, (str, Path, pd.DataFrame, pa.Table)) or _is_dataset(value)
+
+
+def _is_part(key: Any, value: Any) -> bool:
+    """A table under any key, which ``_keyed`` checks; rows or columns of plain Python only under a split's name."""
+    rows = isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(row, Mapping) for row in value)
+    return _is_table(value) or (split_word(key) is not None and (rows or isinstance(value, Mapping)))
 
 
 def _is_dataset(value: Any) -> bool:

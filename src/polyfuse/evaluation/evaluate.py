@@ -51,7 +51,7 @@ def evaluate_rows(
     Raises:
         ValueError: a label that was not seen in training, with ``unseen="error"``.
     """
-    notes = [*notes, *unseen_labels(bundle, prepared, rows, unseen)]
+    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen)]
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table))
@@ -76,7 +76,9 @@ def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | Non
     return table.frame[group].iloc[rows].astype(str).tolist() if group and group in table.frame else None
 
 
-def unseen_labels(bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, unseen: str) -> list[str]:
+def unseen_labels(
+    bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray, unseen: str
+) -> list[str]:
     """A note per output on rows left out because training never saw their label, where ``unseen`` is ``skip``.
 
     Raises:
@@ -90,8 +92,9 @@ def unseen_labels(bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.nda
         found = [b for b in prepared[f"out:{output}"].broken if b.unseen and b.row in chosen]
         if found and unseen == "error":
             raise ValueError(
-                f"output {output!r}: {len(found)} rows have a label that training never saw; row {found[0].row}: "
-                f"{found[0].reason}. Leave those rows out with unseen='skip' (--unseen skip), or train with them."
+                f"output {output!r}: {len(found)} rows have a label that training never saw; "
+                f"{table.origin(found[0].row)}: {found[0].reason}. "
+                "Leave those rows out with unseen='skip' (--unseen skip), or train with them."
             )
         if found:
             notes.append(f"{output}: {len(found)} rows left out, their labels were not seen in training")

@@ -72,7 +72,7 @@ def robustness(
     steps = _severities(severities)
     tables = _tables(bundle, inputs, corruptions or {})
     chosen = _metrics(bundle, metrics or {})
-    notes = unseen_labels(bundle, prepared, rows, unseen)
+    notes = unseen_labels(bundle, table, prepared, rows, unseen)
     sources = {name: _source(bundle, table, prepared, name) for name in tables}
     every = rows_of(prepared, len(table))
     found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows)

@@ -30,6 +30,7 @@ from polyfuse.model import Network, build
 from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
+from polyfuse.training.resume import begun
 from polyfuse.training.train import Result, Split, train
 
 
@@ -74,7 +75,9 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,
     )
-    return defaults.sizes(recipe, len(splits.train), len(splits.val)), splits, [*table.notes, *notes, *splits.notes]
+    recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
+    check(recipe)  # again: the fusion has a name now
+    return recipe, splits, [*table.notes, *notes, *splits.notes]
 
 
 def _used(recipe: Recipe) -> list[str]:
@@ -109,14 +112,35 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
         name: {**values["inputs"].get(name, {}), "columns": list(names), "modality": modality}
         for name, (names, modality) in found.items()
     }
-    for item in values["inputs"].values():
+    for name, item in values["inputs"].items():
         if item.get("init_from"):
             part = bundles.read_input(item["init_from"])
+            _check_start(f"inputs.{name}", item, part)
             item["modality"], item["encoder"] = part.modality, part.encoder
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
     return parse(values)
+
+
+def _check_start(where: str, item: Mapping[str, Any], part: bundles.Part) -> None:
+    """What an input asks for must agree with the input of another model that it starts from.
+
+    Raises:
+        RecipeError: another modality, other columns, or an encoder that the start would silently replace.
+    """
+    start, modality, own = item["init_from"], item["modality"], item.get("encoder") or {}
+    if modality != part.modality and not {modality, part.modality} <= {"text", "columns"}:
+        names = ", ".join(item["columns"])
+        raise RecipeError(f"{where}: {start} reads {part.modality}, and {names} holds {modality}; name another input")
+    found, read = list(item["columns"]), list(getattr(part.transform, "names", item["columns"]))
+    if part.transform.joint and found != read:
+        raise RecipeError(f"{where}.columns: {start} reads {', '.join(read)} in this order, found {', '.join(found)}")
+    # paths of checkpoints and how their weights come are the start's own business
+    asked = {key: value for key, value in own.items() if key not in ("path", "weights") and value != "auto"}
+    if other := {key: value for key, value in asked.items() if part.encoder.get(key, value) != value}:
+        shown = ", ".join(f"{key} {part.encoder[key]!r}, not {value!r}" for key, value in other.items())
+        raise RecipeError(f"{where}.encoder: {start} has {shown}; leave the encoder out to take that one")
 
 
 def fit(
@@ -146,6 +170,9 @@ def fit(
     ready, kept = encoded_once(network, recipe, ready)
     network, said = asked(network, recipe, ready, splits.train)
     notes += [*kept, *said]
+    if run is not None:
+        recipe, said = begun(recipe, run, resume)
+        notes += said
     deadline = started + recipe.training.time if recipe.training.time else None
     split = labelled(ready.rows, splits)
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
@@ -201,8 +228,29 @@ def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module
     network = build(recipe, facts, bundles.slots(recipe, ready.transforms), encoders=encoders)
     for name, item in recipe.inputs.items():
         if item.init_from and name not in (encoders or {}):
-            network.encoder(name).load_state_dict(bundles.read_input(item.init_from).weights)
+            _start(network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from)
     return network
+
+
+def _start(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: str) -> None:
+    """Take the weights of another model's encoder; adapters (``transfer: lora``) may be new, around the old layers.
+
+    Raises:
+        RecipeError: the weights are of another shape, or have adapters where this encoder has none.
+    """
+    wanted = encoder.state_dict()
+    inside = {".base_layer.".join(key.rsplit(".", 1)): key for key in weights if key not in wanted}
+    renamed = {new if new in wanted else key: weights[key] for new, key in inside.items()}
+    given = {key: tensor for key, tensor in weights.items() if key in wanted} | renamed
+    tied = {wanted[key].data_ptr() for key in given if key in wanted}  # a bundle keeps one name of a shared tensor
+    lacking = {key for key in wanted if key not in given and wanted[key].data_ptr() not in tied}
+    missing = [key for key in lacking if ".lora_" not in key]
+    unexpected = [key for key in given if key not in wanted]
+    if any(".lora_" in key for key in unexpected):
+        raise RecipeError(f"{where}.init_from: {source} was trained with adapters; set {where}.transfer: lora")
+    if missing or unexpected:
+        raise RecipeError(f"{where}.init_from: weights of {source} do not fit: {[*missing, *unexpected][:5]}")
+    encoder.load_state_dict(given, strict=False)
 
 
 def asked(network: Network, recipe: Recipe, ready: Ready, train_rows: np.ndarray) -> tuple[Network, list[str]]:

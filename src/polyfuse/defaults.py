@@ -6,6 +6,7 @@ one can be set in the recipe.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0),
 # modality -> steps after which a model trained on it alone gains no more; the most demanding input decides
 STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last
+NOISY = 0.5  # dropout of fusion and heads over ready-made features
 TOKEN_FUSION_ROWS = 5000  # training rows from which joint attention beats pooled fusion
 
 
@@ -63,6 +65,10 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     values = recipe.model_dump(mode="json")
     if recipe.fusion.name in ("default", "auto"):  # whoever asked for auto has chosen by now, or goes on to choose
         values["fusion"]["name"] = _fusion(recipe, train)
+    values["fusion"] = {**fusion(recipe, values["fusion"]["name"]), **values["fusion"]}
+    if _features(recipe):
+        for output in values["outputs"].values():
+            output["head"] = {"dropout": NOISY, **output["head"]}
     _fill(values, {"width": 128})
     training = values["training"]
     _fill(training, {"batch_size": _batch_size(train), "learning_rate": 1e-3, "weight_decay": 0.01})
@@ -74,6 +80,16 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     steps = max(STEPS[str(item.modality)] for item in recipe.inputs.values())
     _fill(training, {"epochs": min(150, max(5, round(steps / per_epoch)))})
     return parse(values)
+
+
+def fusion(recipe: Recipe, name: str) -> dict[str, Any]:
+    """A fusion with the keywords that suit the inputs: noisy ready-made features need heavy dropout all the way."""
+    takes = inspect.signature(registry.fusion(name)).parameters
+    return {"name": name, **({"dropout": NOISY} if _features(recipe) and "dropout" in takes else {})}
+
+
+def _features(recipe: Recipe) -> bool:
+    return all(item.modality in ("vector", "sequence") for item in recipe.inputs.values())
 
 
 def _fill(section: dict[str, Any], choices: Mapping[str, Any]) -> None:
@@ -95,4 +111,4 @@ def _batch_size(train: int) -> int:
 
 def _modality_dropout(recipe: Recipe) -> float:
     """Noisy ready-made features overfit together; everything else gets a little, for robustness to missing inputs."""
-    return 0.3 if all(i.modality in ("vector", "sequence") for i in recipe.inputs.values()) else 0.1
+    return 0.3 if _features(recipe) else 0.1

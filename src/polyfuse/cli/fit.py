@@ -52,12 +52,14 @@ def fit(
     )
     if json:
         print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
-        return
+        raise typer.Exit(130 if model.report["training"]["interrupted"] else 0)
     if model.fit_report is not None:
         show(model.fit_report)
     else:
         say(*model.notes)
     say(f"saved to {to}", f"next: polyfuse evaluate {to} TABLE --report report.html")
+    if model.report["training"]["interrupted"]:
+        raise typer.Exit(130)
 
 
 def default_folder(source: str, outputs: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from polyfuse import registry
+from polyfuse import defaults, registry
 from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
@@ -209,7 +209,7 @@ def _fused(recipe: Recipe, name: str) -> Recipe:
     """The recipe with another fusion; keywords that the recipe gives its own fusion stay with that one."""
     made = recipe.model_copy(deep=True)
     if recipe.fusion.name != name:
-        made.fusion = parse({"fusion": name}).fusion
+        made.fusion = parse({"fusion": defaults.fusion(recipe, name)}).fusion
     return made
 
 

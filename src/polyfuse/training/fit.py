@@ -67,6 +67,9 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     recipe = defaults.encoders(recipe)
     check(recipe)
     notes += [note for o in recipe.outputs.values() for note in leaks(table, _used(recipe), o.column)]
+    notes += [
+        f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
+    ]
     splits = split_rows(
         table.frame,
         column=recipe.data.split,
@@ -78,6 +81,12 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
     check(recipe)  # again: the fusion has a name now
     return recipe, splits, [*table.notes, *notes, *splits.notes]
+
+
+def _random(recipe: Recipe) -> list[str]:
+    """Inputs with an encoder from scratch that is never trained."""
+    frozen = [(n, i) for n, i in recipe.inputs.items() if i.transfer == "frozen" and not i.init_from]
+    return [n for n, i in frozen if i.encoder.name != "pretrained" or i.encoder.keywords.get("weights") == "random"]
 
 
 def _used(recipe: Recipe) -> list[str]:

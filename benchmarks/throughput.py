@@ -22,7 +22,8 @@ from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.data.tables import Table, read_table
 from polyfuse.model import Network, build
 from polyfuse.recipe import Recipe, parse
-from polyfuse.training.fit import complete, prepare_for_training
+from polyfuse.training.complete import complete
+from polyfuse.training.fit import prepare_for_training
 from polyfuse.training.schedule import factor, parameter_groups
 from polyfuse.training.train import Split, train
 

@@ -29,7 +29,8 @@ from polyfuse.inference import predict_subsets
 from polyfuse.model import Network
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe, RecipeError, parse
-from polyfuse.training.fit import Ready, asked, build_network, complete, encoded_once, labelled, prepare_for_training
+from polyfuse.training.complete import complete
+from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training
 from polyfuse.training.train import train
 
 NOISE = 0.5  # severity at which robustness is compared

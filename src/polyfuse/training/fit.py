@@ -13,23 +13,20 @@ import torch
 from torch import nn
 
 from polyfuse import bundle as bundles
-from polyfuse import defaults, registry
+from polyfuse import registry
 from polyfuse.bundle import Bundle
-from polyfuse.checks import check
 from polyfuse.data import augment
 from polyfuse.data.batches import Rows
-from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
-from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
-from polyfuse.data.splits import Splits, split_rows
+from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
 from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
+from polyfuse.training.complete import complete
 from polyfuse.training.resume import begun
 from polyfuse.training.train import Result, Split, train
 
@@ -49,107 +46,6 @@ class Fitted:
     prepared: dict[str, Prepared]
     result: Result
     notes: list[str] = field(default_factory=list)
-
-
-def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
-    """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
-
-    Raises:
-        TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
-    """
-    named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
-    columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
-    if recipe.data.split is None:
-        recipe = recipe.model_copy(deep=True)
-        recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
-    recipe, notes = _with_outputs(recipe, table)
-    recipe = _with_inputs(recipe, columns)
-    recipe = defaults.encoders(recipe)
-    check(recipe)
-    notes += [note for o in recipe.outputs.values() for note in leaks(table, _used(recipe), o.column)]
-    notes += [
-        f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
-    ]
-    splits = split_rows(
-        table.frame,
-        column=recipe.data.split,
-        group=recipe.data.group,
-        stratify=next((o.column for o in recipe.outputs.values()), None),
-        fractions=recipe.data.fractions,
-        seed=recipe.training.seed,
-    )
-    recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
-    check(recipe)  # again: the fusion has a name now
-    return recipe, splits, [*table.notes, *notes, *splits.notes]
-
-
-def _random(recipe: Recipe) -> list[str]:
-    """Inputs with an encoder from scratch that is never trained."""
-    frozen = [(n, i) for n, i in recipe.inputs.items() if i.transfer == "frozen" and not i.init_from]
-    return [n for n, i in frozen if i.encoder.name != "pretrained" or i.encoder.keywords.get("weights") == "random"]
-
-
-def _used(recipe: Recipe) -> list[str]:
-    return [column for item in recipe.inputs.values() for column in item.columns]
-
-
-def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
-    """Name every output's head."""
-    values, notes = recipe.model_dump(mode="json"), []
-    for name, output in values["outputs"].items():
-        series = table.require(output["column"])
-        if output["head"]["name"] == "auto":
-            head, reason = infer_output(series)
-            if head not in registry.HEADS:
-                known = ", ".join(registry.HEADS)
-                raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
-            output["head"]["name"] = head
-            notes.append(f"output {name!r} is a {head}: {reason}")
-    return parse(values), notes
-
-
-def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
-    """Name every input and its modality, taking every usable column where none are named."""
-    values = recipe.model_dump(mode="json")
-    requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
-    requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
-    outputs = [output.column for output in recipe.outputs.values()]
-    found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
-    for name in recipe.inputs:
-        registry.choose(found, name, "input without columns")
-    values["inputs"] = {
-        name: {**values["inputs"].get(name, {}), "columns": list(names), "modality": modality}
-        for name, (names, modality) in found.items()
-    }
-    for name, item in values["inputs"].items():
-        if item.get("init_from"):
-            part = bundles.read_input(item["init_from"])
-            _check_start(f"inputs.{name}", item, part)
-            item["modality"], item["encoder"] = part.modality, part.encoder
-    used = [column for item in values["inputs"].values() for column in item["columns"]]
-    values["data"]["modalities"] = {name: columns[name].modality for name in used}
-    values["data"]["columns"] = []
-    return parse(values)
-
-
-def _check_start(where: str, item: Mapping[str, Any], part: bundles.Part) -> None:
-    """What an input asks for must agree with the input of another model that it starts from.
-
-    Raises:
-        RecipeError: another modality, other columns, or an encoder that the start would silently replace.
-    """
-    start, modality, own = item["init_from"], item["modality"], item.get("encoder") or {}
-    if modality != part.modality and not {modality, part.modality} <= {"text", "columns"}:
-        names = ", ".join(item["columns"])
-        raise RecipeError(f"{where}: {start} reads {part.modality}, and {names} holds {modality}; name another input")
-    found, read = list(item["columns"]), list(getattr(part.transform, "names", item["columns"]))
-    if part.transform.joint and found != read:
-        raise RecipeError(f"{where}.columns: {start} reads {', '.join(read)} in this order, found {', '.join(found)}")
-    # paths of checkpoints and how their weights come are the start's own business
-    asked = {key: value for key, value in own.items() if key not in ("path", "weights") and value != "auto"}
-    if other := {key: value for key, value in asked.items() if part.encoder.get(key, value) != value}:
-        shown = ", ".join(f"{key} {part.encoder[key]!r}, not {value!r}" for key, value in other.items())
-        raise RecipeError(f"{where}.encoder: {start} has {shown}; leave the encoder out to take that one")
 
 
 def fit(

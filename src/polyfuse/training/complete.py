@@ -1,4 +1,4 @@
-"""A recipe without any ``auto``: columns understood, inputs gathered, parts chosen, rows split, with notes on it all."""
+"""A recipe without any ``auto``: columns understood, inputs gathered, parts chosen, rows split, each with notes."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ def cost(comparison: Comparison) -> str:
     axes.xaxis.set_major_formatter(lambda v, _: short(v))
     axes.xaxis.set_minor_formatter(lambda v, _: short(v) if len(str(f"{v:g}").strip("0.")) == 1 else "")
     axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %" if term(comparison.metric).percent else short(v))
+    if term(comparison.metric).percent:
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))
     _name(axes, points)
     return svg(figure, f"{comparison.output} against seconds of training")
 

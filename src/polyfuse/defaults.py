@@ -36,6 +36,7 @@ PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0),
 STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last
 NOISY = 0.5  # dropout of fusion and heads over ready-made features
+READY, READY_STEPS = 0.3, 100  # dropout and steps of a fusion over checkpoints that stay as they are: more overfits
 TOKEN_FUSION_ROWS = 5000  # training rows from which joint attention beats pooled fusion
 
 
@@ -78,14 +79,21 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
         training["select"] = "best" if val >= TRUSTED_VALIDATION else "last"
     per_epoch = max(1, -(-train // training["batch_size"]))
     steps = max(STEPS[str(item.modality)] for item in recipe.inputs.values())
+    steps = min(steps, READY_STEPS) if _ready(recipe) else steps
     _fill(training, {"epochs": min(150, max(5, round(steps / per_epoch)))})
     return parse(values)
 
 
 def fusion(recipe: Recipe, name: str) -> dict[str, Any]:
-    """A fusion with the keywords that suit the inputs: noisy ready-made features need heavy dropout all the way."""
+    """A fusion with the keywords that suit the inputs: what comes ready-made needs heavy dropout."""
     takes = inspect.signature(registry.fusion(name)).parameters
-    return {"name": name, **({"dropout": NOISY} if _features(recipe) and "dropout" in takes else {})}
+    dropout = NOISY if _features(recipe) else READY if _ready(recipe) else None
+    return {"name": name, **({"dropout": dropout} if dropout and "dropout" in takes else {})}
+
+
+def _ready(recipe: Recipe) -> bool:
+    """Whether every input is read by a checkpoint that is never trained."""
+    return all(i.encoder.name == "pretrained" and i.transfer == "frozen" for i in recipe.inputs.values())
 
 
 def _features(recipe: Recipe) -> bool:
@@ -98,6 +106,8 @@ def _fill(section: dict[str, Any], choices: Mapping[str, Any]) -> None:
 
 def _fusion(recipe: Recipe, train: int) -> str:
     """Attention needs several inputs, one of them with tokens to attend to, and rows enough to learn where to look."""
+    if _ready(recipe):
+        return "attention"
     tokens = [i.modality in ("text", "image", "audio", "sequence") for i in recipe.inputs.values()]
     return "attention" if len(tokens) > 1 and any(tokens) and train >= TOKEN_FUSION_ROWS else "concat"
 

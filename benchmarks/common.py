@@ -46,10 +46,20 @@ def spread(values: Iterable[float], digits: int = 3) -> str:
     return f"{statistics.mean(values):.{digits}f}{deviation} (n = {len(values)})"
 
 
-class Results:
-    """Results of one topic by key, kept in a JSON file as they come, so that a stopped benchmark goes on."""
+class NotMeasured(Exception):
+    """A result that is not there, when nothing may be run."""
 
-    def __init__(self, topic: str, fresh: bool = False):
+
+class Results:
+    """Results of one topic by key, kept in a JSON file as they come, so that a stopped benchmark goes on.
+
+    Args:
+        fresh: forget what is there.
+        kept: run nothing; a result that is not there raises ``NotMeasured``.
+    """
+
+    def __init__(self, topic: str, fresh: bool = False, kept: bool = False):
+        self.kept = kept
         self.path = ROOT / "benchmarks" / f"{topic}.json"
         self.values: dict[str, Any] = {}
         if self.path.exists() and not fresh:
@@ -58,6 +68,8 @@ class Results:
     def get(self, key: str, make: Any) -> Any:
         """The result of that key, made and kept if it is new."""
         if key not in self.values:
+            if self.kept:
+                raise NotMeasured(key)
             print(f"{key} ...", file=sys.stderr, flush=True)
             self.values[key] = make()
             self.path.write_text(json.dumps(self.values, indent=1, sort_keys=True) + "\n", encoding="utf8")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import DATA, ROOT, Results, machine, polyfuse, spread
+from common import DATA, ROOT, NotMeasured, Results, machine, polyfuse, spread
 
 SEEDS = (0, 1, 2)
 ROWS: dict[str, Callable[[Results, Path], list[tuple[str, str, str]]]] = {}
@@ -40,7 +40,15 @@ def fit(table: Path | str, *options: str, seed: int, work: Path) -> dict:
 
 
 def seeds(results: Results, name: str, make: Callable[[int], dict], which=SEEDS) -> list[dict]:
-    return [results.get(f"{name}/{seed}", lambda s=seed: make(s)) for seed in which]
+    found = []
+    for seed in which:
+        try:
+            found.append(results.get(f"{name}/{seed}", lambda s=seed: make(s)))
+        except NotMeasured:
+            continue
+    if not found:
+        raise NotMeasured(name)
+    return found
 
 
 def column(found: list[dict], key: str) -> list[float]:
@@ -325,14 +333,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help="rows to run; all by default")
     parser.add_argument("--fresh", action="store_true", help="run again what is there already")
+    parser.add_argument("--page", action="store_true", help="run nothing, write the page from what is there")
     arguments = parser.parse_args()
-    results = Results("foundation", arguments.fresh)
+    results = Results("foundation", arguments.fresh, kept=arguments.page)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.rows or ROWS:
             started = time.monotonic()
-            lines += ROWS[name](results, Path(folder))
+            try:
+                lines += ROWS[name](results, Path(folder))
+            except NotMeasured as missing:
+                print(f"{name}: {missing} is not measured", file=sys.stderr)
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
             for line in lines[-2:]:
                 print("  ", " | ".join(line), file=sys.stderr, flush=True)

@@ -318,8 +318,8 @@ def page(lines: list[tuple[str, str, str]]) -> str:
     return f"""# Foundation
 
 From scratch with default settings unless said, made by `make bench` (`benchmarks/foundation.py`). Accuracy on the test
-split, mean ± standard deviation over seeds; seconds are of the whole command for seed 0, alone on the machine, imports
-and evaluation included.
+split, mean ± standard deviation over seeds. Seconds are of seed 0's whole command, imports and evaluation included. But
+for the demo's they are upper bounds: those runs had one thread each and other work beside them.
 
 Machine: {machine()}.
 

@@ -318,8 +318,8 @@ def page(lines: list[tuple[str, str, str]]) -> str:
     return f"""# Foundation
 
 From scratch with default settings unless said, made by `make bench` (`benchmarks/foundation.py`). Accuracy on the test
-split, mean ± standard deviation over seeds. Seconds are of seed 0's whole command, imports and evaluation included, on a
-machine shared with others: upper bounds, some of them several times what the same command takes on a quiet one.
+split, mean ± standard deviation over seeds. Seconds are of seed 0's whole command, imports and evaluation included, on
+a machine shared with others: upper bounds, some of them several times what the same command takes on a quiet one.
 
 Machine: {machine()}.
 

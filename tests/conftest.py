@@ -46,3 +46,12 @@ def write_sound():
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """Media and tokens that a test file caches stay out of the user's own cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("POLYFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()

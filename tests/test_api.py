@@ -21,14 +21,7 @@ from polyfuse.recipe import RecipeError, parse
 from tests.encoders.checkpoints import make
 from tests.tiny import FAST, write_table
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Media caches of tests stay out of the user's own."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("POLYFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +148,41 @@ def test_every_setting_changes_something(fitted, table, setting):
     before = model.predict(frame, media_root=table.parent)["price"]
     after = pf.fit(to, settings=[setting], quiet=True).predict(frame, media_root=table.parent)["price"]
     assert not np.array_equal(before, after)
+
+
+OBJECTIVES = ["unimodal", "distill", "impute", "ogm_ge", "gradient_blending"]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_trains_from_the_command_line_and_survives_saving(table, tmp_path, name):
+    """And changes what is learned; every fusion is trained by the same path in ``tests/comparison``."""
+    frame = pd.read_csv(table).assign(split=lambda f: np.resize(["train", "train", "val", "test"], len(f)))
+    options = {"outputs": ["label"], "inputs": ["words", "area"], "split": "split", "settings": FAST, "quiet": True}
+    plain = pf.fit(frame, **options).predict(frame)["label_p_a"]
+    settings = (*FAST, f"objectives=[{{name: {name}, weight: 0.5}}]")
+    made = pf.fit(frame, **options | {"settings": settings}, to=tmp_path / "m")
+    assert [objective.name for objective in made.recipe.objectives] == [name]
+    found = made.predict(frame)["label_p_a"]
+    assert not np.allclose(found, plain, atol=1e-6)
+    assert np.array_equal(pf.load(tmp_path / "m").predict(frame)["label_p_a"], found)
+
+
+def test_every_objective_is_named_above():
+    assert sorted(OBJECTIVES) == sorted(part.name for part in pf.parts("objectives"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("fusion=decision", "training.missing=token"), "nothing can stand in"),
+        (("fusion=decision", "objectives=[{name: impute}]"), "objective impute: the fusion decision leaves absent"),
+        (("objectives=[{name: gradient_blending}]", "data.fractions=[1,0,0]"), "measures on validation rows"),
+        (("training.modality_dropout={txt: 0.5}",), "did you mean 'text'"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(table, settings, message):
+    with pytest.raises(ValueError, match=message):
+        pf.fit(table, outputs=["label"], inputs=["words", "area"], split="split", settings=(*FAST, *settings))
 
 
 def test_calibration_can_be_switched_off(tmp_path):

@@ -36,11 +36,8 @@ def check(recipe: Recipe) -> None:
     if recipe.fusion.name not in ("default", "auto"):
         fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
-        if hasattr(fusion, "decide") and recipe.training.missing != "mask":
-            raise RecipeError(
-                f"training.missing: {recipe.fusion.name} leaves absent inputs out of the decision, so that nothing can "
-                "stand in for them; expected mask"
-            )
+        if hasattr(fusion, "decide"):
+            _check_nothing_stands_in(recipe)
     for at, objective in enumerate(recipe.objectives):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
@@ -51,6 +48,18 @@ def check(recipe: Recipe) -> None:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
     if not recipe.outputs and not recipe.objectives:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
+
+
+def _check_nothing_stands_in(recipe: Recipe) -> None:
+    """A decision leaves absent inputs out: a token or a guess in their place would vote on nothing."""
+    guessing = [o.name for o in recipe.objectives if hasattr(registry.objective(o.name), "stand_ins")]
+    asked = [f"objective {name}" for name in guessing]
+    asked += [f"training.missing: {recipe.training.missing}"] if recipe.training.missing != "mask" else []
+    if asked:
+        raise RecipeError(
+            f"{asked[0]}: the fusion {recipe.fusion.name} leaves absent inputs out of the decision, so "
+            "nothing can stand in for them; expected missing: mask, and no objective that guesses"
+        )
 
 
 def _check_cache(name: str, item: InputRecipe) -> None:

@@ -13,17 +13,13 @@ from polyfuse.cli import main
 from polyfuse.comparison.compare import chosen
 from polyfuse.comparison.stage import Stage
 from polyfuse.recipe import parse
+from polyfuse.registry import FUSION_ALIASES
 from tests.tiny import write_table
 
 FAST = ("training.epochs=3", "training.batch_size=32", "width=16")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    patch.setenv("POLYFUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +122,19 @@ def test_a_fusion_that_cannot_be_built_is_refused_and_the_rest_goes_on(table):
     if "refused" in refused:
         assert "low_rank_tensor" in refused["refused"]
     assert next(row for row in found["fusions"] if row["fusion"] == "concat")["completed"]
+
+
+def test_other_settings_are_another_comparison(table, found):
+    with pytest.raises(ValueError, match="holds runs of another comparison"):
+        compare(table, to=found[1], settings=(*FAST, "training.warmup=0.3"))
+    with pytest.raises(ValueError, match="holds runs of another comparison"):
+        compare(table, to=found[1], settings=(*FAST, "fusion.depth=3"))
+
+
+def test_every_fusion_trains_and_is_judged(table):
+    found = compare(table, fusions="all", seeds=1, settings=("training.epochs=1", *FAST[1:])).to_json()
+    assert {row["fusion"] for row in found["fusions"]} == {p.name for p in pf.parts("fusions")} - set(FUSION_ALIASES)
+    assert all(row["completed"] for row in found["fusions"])
 
 
 def test_aliases_run_once():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from typing import Annotated, Any
 
@@ -13,6 +15,20 @@ Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows,
 MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of a saved model.")]
 TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV, JSON Lines or Parquet file.")]
+
+INPUT = "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default."
+Source = Annotated[str, typer.Argument(metavar="TABLE|RECIPE.yaml", help="A table, a recipe or a saved model.")]
+Table = Annotated[str | None, typer.Option(help="Table for a recipe, instead of its own.")]
+Output = Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more.")]
+Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
+Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
+Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
+Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
+
+
+def command() -> str:
+    """How to call this program again: its name, or where it lies when the shell does not know the name."""
+    return "polyfuse" if shutil.which("polyfuse") else os.path.relpath(sys.argv[0])
 
 
 def print_json(document: Any) -> None:

@@ -7,29 +7,42 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, MediaRoot, Where, print_json, say, show
-from polyfuse.cli.fit import INPUT
+from polyfuse.cli.common import (
+    Group,
+    Input,
+    Json,
+    MediaRoot,
+    Output,
+    Set,
+    Source,
+    Split,
+    Table,
+    Where,
+    print_json,
+    say,
+    show,
+)
 
 
 def compare(
-    source: Annotated[str, typer.Argument(metavar="TABLE|RECIPE.yaml", help="A table, a recipe or a saved model.")],
-    table: Annotated[str | None, typer.Option(help="Table for a recipe, instead of its own.")] = None,
-    output: Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; the first counts.")] = None,
-    input: Annotated[list[str] | None, typer.Option(help=INPUT)] = None,
+    source: Source,
+    table: Table = None,
+    output: Output = None,
+    input: Input = None,
     fusion: Annotated[str, typer.Option(help="all, or names with commas; see polyfuse list fusions.")] = "all",
     seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 5,
     budget: Annotated[str | None, typer.Option(help="Time for all, such as 10m; losers are stopped early.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column with the values train, val, test.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")] = None,
+    split: Split = None,
+    group: Group = None,
     unit: Annotated[str | None, typer.Option(help="Column whose values are resampled together.")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
     to: Annotated[str | None, typer.Option(help="Folder for runs and findings; a stopped one goes on.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
-    set: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")] = None,
+    set: Set = None,
     json: Json = False,
 ) -> None:
-    """Train fusions and single inputs on the same splits and compare them on the same test rows."""
+    """Train fusions and single inputs on the same splits and compare them on the same test rows (the first output)."""
     found = polyfuse.compare(
         source,
         table=table,

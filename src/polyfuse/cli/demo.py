@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, print_json, say, show
+from polyfuse.cli.common import Json, command, print_json, say, show
 
 
 def demo(
@@ -23,5 +23,5 @@ def demo(
     say(
         f"model:  {to}/model",
         f"report: {to}/report.html",
-        f"next:   polyfuse predict {to}/model {to}/table.parquet --where \"split == 'test'\" --to {to}/predictions.csv",
+        f"next:   {command()} predict {to}/model {to}/table.parquet --where \"split == 'test'\" --to predictions.csv",
     )

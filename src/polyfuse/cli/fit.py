@@ -9,25 +9,38 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, MediaRoot, Where, print_json, say, show
-
-INPUT = "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default."
+from polyfuse.cli.common import (
+    Group,
+    Input,
+    Json,
+    MediaRoot,
+    Output,
+    Set,
+    Source,
+    Split,
+    Table,
+    Where,
+    command,
+    print_json,
+    say,
+    show,
+)
 
 
 def fit(
-    source: Annotated[str, typer.Argument(metavar="TABLE|RECIPE.yaml", help="A table, a recipe or a saved model.")],
-    table: Annotated[str | None, typer.Option(help="Table for a recipe, instead of its own.")] = None,
-    output: Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more.")] = None,
-    input: Annotated[list[str] | None, typer.Option(help=INPUT)] = None,
+    source: Source,
+    table: Table = None,
+    output: Output = None,
+    input: Input = None,
     fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column with the values train, val, test.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")] = None,
+    split: Split = None,
+    group: Group = None,
     where: Where = None,
     media_root: MediaRoot = None,
     to: Annotated[str | None, typer.Option(help="Folder of the model; named after the table by default.")] = None,
     time: Annotated[str | None, typer.Option(help="Time budget, such as 90s, 5m or 1h.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
-    set: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")] = None,
+    set: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     json: Json = False,
 ) -> None:
@@ -57,7 +70,7 @@ def fit(
         show(model.fit_report)
     else:
         say(*model.notes)
-    say(f"saved to {to}", f"next: polyfuse evaluate {to} TABLE --report report.html")
+    say(f"saved to {to}", f"next: {command()} evaluate {to} TABLE --report report.html")
     if model.report["training"]["interrupted"]:
         raise typer.Exit(130)
 

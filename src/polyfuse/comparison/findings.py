@@ -14,6 +14,7 @@ from polyfuse.comparison import page, terminal
 from polyfuse.comparison.plan import Tried
 from polyfuse.comparison.stage import Run, Stage
 from polyfuse.comparison.statistics import Measured, holm, measured, p_value
+from polyfuse.evaluation.html import written
 from polyfuse.evaluation.outcome import plain
 
 
@@ -121,10 +122,7 @@ class Comparison:
         Returns:
             The path written.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page.page(self), encoding="utf8")
-        return path
+        return written(path, page.page(self))
 
     def __rich__(self) -> RenderableType:
         return terminal.render(self)

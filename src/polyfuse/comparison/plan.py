@@ -100,7 +100,11 @@ def _survivors(
     say: Say,
 ) -> tuple[list[Tried], int]:
     """Those that are trained to the end, and for how many steps: as many as the budget allows, the best ones."""
-    cost = {one.variant: _step_seconds(stage, one.variant) * OVERHEAD for one in [*tried, *singles]}
+    everyone = [*tried, *singles]
+    seconds = kept.fact("speed", lambda: {one.variant.key: _step_seconds(stage, one.variant) for one in everyone})
+    if {one.variant.key for one in everyone} != set(seconds):
+        raise RecipeError("the folder holds a comparison of other fusions under a budget; name another folder")
+    cost = {one.variant: seconds[one.variant.key] * OVERHEAD for one in everyone}
     always = [one for one in tried if one.variant == BASE]
     room, whole = budget, stage.steps * len(seeds)
     fixed = whole * sum(cost[one.variant] for one in [*always, *singles])

@@ -20,6 +20,7 @@ from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
+from polyfuse.encoded import weights_digest
 from polyfuse.evaluation.evaluate import outcomes_of
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
@@ -128,14 +129,15 @@ class Stage:
     def fingerprint(self) -> str:
         """The same for the same work: a folder of runs of other work must not be gone on with."""
         recipe = self.recipe.model_dump(mode="json")
-        recipe["fusion"], recipe["data"]["table"] = None, None
-        index = {
-            name: prepared.digests[:: max(1, len(prepared.digests) // 100)]
-            for name, prepared in self.ready.prepared.items()
-        }
-        rows = [len(getattr(self.splits, side)) for side in ("train", "val", "test")]
-        content = json.dumps([recipe, rows, self.output, self.unit, index], sort_keys=True, default=lambda b: b.hex())
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+        recipe["data"]["table"] = None
+        found = hashlib.blake2b(json.dumps([recipe, self.output, self.unit], sort_keys=True).encode(), digest_size=16)
+        for side in ("train", "val", "test"):
+            found.update(getattr(self.splits, side).tobytes())
+        for prepared in self.ready.prepared.values():
+            found.update(prepared.index_RK.tobytes() + b"".join(prepared.digests))
+        for encoder in self.shared.values():
+            found.update(weights_digest(encoder).encode())
+        return found.hexdigest()
 
     def variant_recipe(self, variant: Variant, seed: int, steps: int) -> Recipe:
         """The completed recipe of one run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,16 @@ class Runs:
                 "remove it"
             )
         mark.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf8")
+
+    def fact(self, key: str, make: Callable[[], Any]) -> Any:
+        """A JSON value that is found once: what a comparison that goes on must not measure again."""
+        file = self.folder / f"{key}.json" if self.folder else None
+        if file is not None and file.exists():
+            return json.loads(file.read_text(encoding="utf8"))
+        value = make()
+        if file is not None:
+            file.write_text(json.dumps(value), encoding="utf8")
+        return value
 
     def get(self, key: str) -> Run | None:
         """The run of that key, if it has ended before."""

@@ -32,6 +32,14 @@ def page(report: Report) -> str:
     return environment().get_template("report.html").render(_view(report))
 
 
+def written(path: str | Path, page: str) -> Path:
+    """The path, after the page was written there; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf8")
+    return path
+
+
 def environment() -> Any:
     """Jinja with the pages' folder and filters; whatever it writes is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

@@ -53,10 +53,7 @@ class Report:
         Returns:
             The path written.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html.page(self), encoding="utf8")
-        return path
+        return html.written(path, html.page(self))
 
     def __rich__(self) -> RenderableType:
         return terminal.render(self)

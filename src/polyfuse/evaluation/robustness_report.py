@@ -10,6 +10,7 @@ from rich.console import RenderableType
 
 from polyfuse.evaluation import robustness_page, terminal
 from polyfuse.evaluation.curves import Curve, Headline
+from polyfuse.evaluation.html import written
 from polyfuse.evaluation.outcome import plain
 
 
@@ -91,10 +92,7 @@ class RobustnessReport:
         Returns:
             The path written.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(robustness_page.page(self), encoding="utf8")
-        return path
+        return written(path, robustness_page.page(self))
 
     def __rich__(self) -> RenderableType:
         return terminal.render_robustness(self)

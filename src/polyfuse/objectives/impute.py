@@ -23,22 +23,19 @@ class Impute(nn.Module):
     Args:
         inputs: names of the inputs.
         width: D of the encoded inputs.
-        use: let guesses stand in for absent inputs; otherwise this is an auxiliary loss alone.
 
     See also: ``training.missing: token``, one learned token for all rows, which also covers rows without any input.
     """
 
     paper = "Ma et al., SMIL: Multimodal learning with severely missing modality, AAAI 2021"
 
-    def __init__(self, inputs: Sequence[str], width: int, *, use: bool = True):
+    def __init__(self, inputs: Sequence[str], width: int):
         super().__init__()
         if len(inputs) < 2:
             raise ValueError("impute guesses one input from others: it needs two inputs at least")
-        self.inputs, self.use = tuple(inputs), use
+        self.inputs = tuple(inputs)
         self.read = nn.ModuleList(nn.Linear(width, width) for _ in self.inputs)
         self.guess = nn.ModuleList(nn.Sequential(nn.LayerNorm(width), FeedForward(width)) for _ in self.inputs)
-        if not use:
-            self.stand_ins = None  # type: ignore[assignment]
 
     def _pooled(self, encoded: Mapping[str, Tokens]) -> tuple[Tensor, Tensor]:
         """Pooled inputs (B, M, D) and which are present (B, M)."""

@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.inference import BATCH, predict
@@ -22,6 +23,7 @@ from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.training.callbacks import Bar, Interruptible, KeepBest, Resumable
 from polyfuse.training.learner import Learner
+from polyfuse.training.resume import CHECKPOINT
 from polyfuse.training.speed import affordable_steps
 
 VALIDATIONS = 40  # at most so many passes over the validation rows
@@ -73,58 +75,79 @@ def train(
         deadline: ``time.monotonic()`` by which training must be over, for a time budget.
     """
     settings = recipe.training
-    order = Order(
-        split.train,
-        int(settings.batch_size),
-        shuffle=True,
-        seed=settings.seed,
-        share=shared_cell(rows.inputs, split.train),
-    )
+    share = shared_cell(rows.inputs, split.train)
+    order = Order(split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
     batches = loader(rows, order, settings.workers)
     if deadline is not None:
-        settings.steps = affordable_steps(
-            network, recipe, batches, planned_steps(recipe, len(order)), bool(len(split.val)), deadline
-        )
+        planned = planned_steps(recipe, len(order))
+        settings.steps = affordable_steps(network, recipe, batches, planned, bool(len(split.val)), deadline)
         settings.time = None
     total = planned_steps(recipe, len(order))
-    last = run / "last.ckpt" if run is not None else None
-    learner = Learner(network, recipe, total)
-    selecting = settings.select == "best" and len(split.val) > 0
-    epochs = max(1, -(-total // len(order)))
-    every = max(1, -(-epochs // VALIDATIONS))
-    best = KeepBest(max(3, round(settings.patience * epochs / every))) if selecting else None
-    interrupt = Interruptible()
-    callbacks: list[L.Callback] = [interrupt, *([best] if best else []), *([] if quiet else [Bar(total, best)])]
-    if run is not None:
-        callbacks.append(Resumable(run, settings.checkpoint))
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf8")
-    network.train()  # Lightning keeps the mode that it finds
+    plain = Rows(rows.inputs, rows.outputs, rows.count, rows.weights_R)
+    training = _Run(network, recipe, total, -(-total // len(order)), plain, split.val)
     started = time.monotonic()
-    with _quiet():
-        trainer = _trainer(recipe, total, callbacks, run, every if len(split.val) else 0)
-        plain = Rows(rows.inputs, rows.outputs, rows.count, rows.weights_R)
-        checks = loader(plain, Order(split.val, BATCH)) if len(split.val) else None
-        path = str(last) if resume and last is not None and last.exists() else None
-        trainer.fit(learner, batches, checks, ckpt_path=path)
-    learner.unfreezer.release()
-    if best and best.weights:
-        network.load_state_dict(best.weights)
-    if settings.calibrate and len(split.val):
-        calibrate(network, plain, split.val)
-    network.eval()
-    if last is not None and not interrupt.interrupted:
-        last.unlink(missing_ok=True)
-    kept = f"best on validation, of step {best.step}" if best and best.weights else "last of the schedule"
-    quality = learner.quality if best is None else best.quality
-    return Result(
-        steps=trainer.global_step,
-        planned=total,
-        seconds=round(time.monotonic() - started, 2),
-        kept=kept,
-        quality=round(quality, 5) if np.isfinite(quality) else None,
-        interrupted=interrupt.interrupted,
-    )
+    training.fit(batches, run, resume, quiet)
+    training.finish(run)
+    return training.result(time.monotonic() - started)
+
+
+class _Run:
+    """One training: what watches it, and what is kept of it.
+
+    Args:
+        total, epochs: of the whole schedule.
+        plain: the rows without augmentation, for validation.
+    """
+
+    def __init__(self, network: Network, recipe: Recipe, total: int, epochs: int, plain: Rows, val: np.ndarray):
+        self.network, self.recipe, self.total, self.plain, self.val = network, recipe, total, plain, val
+        self.learner, self.interrupt = Learner(network, recipe, total), Interruptible()
+        self.every = max(1, -(-epochs // VALIDATIONS)) if len(val) else 0
+        settings = recipe.training
+        selecting = settings.select == "best" and self.every
+        self.best = KeepBest(max(3, round(settings.patience * epochs / self.every))) if selecting else None
+        self.steps = 0
+
+    def fit(self, batches: DataLoader, run: Path | None, resume: bool, quiet: bool) -> None:
+        """Train, from the run's checkpoint where there is one and it is wanted."""
+        last = run / CHECKPOINT if run is not None else None
+        watching: list[L.Callback] = [self.interrupt, *([self.best] if self.best else [])]
+        watching += [] if quiet else [Bar(self.total, self.best)]
+        if run is not None:
+            watching.append(Resumable(run, self.recipe.training.checkpoint))
+            run.mkdir(parents=True, exist_ok=True)
+            (run / "recipe.yaml").write_text(self.recipe.to_yaml(), encoding="utf8")
+        self.network.train()  # Lightning keeps the mode that it finds
+        with _quiet():
+            trainer = _trainer(self.recipe, self.total, watching, run, self.every)
+            checks = loader(self.plain, Order(self.val, BATCH)) if self.every else None
+            path = str(last) if resume and last is not None and last.exists() else None
+            trainer.fit(self.learner, batches, checks, ckpt_path=path)
+        self.steps = trainer.global_step
+
+    def finish(self, run: Path | None) -> None:
+        """The weights to keep, calibrated; a run that came to its end needs its checkpoint no more."""
+        self.learner.unfreezer.release()
+        if self.best and self.best.weights:
+            self.network.load_state_dict(self.best.weights)
+        if self.recipe.training.calibrate and self.every:
+            calibrate(self.network, self.plain, self.val)
+        self.network.eval()
+        if run is not None and not self.interrupt.interrupted:
+            (run / CHECKPOINT).unlink(missing_ok=True)
+
+    def result(self, seconds: float) -> Result:
+        """What happened."""
+        best = self.best if self.best and self.best.weights else None
+        quality = self.learner.quality if self.best is None else self.best.quality
+        return Result(
+            steps=self.steps,
+            planned=self.total,
+            seconds=round(seconds, 2),
+            kept=f"best on validation, of step {best.step}" if best else "last of the schedule",
+            quality=round(quality, 5) if np.isfinite(quality) else None,
+            interrupted=self.interrupt.interrupted,
+        )
 
 
 def planned_steps(recipe: Recipe, per_epoch: int) -> int:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from polyfuse.fusion.film import FiLM
 from tests.fusion.cases import inputs
-from tests.fusion.parity import WIDTH, alone, draw, errors, normed, normed_means, pooled, shaken
+from tests.fusion.parity import WIDTH, alone, draw, errors, normed, normed_means, shaken
 
 
 def film(query, depth):
-    """x <- x + W' relu(gamma norm(W x) + beta), token by token, with gamma and beta of the others; then the mean."""
+    """x <- x + W' relu(gamma norm(W x) + beta), token by token, gamma and beta of the others; then the max."""
 
     def reference(a, masks, tokens_too=True):
         others = [m for m in range(len(masks)) if m != query] or [query]
@@ -23,11 +23,13 @@ def film(query, depth):
         mask[~mask.any(1), 0] = True
         for layer in range(depth):
             p = {k: a[f"layers.{layer}.{k}"] for k in ("inner.weight", "inner.bias", "out.weight", "out.bias")}
-            change = y @ a[f"layers.{layer}.modulate.weight"].T
+            change = (
+                np.maximum(y @ a[f"layers.{layer}.modulate.0.weight"].T, 0) @ a[f"layers.{layer}.modulate.2.weight"].T
+            )
             gamma, beta = 1 + change[:, None, :WIDTH], change[:, None, WIDTH:]
             hidden = gamma * normed(x @ p["inner.weight"].T + p["inner.bias"]) + beta
             x = x + np.maximum(hidden, 0) @ p["out.weight"].T + p["out.bias"]
-        return np.concatenate([pooled(x, mask), x.reshape(len(x), -1)], 1)
+        return np.concatenate([np.where(mask[..., None], x, -np.inf).max(1), x.reshape(len(x), -1)], 1)
 
     return reference
 
@@ -53,7 +55,7 @@ def test_without_others_nothing_is_modulated():
     before = alone(fusion, tokens)
     with torch.no_grad():
         for layer in fusion.layers:
-            layer.modulate.weight.zero_()
+            layer.modulate[-1].weight.zero_()
     assert torch.equal(alone(fusion, tokens), before)
 
 

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from polyfuse.layers.inputs import NormedMeans, blank_if_absent, chosen, one_token, with_values
-from polyfuse.layers.pooling import masked_mean
+from polyfuse.layers.pooling import masked_max
 from polyfuse.records import Fused, Tokens
 
 
 class _Layer(nn.Module):
-    """x + W' relu(gamma(y) * norm(W x) + beta(y)), with gamma = 1 + G y and beta = H y."""
+    """x + W' relu(gamma(y) * norm(W x) + beta(y)), with gamma = 1 + G relu(U y) and beta = H relu(U y)."""
 
     def __init__(self, width: int, context: int, dropout: float):
         super().__init__()
         self.inner, self.out = nn.Linear(width, width), nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)  # the modulation is its scale and shift
         # no bias: nothing to go by, nothing modulated
-        self.modulate = nn.Linear(context, 2 * width, bias=False)
+        self.modulate = nn.Sequential(
+            nn.Linear(context, width, bias=False), nn.ReLU(), nn.Linear(width, 2 * width, bias=False)
+        )
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, context_BX: Tensor) -> Tensor:
@@ -32,7 +34,9 @@ class _Layer(nn.Module):
 class FiLM(nn.Module):
     """The tokens of one input through residual layers whose features are scaled and shifted by all the others pooled.
 
-    The others are averaged over their tokens, normalised and joined. An absent one contributes zeros; without any,
+    The others are averaged over their tokens, normalised and joined; one hidden layer makes gamma and beta of them, so
+    that words can act on each other ("no blue shape"). The result is the largest value of each feature over the tokens,
+    as in the paper: what was asked for may be small. An absent one contributes zeros; without any,
     gamma is 1 and beta 0. Where the modulated input itself is absent, one token of zeros stands in, so that the others
     still speak. A single input modulates itself.
 
@@ -43,8 +47,8 @@ class FiLM(nn.Module):
         depth: modulated layers, at least 1.
         dropout: inside the layers, in training.
 
-    Shapes: each input (B, T_m, D) -> joint (B, 1, D), the mean of the modulated tokens; they themselves stand in
-    ``by_input``.
+    Shapes: each input (B, T_m, D) -> joint (B, 1, D), the largest of the modulated tokens, feature by feature; they
+    themselves stand in ``by_input``.
 
     Raises:
         ValueError: ``query`` names no input, or there is no layer.
@@ -72,6 +76,6 @@ class FiLM(nn.Module):
         for layer in self.layers:
             x_BTD = layer(x_BTD, context_BMD.flatten(1))
         some_B1 = present_BM.any(1, keepdim=True) | tokens[self.query].present_B[:, None]
-        fused = one_token(masked_mean(x_BTD, seen.mask_BT), some_B1, tokens)
+        fused = one_token(masked_max(x_BTD, seen.mask_BT), some_B1, tokens)
         fused.by_input[self.query] = with_values(tokens[self.query], x_BTD)
         return fused

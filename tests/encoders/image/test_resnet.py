@@ -24,7 +24,7 @@ def test_any_size_gives_a_grid_that_each_stage_halves(height, width, depth, bloc
     tokens = encode(encoder, pixels(2, height, width))
     step = 2**depth * (2 if min(height, width) > 64 else 1)
     assert tokens.grid == (-(-height // step), -(-width // step))
-    assert tokens.x_BTD.shape == (2, tokens.grid[0] * tokens.grid[1], 8 * 2 ** (depth - 1))
+    assert tokens.x_BTD.shape == (2, tokens.grid[0] * tokens.grid[1], 8 * 2**depth)
     assert torch.isfinite(tokens.x_BTD).all()
 
 
@@ -55,7 +55,7 @@ def test_a_token_hears_most_of_its_own_place():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_learns_a_handful_of_pictures_by_heart(seed):
     torch.manual_seed(seed)
-    encoder, head, fields = ResNet(image_size=(16, 16), width=8), torch.nn.Linear(32, 8), pixels(8, 16, 16)
+    encoder, head, fields = ResNet(image_size=(16, 16), width=8), torch.nn.Linear(64, 8), pixels(8, 16, 16)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *head.parameters()], 1e-2)
     for _ in range(40):
         loss = torch.nn.functional.cross_entropy(head(encode(encoder, fields).x_BTD.mean(1)), torch.arange(8))

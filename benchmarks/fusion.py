@@ -7,6 +7,7 @@ table goes on; the findings of each table are kept in ``fusion.json``, from whic
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import subprocess
@@ -191,7 +192,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         results.get(name, lambda n=name, f=folder: TABLES[n](f))
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-        docs = {n: make.__doc__ or "" for n, make in TABLES.items()}
+        docs = {n: inspect.getdoc(make) or "" for n, make in TABLES.items()}
         (ROOT / "benchmarks/fusion.md").write_text(page(results.values, docs), encoding="utf8")
 
 

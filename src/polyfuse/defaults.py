@@ -37,6 +37,7 @@ STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 5
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last
 NOISY = 0.5  # dropout of fusion and heads over ready-made features
 READY, READY_STEPS = 0.3, 100  # dropout and steps of a fusion over checkpoints that stay as they are: more overfits
+LOUD = 2.0  # scale of n-grams for many rows
 MANY = 5000  # training rows from which fusions of tokens beat pooled ones, and hiding words costs more than it gives
 
 
@@ -71,9 +72,8 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
         for output in values["outputs"].values():
             output["head"] = {"dropout": NOISY, **output["head"]}
     _fill(values, {"width": 128})
-    for item in values["inputs"].values():
-        if item["modality"] == "text" and item["augment"] == "default" and train >= MANY:
-            item["augment"] = "none"
+    if train >= MANY:
+        _many_rows(values)
     training = values["training"]
     _fill(training, {"batch_size": _batch_size(train), "learning_rate": 1e-3, "weight_decay": 0.01})
     several = len(recipe.inputs) > 1
@@ -85,6 +85,15 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     steps = min(steps, READY_STEPS) if _ready(recipe) else steps
     _fill(training, {"epochs": min(150, max(5, round(steps / per_epoch)))})
     return parse(values)
+
+
+def _many_rows(values: dict[str, Any]) -> None:
+    """Texts keep all their words, and words speak up from the start, where rows are many enough to learn from both."""
+    for item in values["inputs"].values():
+        if item["modality"] == "text":
+            item["augment"] = "none" if item["augment"] == "default" else item["augment"]
+            if item["encoder"]["name"] == "ngrams" and not item["init_from"]:
+                item["encoder"] = {"scale": LOUD, **item["encoder"]}
 
 
 def fusion(recipe: Recipe, name: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -66,3 +67,8 @@ def test_learns_which_word_matters_from_few_texts():
     held_out = torch.randint(3, 5000, (64, 4, 1))
     held_out[:, 2, 0] = 1 + label
     assert (scores(held_out).argmax(1) == label).float().mean() > 0.9
+
+
+def test_scale_is_that_of_the_vectors_at_the_start():
+    spread = {scale: NGrams(buckets=4000, width=16, scale=scale).table.weight[1:].std().item() for scale in (0.1, 2.0)}
+    assert spread == pytest.approx({0.1: 0.1 / 4, 2.0: 2.0 / 4}, rel=0.05)

@@ -25,6 +25,9 @@ class NGrams(nn.Module):
         dropout: of tokens, and half as much of n-grams, in training.
         words: longest run of words that is an n-gram: 1 for single words, 2 for pairs.
         max_tokens: longer texts are cut.
+        scale: of the n-grams' vectors at the start, in 1 / sqrt(width). Small says little of what training hardly
+            shows, the better for few rows; from many rows on it is 2 by default, as a word that acts on a picture
+            ("is it blue?") learns slowly from nearly nothing.
 
     See also:
         ``transformer`` for many texts whose word order matters, ``pretrained`` where a checkpoint fits.
@@ -33,16 +36,27 @@ class NGrams(nn.Module):
     paper = "Bojanowski et al., Enriching word vectors with subword information, TACL 2017"
 
     @staticmethod
-    def wants(*, width: int = 64, dropout: float = 0.1, words: int = 2, max_tokens: int = 256) -> Spec:
+    def wants(
+        *, width: int = 64, dropout: float = 0.1, words: int = 2, max_tokens: int = 256, scale: float = 0.1
+    ) -> Spec:
         """Words, each as the ids of its n-grams."""
         return Spec("text.ngrams", {"words": words, "max_tokens": max_tokens})
 
-    def __init__(self, *, buckets: int, width: int = 64, dropout: float = 0.1, words: int = 2, max_tokens: int = 256):
+    def __init__(
+        self,
+        *,
+        buckets: int,
+        width: int = 64,
+        dropout: float = 0.1,
+        words: int = 2,
+        max_tokens: int = 256,
+        scale: float = 0.1,
+    ):
         super().__init__()
         self.width, self.hidden = width, dropout / 2
         self.table, self.drop = nn.Embedding(buckets, width, padding_idx=0), nn.Dropout(dropout)
-        with torch.no_grad():  # small, so that what training hardly shows says little
-            self.table.weight.mul_(float(__import__("os").environ.get("TW", "0.1")) * width**-0.5)
+        with torch.no_grad():
+            self.table.weight.mul_(scale * width**-0.5)
         # what every word adds to: without it, a layer norm behind would make the emptiest word as loud as the rest
         self.base_D = nn.Parameter(torch.randn(width))
 

@@ -1,0 +1,57 @@
+"""What a recipe leaves open follows the rows and the inputs, and never overrides what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from polyfuse import defaults
+from polyfuse.recipe import parse
+
+
+def completed(rows: int, inputs: dict[str, dict], **more):
+    recipe = parse({"inputs": inputs, "outputs": {"y": {"column": "y", "head": "category"}}, **more})
+    return defaults.sizes(defaults.encoders(recipe), rows, 0)
+
+
+def inputs(*modalities: str, **text) -> dict[str, dict]:
+    made = {name: {"columns": name, "modality": name} for name in modalities}
+    return {**made, "text": {**made["text"], **text}} if text else made
+
+
+@pytest.mark.parametrize("rows", [50, 4999])
+def test_few_rows_pool_and_hide_words(rows):
+    recipe = completed(rows, inputs("image", "text"))
+    assert recipe.fusion.name == "concat"
+    assert recipe.inputs["text"].augment == "default"
+    assert "scale" not in recipe.inputs["text"].encoder.keywords
+
+
+@pytest.mark.parametrize(
+    ("modalities", "fusion"),
+    [
+        (["image", "text"], "film"),
+        (["text", "audio"], "film"),
+        (["image", "text", "audio"], "attention"),
+        (["image", "columns"], "attention"),
+        (["vector", "columns"], "concat"),
+        (["text"], "concat"),
+    ],
+)
+def test_many_rows_fuse_tokens(modalities, fusion):
+    assert completed(5000, inputs(*modalities)).fusion.name == fusion
+
+
+def test_many_rows_keep_words_and_let_them_speak_up():
+    text = completed(5000, inputs("image", "text")).inputs["text"]
+    assert text.augment == "none"
+    assert text.encoder.keywords["scale"] == defaults.LOUD
+
+
+def test_what_the_recipe_says_stays():
+    said = {"augment": [{"name": "mask"}], "encoder": {"name": "ngrams", "scale": 0.5}}
+    recipe = completed(5000, inputs("image", "text", **said), fusion={"name": "gated"})
+    assert recipe.fusion.name == "gated"
+    assert recipe.inputs["text"].encoder.keywords["scale"] == 0.5
+    assert recipe.inputs["text"].augment[0]["name"] == "mask"
+    other = completed(5000, inputs("image", "text", encoder={"name": "gru"}))
+    assert "scale" not in other.inputs["text"].encoder.keywords

@@ -178,6 +178,15 @@ def test_frozen_encoders_run_once_per_cell(table, tmp_path, monkeypatch):
     assert sum(calls) <= distinct
 
 
+def test_what_names_a_comparison_has_one_order(table, tmp_path):
+    pf.fit(table, outputs=["label"], inputs=["words=text"], split="split", to=tmp_path / "m", settings=FAST, quiet=True)
+    part = {"columns": "words", "init_from": f"{tmp_path / 'm'}#text", "transfer": "frozen"}
+    names = ["d", "b", "e", "a", "c"]  # of a set of five, whose order changes from process to process
+    values = {"inputs": dict.fromkeys(names, part), "outputs": {"label": {"column": "label"}}, "width": 16}
+    stage = Stage(parse({**values, "data": {"split": "split", "columns": ["area"]}}), pf.read_table(table))
+    assert list(stage.shared) == sorted(names)
+
+
 def test_auto_takes_a_fusion_by_validation(table, tmp_path):
     model = pf.fit(table, outputs=["label"], split="split", fusion="auto", settings=FAST, to=tmp_path / "m", quiet=True)
     assert model.recipe.fusion.name not in ("auto", "default")

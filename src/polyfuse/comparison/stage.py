@@ -100,7 +100,7 @@ class Stage:
             table.require(self.unit)
         self.ready: Ready = prepare_for_training(self.recipe, table, self.splits)
         base = build_network(_fused(self.recipe, "concat"), self.ready)
-        self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in base.frozen}
+        self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += said
         self.split = labelled(self.ready.rows, self.splits)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 import polyfuse as pf
 from polyfuse.cli import main
@@ -122,6 +124,23 @@ def test_a_fusion_that_cannot_be_built_is_refused_and_the_rest_goes_on(table):
     if "refused" in refused:
         assert "low_rank_tensor" in refused["refused"]
     assert next(row for row in found["fusions"] if row["fusion"] == "concat")["completed"]
+
+
+def test_a_fusion_that_the_recipe_rules_out_is_refused(table):
+    settings = ("training.epochs=1", *FAST[1:], "training.missing=token")
+    rows = compare(table, fusions="decision,concat", seeds=1, settings=settings).to_json()["fusions"]
+    refused = {row["fusion"]: row.get("refused") for row in rows}
+    assert refused["concat"] is None
+    assert "nothing can stand in" in refused["decision"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 300])
+def test_no_terminal_is_too_narrow_for_names_and_figures(found, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(found[0])
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert all(text.count(line.name) >= (1 if width == 300 else 3) for line in found[0].fusions)
 
 
 def test_other_settings_are_another_comparison(table, found):

@@ -24,6 +24,7 @@ Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
+PIPE = 160  # columns of what no terminal shows
 
 
 def command() -> str:
@@ -38,10 +39,11 @@ def print_json(document: Any) -> None:
 
 
 def show(result: Any) -> None:
-    """A result for a person, on standard output."""
+    """A result for a person, on standard output; a file or a pipe, which has no width of its own, gets wide tables."""
     from rich.console import Console
 
-    Console().print(result)
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    Console(width=None if known else PIPE).print(result)
 
 
 def say(*lines: str) -> None:

@@ -7,40 +7,26 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import (
-    Group,
-    Input,
-    Json,
-    MediaRoot,
-    Output,
-    Set,
-    Source,
-    Split,
-    Table,
-    Where,
-    print_json,
-    say,
-    show,
-)
+from polyfuse.cli import common
 
 
 def compare(
-    source: Source,
-    table: Table = None,
-    output: Output = None,
-    input: Input = None,
+    source: common.Source,
+    table: common.Table = None,
+    output: common.Output = None,
+    input: common.Input = None,
     fusion: Annotated[str, typer.Option(help="all, or names with commas; see polyfuse list fusions.")] = "all",
     seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 5,
     budget: Annotated[str | None, typer.Option(help="Time for all, such as 10m; losers are stopped early.")] = None,
-    split: Split = None,
-    group: Group = None,
+    split: common.Split = None,
+    group: common.Group = None,
     unit: Annotated[str | None, typer.Option(help="Column whose values are resampled together.")] = None,
-    where: Where = None,
-    media_root: MediaRoot = None,
+    where: common.Where = None,
+    media_root: common.MediaRoot = None,
     to: Annotated[str | None, typer.Option(help="Folder for runs and findings; a stopped one goes on.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
-    set: Set = None,
-    json: Json = False,
+    set: common.Set = None,
+    json: common.Json = False,
 ) -> None:
     """Train fusions and single inputs on the same splits and compare them on the same test rows (the first output)."""
     found = polyfuse.compare(
@@ -59,11 +45,11 @@ def compare(
         to=to,
         seed=seed,
         settings=set or (),
-        say=None if json else say,
+        say=None if json else common.say,
     )
     if json:
-        print_json(found.to_json())
+        common.print_json(found.to_json())
         return
-    show(found)
+    common.show(found)
     if to:
-        say(f"page: {to}/comparison.html", f"numbers: {to}/comparison.json")
+        common.say(f"page: {to}/comparison.html", f"numbers: {to}/comparison.json")

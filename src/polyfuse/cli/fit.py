@@ -9,40 +9,25 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import (
-    Group,
-    Input,
-    Json,
-    MediaRoot,
-    Output,
-    Set,
-    Source,
-    Split,
-    Table,
-    Where,
-    command,
-    print_json,
-    say,
-    show,
-)
+from polyfuse.cli import common
 
 
 def fit(
-    source: Source,
-    table: Table = None,
-    output: Output = None,
-    input: Input = None,
+    source: common.Source,
+    table: common.Table = None,
+    output: common.Output = None,
+    input: common.Input = None,
     fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
-    split: Split = None,
-    group: Group = None,
-    where: Where = None,
-    media_root: MediaRoot = None,
+    split: common.Split = None,
+    group: common.Group = None,
+    where: common.Where = None,
+    media_root: common.MediaRoot = None,
     to: Annotated[str | None, typer.Option(help="Folder of the model; named after the table by default.")] = None,
     time: Annotated[str | None, typer.Option(help="Time budget, such as 90s, 5m or 1h.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
-    set: Set = None,
+    set: common.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
-    json: Json = False,
+    json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
     to = to or default_folder(source, output or ())
@@ -64,13 +49,13 @@ def fit(
         quiet=json,
     )
     if json:
-        print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
+        common.print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
         raise typer.Exit(130 if model.report["training"]["interrupted"] else 0)
     if model.fit_report is not None:
-        show(model.fit_report)
+        common.show(model.fit_report)
     else:
-        say(*model.notes)
-    say(f"saved to {to}", f"next: {command()} evaluate {to} TABLE --report report.html")
+        common.say(*model.notes)
+    common.say(f"saved to {to}", f"next: {common.command()} evaluate {to} TABLE --report report.html")
     if model.report["training"]["interrupted"]:
         raise typer.Exit(130)
 

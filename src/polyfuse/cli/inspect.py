@@ -26,13 +26,10 @@ def inspect(
     from rich.table import Table
 
     shown = Table(box=box.SIMPLE, title=f"{found.rows:,} rows", title_justify="left")
-    for header in ("column", "modality", "role", "missing", "broken", "distinct", "reason", "example"):
+    for header in ("column", "modality", "role", "missing", "broken", "distinct", "reason"):
         shown.add_column(header, overflow="fold", justify="right" if header in ("missing", "broken") else "left")
     for row in found.columns:
-        shown.add_row(
-            *(str(row[key]) for key in ("column", "modality", "role", "missing", "broken", "distinct")),
-            row["reason"],
-            str(row["example"]),
-        )
+        facts = (str(row[key]) for key in ("column", "modality", "role", "missing", "broken", "distinct"))
+        shown.add_row(*facts, f"{row['reason']}; such as: {row['example']}")
     show(shown)
     say(*found.notes)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from polyfuse.checks import check
 from polyfuse.comparison.stage import Run, Stage, Variant
 from polyfuse.comparison.store import Runs
 from polyfuse.data.batches import Order, loader
@@ -68,9 +69,10 @@ def run_all(
 
 
 def _refuse(stage: Stage, tried: Sequence[Tried]) -> None:
-    """Fusions that cannot be built for these inputs say why, before anything is trained."""
+    """Fusions that do not go with the recipe or its inputs say why, before anything is trained."""
     for one in tried:
         try:
+            check(stage.variant_recipe(one.variant, 0, stage.steps))
             stage.network(one.variant, 0, stage.steps)
         except ValueError as error:
             one.refused = str(error)

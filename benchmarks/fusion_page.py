@@ -7,7 +7,8 @@ from typing import Any
 HEAD = """# Fusion
 
 Made by `python benchmarks/fusion.py`. Means over seeds with 95 % bootstrap intervals over test rows; p: paired
-bootstrap against the best single input and against `concat`, Holm-corrected; without: the same models when that input
+bootstrap against the best single input and against `concat`, Holm-corrected (the smallest that 2,000 resamples give
+among 24 methods is 0.024); without: the same models when that input
 is missing in every row; noise: the metric under noise of severity 0.5 in all inputs; ms: to predict one row.
 """
 TITLES = {

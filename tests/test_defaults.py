@@ -47,6 +47,20 @@ def test_many_rows_keep_words_and_let_them_speak_up():
     assert text.encoder.keywords["scale"] == defaults.LOUD
 
 
+@pytest.mark.parametrize(
+    ("rows", "modalities", "steps"),
+    [
+        (4999, ["image", "text"], 1000),
+        (5000, ["image", "text"], 2000),
+        (5000, ["image", "audio"], 1000),
+        (5000, ["text", "columns"], 1500),
+    ],
+)
+def test_words_and_what_they_ask_about_train_for_longer(rows, modalities, steps):
+    training = completed(rows, inputs(*modalities)).training
+    assert training.epochs == round(steps / -(-rows // training.batch_size))
+
+
 def test_what_the_recipe_says_stays():
     said = {"augment": [{"name": "mask"}], "encoder": {"name": "ngrams", "scale": 0.5}}
     recipe = completed(5000, inputs("image", "text", **said), fusion={"name": "gated"})

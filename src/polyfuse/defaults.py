@@ -34,6 +34,7 @@ TUNING = {
 PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0), "frozen": (1e-3, 0.01)}
 # modality -> steps after which a model trained on it alone gains no more; the most demanding input decides
 STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
+TOGETHER_STEPS = 2000  # steps after which words and what they ask about have learnt to act on each other
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last
 NOISY = 0.5  # dropout of fusion and heads over ready-made features
 READY, READY_STEPS = 0.3, 100  # dropout and steps of a fusion over checkpoints that stay as they are: more overfits
@@ -81,10 +82,18 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     if training["select"] == "auto":
         training["select"] = "best" if val >= TRUSTED_VALIDATION else "last"
     per_epoch = max(1, -(-train // training["batch_size"]))
-    steps = max(STEPS[str(item.modality)] for item in recipe.inputs.values())
-    steps = min(steps, READY_STEPS) if _ready(recipe) else steps
+    steps = _steps(recipe, train)
     _fill(training, {"epochs": min(150, max(5, round(steps / per_epoch)))})
     return parse(values)
+
+
+def _steps(recipe: Recipe, train: int) -> int:
+    modalities = [str(item.modality) for item in recipe.inputs.values()]
+    alone = max(STEPS[modality] for modality in modalities)
+    if _ready(recipe):
+        return min(alone, READY_STEPS)
+    asked = "text" in modalities and sum(_tokens(recipe)) > 1
+    return TOGETHER_STEPS if asked and train >= MANY else alone
 
 
 def _many_rows(values: dict[str, Any]) -> None:
@@ -123,10 +132,15 @@ def _fusion(recipe: Recipe, train: int) -> str:
     """
     if _ready(recipe):
         return "attention"
-    tokens = [i.modality in ("text", "image", "audio", "sequence") for i in recipe.inputs.values()]
+    tokens = _tokens(recipe)
     if len(tokens) == 1 or not any(tokens) or train < MANY:
         return "concat"
     return "film" if tokens == [True, True] else "attention"
+
+
+def _tokens(recipe: Recipe) -> list[bool]:
+    """Of each input, whether it is read as many tokens."""
+    return [item.modality in ("text", "image", "audio", "sequence") for item in recipe.inputs.values()]
 
 
 def _batch_size(train: int) -> int:

@@ -114,12 +114,16 @@ class Network(nn.Module):
 
     def encode_one(self, name: str, cells: Cells) -> Tokens:
         """One input's tokens at the model width (B, T_m, D)."""
-        tokens = cells.fields
-        if not isinstance(tokens, Tokens):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
-                tokens = self.encoder(name)(tokens, cells.present_U)
-                tokens = mean_token(tokens) if name in self.pooled else tokens
-        return self.joins[f"in_{self.inputs.index(name)}"](tokens, cells.index_BK)
+        read = self.read(name, cells)
+        return self.joins[f"in_{self.inputs.index(name)}"](read.fields, read.index_BK)
+
+    def read(self, name: str, cells: Cells) -> Cells:
+        """One input's cells as tokens of its encoder's own width; cells that are tokens already stay."""
+        if isinstance(cells.fields, Tokens):
+            return cells
+        with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
+            tokens = self.encoder(name)(cells.fields, cells.present_U)
+            return replace(cells, fields=mean_token(tokens) if name in self.pooled else tokens)
 
     def fuse(self, encoded: dict[str, Tokens]) -> Fused | None:
         """Fusion of what is present: modality dropout in training, and what stands in for an input, happen here."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import sys
 
 import numpy as np
 import pandas as pd
@@ -13,9 +16,10 @@ from rich.console import Console
 import polyfuse as pf
 from polyfuse.cli import main
 from polyfuse.comparison.compare import chosen
-from polyfuse.comparison.stage import Stage
+from polyfuse.comparison.stage import Stage, Variant
 from polyfuse.recipe import parse
 from polyfuse.registry import FUSION_ALIASES
+from polyfuse.training.learner import Learner
 from tests.tiny import write_table
 
 FAST = ("training.epochs=3", "training.batch_size=32", "width=16")
@@ -183,18 +187,56 @@ def test_frozen_encoders_run_once_per_cell(table, tmp_path, monkeypatch):
         return forward(self, fields, present_B)
 
     monkeypatch.setattr(kind, "forward", counted)
+    monkeypatch.setattr("polyfuse.comparison.stage._latency", lambda *_: 0.0)
+    pf.compare(frozen_recipe(tmp_path / "m"), table=table, fusions="concat,gated,mean", seeds=2)
+    frame = pd.read_csv(table)
+    noised = (frame.split == "test").sum()  # noise gives every row a cell of its own
+    assert 0 < sum(calls) <= frame.words.nunique() + noised
+
+
+def frozen_recipe(model):
     values = {
-        "inputs": {"text": {"columns": "words", "init_from": f"{tmp_path / 'm'}#text", "transfer": "frozen"}},
+        "inputs": {"text": {"columns": "words", "init_from": f"{model}#text", "transfer": "frozen"}},
         "outputs": {"label": {"column": "label"}},
         "data": {"split": "split", "columns": ["area"]},
         "training": {"epochs": 3, "batch_size": 32},
         "width": 16,
     }
-    monkeypatch.setattr("polyfuse.comparison.stage.Stage._noise", lambda *_: (None, None))
-    monkeypatch.setattr("polyfuse.comparison.stage._latency", lambda *_: 0.0)
-    pf.compare(parse(values), table=table, fusions="concat,gated,mean", seeds=2)
-    distinct = pd.read_csv(table).words.nunique()
-    assert sum(calls) <= distinct
+    return parse(values)
+
+
+def test_noise_heard_once_judges_as_noise_heard_anew(table, tmp_path):
+    pf.fit(table, outputs=["label"], inputs=["words=text"], split="split", to=tmp_path / "m", settings=FAST, quiet=True)
+    stage = Stage(frozen_recipe(tmp_path / "m"), pf.read_table(table))
+    first, second = Variant("fusion", "gated"), Variant("single", "text")
+    stage.run(first, 0, 20)
+    assert stage.heard
+    again = stage.run(second, 0, 20)
+    stage.heard.clear()
+    anew = stage.run(second, 0, 20)
+    assert again.noise == pytest.approx(anew.noise)
+    assert again.retention == pytest.approx(anew.retention)
+
+
+def test_an_interrupted_training_is_not_kept_and_ends_the_comparison(table, tmp_path, monkeypatch, capsys):
+    step, steps = Learner.training_step, []
+
+    def counted(self, batch, number):
+        steps.append(number)
+        if len(steps) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Learner, "training_step", counted)
+    monkeypatch.setattr("sys.argv", ["polyfuse", "compare", str(table), "--output", "label", "--split", "split"])
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--fusion", "gated", "--seeds", "1", "--to", str(tmp_path / "c")])
+    monkeypatch.setattr("sys.argv", [*sys.argv, *(f"--set={setting}" for setting in FAST)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert len(steps) == 1
+    assert not list((tmp_path / "c").rglob("*.npz"))
 
 
 def test_what_names_a_comparison_has_one_order(table, tmp_path):

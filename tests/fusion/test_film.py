@@ -23,9 +23,7 @@ def film(query, depth):
         mask[~mask.any(1), 0] = True
         for layer in range(depth):
             p = {k: a[f"layers.{layer}.{k}"] for k in ("inner.weight", "inner.bias", "out.weight", "out.bias")}
-            change = (
-                np.maximum(y @ a[f"layers.{layer}.modulate.0.weight"].T, 0) @ a[f"layers.{layer}.modulate.2.weight"].T
-            )
+            change = y @ a[f"layers.{layer}.modulate.weight"].T
             gamma, beta = 1 + change[:, None, :WIDTH], change[:, None, WIDTH:]
             hidden = gamma * normed(x @ p["inner.weight"].T + p["inner.bias"]) + beta
             x = x + np.maximum(hidden, 0) @ p["out.weight"].T + p["out.bias"]
@@ -55,7 +53,7 @@ def test_without_others_nothing_is_modulated():
     before = alone(fusion, tokens)
     with torch.no_grad():
         for layer in fusion.layers:
-            layer.modulate[-1].weight.zero_()
+            layer.modulate.weight.zero_()
     assert torch.equal(alone(fusion, tokens), before)
 
 

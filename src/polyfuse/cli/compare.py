@@ -29,24 +29,28 @@ def compare(
     json: common.Json = False,
 ) -> None:
     """Train fusions and single inputs on the same splits and compare them on the same test rows (the first output)."""
-    found = polyfuse.compare(
-        source,
-        table=table,
-        outputs=output or (),
-        inputs=input or (),
-        fusions=fusion,
-        seeds=seeds,
-        budget=budget,
-        split=split,
-        group=group,
-        unit=unit,
-        where=where,
-        media_root=media_root,
-        to=to,
-        seed=seed,
-        settings=set or (),
-        say=None if json else common.say,
-    )
+    try:
+        found = polyfuse.compare(
+            source,
+            table=table,
+            outputs=output or (),
+            inputs=input or (),
+            fusions=fusion,
+            seeds=seeds,
+            budget=budget,
+            split=split,
+            group=group,
+            unit=unit,
+            where=where,
+            media_root=media_root,
+            to=to,
+            seed=seed,
+            settings=set or (),
+            say=None if json else common.say,
+        )
+    except KeyboardInterrupt:
+        common.say("the same command goes on from the runs in " + to if to else "with --to DIR, runs would be kept")
+        raise
     if json:
         common.print_json(found.to_json())
         return

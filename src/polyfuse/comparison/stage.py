@@ -24,6 +24,7 @@ from polyfuse.encoded import weights_digest
 from polyfuse.evaluation.evaluate import outcomes_of
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
+from polyfuse.evaluation.noise import Heard
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
 from polyfuse.inference import predict_subsets
@@ -103,6 +104,7 @@ class Stage:
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += said
+        self.heard: Heard = {}
         self.split = labelled(self.ready.rows, self.splits)
 
     @property
@@ -157,15 +159,20 @@ class Stage:
 
         Args:
             whole: also measure robustness and missing inputs; a run that may be stopped does without.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or a polite kill while it trained.
         """
         network, recipe, kept = self.network(variant, seed, steps)
         result = train(network, recipe, kept.rows, self.split, quiet=True)
+        if result.interrupted:
+            raise KeyboardInterrupt  # a part of a training says nothing of the fusion
         bundle = Bundle(recipe, network, kept.transforms, kept.specs)
         removed = [n for n in recipe.inputs if whole and len(recipe.inputs) > 1]
         keeps = [None, *([n for n in recipe.inputs if n != gone] for gone in removed)]
         outcomes = self._outcomes(bundle, kept, self.judged, keeps)
         val = self._outcomes(bundle, kept, self.split.val, [None])[0] if len(self.split.val) else None
-        noise, retention = self._noise(bundle, recipe) if whole else (None, None)
+        noise, retention = self._noise(bundle, kept) if whole else (None, None)
         return Run(
             outcome=outcomes[0],
             validation=None if val is None else self.value(val),
@@ -184,11 +191,12 @@ class Stage:
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
         return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
 
-    def _noise(self, bundle: Bundle, recipe: Recipe) -> tuple[float | None, float | None]:
+    def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
         rows = self.splits.test
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
-        raw = _of(self.ready, recipe).prepared
+        raw = _of(self.ready, bundle.recipe).prepared
         options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}
+        options |= {"kept": kept.prepared, "heard": self.heard}
         curve = robustness(bundle, self.table, raw, some, **options).together.curves[self.output]
         return curve.points[-1].value, curve.retention
 

@@ -7,7 +7,7 @@ predictions of every step stay in memory until they are judged: of a table of mi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,13 @@ from polyfuse.data.corrupt import Corruption
 from polyfuse.data.corrupt.apply import Source, noised
 from polyfuse.inference import joined, states
 from polyfuse.model import Network
-from polyfuse.records import Batch, Prediction, State, Tokens
+from polyfuse.records import Batch, Cells, Prediction, State, Tokens
 
 Tables = dict[str, dict[str, Corruption]]  # input -> its corruptions by name
+
+
+Heard = dict[Hashable, Cells]
+"""Noised cells as frozen encoders read them: networks that share those encoders hear the same noise once."""
 
 
 class Case(NamedTuple):
@@ -43,6 +47,7 @@ def predict_cases(
     *,
     seed: int,
     numbers: np.ndarray,
+    heard: Heard | None = None,
 ) -> dict[Case, dict[str, Prediction]]:
     """What every head says in every case, ``CLEAN`` among them.
 
@@ -53,11 +58,12 @@ def predict_cases(
         severities: above 0.
         seed: of the noise.
         numbers: row numbers to visit.
+        heard: filled and read; only for networks with the very same frozen encoders, asked the very same way.
     """
     parts: dict[Case, dict[str, list[Prediction]]] = defaultdict(lambda: {name: [] for name in network.outputs})
     for batch, (state,) in states(network, rows, numbers=numbers):
         with torch.inference_mode():
-            for case, encoded in _cases(network, batch, state, sources, tables, severities, seed):
+            for case, encoded in _cases(network, batch, state, sources, tables, severities, seed, heard):
                 made = state if case == CLEAN else network.joined(encoded, batch)
                 for name in network.outputs:
                     parts[case][name].append(network.decoded(name, made, batch))
@@ -72,13 +78,19 @@ def _cases(
     tables: Tables,
     severities: Sequence[float],
     seed: int,
+    heard: Heard | None,
 ) -> Iterator[tuple[Case, dict[str, Tokens]]]:
     """Each case with its inputs' tokens. In "together", each cell suffers one corruption of its input, by chance."""
     rows = batch.rows_B.cpu().numpy()
 
     def encoded(name: str, table: dict[str, Corruption], severity: float) -> Tokens:
-        cells = noised(sources[name], rows, table, severity, seed)
-        return network.encode_one(name, cells.to(batch.rows_B.device))
+        key = (name, *table, severity, rows.tobytes())
+        if heard is not None and key in heard:
+            return network.encode_one(name, heard[key])
+        cells = network.read(name, noised(sources[name], rows, table, severity, seed).to(batch.rows_B.device))
+        if heard is not None and name in network.frozen:
+            heard[key] = cells
+        return network.encode_one(name, cells)
 
     yield CLEAN, state.encoded
     for severity in severities:

@@ -16,7 +16,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation.curves import Curve, Headline, Point, mean_curve
 from polyfuse.evaluation.evaluate import facts_of, groups_of, outcomes_of, unseen_labels
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.noise import CLEAN, Case, Tables, predict_cases
+from polyfuse.evaluation.noise import CLEAN, Case, Heard, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
 from polyfuse.reading import rows_of
@@ -40,6 +40,8 @@ def robustness(
     bootstrap: int = 1000,
     name: str = "model",
     unseen: str = "error",
+    kept: Mapping[str, Prepared] | None = None,
+    heard: Heard | None = None,
 ) -> RobustnessReport:
     """The curve of each output's headline metric, for each input under noise and for all of them.
 
@@ -55,6 +57,8 @@ def robustness(
         bootstrap: resamples for the intervals; 0 for none.
         name: what the report calls the model.
         unseen: ``error``, or ``skip`` to leave out rows whose label training never saw, and say so.
+        kept: ``prepared`` with the tokens of frozen encoders in place of their cells, for what stays clean.
+        heard: what frozen encoders made of noise, for the next network that shares them.
 
     Example:
         Quick, to compare many models: one severity, one corruption for each modality, no intervals.
@@ -74,8 +78,8 @@ def robustness(
     chosen = _metrics(bundle, metrics or {})
     notes = unseen_labels(bundle, table, prepared, rows, unseen)
     sources = {name: _source(bundle, table, prepared, name) for name in tables}
-    every = rows_of(prepared, len(table))
-    found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows)
+    every = rows_of(kept or prepared, len(table))
+    found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
     groups = groups_of(bundle, table, rows)
     judged = {
         case: {

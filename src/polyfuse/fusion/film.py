@@ -12,16 +12,14 @@ from polyfuse.records import Fused, Tokens
 
 
 class _Layer(nn.Module):
-    """x + W' relu(gamma(y) * norm(W x) + beta(y)), with gamma = 1 + G relu(U y) and beta = H relu(U y)."""
+    """x + W' relu(gamma(y) * norm(W x) + beta(y)), with gamma = 1 + G y and beta = H y."""
 
     def __init__(self, width: int, context: int, dropout: float):
         super().__init__()
         self.inner, self.out = nn.Linear(width, width), nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)  # the modulation is its scale and shift
         # no bias: nothing to go by, nothing modulated
-        self.modulate = nn.Sequential(
-            nn.Linear(context, width, bias=False), nn.ReLU(), nn.Linear(width, 2 * width, bias=False)
-        )
+        self.modulate = nn.Linear(context, 2 * width, bias=False)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, context_BX: Tensor) -> Tensor:
@@ -34,11 +32,10 @@ class _Layer(nn.Module):
 class FiLM(nn.Module):
     """The tokens of one input through residual layers whose features are scaled and shifted by all the others pooled.
 
-    The others are averaged over their tokens, normalised and joined; one hidden layer makes gamma and beta of them, so
-    that words can act on each other ("no blue shape"). The result is the largest value of each feature over the tokens,
-    as in the paper: what was asked for may be small. An absent one contributes zeros; without any,
-    gamma is 1 and beta 0. Where the modulated input itself is absent, one token of zeros stands in, so that the others
-    still speak. A single input modulates itself.
+    The others are averaged over their tokens, normalised and joined; gamma and beta are linear in them. An absent one
+    contributes zeros; without any, gamma is 1 and beta 0. The result is the largest value of each feature over the
+    tokens, as in the paper: what was asked for may be small. Where the modulated input itself is absent, one token of
+    zeros stands in, so that the others still speak. A single input modulates itself.
 
     Args:
         inputs: names of the inputs.

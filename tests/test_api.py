@@ -217,6 +217,7 @@ def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_pat
     assert isinstance(steps, int)
     assert 1 <= steps < 4000 * 3
     assert model.recipe.training.time is None
+    assert f"the time budget had room for {steps:,} of 12,000 steps" in model.notes
     again = pf.fit(tmp_path / "m", quiet=True)
     assert again.report["training"]["steps"] == steps
     pd.testing.assert_frame_equal(model.predict(table), again.predict(table), check_exact=True)
@@ -324,7 +325,8 @@ def test_a_place_that_cannot_be_written_is_refused_before_training(table, tmp_pa
 def test_resuming_keeps_the_steps_that_a_time_budget_fixed(table, tmp_path):
     run = tmp_path / "m.run"
     options = {"outputs": ["label"], "inputs": ["area"], "split": "split", "to": tmp_path / "m", "quiet": True}
-    first = pf.fit(table, time=2, **options)
+    first = pf.fit(table, time=0.01, **options)
+    assert any("less than one pass over the training rows" in note for note in first.notes)
     (run / "recipe.yaml").write_text(
         first.recipe.to_yaml().replace(f"steps: {first.recipe.training.steps}", "steps: 7")
     )

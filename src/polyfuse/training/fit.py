@@ -82,6 +82,12 @@ def fit(
     split = labelled(ready.rows, splits)
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
     notes += [note for cells in ready.prepared.values() for note in summary(cells, table)]
+    if result.planned < result.unhurried:
+        enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
+        notes.append(
+            f"the time budget had room for {result.planned:,} of {result.unhurried:,} steps"
+            + ("" if enough else ", less than one pass over the training rows: give it more")
+        )
     if result.interrupted:
         how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
         notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")

@@ -31,10 +31,19 @@ VALIDATIONS = 40  # at most so many passes over the validation rows
 
 @dataclass(frozen=True)
 class Result:
-    """What happened: steps taken and planned, seconds, which weights were kept and why, quality on validation."""
+    """What happened.
+
+    Args:
+        steps, planned: taken, and those of the schedule.
+        unhurried: those of the schedule without a time budget.
+        seconds: of training.
+        kept: which weights, and why.
+        quality: on validation.
+    """
 
     steps: int
     planned: int
+    unhurried: int
     seconds: float
     kept: str
     quality: float | None
@@ -78,9 +87,9 @@ def train(
     share = shared_cell(rows.inputs, split.train)
     order = Order(split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
     batches = loader(rows, order, settings.workers)
+    unhurried = planned_steps(recipe, len(order))
     if deadline is not None:
-        planned = planned_steps(recipe, len(order))
-        settings.steps = affordable_steps(network, recipe, batches, planned, bool(len(split.val)), deadline)
+        settings.steps = affordable_steps(network, recipe, batches, unhurried, bool(len(split.val)), deadline)
         settings.time = None
     total = planned_steps(recipe, len(order))
     plain = Rows(rows.inputs, rows.outputs, rows.count, rows.weights_R)
@@ -88,7 +97,7 @@ def train(
     started = time.monotonic()
     training.fit(batches, run, resume, quiet)
     training.finish(run)
-    return training.result(time.monotonic() - started)
+    return training.result(time.monotonic() - started, unhurried)
 
 
 class _Run:
@@ -136,13 +145,14 @@ class _Run:
         if run is not None and not self.interrupt.interrupted:
             (run / CHECKPOINT).unlink(missing_ok=True)
 
-    def result(self, seconds: float) -> Result:
+    def result(self, seconds: float, unhurried: int) -> Result:
         """What happened."""
         best = self.best if self.best and self.best.weights else None
         quality = self.learner.quality if self.best is None else self.best.quality
         return Result(
             steps=self.steps,
             planned=self.total,
+            unhurried=unhurried,
             seconds=round(seconds, 2),
             kept=f"best on validation, of step {best.step}" if best else "last of the schedule",
             quality=round(quality, 5) if np.isfinite(quality) else None,

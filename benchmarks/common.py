@@ -61,9 +61,12 @@ class Results:
     def __init__(self, topic: str, fresh: bool = False, kept: bool = False):
         self.kept = kept
         self.path = ROOT / "benchmarks" / f"{topic}.json"
-        self.values: dict[str, Any] = {}
-        if self.path.exists() and not fresh:
-            self.values = json.loads(self.path.read_text(encoding="utf8"))
+        if fresh:
+            self.path.unlink(missing_ok=True)
+        self.values = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        return json.loads(self.path.read_text(encoding="utf8")) if self.path.exists() else {}
 
     def get(self, key: str, make: Any) -> Any:
         """The result of that key, made and kept if it is new."""
@@ -71,6 +74,7 @@ class Results:
             if self.kept:
                 raise NotMeasured(key)
             print(f"{key} ...", file=sys.stderr, flush=True)
-            self.values[key] = make()
+            made = make()
+            self.values = {**self._read(), **self.values, key: made}  # another process may have added some
             self.path.write_text(json.dumps(self.values, indent=1, sort_keys=True) + "\n", encoding="utf8")
         return self.values[key]

@@ -18,6 +18,7 @@ import torch
 import polyfuse as pf
 from polyfuse.bundle import BundleError
 from polyfuse.recipe import RecipeError, parse
+from polyfuse.training.callbacks import Resumable
 from tests.encoders.checkpoints import make
 from tests.tiny import FAST, write_table
 
@@ -358,6 +359,32 @@ def _start(table, to, *more):
     return subprocess.Popen(
         [sys.executable, "-c", SLOW_FIT, str(table), str(to), *more], stderr=subprocess.PIPE, text=True
     )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "broken", "more"),  # of 45 epochs every second one validates
+    [(5, 1, []), (45, 1, []), (45, 2, []), (5, 3, ["training.workers=1"]), (45, 3, ["training.select=best"])],
+)
+def test_a_run_that_broke_off_repeats_what_would_have_come(table, tmp_path, monkeypatch, epochs, broken, more):
+    options = {"outputs": ["label"], "inputs": ["area", "kind"], "split": "split", "quiet": True}
+    settings = [f"training.epochs={epochs}", "training.batch_size=16", "training.checkpoint=0"]
+    options["settings"] = [*settings, "width=16", "training.patience=1", *more]
+    whole = pf.fit(table, to=tmp_path / "whole", **options)
+    write = Resumable.on_train_epoch_end
+
+    def break_off(self, trainer, learner):
+        write(self, trainer, learner)
+        if trainer.global_step == 3 * broken:
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Resumable, "on_train_epoch_end", break_off)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pf.fit(table, to=tmp_path / "broken", **options)
+    resumed = pf.fit(table, to=tmp_path / "broken", resume=True, **options)
+    assert resumed.report["training"]["steps"] == whole.report["training"]["steps"] == 3 * epochs
+    one, two = (model.bundle.network.state_dict() for model in (whole, resumed))
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.slow

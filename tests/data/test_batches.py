@@ -63,7 +63,7 @@ def test_an_epoch_visits_every_row_once(rows, size, shared, world, seed):
         seen = []
         for rank in range(world):
             order = Order(numbers, size, shuffle=True, seed=seed, share=share, rank=rank, world=world)
-            order.set_epoch(number)
+            order.at_step(number * len(order))
             batches = [batch for _, batch in order]
             assert len(batches) == len(order)
             seen += batches

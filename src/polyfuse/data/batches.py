@@ -99,9 +99,9 @@ class Order(Sampler):
         self.rows, self.size, self.shuffle, self.seed, self.share = np.asarray(rows), size, shuffle, seed, share
         self.rank, self.world, self.epoch = rank, world, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self.epoch = epoch
+    def at_step(self, step: int) -> None:
+        """The next epoch is that of a training step; Lightning's own count is one off after a resumption."""
+        self.epoch = step // len(self)
 
     def __len__(self) -> int:
         return max(1, -(-len(self.rows) // (self.size * self.world)))

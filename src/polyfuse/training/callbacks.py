@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from polyfuse.data.batches import Order
 from polyfuse.training.learner import Learner
 
 
@@ -43,6 +44,16 @@ class KeepBest(L.Callback):
         self.__dict__.update(state)
 
 
+class Epochs(L.Callback):
+    """Every epoch has its own order of rows, the same in a resumed run."""
+
+    def __init__(self, order: Order):
+        self.order = order
+
+    def on_train_epoch_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
+        self.order.at_step(trainer.global_step)
+
+
 class Resumable(L.Callback):
     """Writes ``last.ckpt`` at the end of epochs, at most every few seconds, and replaces it atomically.
 
@@ -62,6 +73,15 @@ class Resumable(L.Callback):
             trainer.save_checkpoint(fresh)
             fresh.replace(self.path)
             self._last = time.monotonic()
+
+    def on_save_checkpoint(self, trainer: L.Trainer, learner: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Counts the epoch as over: Lightning does so after this hook alone, and would take a step of it once more."""
+        loop = checkpoint["loops"]["fit_loop"]
+        for epochs in loop["epoch_progress"].values():
+            epochs["completed"] = epochs["processed"]
+        batches = loop["epoch_loop.batch_progress"]
+        batches["current"] = dict.fromkeys(batches["current"], 0)
+        batches["is_last_batch"] = False
 
 
 class Interruptible(L.Callback):

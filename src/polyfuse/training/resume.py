@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from polyfuse.recipe import Recipe, RecipeError, parse, read_recipe
 
 CHECKPOINT = "last.ckpt"
@@ -41,6 +43,11 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
         shown = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in other[:3])
         raise RecipeError(f"{run} was begun with another recipe: {shown}; give the same again, or leave resume out")
     return recipe, notes
+
+
+def steps_taken(checkpoint: Path) -> int:
+    """Training steps behind a checkpoint."""
+    return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,9 +21,9 @@ from polyfuse.inference import BATCH, predict
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
-from polyfuse.training.callbacks import Bar, Interruptible, KeepBest, Resumable
+from polyfuse.training.callbacks import Bar, Epochs, Interruptible, KeepBest, Resumable
 from polyfuse.training.learner import Learner
-from polyfuse.training.resume import CHECKPOINT
+from polyfuse.training.resume import CHECKPOINT, steps_taken
 from polyfuse.training.speed import affordable_steps
 
 VALIDATIONS = 40  # at most so many passes over the validation rows
@@ -95,7 +95,7 @@ def train(
     plain = Rows(rows.inputs, rows.outputs, rows.count, rows.weights_R)
     training = _Run(network, recipe, total, -(-total // len(order)), plain, split.val)
     started = time.monotonic()
-    training.fit(batches, run, resume, quiet)
+    training.fit(batches, order, run, resume, quiet)
     training.finish(run)
     return training.result(time.monotonic() - started, unhurried)
 
@@ -117,10 +117,10 @@ class _Run:
         self.best = KeepBest(max(3, round(settings.patience * epochs / self.every))) if selecting else None
         self.steps = 0
 
-    def fit(self, batches: DataLoader, run: Path | None, resume: bool, quiet: bool) -> None:
+    def fit(self, batches: DataLoader, order: Order, run: Path | None, resume: bool, quiet: bool) -> None:
         """Train, from the run's checkpoint where there is one and it is wanted."""
         last = run / CHECKPOINT if run is not None else None
-        watching: list[L.Callback] = [self.interrupt, *([self.best] if self.best else [])]
+        watching: list[L.Callback] = [self.interrupt, Epochs(order), *([self.best] if self.best else [])]
         watching += [] if quiet else [Bar(self.total, self.best)]
         if run is not None:
             watching.append(Resumable(run, self.recipe.training.checkpoint))
@@ -131,6 +131,8 @@ class _Run:
             trainer = _trainer(self.recipe, self.total, watching, run, self.every)
             checks = loader(self.plain, Order(self.val, BATCH)) if self.every else None
             path = str(last) if resume and last is not None and last.exists() else None
+            # worker processes ask for rows before any callback is heard
+            order.at_step(steps_taken(last) if path and last else 0)
             trainer.fit(self.learner, batches, checks, ckpt_path=path)
         self.steps = trainer.global_step
 

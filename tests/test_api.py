@@ -160,7 +160,8 @@ def test_every_objective_trains_from_the_command_line_and_survives_saving(table,
     frame = pd.read_csv(table).assign(split=lambda f: np.resize(["train", "train", "val", "test"], len(f)))
     options = {"outputs": ["label"], "inputs": ["words", "area"], "split": "split", "settings": FAST, "quiet": True}
     plain = pf.fit(frame, **options).predict(frame)["label_p_a"]
-    settings = (*FAST, f"objectives=[{{name: {name}, weight: 0.5}}]")
+    weight = "" if name == "gradient_blending" else ", weight: 0.5"  # it takes no other weight than 1
+    settings = (*FAST, f"objectives=[{{name: {name}{weight}}}]")
     made = pf.fit(frame, **options | {"settings": settings}, to=tmp_path / "m")
     assert [objective.name for objective in made.recipe.objectives] == [name]
     found = made.predict(frame)["label_p_a"]
@@ -178,12 +179,23 @@ def test_every_objective_is_named_above():
         (("fusion=decision", "training.missing=token"), "nothing can stand in"),
         (("fusion=decision", "objectives=[{name: impute}]"), "objective impute: the fusion decision leaves absent"),
         (("objectives=[{name: gradient_blending}]", "data.fractions=[1,0,0]"), "measures on validation rows"),
+        (("objectives=[{name: gradient_blending, weight: 2}]",), "expected every weight to be 1"),
+        (("objectives=[{name: gradient_blending}]", "outputs.label.weight=0.5"), "expected every weight to be 1"),
         (("training.modality_dropout={txt: 0.5}",), "did you mean 'text'"),
     ],
 )
 def test_what_cannot_go_together_is_refused(table, settings, message):
     with pytest.raises(ValueError, match=message):
         pf.fit(table, outputs=["label"], inputs=["words", "area"], split="split", settings=(*FAST, *settings))
+
+
+@pytest.mark.parametrize(("dropout", "idle"), [(0.0, True), (0.2, False)])
+def test_tokens_that_learn_nothing_are_said(table, dropout, idle):
+    frame = pd.read_csv(table).dropna(subset=["words", "area"])
+    settings = (*FAST, "training.missing=token", f"training.modality_dropout={dropout}")
+    options = {"outputs": ["label"], "inputs": ["words", "area"], "settings": settings, "quiet": True}
+    model = pf.fit(frame, **options)
+    assert any("learn nothing" in note for note in model.notes) is idle
 
 
 def test_calibration_can_be_switched_off(tmp_path):

@@ -277,7 +277,7 @@ def fit(
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
-        recipe, note = best_fusion(recipe, read)
+        recipe, note = best_fusion(recipe, read, started=started)
         choice = [note]
     run = Path(f"{to}.run") if to is not None else None
     fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)

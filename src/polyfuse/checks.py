@@ -41,6 +41,11 @@ def check(recipe: Recipe) -> None:
     for at, objective in enumerate(recipe.objectives):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
+        if hasattr(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
+            raise RecipeError(
+                f"objectives.{at}: {objective.name} weighs the losses of inputs and outputs itself; expected every "
+                "weight to be 1, its own and those of the outputs"
+            )
         if hasattr(part, "wants_scores") and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
     if isinstance(recipe.training.modality_dropout, dict):

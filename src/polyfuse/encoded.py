@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from polyfuse.data.batches import collated
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
-from polyfuse.data.store import Store, cache_root, evict, fingerprint
+from polyfuse.data.store import Store, cache_root, evict, fingerprint, spared
 from polyfuse.layers.pooling import pooled
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
@@ -44,13 +44,15 @@ class TokenCells:
         prefix: leading tokens outside the grid.
         grid: shape of the others where all cells share it, else None: they lie along one axis.
         spans: whether tokens know where in the cell they lie.
+        media: as of the transform of the raw cells: rows that share a picture are batched together, kept or not.
     """
 
     width: int
     prefix: int
     grid: tuple[int, ...] | None
     spans: bool
-    media = joint = False
+    media: bool = False
+    joint = False
 
     def blank(self) -> Kept:
         """No token at all."""
@@ -102,9 +104,9 @@ def encode_once(
         cells = prepared[f"in:{name}"]
         if not len(cells.cells):
             continue
-        encoding = _Encoding(network, name, cells)
         place = (root or cache_root()) / "tokens" / _name(network, recipe, name, cells)
-        if (size := encoding.size()) > _room(place.parent):
+        encoding = _Encoding(network, name, cells, place)
+        if (size := encoding.size()) > _room(place):
             notes.append(
                 f"input {name!r}: its tokens would take {size / 1e9:.1f} GB, more than there is room for, so they are "
                 "computed again in every epoch; set its cache to pooled to keep one token per cell"
@@ -115,11 +117,12 @@ def encode_once(
     return kept, notes
 
 
-def _room(folder: Path) -> float:
-    """Bytes that a new store may take."""
+def _room(place: Path) -> float:
+    """Bytes that may be added to a store, those of others that are in use being kept."""
+    folder = place
     while not folder.exists():
         folder = folder.parent
-    return min(LIMIT, 0.8 * shutil.disk_usage(folder).free)
+    return min(LIMIT - spared(place.parent, but=place), 0.8 * shutil.disk_usage(folder).free)
 
 
 def _name(network: Network, recipe: Recipe, name: str, cells: Prepared) -> str:
@@ -146,9 +149,17 @@ class _Encoding:
         cells: at least one.
     """
 
-    def __init__(self, network: Network, name: str, cells: Prepared):
+    def __init__(self, network: Network, name: str, cells: Prepared, place: Path):
         self.encoder, self.cells, self.pools = network.encoder(name), cells, name in network.pooled
-        self.sample, self.first = self._encode(range(min(CHUNK, len(cells.cells))))
+        known = self._known(Store(place)) if place.exists() else set()
+        self.missing = [k for k, key in enumerate(cells.digests) if key not in known]
+        # of known ones a single cell still tells what tokens look like
+        self.sample, self.first = self._encode(self.missing[:CHUNK] or [0])
+
+    def _known(self, store: Store) -> set[bytes]:
+        """Cells whose tokens and spans are both stored."""
+        keys = self.cells.digests
+        return store.known(keys) & {key[: -len(b"span")] for key in store.known([_span_key(key) for key in keys])}
 
     def _encode(self, places: Sequence[int]) -> tuple[Tokens, list[Kept]]:
         fields: Any = collated(self.cells, places)
@@ -170,24 +181,25 @@ class _Encoding:
         return half if np.isfinite(half).all() else x, span.astype(np.float32)
 
     def size(self) -> float:
-        """Estimated bytes of all cells."""
+        """Estimated bytes of the cells that are not stored yet."""
         some = sum(x.nbytes + span.nbytes for x, span in self.first)
-        return some / len(self.first) * len(self.cells.cells)
+        return some / len(self.first) * len(self.missing)
 
     def kept(self, store: Store) -> Prepared:
         """Everything encoded and stored, as cells."""
         keys = self.cells.digests
-        known = store.known(keys) & {key[: -len(b"span")] for key in store.known(list(map(_span_key, keys)))}
-        for at in range(0, len(keys), CHUNK):
-            places = [k for k in range(at, min(at + CHUNK, len(keys))) if keys[k] not in known]
-            if not places:
-                continue
-            made = self.first if places == list(range(len(self.first))) else self._encode(places)[1]
-            for k, (x, span) in zip(places, made, strict=True):
-                store.put([(keys[k], x), (_span_key(keys[k]), span)])
+        for at in range(0, len(self.missing), CHUNK):
+            places = self.missing[at : at + CHUNK]
+            made = self._encode(places)[1] if at else self.first
+            both = [[(keys[k], x), (_span_key(keys[k]), span)] for k, (x, span) in zip(places, made, strict=True)]
+            store.put(pair for pairs in both for pair in pairs)  # at once: each put waits for the disk
         view = KeptCells(store, keys)
         transform: Any = TokenCells(
-            self.sample.width, self.sample.prefix, self._grid(view), self.sample.span_BT2 is not None
+            self.sample.width,
+            self.sample.prefix,
+            self._grid(view),
+            self.sample.span_BT2 is not None,
+            media=self.cells.transform.media,
         )
         return replace(self.cells, transform=transform, cells=view, assemble=transform.assemble)
 

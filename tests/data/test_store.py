@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from polyfuse.data.store import MemoryStore, Store, evict, fingerprint
+from polyfuse.data.store import MemoryStore, Store, evict, fingerprint, spared
 
 arrays = hnp.arrays(
     st.sampled_from([np.uint8, np.int16, np.int32, np.float32]),
@@ -78,3 +80,27 @@ def test_eviction_removes_the_oldest_first_and_spares_the_one_in_use(tmp_path):
 def test_fingerprint_follows_content():
     assert fingerprint("a", {"x": 1, "y": 2}) == fingerprint("a", {"y": 2, "x": 1})
     assert fingerprint("a", {"x": 1}) != fingerprint("a", {"x": 2})
+
+
+def test_eviction_stands_a_store_that_another_process_removes(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        Store(tmp_path / name).put([(b"k", np.zeros(1000))])
+    exists = Path.exists
+
+    def vanishing(self):
+        found = exists(self)
+        if self.parent.name == "b":
+            shutil.rmtree(self.parent, ignore_errors=True)  # between being seen and being measured
+        return found
+
+    monkeypatch.setattr(Path, "exists", vanishing)
+    assert tmp_path / "a" not in evict(tmp_path, 0)
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_is_in_use_is_spared(tmp_path):
+    for name in ("lately", "long ago", "own"):
+        Store(tmp_path / name).put([(b"k", np.zeros(1000))])
+    os.utime(tmp_path / "long ago", (0, 0))
+    assert 8000 <= spared(tmp_path, but=tmp_path / "own") < 2 * 8000 + 40_000
+    assert spared(tmp_path, but=tmp_path / "long ago") >= 2 * 8000

@@ -119,6 +119,13 @@ def test_gradients_are_scaled_and_noise_has_their_deviation():
     assert added.std() == pytest.approx(grad.std().item(), rel=0.1)
 
 
+def test_an_input_that_a_batch_lacks_slows_nobody_down():
+    state, batch, _, _ = scene(((True, False),) * 6)
+    objective = OGMGE(NAMES, 4)
+    objective.loss(objective.represent(state), batch, {"y": head()})
+    assert objective.factors == {"a": 1.0}
+
+
 def test_blending_weights_follow_gain_over_squared_overfitting():
     before = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     now = torch.tensor([[0.5, 0.2, 0.5], [0.7, 0.9, 1.2]])

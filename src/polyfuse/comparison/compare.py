@@ -12,7 +12,7 @@ from pathlib import Path
 
 from polyfuse import registry
 from polyfuse.comparison.findings import Comparison, judged
-from polyfuse.comparison.plan import Say, Tried, choose, run_all
+from polyfuse.comparison.plan import Budget, Say, Tried, choose, run_all
 from polyfuse.comparison.stage import Stage
 from polyfuse.comparison.store import Runs
 from polyfuse.data.tables import Table
@@ -58,7 +58,10 @@ def compare(
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
     first = stage.recipe.training.seed
     kept = Runs(runs, stage.fingerprint)
-    tried = run_all(stage, names, range(first, first + seeds), budget, kept, say or (lambda _: None))
+    limit = None if budget is None else Budget(budget, started)
+    tried = run_all(stage, names, range(first, first + seeds), limit, kept, say or (lambda _: None))
+    steps = max((run.steps for one in tried for run in one.runs), default=0)
+    cut = f"the budget had room for {steps:,} of {stage.steps:,} steps of each training"
     counts = {side: len(getattr(stage.splits, side)) for side in ("train", "val", "test")}
     meta = {
         "table": table.name,
@@ -66,10 +69,10 @@ def compare(
         "rows": counts,
         "inputs": input_facts(stage.recipe),
         "seeds": seeds,
-        "steps": max((run.steps for one in tried for run in one.runs), default=0),
+        "steps": steps,
         "seconds": round(time.monotonic() - started, 1),
         "machine": machine(),
-        "notes": [*stage.notes, *dropped, *_stopped(tried)],
+        "notes": [*stage.notes, *dropped, *_stopped(tried), *([cut] if limit and steps < stage.steps else [])],
     }
     if unit is not None:
         meta["resampled by"] = unit
@@ -105,16 +108,24 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {python}, torch {torch.__version__}"
 
 
-def best_fusion(recipe: Recipe, table: Table, say: Say | None = None) -> tuple[Recipe, str]:
+def best_fusion(
+    recipe: Recipe, table: Table, say: Say | None = None, started: float | None = None
+) -> tuple[Recipe, str]:
     """The recipe with the fusion that was best on validation rows, and a note on it: ``fusion: auto``.
 
+    Args:
+        started: when (``time.monotonic()``) the recipe's time budget began to run; half of it is for choosing.
+
     Raises:
-        RecipeError: no validation rows to choose by.
+        RecipeError: no validation rows to choose by, or too little time to choose.
     """
+    started, whole = time.monotonic() if started is None else started, recipe.training.time
+    recipe = recipe.model_copy(deep=True)
+    recipe.training.time = None
     stage = Stage(recipe, table)
     if not len(stage.split.val):
         raise RecipeError("fusion: auto chooses on validation rows, and there are none; name a fusion, or give some")
-    found = choose(stage, chosen("all")[0], AUTO_TRAININGS, say or (lambda _: None))
-    made = recipe.model_copy(deep=True)
-    made.fusion = parse({"fusion": found}).fusion
-    return made, f"fusion: auto took {found}, the best of {len(registry.FUSIONS)} on validation rows"
+    limit = None if whole is None else Budget(whole / 2, started)
+    found, tried = choose(stage, chosen("all")[0], AUTO_TRAININGS, limit, say or (lambda _: None))
+    recipe.fusion, recipe.training.time = parse({"fusion": found}).fusion, whole
+    return recipe, f"fusion: auto took {found}, the best of {tried} on validation rows"

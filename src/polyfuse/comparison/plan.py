@@ -19,7 +19,8 @@ from polyfuse.training.speed import step_seconds
 
 RUNGS = (8, 4, 2)  # a rung trains this fraction of the whole schedule, one seed
 FINAL_SHARE = 0.7  # of the budget, for runs that are completed
-OVERHEAD = 1.3  # of a run over its training steps: building, judging, noise
+SLACK = 1.1  # of a step over what the probe measured: checkpoints of the schedule, validation
+FEWEST = 20  # steps below which a training says nothing of a fusion
 BASE = Variant("fusion", "concat")
 
 Say = Callable[[str], None]
@@ -40,15 +41,44 @@ class Tried:
         return bool(self.runs)
 
 
+@dataclass
+class Budget:
+    """Seconds for a comparison, and when (``time.monotonic()``) they began to run."""
+
+    seconds: float
+    started: float
+
+    def spent(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self.started
+
+
+@dataclass
+class Cost:
+    """Seconds of a run: those that every run takes, and those of a step of each variant, by key."""
+
+    run: float
+    short: float
+    step: Mapping[str, float]
+
+    def of(self, some: Sequence[Tried], steps: int, *, short: bool = False) -> float:
+        """Seconds of a run of each."""
+        return len(some) * (self.short if short else self.run) + steps * self.steps(some)
+
+    def steps(self, some: Sequence[Tried]) -> float:
+        """Seconds of a step of each."""
+        return SLACK * sum(self.step[one.variant.key] for one in some)
+
+
 def run_all(
-    stage: Stage, fusions: Sequence[str], seeds: Sequence[int], budget: float | None, kept: Runs, say: Say
+    stage: Stage, fusions: Sequence[str], seeds: Sequence[int], budget: Budget | None, kept: Runs, say: Say
 ) -> list[Tried]:
     """Every fusion and every single input, trained and judged.
 
     Args:
         fusions: names, ``concat`` among them where it is to be compared with.
         seeds: of complete runs.
-        budget: seconds for all of it; None for no limit.
+        budget: for all of it; None for no limit.
         say: told what goes on.
 
     Raises:
@@ -56,7 +86,7 @@ def run_all(
     """
     singles = [Tried(Variant("single", name)) for name in stage.recipe.inputs]
     tried = [Tried(Variant("fusion", name)) for name in fusions]
-    _refuse(stage, tried)
+    _refuse(stage, tried, seeds[0])
     final = [t for t in tried if t.refused is None]
     steps = stage.steps
     if budget is not None:
@@ -68,12 +98,12 @@ def run_all(
     return [*singles, *tried]
 
 
-def _refuse(stage: Stage, tried: Sequence[Tried]) -> None:
+def _refuse(stage: Stage, tried: Sequence[Tried], seed: int) -> None:
     """Fusions that do not go with the recipe or its inputs say why, before anything is trained."""
     for one in tried:
         try:
-            check(stage.variant_recipe(one.variant, 0, stage.steps))
-            stage.network(one.variant, 0, stage.steps)
+            check(stage.variant_recipe(one.variant, seed, stage.steps))
+            stage.network(one.variant, seed, stage.steps)
         except ValueError as error:
             one.refused = str(error)
 
@@ -97,76 +127,110 @@ def _survivors(
     tried: list[Tried],
     singles: Sequence[Tried],
     seeds: Sequence[int],
-    budget: float,
+    budget: Budget,
     kept: Runs,
     say: Say,
 ) -> tuple[list[Tried], int]:
-    """Those that are trained to the end, and for how many steps: as many as the budget allows, the best ones."""
+    """Those that are trained to the end, and for how many steps: as many as the budget allows, the best ones.
+
+    What was measured is kept, so that a comparison that goes on keeps to its plan.
+    """
     everyone = [*tried, *singles]
-    seconds = kept.fact("speed", lambda: {one.variant.key: _step_seconds(stage, one.variant) for one in everyone})
-    if {one.variant.key for one in everyone} != set(seconds):
+    found = kept.fact("speed", lambda: {**_cost(stage, everyone, seeds[0]).__dict__, "spent": budget.spent()})
+    if {one.variant.key for one in everyone} != set(found["step"]):
         raise RecipeError("the folder holds a comparison of other fusions under a budget; name another folder")
-    cost = {one.variant: seconds[one.variant.key] * OVERHEAD for one in everyone}
-    always = [one for one in tried if one.variant == BASE]
-    room, whole = budget, stage.steps * len(seeds)
-    fixed = whole * sum(cost[one.variant] for one in [*always, *singles])
-    if fixed + whole * sum(cost[one.variant] for one in tried if one not in always) <= room:
+    spent = found.pop("spent")
+    cost, room = Cost(**found), max(0.0, budget.seconds - spent)
+    if len(seeds) * cost.of(everyone, stage.steps) <= room:
         return tried, stage.steps
     if not len(stage.split.val):
         raise RecipeError("a budget stops losers by validation, and there are no validation rows; leave the budget out")
-    share = budget * FINAL_SHARE
-    dear = max(cost[one.variant] for one in tried)
-    last = max(1, int((share - fixed) / (whole * dear)))
-    ranked = _halved(stage, tried, last, cost, budget * (1 - FINAL_SHARE), kept, say)
-    final = [*always, *(one for one in ranked[:last] if one not in always)]
-    needed = whole * sum(cost[one.variant] for one in [*final, *singles])
-    steps = stage.steps if needed <= share else max(1, int(stage.steps * share / needed))
+    always = [one for one in tried if one.variant == BASE]
+    left = room * FINAL_SHARE - len(seeds) * cost.of([*always, *singles], stage.steps)
+    dearest = max(cost.of([one], stage.steps) for one in tried)
+    last = max(1, int(left / (len(seeds) * dearest)))
+    ranked = _halved(stage, tried, last, seeds[0], cost, room * (1 - FINAL_SHARE), kept, say)
+    final = [*always, *[one for one in ranked if one not in always][:last]]
+    left = budget.seconds - kept.fact("halved", budget.spent) - len(seeds) * cost.of([*final, *singles], 0)
+    steps = min(stage.steps, int(left / (len(seeds) * cost.steps([*final, *singles]))))
+    if steps < min(FEWEST, stage.steps):
+        steps = min(FEWEST, stage.steps)
+        say(f"the budget of {budget.seconds:.0f} s is too short even for {steps} steps of those that are left")
     for one in final:
         one.partial = None
     return final, steps
+
+
+def _cost(stage: Stage, some: Sequence[Tried], seed: int) -> Cost:
+    """Measured on networks that are thrown away."""
+
+    def seconds(whole: bool) -> float:
+        started = time.monotonic()
+        stage.run(BASE, seed, 1, whole=whole)
+        return time.monotonic() - started
+
+    seconds(True)  # what the first run alone does: noise over frozen encoders, modules read
+    return Cost(seconds(True), seconds(False), {o.variant.key: _step_seconds(stage, o.variant, seed) for o in some})
 
 
 def _halved(
     stage: Stage,
     tried: Sequence[Tried],
     last: int,
-    cost: Mapping[Variant, float],
+    seed: int,
+    cost: Cost,
     seconds: float,
     kept: Runs,
     say: Say,
 ) -> list[Tried]:
     """The variants ranked by their last short run, after the worse half was dropped at every rung."""
     alive = list(tried)
-    per_rung = seconds / len(RUNGS)
     for rung in RUNGS:
         if len(alive) <= last:
             break
-        afford = per_rung / sum(cost[one.variant] for one in alive)
+        afford = (seconds / len(RUNGS) - cost.of(alive, 0, short=True)) / cost.steps(alive)
         steps = max(1, min(stage.steps // rung, int(afford)))
         for one in alive:
-            one.partial = _run(stage, one.variant, 0, steps, kept, say, whole=False)
+            one.partial = _run(stage, one.variant, seed, steps, kept, say, whole=False)
         alive.sort(key=lambda one: _goodness(stage, one), reverse=True)
         alive = alive[: max(last, (len(alive) + 1) // 2)]
     return alive
 
 
-def choose(stage: Stage, fusions: Sequence[str], trainings: int, say: Say) -> str:
-    """The best fusion on validation rows, found in about as many steps as some whole trainings take.
+def choose(stage: Stage, fusions: Sequence[str], trainings: int, budget: Budget | None, say: Say) -> tuple[str, int]:
+    """The best fusion on validation rows, found in about as many steps as some whole trainings take; and of how many.
 
     Three rounds of equal cost, each with a quarter of the fusions of the one before, trained so much longer.
+
+    Args:
+        budget: fewer steps where they would not fit into it.
+
+    Raises:
+        RecipeError: a budget in which the fusions cannot be told from each other.
     """
+    seed = stage.recipe.training.seed
     alive = [Tried(Variant("fusion", name)) for name in fusions]
-    _refuse(stage, alive)
+    _refuse(stage, alive, seed)
     alive = [one for one in alive if one.refused is None]
-    kept = Runs(None, "")
-    for _ in range(3):
+    kept, able = Runs(None, ""), len(alive)
+    cost = _cost(stage, alive, seed) if budget is not None else None
+    for rounds in (3, 2, 1):
         steps = max(1, min(stage.steps, trainings * stage.steps // (3 * len(alive))))
+        if cost is not None and budget is not None:
+            left = (budget.seconds - budget.spent()) / rounds - cost.of(alive, 0, short=True)
+            steps = min(steps, int(left / cost.steps(alive)))
+            if steps < min(FEWEST, stage.steps) and rounds == 3:
+                raise RecipeError(
+                    f"fusion: auto would try {able} fusions, and the time budget has no room for that; give more time "
+                    "or name a fusion"
+                )
+            steps = max(1, steps)
         for one in alive:
-            one.partial = _run(stage, one.variant, stage.recipe.training.seed, steps, kept, say, whole=False)
+            one.partial = _run(stage, one.variant, seed, steps, kept, say, whole=False)
         alive = sorted(alive, key=lambda one: _goodness(stage, one), reverse=True)[: max(1, len(alive) // 4)]
         if len(alive) == 1:
             break
-    return alive[0].variant.name
+    return alive[0].variant.name, able
 
 
 def _goodness(stage: Stage, one: Tried) -> float:
@@ -176,8 +240,8 @@ def _goodness(stage: Stage, one: Tried) -> float:
     return value if stage.higher else -value
 
 
-def _step_seconds(stage: Stage, variant: Variant, steps: int = 6) -> float:
+def _step_seconds(stage: Stage, variant: Variant, seed: int, steps: int = 6) -> float:
     """Seconds of one training step, measured on a network that is thrown away."""
-    network, recipe, kept = stage.network(variant, 0, stage.steps)
+    network, recipe, kept = stage.network(variant, seed, stage.steps)
     batches = loader(kept.rows, Order(stage.split.train, int(recipe.training.batch_size), shuffle=True))
     return step_seconds(network, recipe, batches, steps)

@@ -7,13 +7,15 @@ import json
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+import polyfuse
 from polyfuse import defaults, registry
 from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
@@ -38,6 +40,7 @@ from polyfuse.training.train import train
 NOISE = 0.5  # severity at which robustness is compared
 NOISED_ROWS = 1000  # test rows that are noised at most: noise spoils every row's own copy of a cell
 LATENCY_CALLS = 15
+LEARNING = ("encoders", "fusion", "heads", "layers", "objectives", "training", "model.py", "defaults.py")
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ class Stage:
             found.update(prepared.index_RK.tobytes() + b"".join(prepared.digests))
         for encoder in self.shared.values():
             found.update(weights_digest(encoder).encode())
+        found.update(_code().encode())
         return found.hexdigest()
 
     def variant_recipe(self, variant: Variant, seed: int, steps: int) -> Recipe:
@@ -151,7 +155,7 @@ class Stage:
         """An untrained network, its recipe, and the cells that it reads."""
         recipe = self.variant_recipe(variant, seed, steps)
         kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.inputs}
-        network, _ = asked(build_network(recipe, kept, shared), recipe, kept, self.splits.train)
+        network, _ = asked(build_network(recipe, kept, shared), recipe, kept, self.splits.train, shared)
         return network, recipe, kept
 
     def run(self, variant: Variant, seed: int, steps: int, *, whole: bool = True) -> Run:
@@ -216,10 +220,22 @@ class Stage:
         return judge(outcome, bootstrap=0).metrics[self.metric]
 
 
+@cache
+def _code() -> str:
+    """Names the code that decides what is learned: runs of another version are other work."""
+    found, root = hashlib.blake2b(digest_size=16), Path(polyfuse.__file__).parent
+    for place in LEARNING:
+        for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
+            found.update(file.read_bytes())
+    return found.hexdigest()
+
+
 def _fused(recipe: Recipe, name: str) -> Recipe:
     """The recipe with another fusion; keywords that the recipe gives its own fusion stay with that one."""
     made = recipe.model_copy(deep=True)
-    if recipe.fusion.name != name:
+    if registry.FUSION_ALIASES.get(recipe.fusion.name, (recipe.fusion.name, {})) == (name, {}):
+        made.fusion.name = name
+    elif recipe.fusion.name != name:
         made.fusion = parse({"fusion": defaults.fusion(recipe, name)}).fusion
     return made
 

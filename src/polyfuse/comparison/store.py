@@ -33,10 +33,10 @@ class Runs:
         mark = folder / "comparison.json"
         if mark.exists() and json.loads(mark.read_text(encoding="utf8"))["fingerprint"] != fingerprint:
             raise ValueError(
-                f"{folder} holds runs of another comparison (other data, splits or settings); name another folder, or "
-                "remove it"
+                f"{folder} holds runs of another comparison (other data, splits, settings or version of polyfuse); "
+                "name another folder, or remove it"
             )
-        mark.write_text(json.dumps({"fingerprint": fingerprint}), encoding="utf8")
+        _write(mark, {"fingerprint": fingerprint})
 
     def fact(self, key: str, make: Callable[[], Any]) -> Any:
         """A JSON value that is found once: what a comparison that goes on must not measure again."""
@@ -45,7 +45,7 @@ class Runs:
             return json.loads(file.read_text(encoding="utf8"))
         value = make()
         if file is not None:
-            file.write_text(json.dumps(value), encoding="utf8")
+            _write(file, value)
         return value
 
     def get(self, key: str) -> Run | None:
@@ -68,6 +68,11 @@ class Runs:
         content["outcome"] = {k: getattr(outcome, k) for k in ("task", "target", "value", "classes")}
         arrays = {k: v for k in ("probabilities", "scores") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
-        fresh = self.folder / f"{key}.new"
-        fresh.write_text(json.dumps(plain(content), ensure_ascii=False), encoding="utf8")
-        fresh.replace(self.folder / f"{key}.json")
+        _write(self.folder / f"{key}.json", plain(content))
+
+
+def _write(file: Path, content: Any) -> None:
+    """JSON that is there as a whole or not at all."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(json.dumps(content, ensure_ascii=False), encoding="utf8")
+    fresh.replace(file)

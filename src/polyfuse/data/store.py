@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from polyfuse.data.cells.source import digest
 
+IN_USE = 3600  # seconds since its last use for which a store is not evicted
 FORMAT = 1  # part of every fingerprint: raise it when a transform's code changes what it gives
 
 
@@ -152,15 +153,34 @@ def evict(root: Path, limit_bytes: int, keep: Path | None = None) -> list[Path]:
     Returns:
         The folders that were removed.
     """
-    folders = [f for f in root.iterdir() if (f / "cells.bin").exists()] if root.exists() else []
-    sizes = {f: sum(x.stat().st_size for x in f.iterdir()) for f in folders}
-    total, removed = sum(sizes.values()), []
-    for folder in sorted(folders, key=lambda f: f.stat().st_mtime):
+    stores = _stores(root)
+    total, removed = sum(size for size, _ in stores.values()), []
+    for folder, (size, used) in sorted(stores.items(), key=lambda item: item[1][1]):
         if total <= limit_bytes:
             break
-        if folder == keep or time.time() - folder.stat().st_mtime < 3600:
+        if folder == keep or time.time() - used < IN_USE:
             continue
         shutil.rmtree(folder, ignore_errors=True)
-        total -= sizes[folder]
+        total -= size
         removed.append(folder)
     return removed
+
+
+def spared(root: Path, but: Path) -> int:
+    """Bytes of the stores that ``evict`` would spare as used lately, one of them not counted."""
+    return sum(size for folder, (size, used) in _stores(root).items() if folder != but and time.time() - used < IN_USE)
+
+
+def _stores(root: Path) -> dict[Path, tuple[int, float]]:
+    """Folder of each store -> its bytes and when it was used last."""
+    folders = [f for f in root.iterdir() if (f / "cells.bin").exists()] if root.exists() else []
+    return {f: (sum(_state(x)[0] for x in (f / "cells.bin", f / "index.sqlite")), _state(f)[1]) for f in folders}
+
+
+def _state(path: Path) -> tuple[int, float]:
+    """Bytes and time of last use; nothing where another process has just removed it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0.0
+    return found.st_size, found.st_mtime

@@ -31,6 +31,7 @@ class GradientBlending(nn.Module):
 
     paper = "Wang et al., What makes training multi-modal classification networks hard?, CVPR 2020"
     wants_scores = True
+    sums_losses = True  # with the plain loss of the outputs: no weight but 1 would add up
 
     def __init__(self, inputs: Sequence[str], width: int, *, every: int = 2):
         super().__init__()
@@ -43,7 +44,11 @@ class GradientBlending(nn.Module):
         self.register_buffer("weight_K", torch.full((streams,), 1 / streams))
         self.register_buffer("before_2K", torch.full((2, streams), float("nan")))  # training and validation loss
         self.register_buffer("looks", torch.zeros((), dtype=torch.long))
-        self._seen: dict[bool, list[Tensor]] = {True: [], False: []}
+        # sums of the losses since the last measurement and how many, in training and validation; a checkpoint has them
+        self.seen_2K: Tensor
+        self.count_2: Tensor
+        self.register_buffer("seen_2K", torch.zeros(2, streams))
+        self.register_buffer("count_2", torch.zeros(2))
 
     def represent(self, state: State) -> tuple[Alone, dict[str, Tensor]]:
         """Scores of each input alone, and of all together."""
@@ -57,7 +62,9 @@ class GradientBlending(nn.Module):
         alone_K = [torch.stack([found[name] for found in by_output.values()]).sum() for name in self.inputs]
         fused = torch.stack([self._fused(o, judged[1][o], batch, heads) for o in by_output]).sum()
         loss_K = torch.stack([*alone_K, fused])
-        self._seen[self.training].append(loss_K.detach())
+        side = 0 if self.training else 1
+        self.seen_2K[side] += loss_K.detach()
+        self.count_2[side] += 1
         weight_K = self.weight_K * len(self.weight_K)
         return (weight_K * loss_K).sum() - fused  # the outputs' own loss has counted the fused one already
 
@@ -68,13 +75,14 @@ class GradientBlending(nn.Module):
     def after_validation(self) -> None:
         """Measure, once every few looks at validation."""
         self.looks += 1
-        if not self._seen[True] or not self._seen[False] or int(self.looks) % self.every:
+        if not bool(self.count_2.all()) or int(self.looks) % self.every:
             return
-        now_2K = torch.stack([torch.stack(self._seen[side]).mean(0) for side in (True, False)])
+        now_2K = self.seen_2K / self.count_2[:, None]
         if torch.isfinite(self.before_2K).all():
             self.weight_K.copy_(weights(self.before_2K, now_2K))
         self.before_2K.copy_(now_2K)
-        self._seen = {True: [], False: []}
+        self.seen_2K.zero_()
+        self.count_2.zero_()
 
 
 def weights(before_2K: Tensor, now_2K: Tensor) -> Tensor:

@@ -53,8 +53,10 @@ class OGMGE(nn.Module):
         if not found:
             return batch.weights_B.new_zeros(())
         totals = {name: torch.stack([by_input[name] for by_input in found.values()]).sum() for name in self.inputs}
-        # the geometric mean of the probabilities of the truth; for other losses, how fitting the answer is
-        sure = {name: float(torch.exp(-total.detach() / len(found))) for name, total in totals.items()}
+        # the geometric mean of the probabilities of the truth; for other losses, how fitting the answer is. An input
+        # that no row of the batch has says nothing of how far it is
+        there = [n for n in self.inputs if any(bool(by_input[n][1].any()) for by_input in judged.values())]
+        sure = {name: float(torch.exp(-totals[name].detach() / len(found))) for name in there}
         self.factors = factors(sure, self.alpha)
         return torch.stack(list(totals.values())).sum()
 

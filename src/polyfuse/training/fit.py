@@ -80,6 +80,7 @@ def fit(
         notes += said
     deadline = started + recipe.training.time if recipe.training.time else None
     split = labelled(ready.rows, splits)
+    notes += _idle_tokens(network, ready.rows, split)
     result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
     notes += [note for cells in ready.prepared.values() for note in summary(cells, table)]
     if result.planned < result.unhurried:
@@ -95,6 +96,18 @@ def fit(
     report = {"training": {**result.facts(), "rows": counts}}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, notes)
+
+
+def _idle_tokens(network: Network, rows: Rows, split: Split) -> list[str]:
+    """A note where tokens are to stand in for missing inputs and training shows none that is missing."""
+    hidden = any(network.modality_dropout.values())
+    missing = any((cells.index_RK[split.train] < 0).all(1).any() for cells in rows.inputs.values())
+    if network.absent is None or hidden or missing:
+        return []
+    return [
+        "training.missing: token: no input is missing in training, and modality_dropout is 0, so that the tokens in "
+        "place of missing inputs learn nothing"
+    ]
 
 
 @dataclass
@@ -164,10 +177,19 @@ def _start(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: s
     encoder.load_state_dict(given, strict=False)
 
 
-def asked(network: Network, recipe: Recipe, ready: Ready, train_rows: np.ndarray) -> tuple[Network, list[str]]:
+def asked(
+    network: Network,
+    recipe: Recipe,
+    ready: Ready,
+    train_rows: np.ndarray,
+    encoders: Mapping[str, nn.Module] | None = None,
+) -> tuple[Network, list[str]]:
     """The network whose fusion asks from the input with the most tokens, where the recipe leaves that open.
 
     The choice is written into the recipe, so that loading and fitting again repeat it.
+
+    Args:
+        encoders: those that the network was built with.
     """
     taken = getattr(network.fusion, "query", None)
     if taken is None or recipe.fusion.keywords.get("query", "auto") != "auto":
@@ -175,7 +197,7 @@ def asked(network: Network, recipe: Recipe, ready: Ready, train_rows: np.ndarray
     lengths = _token_counts(network, ready.rows, train_rows)
     query = max(lengths, key=lambda name: lengths[name])
     recipe.fusion = parse({"fusion": {**recipe.fusion.model_dump(), "query": query}}).fusion
-    found = network if query == taken else build_network(recipe, ready)
+    found = network if query == taken else build_network(recipe, ready, encoders)
     counts = ", ".join(f"{name} {length:.0f}" for name, length in lengths.items())
     return found, [f"{recipe.fusion.name} asks from input {query!r}, which has the most tokens ({counts} per row)"]
 

@@ -35,7 +35,7 @@ from polyfuse.data.tables import read_table
 from polyfuse.recipe import parse
 
 HOUSES = "concat,late,gated,film,attention,low_rank_tensor,decision,multiplicative"
-WHOLE = 12  # epochs of AV digits end to end
+WHOLE = 8  # epochs of AV digits end to end
 TWELVE = "concat,sum,late,gated,film,tucker,mfb,embrace,deepset,attention,bottleneck,perceiver"
 FEW = {"train": 96, "val": 24, "test": 24}  # rows of AV digits before a large encoder
 QUESTIONS = "concat,gated,multiplicative,mfb,film,nl_gate"
@@ -109,7 +109,7 @@ def av_digits_frozen(to: Path):
 
 @table
 def av_digits_whole(to: Path):
-    """The five best of the frozen table on validation, trained end to end, 12 epochs, three seeds."""
+    """The five best of the frozen table on validation, trained end to end, 8 epochs, three seeds."""
     rows = Results("fusion").values["av_digits_frozen"]["fusions"]
     best = sorted(rows, key=lambda row: -(row.get("validation") or 0))[:5]
     inputs = {name: {"columns": name, "modality": name} for name in ("image", "audio")}
@@ -121,13 +121,12 @@ def av_digits_whole(to: Path):
 
 @table
 def av_digits_missing(to: Path):
-    """One input removed, of models with and without modality dropout and the learned token, end to end, 12 epochs."""
+    """One input removed, of models with and without modality dropout and the learned token, end to end, 8 epochs."""
     best = Results("fusion").values["av_digits_whole"]["best"]
     inputs = {name: {"columns": name, "modality": name} for name in ("image", "audio")}
     table, made = read_table(av_digits()), {}
     for label, training in {
         "no dropout": {"modality_dropout": 0.0},
-        "dropout .3": {"modality_dropout": 0.3},
         "dropout .3 and token": {"modality_dropout": 0.3, "missing": "token"},
     }.items():
         stage = Stage(_av_recipe(inputs, epochs=WHOLE, **training), table)
@@ -147,7 +146,12 @@ def _removed(stage: Stage, fusion: str, seed: int, kept: Path) -> dict[str, floa
 
 @table
 def houses(to: Path):
-    """Photos and columns to price, eight methods, five seeds; 48 pixels, 16 channels and 40 epochs, to fit the time."""
+    """Photos and columns to price, eight methods, five seeds; 48 pixels, 16 channels and 40 epochs, to fit the time.
+
+    Photos add 0.01 to 0.015 to the R2 of six of the eight fusions, never significantly. The photos alone explain a
+    fifth of the price at most, learnt from scratch on 375 houses, and much of it (size, quarter) stands in the columns
+    already; over 107 test houses with a few very dear ones among them the interval of one R2 is 0.23 wide.
+    """
     settings = ("inputs.image.encoder.size=48", "inputs.image.encoder.width=16", "training.epochs=40")
     options: dict[str, Any] = {"outputs": ["price"], "split": "split", "settings": settings}
     return found(pf.compare(DATA / "houses/table.csv", fusions=HOUSES, seeds=5, to=to, say=say, **options))

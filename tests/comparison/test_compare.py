@@ -281,6 +281,12 @@ def test_auto_within_too_little_time_is_refused_at_once(table):
         pf.fit(table, outputs=["label"], split="split", fusion="auto", settings=FAST, time=1)
 
 
+def test_the_terminal_says_which_input_a_fusion_asks_from(table):
+    told = Console(width=160, file=io.StringIO())
+    told.print(compare(table, fusions="film", seeds=1))
+    assert "film asks from text" in told.file.getvalue()
+
+
 def test_an_alias_keeps_the_keywords_of_the_recipe(table):
     settings = (*FAST, "fusion.name=attention_shared", "fusion.depth=3")
     stage = Stage(*asked_for(table, None, outputs=["label"], split="split", settings=settings))

@@ -30,7 +30,10 @@ def p_text(value: float | None) -> str:
 def render(comparison: Comparison) -> RenderableType:
     """A table, what the columns mean, and notes."""
     refused = [f"{line.name} is refused: {line.refused}" for line in comparison.fusions if line.found is None]
-    notes = [f"[yellow]note:[/yellow] {escape(str(note))}" for note in [*refused, *comparison.meta.get("notes", [])]]
+    queries = {line.name: line.runs[0].query for line in comparison.fusions if line.runs}
+    asking = [f"{name} asks from {query}" for name, query in queries.items() if query]
+    found = [*refused, *([", ".join(asking)] if asking else []), *comparison.meta.get("notes", [])]
+    notes = [f"[yellow]note:[/yellow] {escape(str(note))}" for note in found]
     against = comparison.meta["against"]
     said = f"[dim]p: paired bootstrap against {against} alone and against concat, Holm-corrected[/dim]"
     best = f"best on validation: [bold]{comparison.best}[/bold]" if comparison.best else "no validation rows"

@@ -10,6 +10,7 @@ import argparse
 import inspect
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -182,7 +183,7 @@ def encode_once(to: Path):
     frame = av_digits().iloc[::3]
     inputs = _encoders(frame, to.parent / "av_digits_frozen")
     few = pd.concat([frame[frame.split == side].iloc[:rows] for side, rows in FEW.items()])
-    vit = {"name": "pretrained", "checkpoint": str(_vit_s(to / "vit-s"))}
+    vit = {"name": "pretrained", "path": str(_vit_s(to / "vit-s"))}
     large = {"image": {"columns": "image", "encoder": vit, "transfer": "frozen"}, "audio": inputs["audio"]}
     return {
         "AV digits": _once_and_again(frame, inputs, to / "small", steps=50, batch_size=64),
@@ -191,16 +192,21 @@ def encode_once(to: Path):
 
 
 def _once_and_again(frame: pd.DataFrame, inputs: dict[str, dict], to: Path, **training) -> dict[str, Any]:
-    """``auto`` and ``off`` -> seconds, cells encoded and findings of the same comparison."""
-    kept = {}
+    """``auto`` and ``off`` -> seconds, cells encoded and findings of the same comparison; kept in a file."""
+    file, kept = to.with_suffix(".json"), {}
+    if file.exists():
+        return json.loads(file.read_text())
     for cache in ("auto", "off"):
         os.environ["POLYFUSE_CACHE"] = str(to / f"cache-{cache}")
+        shutil.rmtree(to, ignore_errors=True)  # of a try that was stopped
         recipe = _av_recipe({n: {**v, "cache": cache, "augment": "none"} for n, v in inputs.items()}, **training)
         with encoded_cells() as count:
             started = time.monotonic()
             made = found(pf.compare(recipe, table=frame, fusions=TWELVE, seeds=3, unit="sound", say=say))
         kept[cache] = {"seconds": time.monotonic() - started, "encoded": count[0], "fusions": made["fusions"]}
-    return {**kept, "distinct": sum(frame[name].nunique() for name in inputs)}
+    both = {**kept, "distinct": sum(frame[name].nunique() for name in inputs)}
+    file.write_text(json.dumps(both))
+    return both
 
 
 @contextmanager

@@ -25,6 +25,8 @@ def tokens() -> Tokens:
 
 
 def seconds(fusion, inputs) -> float:
+    for given in (*fusion.parameters(), *(t.x_BTD for t in inputs.values())):
+        given.grad = None
     started = time.perf_counter()
     fused: Fused = fusion(inputs)
     loss = fused.tokens.x_BTD.pow(2).mean() + sum(t.x_BTD.mean() for t in fused.by_input.values())
@@ -33,8 +35,8 @@ def seconds(fusion, inputs) -> float:
 
 
 def peak() -> float:
-    """Of this process, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    """Of this process, in GB (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def main(name: str) -> dict:

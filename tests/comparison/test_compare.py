@@ -318,6 +318,19 @@ def test_an_asymmetric_fusion_asks_from_the_longest_input_and_remembers(table, t
     assert named.recipe.fusion.keywords["query"] == "columns"
 
 
+def test_rows_of_a_unit_are_resampled_together(table):
+    frame = pd.read_csv(table)
+    twice = pd.concat([frame.assign(source=frame.index)] * 2)  # each row again: twice the rows, nothing new
+    options = {"outputs": ["label"], "inputs": ["words", "area"], "split": "split", "settings": FAST}
+    stage = Stage(*asked_for(twice, None, **options), unit="source")
+    outcome = stage.run(Variant("fusion", "concat"), 0, stage.steps).outcome
+    assert stage.groups is not None
+    assert len(stage.groups) == len(outcome.target)
+    half = len(stage.groups) // 2
+    assert list(stage.groups[:half]) == list(stage.groups[half:])
+    assert stage.groups[:half] == [str(row) for row in frame.index[frame.split == "test"]]
+
+
 def test_an_unjudgeable_comparison_is_refused(table):
     frame = pd.read_csv(table)
     with pytest.raises(ValueError, match="needs test rows"):
@@ -332,15 +345,22 @@ def test_an_unjudgeable_comparison_is_refused(table):
 
 def test_from_the_command_line(table, tmp_path, monkeypatch, capsys):
     words = ["polyfuse", "compare", str(table), "--output", "label", "--split", "split", "--fusion", "concat",
-             "--seeds", "1", "--set", "training.epochs=1", "--to", str(tmp_path / "c")]  # fmt: skip
+             "--seeds", "1", "--set", "training.epochs=1", "--to", str(tmp_path / "c"), "--budget", "10m",
+             "--unit", "kind"]  # fmt: skip
     monkeypatch.setattr("sys.argv", [*words, "--json"])
     with pytest.raises(SystemExit):
         main()
     shape = json.loads(capsys.readouterr().out)
     assert shape["output"] == "label"
+    assert shape["meta"]["resampled by"] == "kind"
     monkeypatch.setattr("sys.argv", words)
     with pytest.raises(SystemExit):
         main()
     said = capsys.readouterr()
     assert "concat" in said.out
     assert "comparison.html" in said.err
+    monkeypatch.setattr("sys.argv", [*words, "--budget", "soon"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code
+    assert "soon" in capsys.readouterr().err

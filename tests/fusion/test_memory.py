@@ -15,7 +15,7 @@ import resource, sys, torch
 from polyfuse import registry
 from polyfuse.records import Tokens
 
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 names = [f"i{m}" for m in range(5)]
 torch.nn.Linear(8, 8)(torch.randn(2, 8)).sum().backward()
 before = peak()

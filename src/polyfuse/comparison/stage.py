@@ -124,10 +124,10 @@ class Stage:
 
     @cached_property
     def groups(self) -> list[Hashable] | None:
-        """Of the test rows: those of one unit are resampled together."""
+        """Of the judged rows: those of one unit are resampled together."""
         if self.unit is None:
             return None
-        cells = self.table.frame[self.unit].iloc[self.splits.test]
+        cells = self.table.frame[self.unit].iloc[self.judged]
         return [hashlib.blake2b(v).digest() if isinstance(v, bytes) else str(v) for v in cells]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Concatenation: pool every input, join the vectors on D, mix them with an MLP."""
+"""Concatenation: pool every input, join the vectors on D, mix them with an MLP. Ngiam et al., ICML 2011."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Concat(nn.Module):
     See also: ``attention`` where which word meets which image region matters.
     """
 
-    paper = ""
+    paper = "Ngiam et al.: Multimodal deep learning, ICML 2011"
 
     def __init__(self, inputs: Sequence[str], width: int, *, depth: int = 1, dropout: float = 0.1):
         super().__init__()

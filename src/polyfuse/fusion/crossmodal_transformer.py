@@ -6,7 +6,6 @@ Tsai et al.: Multimodal Transformer for Unaligned Multimodal Language Sequences 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from polyfuse.layers.attention import Block, CrossBlock
 from polyfuse.layers.streams import Joined
 from polyfuse.records import Fused, Tokens
 
-RECOMPUTED_FROM = 3  # sources per target; with fewer, what all stacks keep for the backward pass fits
+RECOMPUTED_FROM = 4  # inputs; with fewer, what all stacks keep for the backward pass fits
 
 
 class CrossmodalTransformer(nn.Module):
@@ -25,7 +24,7 @@ class CrossmodalTransformer(nn.Module):
     Every layer of a stack reads the source as it came. Residuals carry what was not normalised, as usual before
     normalisation moved (the paper prints the normalised one). Positions and convolutions belong to the encoders.
     Weights grow with the square of the number of inputs, those of the self-attention with its cube; from four inputs
-    on, training computes the stacks a second time in the backward pass rather than keep what they did.
+    on, training computes each target a second time in the backward pass rather than keep what it did.
 
     Args:
         inputs: names of the inputs.
@@ -67,11 +66,14 @@ class CrossmodalTransformer(nn.Module):
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
         parts = {name: tokens[name] for name in self.inputs}
-        streams = [
-            target(tokens[name], [part for other, part in parts.items() if other != name])
-            for name, target in zip(self.inputs, self.targets, strict=True)
-        ]
+        streams = [self._stream(name, target, parts) for name, target in zip(self.inputs, self.targets, strict=True)]
         return self.joined(parts, streams)
+
+    def _stream(self, name: str, target: nn.Module, parts: dict[str, Tokens]) -> Tensor:
+        given = parts[name], [part for other, part in parts.items() if other != name]
+        if self.training and torch.is_grad_enabled() and len(self.inputs) >= RECOMPUTED_FROM:
+            return checkpoint(target, *given, use_reentrant=False)
+        return target(*given)
 
 
 class _Target(nn.Module):
@@ -80,7 +82,7 @@ class _Target(nn.Module):
     def __init__(self, sources: int, width: int, *, depth: int, self_depth: int, heads: int, dropout: float):
         super().__init__()
         self.stacks = nn.ModuleList(
-            nn.ModuleList(CrossBlock(width, heads=heads, dropout=dropout) for _ in range(depth)) for _ in range(sources)
+            _Stack(CrossBlock(width, heads=heads, dropout=dropout) for _ in range(depth)) for _ in range(sources)
         )
         joined = width * max(1, sources)  # alone, an input meets itself only
         self.blocks = nn.ModuleList(Block(joined, heads=heads, dropout=dropout) for _ in range(self_depth))
@@ -88,20 +90,17 @@ class _Target(nn.Module):
 
     def forward(self, target: Tokens, sources: list[Tokens]) -> Tensor:
         """Tokens (B, T, D) and the others (B, T_m, D) -> (B, T, D)."""
-        heard = [self._heard(stack, target, source) for stack, source in zip(self.stacks, sources, strict=True)]
+        heard = [stack(target.x_BTD, source) for stack, source in zip(self.stacks, sources, strict=True)]
         x_BTX = torch.cat(heard or [target.x_BTD], -1)
         for block in self.blocks:
             x_BTX = block(x_BTX, target.mask_BT)
         return self.project(x_BTX)
 
-    def _heard(self, stack: nn.Module, target: Tokens, source: Tokens) -> Tensor:
-        given = stack, target.x_BTD, source.x_BTD, source.mask_BT
-        if self.training and torch.is_grad_enabled() and len(self.stacks) >= RECOMPUTED_FROM:
-            return checkpoint(_through, *given, use_reentrant=False)
-        return _through(*given)
 
+class _Stack(nn.ModuleList):
+    """One input, layer by layer reading another as it came: (B, T, D) -> (B, T, D)."""
 
-def _through(stack: Any, x_BTD: Tensor, source_BSD: Tensor, mask_BS: Tensor) -> Tensor:
-    for block in stack:
-        x_BTD = block(x_BTD, source_BSD, mask_BS)
-    return x_BTD
+    def forward(self, x_BTD: Tensor, source: Tokens) -> Tensor:
+        for block in self:
+            x_BTD = block(x_BTD, source.x_BTD, source.mask_BT)
+        return x_BTD

@@ -1,4 +1,7 @@
-"""Hybrid fusion: an early path over all inputs and a late path of one tower each, joined by a gate or by attention."""
+"""Hybrid fusion: an early path over all inputs and a late path of one tower each, joined by a gate or by attention.
+
+After Lan et al.: Double fusion for multimedia event detection, MMM 2012, which votes over both.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Hybrid(nn.Module):
     See also: ``concat`` or ``late``, its halves, cheaper where it is known which of them suits the table.
     """
 
-    paper = ""
+    paper = "Lan et al.: Double fusion, MMM 2012"
 
     def __init__(self, inputs: Sequence[str], width: int, *, join: str = "gate", heads: int = 4, dropout: float = 0.1):
         super().__init__()

@@ -1,4 +1,7 @@
-"""Late fusion: a tower per input, joined only at the end by concatenation, mean or learned weights."""
+"""Late fusion: a tower per input, joined only at the end by concatenation, mean or learned weights.
+
+Snoek, Worring, Smeulders: Early versus late fusion in semantic video analysis, ACM Multimedia 2005.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Late(nn.Module):
     most gently when inputs are missing.
     """
 
-    paper = ""
+    paper = "Snoek, Worring, Smeulders: Early versus late fusion, ACM Multimedia 2005"
 
     def __init__(
         self, inputs: Sequence[str], width: int, *, combine: str = "concat", depth: int = 1, dropout: float = 0.1

@@ -1,4 +1,7 @@
-"""Aligned sum: pool every input, bring each into one common space by a matrix of its own, add them, then a trunk."""
+"""Aligned sum: pool every input, bring each into one common space by a matrix of its own, add them, then a trunk.
+
+Hori et al.: Attention-based multimodal fusion for video description, ICCV 2017, whose plain baseline it is.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Sum(nn.Module):
     See also: ``concat``, whose hidden layers are M times as wide, where there are rows enough to train them.
     """
 
-    paper = ""
+    paper = "Hori et al.: Attention-based multimodal fusion, ICCV 2017"
 
     def __init__(self, inputs: Sequence[str], width: int, *, depth: int = 1, dropout: float = 0.1):
         super().__init__()

@@ -64,11 +64,11 @@ class OGMGE(nn.Module):
         """Scale the gradients of each input's encoder, in place; called between backward and the optimizer's step."""
         for name, factor in self.factors.items():
             for parameter in parameters[name]:
-                if parameter.grad is None or factor == 1.0:
+                if parameter.grad is None:
                     continue
                 deviation = parameter.grad.std() if parameter.grad.numel() > 1 else parameter.grad.new_zeros(())
                 parameter.grad.mul_(factor)
-                if self.noise:
+                if self.noise:  # for every input, ahead or not, as in the paper's update
                     parameter.grad.add_(torch.randn_like(parameter.grad) * deviation)
 
 

@@ -87,10 +87,18 @@ def test_prediction_needs_no_outputs_and_takes_every_kind_of_table(fitted, table
     ):
         model.predict(frame, media_root=table.parent, to=str(tmp_path / f"p{ending}"))
         assert read(tmp_path / f"p{ending}")["label"].tolist() == expected["label"].tolist()
-    model.predict(frame, media_root=table.parent, to=str(tmp_path / "p.jsonl"))
-    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 60
+    to = tmp_path / "made" / "on the way" / "p.JSONL"
+    model.predict(frame, media_root=table.parent, to=str(to))
+    assert len(to.read_text().splitlines()) == 60
     with pytest.raises(ValueError, match="ending of an output file"):
         model.predict(frame, to=str(tmp_path / "p.xlsx"))
+
+
+def test_an_output_called_row_keeps_its_name(table):
+    frame = pd.read_csv(table)[["words", "price"]].rename(columns={"price": "row"})
+    found = pf.fit(frame, outputs=["row"], settings=["training.steps=1"], quiet=True).predict(frame)
+    assert list(found) == ["table_row", "row"]
+    assert found["table_row"].tolist() == list(range(len(frame)))
 
 
 def test_embeddings_are_one_vector_per_row(fitted, table, tmp_path):
@@ -102,6 +110,8 @@ def test_embeddings_are_one_vector_per_row(fitted, table, tmp_path):
     assert (image[0] == 0).all()  # its picture is missing
     with pytest.raises(ValueError, match="did you mean 'image'"):
         model.embed(table, of="imge")
+    with pytest.raises(ValueError, match="ending of an output file"):
+        model.embed(table, to=str(tmp_path / "v.txt"))
 
 
 def test_a_saved_recipe_fitted_again_gives_the_same_model(fitted, table, tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time as clock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +141,17 @@ class Model:
         """One row of predictions per row of the table.
 
         Args:
-            to: also write them to this .csv, .tsv, .jsonl or .parquet file.
+            to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made.
 
         Returns:
-            A column per output with its value, ``OUTPUT_confidence`` and, for categories, ``OUTPUT_p_CLASS``.
+            The row's number in the table as ``row`` (``table_row`` where an output is called so), a column per output
+            with its value, ``OUTPUT_confidence`` and, for categories, ``OUTPUT_p_CLASS``.
         """
         writer = _writer(to) if to else None
         table = read_table(table, media_root=media_root, where=where)
         rows, prepared = self._rows(table, targets=False)
         self.notes = [note for cells in prepared.values() for note in summary(cells, table)]
-        columns: dict[str, Any] = {"row": table.rows_N}
+        columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():
             columns[name] = prediction.value
             if "confidence" in prediction.extra:
@@ -175,14 +177,19 @@ class Model:
 
         Args:
             of: the input whose own representation is wanted; the fused one by default.
-            to: also save it as this .npy file.
+            to: also save it as this .npy file; folders are made.
+
+        Raises:
+            ValueError: no such input, or another ending of the file.
         """
+        place = _place(to, (".npy",)) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = read_table(table, media_root=media_root, where=where)
         vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
-        if to:
-            np.save(to, vectors)
+        if place:
+            with place.open("wb") as file:  # given a name, NumPy would add an ending of its own to some
+                np.save(file, vectors)
         return vectors
 
     def save(self, folder: str | Path) -> Path:
@@ -190,15 +197,24 @@ class Model:
         return bundles.save(self.bundle, folder)
 
 
-def _writer(to: str) -> Any:
+def _writer(to: str) -> Callable[[pd.DataFrame], Any]:
     """The function that writes a frame there; checked before any work is done."""
-    writers = {
-        ".csv": lambda frame: frame.to_csv(to, index=False),
-        ".tsv": lambda frame: frame.to_csv(to, index=False, sep="\t"),
-        ".jsonl": lambda frame: frame.to_json(to, orient="records", lines=True, force_ascii=False),
-        ".parquet": lambda frame: frame.to_parquet(to, index=False),
+    writers: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
+        ".csv": lambda frame, place: frame.to_csv(place, index=False),
+        ".tsv": lambda frame, place: frame.to_csv(place, index=False, sep="\t"),
+        ".jsonl": lambda frame, place: frame.to_json(place, orient="records", lines=True, force_ascii=False),
+        ".parquet": lambda frame, place: frame.to_parquet(place, index=False),
     }
-    return registry.choose(writers, Path(to).suffix, "ending of an output file")
+    place = _place(to, writers)
+    return partial(writers[place.suffix.lower()], place=place)
+
+
+def _place(to: str, endings: Iterable[str]) -> Path:
+    """Where a file will go, its ending known and its folder made before any work is done."""
+    place = Path(to)
+    registry.choose(dict.fromkeys(endings), place.suffix.lower(), "ending of an output file")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def load(folder: str | Path) -> Model:

@@ -21,11 +21,10 @@ def evaluate(
 ) -> None:
     """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
     found = polyfuse.load(bundle).evaluate(table, where=where, media_root=media_root, unseen=unseen)
-    if report:
-        found.to_html(report)
     if json:
         print_json(found.to_json())
-        return
-    show(found)
-    if report:
+    else:
+        show(found)
+    if report:  # last, so that a page that cannot be written takes nothing along
+        found.to_html(report)
         say(f"report: {report}")

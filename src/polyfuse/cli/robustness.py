@@ -33,13 +33,12 @@ def robustness(
     found = polyfuse.load(bundle).robustness(
         table, where=where, media_root=media_root, inputs=input, metrics=metrics, seed=seed, unseen=unseen, **degrees
     )
-    if report:
-        found.to_html(report)
     if json:
         print_json(found.to_json())
-        return
-    show(found)
-    if report:
+    else:
+        show(found)
+    if report:  # last, so that a page that cannot be written takes nothing along
+        found.to_html(report)
         say(f"report: {report}")
 
 

@@ -6,7 +6,6 @@ import json
 import time as clock
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +205,8 @@ def _writer(to: str) -> Callable[[pd.DataFrame], Any]:
         ".parquet": lambda frame, place: frame.to_parquet(place, index=False),
     }
     place = _place(to, writers)
-    return partial(writers[place.suffix.lower()], place=place)
+    write = writers[place.suffix.lower()]
+    return lambda frame: write(frame, place)
 
 
 def _place(to: str, endings: Iterable[str]) -> Path:

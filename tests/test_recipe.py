@@ -29,6 +29,29 @@ def test_a_table_is_found_from_the_folder_of_its_recipe(tmp_path):
     assert read_recipe(tmp_path / "r.yaml").data.table == [str(tmp_path / "t.csv")]
 
 
+def test_folders_beside_a_recipe_are_found_and_names_stay_names(tmp_path, monkeypatch):
+    (tmp_path / "MiniLM").mkdir()
+    (tmp_path / "older").mkdir()
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    (tmp_path / "r.yaml").write_text(
+        """
+        data: {table: $MODELS/t.csv, media_root: ./photos}
+        inputs:
+          a: {columns: a, encoder: {name: pretrained, path: ./MiniLM}}
+          b: {columns: b, encoder: {name: pretrained, path: sentence-transformers/all-MiniLM-L6-v2}}
+          c: {columns: c, init_from: older#text}
+          d: {columns: d, init_from: $MODELS/older#text}
+        """,
+        encoding="utf8",
+    )
+    recipe = read_recipe(tmp_path / "r.yaml")
+    assert recipe.data.table == [str(tmp_path / "t.csv")]
+    assert recipe.data.media_root == str(tmp_path / "photos")
+    assert recipe.inputs["a"].encoder.path == str(tmp_path / "MiniLM")
+    assert recipe.inputs["b"].encoder.path == "sentence-transformers/all-MiniLM-L6-v2"
+    assert recipe.inputs["c"].init_from == recipe.inputs["d"].init_from == f"{tmp_path / 'older'}#text"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -82,7 +82,7 @@ class DataRecipe(_Section):
     Args:
         table: path or paths; relative ones start from the recipe's folder, and ``$NAME`` is a variable of the
             environment.
-        media_root: folder that paths in cells start from; the table's own folder by default.
+        media_root: folder that paths in cells start from, itself from the recipe's; the table's own by default.
         where: a pandas query that keeps rows.
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
@@ -114,7 +114,8 @@ class InputRecipe(_Section):
         modality: of all its columns; inferred when absent.
         encoder: ``auto`` or a part.
         transfer: what of the encoder is trained: all, nothing, layers from the top down in stages, or adapters.
-        init_from: ``BUNDLE#INPUT``: take encoder, preprocessing and weights from a saved model.
+        init_from: ``BUNDLE#INPUT``: take encoder, preprocessing and weights from a saved model, looked for
+            beside the recipe, then from the working directory, as is the ``path`` of an encoder.
         augment: ``default``, ``none``, ``strong`` or a list of transforms; in training only.
         learning_rate: peak rate of the encoder.
         weight_decay: of the encoder.
@@ -236,9 +237,29 @@ def read_recipe(path: str | Path) -> Recipe:
         raise RecipeError(f"{path}: cannot be read as a recipe: {error}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: expected a mapping with inputs and outputs, found {type(values).__name__}")
-    recipe = parse(values, str(path))
-    recipe.data.table = [str(path.parent / os.path.expandvars(t)) for t in recipe.data.table]
+    recipe, folder = parse(values, str(path)), path.parent.resolve()
+    recipe.data.table = [str(folder / _expanded(file)) for file in recipe.data.table]
+    if recipe.data.media_root:
+        recipe.data.media_root = str(folder / _expanded(recipe.data.media_root))
+    for item in recipe.inputs.values():
+        if item.init_from:
+            model, mark, name = item.init_from.partition("#")
+            item.init_from = _beside(folder, model) + mark + name
+        if "path" in (words := item.encoder.keywords):
+            item.encoder = NamedPart(name=item.encoder.name, **words | {"path": _beside(folder, words["path"])})
     return recipe
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(os.path.expandvars(path))
+
+
+def _beside(folder: Path, path: Any) -> Any:
+    """The folder of that name beside the recipe where there is one; else as it stands, which may be a name of a hub."""
+    if not isinstance(path, str):
+        return path
+    found = folder / _expanded(path)
+    return str(found) if found.is_dir() else path
 
 
 def parse(values: dict[str, Any], name: str = "recipe") -> Recipe:

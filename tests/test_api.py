@@ -251,6 +251,17 @@ def test_event_files_are_written(fitted):
     assert list((to.parent / "model.run").rglob("events.out.tfevents.*"))
 
 
+def test_a_new_run_leaves_no_curves_of_an_older_one(table, tmp_path):
+    def events():
+        settings = ("training.steps=1", "width=16")
+        pf.fit(table, outputs=["label"], inputs=["area"], to=tmp_path / "m", settings=settings, quiet=True)
+        return set((tmp_path / "m.run").rglob("events.out.tfevents.*"))
+
+    first, second = events(), events()
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
 def test_init_from_takes_encoder_preprocessing_and_weights(fitted, table):
     model, to = fitted
     values = {

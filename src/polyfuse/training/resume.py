@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from polyfuse.recipe import Recipe, RecipeError, parse, read_recipe
 
 CHECKPOINT = "last.ckpt"
+EVENTS = "tensorboard"
 FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint", "training.workers")
 """What may differ between a run and its continuation: it changes nothing that is learned."""
 
@@ -20,14 +22,15 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
 
     Args:
         recipe: complete.
-        resume: go on from the folder's checkpoint; without it an older run's checkpoint is removed, so that no later
-            resumption takes it for this run's.
+        resume: go on from the folder's checkpoint; without it an older run's checkpoint and event files are removed,
+            so that neither a later resumption nor TensorBoard takes them for this run's.
 
     Raises:
         RecipeError: the run was begun with another recipe, so that its checkpoint belongs to another model.
     """
     if not resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(run / EVENTS, ignore_errors=True)
         return recipe, []
     notes = [] if (run / CHECKPOINT).exists() else [f"{run} holds no checkpoint to go on from: trained from the start"]
     if not (run / "recipe.yaml").exists():

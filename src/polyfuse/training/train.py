@@ -23,7 +23,7 @@ from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.training.callbacks import Bar, Epochs, Interruptible, KeepBest, Resumable
 from polyfuse.training.learner import Learner
-from polyfuse.training.resume import CHECKPOINT, steps_taken
+from polyfuse.training.resume import CHECKPOINT, EVENTS, steps_taken
 from polyfuse.training.speed import affordable_steps
 
 VALIDATIONS = 40  # at most so many passes over the validation rows
@@ -177,7 +177,7 @@ def _trainer(recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path 
         check_val_every_n_epoch=every or 1,
         limit_val_batches=None if every else 0,
         callbacks=callbacks,
-        logger=TensorBoardLogger(str(run), name="", version="tensorboard") if run is not None else False,
+        logger=TensorBoardLogger(str(run), name="", version=EVENTS) if run is not None else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -26,6 +26,16 @@ def test_few_rows_pool_and_hide_words(rows):
     assert "scale" not in recipe.inputs["text"].encoder.keywords
 
 
+@pytest.mark.parametrize(("rows", "smaller"), [(499, True), (500, False)])
+def test_few_rows_see_pictures_small(rows, smaller):
+    given = {**inputs("image"), "own": {"columns": "b", "modality": "image", "encoder": {"name": "resnet", "width": 8}}}
+    given |= {"other": {"columns": "c", "modality": "image", "encoder": "vit"}}
+    found = {name: item.encoder.keywords for name, item in completed(rows, given).inputs.items()}
+    assert found["image"] == (defaults.SMALL_PICTURES if smaller else {})
+    assert found["own"]["width"] == 8
+    assert found["other"] == {}
+
+
 @pytest.mark.parametrize(
     ("modalities", "fusion"),
     [

@@ -95,6 +95,7 @@ def test_collate_stacks_channels_first():
 )
 def test_auto_follows_the_shorter_side(sides, size):
     assert fitted([picture(side, side + 30) for side in sides]).facts() == {"image_size": (size, size)}
+    assert fitted([picture(side, side) for side in sides], largest=64).size == (min(size, 64),) * 2
 
 
 def test_damaged_cells_do_not_stop_the_fit():
@@ -147,6 +148,7 @@ def test_a_long_strip_does_not_grow_without_bound():
         *({"resample": resample} for resample in ("cubic", 9)),
         {"fit": "stretch"},
         {"resize": 8},
+        {"largest": 15},
     ],
 )
 def test_impossible_settings_are_refused(keywords):

@@ -16,7 +16,7 @@ from polyfuse.data.cells.source import BadCell, Limits, Media
 
 __all__ = ["Pixels", "describe", "from_processor"]
 
-SMALLEST, LARGEST, STEP = 16, 96, 8  # sides that "auto" chooses from
+SMALLEST, LARGEST, STEP = 16, 96, 8  # sides that "auto" chooses from, unless told otherwise
 PHOTO_SIDE, PHOTO_SAMPLE = 96, 32  # what counts as a photograph, and how many are looked at
 FITS = ("squash", "crop", "pad")
 
@@ -26,7 +26,9 @@ class Pixels:
 
     Args:
         size: side or (height, width) in pixels; ``"auto"`` takes the median shorter side of the training pictures,
-            within 16 to 96 and rounded to a multiple of 8: small pictures learn fast, and 96 shows most objects.
+            within 16 to ``largest`` and rounded to a multiple of 8: small pictures learn fast, and 96 shows most
+            objects.
+        largest: the most that ``"auto"`` takes.
         fit: what happens to the aspect ratio: ``"squash"`` ignores it, ``"crop"`` keeps the middle, ``"pad"`` keeps
             everything between black bars.
         resample: a filter of Pillow by name or number. Every filter but ``"nearest"`` is antialiased.
@@ -51,12 +53,15 @@ class Pixels:
         fit: str = "squash",
         resample: str | int = "bilinear",
         resize: int | Sequence[int] | None = None,
+        largest: int = LARGEST,
     ):
+        if largest < SMALLEST:
+            raise ValueError(f"largest={largest}: expected at least {SMALLEST} pixels")
         if fit not in FITS:
             raise ValueError(f"unknown fit {fit!r}; expected one of {', '.join(FITS)}")
         if resize is not None and fit != "crop":
             raise ValueError(f"resize={resize!r} is the step before a crop: it needs fit='crop', found {fit!r}")
-        self.photo = False
+        self.photo, self._largest = False, largest
         self._size = None if size == "auto" else _pair(size, "size")
         self._fit, self._resample = fit, _filter(resample)
         before = None if resize is None else _pair(resize, "resize")
@@ -74,7 +79,7 @@ class Pixels:
         seen = [_attempt(describe, cell, limits) for cell in cells]
         side = float(np.median([min(s[:2]) for s in seen if not isinstance(s, BadCell)] or [SMALLEST]))
         if self._size is None:
-            rounded = int(np.clip(STEP * np.floor(side / STEP + 0.5), SMALLEST, LARGEST))
+            rounded = int(np.clip(STEP * np.floor(side / STEP + 0.5), SMALLEST, self._largest))
             self._size = (rounded, rounded)
         self.photo = side >= PHOTO_SIDE and _photographs(cells[:PHOTO_SAMPLE], limits)
 

@@ -24,6 +24,7 @@ class ResNet(nn.Module):
     Args:
         image_size: (height, width) of what comes in; any size works.
         size: side of the pictures to ask for, in pixels; ``"auto"`` follows the training pictures.
+        largest: the most pixels that ``"auto"`` asks for.
         width: channels of the first stage; each further one has twice as many.
         depth: stages; each but the first halves the picture: 64 x 64 pixels give 8 x 8 tokens at depth 3.
         blocks: residual blocks per stage.
@@ -41,6 +42,7 @@ class ResNet(nn.Module):
     def wants(
         *,
         size: int | str = "auto",
+        largest: int = 96,
         width: int = 32,
         depth: int = 3,
         blocks: int = 1,
@@ -48,13 +50,14 @@ class ResNet(nn.Module):
         stem: int | str = "auto",
     ) -> Spec:
         """Pixels of one size."""
-        return Spec("image.pixels", {"size": size})
+        return Spec("image.pixels", {"size": size, "largest": largest})
 
     def __init__(
         self,
         *,
         image_size: tuple[int, int],
         size: int | str = "auto",
+        largest: int = 96,
         width: int = 32,
         depth: int = 3,
         blocks: int = 1,

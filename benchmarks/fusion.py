@@ -103,7 +103,10 @@ def _av_recipe(inputs: dict[str, dict], **training) -> pf.Recipe:
 
 @table
 def av_digits_frozen(to: Path):
-    """Every fusion over frozen encoders trained per modality, three seeds."""
+    """Every fusion over frozen encoders trained per modality, three seeds.
+
+    Measured before `film` lost a hidden layer that its paper does not have.
+    """
     frame = av_digits()
     recipe = _av_recipe(_encoders(frame, to), epochs=8)
     return found(pf.compare(recipe, table=frame, seeds=3, unit="sound", to=to / "compare", say=say))

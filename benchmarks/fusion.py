@@ -192,8 +192,8 @@ def encode_once(to: Path):
     that pool, 8 epochs; and twelve of which four read tokens, 50 steps of 64 rows, where with kept tokens the steps of
     attention, bottleneck and perceiver are most of what is left. Then 144 rows with a vision transformer of ViT-S size
     (12 layers of 384, pictures of 224 pixels, random weights), those twelve, 6 steps of 32 rows. Means of three
-    seeds differ where half precision grows in training: `mfb` takes square roots, whose slope at 0 is infinite;
-    pooled fusions without such a step agree to the last row.
+    seeds differ where half precision grows in training, most in few steps on few rows and under square roots (`mfb`);
+    most pooled fusions agree to the row.
     """
     frame = av_digits().iloc[::3]
     inputs = _encoders(frame, to.parent / "av_digits_frozen")

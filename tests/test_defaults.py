@@ -37,6 +37,29 @@ def test_few_rows_see_pictures_small(rows, smaller):
 
 
 @pytest.mark.parametrize(
+    ("rows", "modalities", "more", "expected"),
+    [
+        (500, ["image", "columns"], {}, ["unimodal"]),
+        (499, ["image", "columns"], {}, []),
+        (4999, ["audio", "text"], {"fusion": "gated"}, ["unimodal"]),
+        (5000, ["image", "text"], {}, []),
+        (900, ["image"], {}, []),
+        (900, ["vector", "sequence"], {}, []),
+        (900, ["image", "text"], {"fusion": "decision"}, []),
+        (900, ["image", "text"], {"objectives": []}, []),
+        (900, ["image", "text"], {"objectives": [{"name": "distill"}]}, ["distill"]),
+    ],
+)
+def test_inputs_answer_alone_as_well_over_some_thousand_rows(rows, modalities, more, expected):
+    assert [o.name for o in completed(rows, inputs(*modalities), **more).extra_losses] == expected
+
+
+def test_frozen_inputs_need_no_losses_of_their_own():
+    frozen = {n: {**item, "transfer": "frozen"} for n, item in inputs("image", "audio").items()}
+    assert completed(900, frozen).objectives == []
+
+
+@pytest.mark.parametrize(
     ("modalities", "fusion"),
     [
         (["image", "text"], "film"),

@@ -38,7 +38,7 @@ def check(recipe: Recipe) -> None:
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
         if hasattr(fusion, "decide"):
             _check_nothing_stands_in(recipe)
-    for at, objective in enumerate(recipe.objectives):
+    for at, objective in enumerate(recipe.extra_losses):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
         if hasattr(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
@@ -51,13 +51,13 @@ def check(recipe: Recipe) -> None:
     if isinstance(recipe.training.modality_dropout, dict):
         for name in recipe.training.modality_dropout:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
-    if not recipe.outputs and not recipe.objectives:
+    if not recipe.outputs and not recipe.extra_losses:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
 
 
 def _check_nothing_stands_in(recipe: Recipe) -> None:
     """A decision leaves absent inputs out: a token or a guess in their place would vote on nothing."""
-    guessing = [o.name for o in recipe.objectives if hasattr(registry.objective(o.name), "stand_ins")]
+    guessing = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "stand_ins")]
     asked = [f"objective {name}" for name in guessing]
     asked += [f"training.missing: {recipe.training.missing}"] if recipe.training.missing != "mask" else []
     if asked:

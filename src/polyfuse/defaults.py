@@ -40,7 +40,8 @@ NOISY = 0.5  # dropout of fusion and heads over ready-made features
 READY, READY_STEPS = 0.3, 100  # dropout and steps of a fusion over checkpoints that stay as they are: more overfits
 LOUD = 2.0  # scale of n-grams for many rows
 SMALL_PICTURES = {"width": 16, "largest": 64}  # of a residual net, for few rows: the larger one learns them by heart
-FEW = 500  # training rows up to which that is so
+FEW = 500  # training rows from which that is no longer so, and each input gains from answering alone as well
+ALONE = {"name": "unimodal", "weight": 0.3}  # keeps the slower inputs learning once a faster one suffices
 MANY = 5000  # training rows from which fusions of tokens beat pooled ones, and hiding words costs more than it gives
 
 
@@ -75,6 +76,8 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
         for output in values["outputs"].values():
             output["head"] = {"dropout": NOISY, **output["head"]}
     _fill(values, {"width": 128})
+    if values["objectives"] == "auto":
+        values["objectives"] = [ALONE] if _each_alone(recipe, values["fusion"]["name"], train) else []
     if train < FEW:
         _few_rows(values)
     if train >= MANY:
@@ -98,6 +101,23 @@ def _steps(recipe: Recipe, train: int) -> int:
         return min(alone, READY_STEPS)
     asked = "text" in modalities and sum(_tokens(recipe)) > 1
     return TOGETHER_STEPS if asked and train >= MANY else alone
+
+
+def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
+    """Whether each input is to answer alone as well: several, of which something is learnt, from some thousand rows.
+
+    Fewer rows are learnt by heart by the input that explains least; where words ask about pictures, neither answers
+    alone. Over ready-made features it is the fusion that overfits, and a decision takes each input's answer anyway.
+    """
+    learnt = any(item.transfer != "frozen" for item in recipe.inputs.values())
+    several = len(recipe.inputs) > 1 and bool(recipe.outputs)
+    return (
+        several
+        and learnt
+        and FEW <= train < MANY
+        and not _features(recipe)
+        and not hasattr(registry.fusion(name), "decide")
+    )
 
 
 def _few_rows(values: dict[str, Any]) -> None:

@@ -236,7 +236,7 @@ def build(
     made = {n: ready[n] if n in ready else _encoder(recipe, n, facts[f"in:{n}"], kept_files) for n in recipe.inputs}
     heads = {name: _head(recipe, name, facts) for name in recipe.outputs}
     objectives = [
-        (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.objectives
+        (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None

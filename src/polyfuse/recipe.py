@@ -202,6 +202,7 @@ class Recipe(_Section):
     Args:
         fusion: ``default`` follows the size of the table; ``auto`` compares all fusions on validation rows and takes
             the best, for about as long as six trainings.
+        objectives: extra losses; ``auto`` lets each input answer alone as well, over 500 to 5,000 rows.
         width: D of the tokens that reach the fusion.
     """
 
@@ -209,9 +210,14 @@ class Recipe(_Section):
     inputs: dict[str, InputRecipe] = {}
     fusion: Part = NamedPart(name="default")
     outputs: dict[str, OutputRecipe] = {}
-    objectives: list[ObjectiveRecipe] = []
+    objectives: Literal["auto"] | list[ObjectiveRecipe] = "auto"
     width: Auto | Count = "auto"
     training: TrainingRecipe = TrainingRecipe()
+
+    @property
+    def extra_losses(self) -> list[ObjectiveRecipe]:
+        """The objectives; none while they are still to be chosen."""
+        return [] if self.objectives == "auto" else self.objectives
 
     def to_yaml(self) -> str:
         """The recipe as YAML, without what is at its default of None."""

@@ -43,7 +43,7 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,
     )
-    measuring = [o.name for o in recipe.objectives if hasattr(registry.objective(o.name), "after_validation")]
+    measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
     if measuring and not len(splits.val):
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))

@@ -124,7 +124,7 @@ def test_a_budget_stops_losers_early_and_says_so(table, monkeypatch):
     assert found["best"] in done
     assert any("stopped early" in note for note in found["meta"]["notes"])
     assert any("steps of each training" in note for note in found["meta"]["notes"])
-    assert 20 <= found["meta"]["steps"] < 200
+    assert 20 <= found["meta"]["steps"] < 600  # of 96 rows in batches of 32, 200 times
     frame = pd.read_csv(table)
     frame.loc[frame.split == "val", "split"] = "train"
     with pytest.raises(ValueError, match="no validation rows"):

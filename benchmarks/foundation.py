@@ -83,7 +83,7 @@ def _demo(work: Path, seed: int, only: str | None) -> dict:
     if only is None and seed == 0:
         found = polyfuse("demo", "--to", str(work / "demo"))
         return {"accuracy": found["outputs"]["digit"]["accuracy"], "seconds": found["seconds"]}
-    options = ["--set", "training.epochs=46"] if only is None else []  # as the demo itself
+    options = ["--set", "training.epochs=32"] if only is None else []  # as the demo itself
     return fit(path, "--output", "digit", "--split", "split", *inputs, *options, seed=seed, work=work)
 
 

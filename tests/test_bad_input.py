@@ -118,6 +118,9 @@ def test_broken_media_count_as_missing_and_are_reported_with_row_and_file(model)
     assert "no such file" in photos["absent.png"]
     assert "row 1" in report["broken"]["photo"][0]["row"]
     assert [cell["file"] for cell in report["broken"]["sound"]] == ["corrupt.wav", "zero.wav", "hollow.wav"]
+    made.predict(frame, media_root=folder)
+    for column, file in (("photo", "corrupt.png"), ("sound", "corrupt.wav")):
+        assert any(note.startswith(f"column {column!r}: ") and f"{file}: " in note for note in made.notes)
     frame.loc[:, "photo"] = None
     clean = made.predict(frame, media_root=folder)
     assert len(clean) == 30

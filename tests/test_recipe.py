@@ -24,6 +24,14 @@ def test_shorthand_and_yaml_round_trip(tmp_path):
     assert read_recipe(tmp_path) == read_recipe(tmp_path / "recipe.yaml") == recipe
 
 
+def test_objectives_are_named_listed_or_left_to_the_table():
+    assert parse(BASE).objectives is parse(BASE | {"objectives": "auto"}).objectives is None
+    assert parse(BASE | {"objectives": []}).objectives == []
+    for given in ("distill", ["distill"], [{"name": "distill"}]):
+        assert [o.name for o in parse(BASE | {"objectives": given}).extra_losses] == ["distill"]
+    assert override(parse(BASE), ["objectives=[unimodal]"]).extra_losses[0].name == "unimodal"
+
+
 def test_a_table_is_found_from_the_folder_of_its_recipe(tmp_path):
     (tmp_path / "r.yaml").write_text("data: {table: t.csv}", encoding="utf8")
     assert read_recipe(tmp_path / "r.yaml").data.table == [str(tmp_path / "t.csv")]
@@ -68,6 +76,8 @@ def test_folders_beside_a_recipe_are_found_and_names_stay_names(tmp_path, monkey
         ({"training": {"time": 0}}, "training.time"),
         ({"training": {"seed": -1}}, "training.seed"),
         ({"width": -1}, "width"),
+        ({"objectives": 3}, "^recipe: objectives: Input should be a valid list"),
+        ({"objectives": [{"nam": "distill"}]}, r"objectives\.0\.name: Field required"),
     ],
 )
 def test_mistakes_are_named_with_the_way_out(values, message):

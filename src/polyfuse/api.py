@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time as clock
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from polyfuse.data.inputs import overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
+from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation.card import card
 from polyfuse.evaluation.evaluate import evaluate_rows
@@ -146,7 +147,7 @@ class Model:
             The row's number in the table as ``row`` (``table_row`` where an output is called so), a column per output
             with its value, ``OUTPUT_confidence`` and, for categories, ``OUTPUT_p_CLASS``.
         """
-        writer = _writer(to) if to else None
+        place = place_for(to, FRAMES) if to else None
         table = read_table(table, media_root=media_root, where=where)
         rows, prepared = self._rows(table, targets=False)
         self.notes = [note for cells in prepared.values() for note in summary(cells, table)]
@@ -159,8 +160,8 @@ class Model:
                 classes = self.bundle.transforms[f"out:{name}"].facts()["classes"]
                 columns |= {f"{name}_p_{c}": prediction.extra["probabilities"][:, k] for k, c in enumerate(classes)}
         frame = pd.DataFrame(columns)
-        if writer:
-            writer(frame)
+        if place:
+            write_frame(frame, place)
         return frame
 
     def embed(
@@ -181,40 +182,18 @@ class Model:
         Raises:
             ValueError: no such input, or another ending of the file.
         """
-        place = _place(to, (".npy",)) if to else None
+        place = place_for(to, (".npy",)) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = read_table(table, media_root=media_root, where=where)
         vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
         if place:
-            with place.open("wb") as file:  # given a name, NumPy would add an ending of its own to some
-                np.save(file, vectors)
+            write_vectors(vectors, place)
         return vectors
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a folder; see ``bundle``."""
         return bundles.save(self.bundle, folder)
-
-
-def _writer(to: str) -> Callable[[pd.DataFrame], Any]:
-    """The function that writes a frame there; checked before any work is done."""
-    writers: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
-        ".csv": lambda frame, place: frame.to_csv(place, index=False),
-        ".tsv": lambda frame, place: frame.to_csv(place, index=False, sep="\t"),
-        ".jsonl": lambda frame, place: frame.to_json(place, orient="records", lines=True, force_ascii=False),
-        ".parquet": lambda frame, place: frame.to_parquet(place, index=False),
-    }
-    place = _place(to, writers)
-    write = writers[place.suffix.lower()]
-    return lambda frame: write(frame, place)
-
-
-def _place(to: str, endings: Iterable[str]) -> Path:
-    """Where a file will go, its ending known and its folder made before any work is done."""
-    place = Path(to)
-    registry.choose(dict.fromkeys(endings), place.suffix.lower(), "ending of an output file")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
 
 
 def load(folder: str | Path) -> Model:

@@ -76,7 +76,7 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
         for output in values["outputs"].values():
             output["head"] = {"dropout": NOISY, **output["head"]}
     _fill(values, {"width": 128})
-    if values["objectives"] == "auto":
+    if values["objectives"] is None:
         values["objectives"] = [ALONE] if _each_alone(recipe, values["fusion"]["name"], train) else []
     if train < FEW:
         _few_rows(values)

@@ -43,9 +43,15 @@ def summary(cells: Prepared, table: Table) -> list[str]:
         by_column.setdefault(broken.column, []).append(broken)
     return [
         f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
-        f"{table.origin(found[0].row)}: {found[0].reason}"
+        f"{table.origin(found[0].row)}: {_why(found[0])}"
         for column, found in by_column.items()
     ]
+
+
+def _why(broken: Broken) -> str:
+    """The reason, behind the name of the file where the reason does not have it."""
+    named = broken.file is None or broken.file in broken.reason
+    return broken.reason if named else f"{broken.file}: {broken.reason}"
 
 
 def rows_of(prepared: Mapping[str, Prepared], count: int) -> Rows:

@@ -43,6 +43,14 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _as_parts(value: Any) -> Any:
+    """``auto`` -> None, still to be chosen; names, alone or in a list, -> parts."""
+    if value == "auto":
+        return None
+    value = _as_list(value)
+    return [_as_part(item) for item in value] if isinstance(value, list) else value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
@@ -202,7 +210,8 @@ class Recipe(_Section):
     Args:
         fusion: ``default`` follows the size of the table; ``auto`` compares all fusions on validation rows and takes
             the best, for about as long as six trainings.
-        objectives: extra losses; ``auto`` lets each input answer alone as well, over 500 to 5,000 rows.
+        objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
+            to 5,000 rows.
         width: D of the tokens that reach the fusion.
     """
 
@@ -210,14 +219,14 @@ class Recipe(_Section):
     inputs: dict[str, InputRecipe] = {}
     fusion: Part = NamedPart(name="default")
     outputs: dict[str, OutputRecipe] = {}
-    objectives: Literal["auto"] | list[ObjectiveRecipe] = "auto"
+    objectives: Annotated[list[ObjectiveRecipe] | None, BeforeValidator(_as_parts)] = None
     width: Auto | Count = "auto"
     training: TrainingRecipe = TrainingRecipe()
 
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
         """The objectives; none while they are still to be chosen."""
-        return [] if self.objectives == "auto" else self.objectives
+        return self.objectives or []
 
     def to_yaml(self) -> str:
         """The recipe as YAML, without what is at its default of None."""

@@ -112,11 +112,12 @@ def test_gradients_are_scaled_and_noise_has_their_deviation():
     assert torch.equal(parameters["a"][0].grad, grad * 0.25)
     assert torch.equal(parameters["b"][0].grad, grad)
     noisy = OGMGE(NAMES, 4)
-    noisy.factors = {"a": 0.25}
-    parameters["a"][0].grad = grad.clone()
-    noisy.rebalance(parameters)
-    added = parameters["a"][0].grad - grad * 0.25
-    assert added.std() == pytest.approx(grad.std().item(), rel=0.1)
+    noisy.factors = objective.factors
+    for name, factor in noisy.factors.items():  # whoever is not ahead gets noise too
+        parameters[name][0].grad = grad.clone()
+        noisy.rebalance({name: parameters[name], **{n: [] for n in NAMES if n != name}})
+        added = parameters[name][0].grad - grad * factor
+        assert added.std() == pytest.approx(grad.std().item(), rel=0.1)
 
 
 def test_an_input_that_a_batch_lacks_slows_nobody_down():

@@ -148,7 +148,7 @@ def test_a_long_strip_does_not_grow_without_bound():
         *({"resample": resample} for resample in ("cubic", 9)),
         {"fit": "stretch"},
         {"resize": 8},
-        {"largest": 15},
+        *({"largest": largest} for largest in (15, "x")),
     ],
 )
 def test_impossible_settings_are_refused(keywords):

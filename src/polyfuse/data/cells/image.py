@@ -55,8 +55,8 @@ class Pixels:
         resize: int | Sequence[int] | None = None,
         largest: int = LARGEST,
     ):
-        if largest < SMALLEST:
-            raise ValueError(f"largest={largest}: expected at least {SMALLEST} pixels")
+        if not isinstance(largest, int) or largest < SMALLEST:
+            raise ValueError(f"largest={largest!r}: expected {SMALLEST} pixels or more")
         if fit not in FITS:
             raise ValueError(f"unknown fit {fit!r}; expected one of {', '.join(FITS)}")
         if resize is not None and fit != "crop":

@@ -160,7 +160,7 @@ def _removed(stage: Stage, fusion: str, seed: int, kept: Path) -> dict[str, floa
 def houses(to: Path):
     """Photos and columns to price, eight methods, five seeds; 48 pixels, 16 channels and 40 epochs, to fit the time.
 
-    Photos add 0.01 to 0.015 to the R2 of six of the eight fusions, never significantly. The photos alone explain a
+    Photos add 0.006 to 0.015 to the R2 of six of the eight fusions, never significantly. The photos alone explain a
     fifth of the price at most, learnt from scratch on 375 houses, and much of it (size, quarter) stands in the columns
     already; over 107 test houses with a few very dear ones among them the interval of one R2 is 0.23 wide.
     """

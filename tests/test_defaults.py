@@ -10,7 +10,7 @@ from polyfuse.recipe import parse
 
 def completed(rows: int, inputs: dict[str, dict], **more):
     recipe = parse({"inputs": inputs, "outputs": {"y": {"column": "y", "head": "category"}}, **more})
-    return defaults.sizes(defaults.encoders(recipe), rows, 0)
+    return defaults.sizes(defaults.encoders(recipe, rows)[0], rows, 0)
 
 
 def inputs(*modalities: str, **text) -> dict[str, dict]:

@@ -230,6 +230,7 @@ def fit(
     outputs: Sequence[str] = (),
     inputs: Sequence[str] = (),
     fusion: str | None = None,
+    preset: str | None = None,
     split: str | None = None,
     group: str | None = None,
     where: str | None = None,
@@ -250,6 +251,7 @@ def fit(
         outputs: columns to learn, each ``COL`` or ``COL=HEAD``.
         inputs: ``COL``, ``COL=MODALITY`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``; all usable columns by default.
         fusion: a name from ``parts("fusions")``.
+        preset: ``scratch``, ``starter`` or ``best``: which encoders and members are taken where the recipe names none.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
         where: a pandas query that keeps rows.
@@ -268,7 +270,7 @@ def fit(
     if to is not None:
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
-    arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed}
+    arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:

@@ -8,7 +8,7 @@ from typing import Any
 
 from polyfuse.data.inputs import InputRequest, overrides, parse_input
 from polyfuse.data.tables import Table, read_table
-from polyfuse.recipe import Recipe, override, parse, read_recipe
+from polyfuse.recipe import Recipe, RecipeError, override, parse, read_recipe
 
 
 def asked_for(
@@ -74,6 +74,7 @@ def with_arguments(
     media_root: str | Path | None = None,
     time: str | float | None = None,
     seed: int | None = None,
+    preset: str | None = None,
 ) -> Recipe:
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
@@ -85,6 +86,13 @@ def with_arguments(
         values["training"]["steps"] = "auto"
     if fusion is not None:
         values["fusion"] = fusion
+    if preset is not None:
+        if recipe.preset not in ("auto", preset):
+            raise RecipeError(
+                f"--preset {preset}: the recipe was made with preset {recipe.preset}, which its encoders are of; leave "
+                "the preset out, or begin with a recipe that names no encoders"
+            )
+        values["preset"] = preset
     if outputs:
         split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}

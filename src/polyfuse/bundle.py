@@ -20,6 +20,7 @@ from typing import Any
 
 from polyfuse import __version__, registry
 from polyfuse.data.cells.transform import Transform
+from polyfuse.ensemble import Ensemble, Opinion
 from polyfuse.model import Network, build
 from polyfuse.recipe import Recipe, read_recipe
 from polyfuse.records import Spec
@@ -53,8 +54,8 @@ class Bundle:
 
 
 def slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
-    """Input name -> number of its columns that are cells of their own."""
-    return {n: 1 if transforms[f"in:{n}"].joint else len(i.columns) for n, i in recipe.inputs.items()}
+    """Reader name -> number of its columns that are cells of their own."""
+    return {n: 1 if transforms[f"in:{n}"].joint else len(i.columns) for n, i in recipe.readers.items()}
 
 
 def save(bundle: Bundle, folder: str | Path) -> Path:
@@ -85,7 +86,7 @@ def save(bundle: Bundle, folder: str | Path) -> Path:
 
 def _file_names(recipe: Recipe) -> dict[str, str]:
     """File stem -> name: column names make bad file names."""
-    inputs = {f"in_{n}": f"in:{name}" for n, name in enumerate(recipe.inputs)}
+    inputs = {f"in_{n}": f"in:{name}" for n, name in enumerate(recipe.readers)}
     return inputs | {f"out_{n}": f"out:{name}" for n, name in enumerate(recipe.outputs)}
 
 
@@ -192,11 +193,32 @@ def load(folder: str | Path) -> Bundle:
     for file, name in _file_names(recipe).items():
         specs[name], transforms[name] = read_preprocessing(folder, file)
     facts = {name: transform.facts() for name, transform in transforms.items()}
-    network = build(recipe, facts, slots(recipe, transforms), folder / "preprocessing")
-    _fill(network, load_file(folder / "weights.safetensors"), folder)
+    weights = load_file(folder / "weights.safetensors")
+    sizes, files = slots(recipe, transforms), folder / "preprocessing"
+    network = build(recipe, facts, sizes, files)
+    shared = {name: network.encoder(name) for name in network.frozen}
+    count = recipe.ensemble.networks if isinstance(recipe.ensemble.networks, int) else 1
+    further = [build(recipe, facts, sizes, files, shared) for _ in range(count - 1)]
+    network.ensemble = restored(further, recipe, weights)
+    _fill(network, weights, folder)
     report = json.loads((folder / "report.json").read_text(encoding="utf8"))
     card = (folder / "card.md").read_text(encoding="utf8")
     return Bundle(recipe, network.eval(), transforms, specs, report, card)
+
+
+def restored(further: list[Network], recipe: Recipe, weights: Mapping[str, Any]) -> Ensemble | None:
+    """The ensemble that a recipe names, its learners made of their arrays, or None where the network answers alone."""
+    members = recipe.ensemble.members or []
+    if not further and not members:
+        return None
+    opinions = []
+    for at, member in enumerate(members):
+        prefix = f"ensemble.opinions.{at}.learner."
+        own = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
+        opinions.append(Opinion(registry.learner(member.name).restored(own), str(member.output), member.readers))
+    counts = {name: 1 + sum(member.output == name for member in members) for name in recipe.outputs}
+    even = {name: [1.0] * count for name, count in counts.items()}
+    return Ensemble(further, opinions, list(recipe.outputs), dict.fromkeys(recipe.outputs, 1.0), even)
 
 
 def _fill(network: Network, weights: dict[str, Any], folder: Path) -> None:
@@ -242,13 +264,13 @@ def read_input(address: str) -> Part:
         raise BundleError(f"init_from {address!r}: expected BUNDLE#INPUT")
     verify(folder)
     recipe = read_recipe(folder)
-    item = registry.choose(recipe.inputs, name, f"input of {path}")
-    at = list(recipe.inputs).index(name)
+    item = registry.choose(recipe.readers, name, f"input of {path}")
+    at = list(recipe.readers).index(name)
     spec, transform = read_preprocessing(folder, f"in_{at}")
     prefix = f"encoders.in_{at}."
     weights = load_file(folder / "weights.safetensors")
     own = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
-    made = registry.encoder(item.modality, item.encoder.name)
+    made = registry.encoder(item.modality, item.part.name)
     rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if hasattr(made, "restored") else {}
-    encoder = {**item.encoder.model_dump(), **{k: str(v) for k, v in rebuilt.items()}}
+    encoder = {**item.part.model_dump(), **{k: str(v) for k, v in rebuilt.items()}}
     return Part(item.modality, encoder, spec, transform, own)

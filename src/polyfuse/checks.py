@@ -24,10 +24,15 @@ def check(recipe: Recipe) -> None:
         RecipeError: unknown part, unknown keyword, or an impossible combination.
     """
     for name, item in recipe.inputs.items():
-        if not item.encoder.is_auto and item.modality:
-            encoder = _named(lambda i=item: registry.encoder(i.modality, i.encoder.name), f"inputs.{name}.encoder")
-            _check_keywords(item.encoder, own_keywords(encoder.wants, set()), f"inputs.{name}.encoder")
-            _check_given(item.encoder, encoder.wants, f"inputs.{name}.encoder")
+        for at, part in enumerate(item.encoders):
+            where = f"inputs.{name}.encoder" + (f".{at}" if len(item.encoders) > 1 else "")
+            if not part.is_auto and item.modality:
+                encoder = _named(lambda i=item, p=part: registry.encoder(i.modality, p.name), where)
+                _check_keywords(part, own_keywords(encoder.wants, set()), where)
+                _check_given(part, encoder.wants, where)
+        if len(item.encoders) > 1:
+            _check_several(name, item)
+    for name, item in recipe.readers.items():
         _check_cache(name, item)
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
@@ -65,6 +70,14 @@ def _check_nothing_stands_in(recipe: Recipe) -> None:
             f"{asked[0]}: the fusion {recipe.fusion.name} leaves absent inputs out of the decision, so "
             "nothing can stand in for them; expected missing: mask, and no objective that guesses"
         )
+
+
+def _check_several(name: str, item: InputRecipe) -> None:
+    """Several encoders are named one by one, and each starts fresh or from its own checkpoint."""
+    if any(part.is_auto for part in item.encoders):
+        raise RecipeError(f"inputs.{name}.encoder: of several encoders each is named; expected no auto among them")
+    if item.init_from:
+        raise RecipeError(f"inputs.{name}.init_from: it brings one encoder; expected encoder to be left out, not a list")
 
 
 def _check_cache(name: str, item: InputRecipe) -> None:

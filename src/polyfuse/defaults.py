@@ -10,18 +10,11 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from polyfuse import registry
-from polyfuse.recipe import Recipe, RecipeError, parse
+from polyfuse import presets, registry
+from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse
 
-# modality -> encoder from scratch
-ENCODERS = {
-    "text": "ngrams",
-    "image": "resnet",
-    "audio": "spectrogram_cnn",
-    "columns": "mlp",
-    "vector": "vectors",
-    "sequence": "sequence",
-}
+SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
+OWN = ("transfer", "augment", "learning_rate", "weight_decay", "cache")  # what an encoder may say of its training
 # modality -> peak learning rate and weight decay of its encoder
 TUNING = {
     "text": (2e-3, 0.01),
@@ -45,25 +38,54 @@ ALONE = {"name": "unimodal", "weight": 0.3}  # keeps the slower inputs learning 
 MANY = 5000  # training rows from which fusions of tokens beat pooled ones, and hiding words costs more than it gives
 
 
-def encoders(recipe: Recipe) -> Recipe:
-    """Name the encoder of every input, its rate and decay; needs every input's modality."""
+def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
+    """Name the encoders of every input, their rates and decays, and say what a preset could not have.
+
+    Args:
+        recipe: with every input's modality.
+        rows: that train.
+
+    Raises:
+        RecipeError: no encoder for a modality, or a preset that cannot be.
+    """
+    preset, notes = presets.settled(recipe)
     values = recipe.model_dump(mode="json")
+    values["preset"] = preset
     for name, item in values["inputs"].items():
-        modality = item["modality"]
-        if item["encoder"]["name"] == "auto":
-            if modality not in ENCODERS:
-                known = ", ".join(sorted(registry.ENCODERS))
-                raise RecipeError(
-                    f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out"
-                )
-            item["encoder"]["name"] = ENCODERS[modality]
-        scratch = item["encoder"]["name"] != "pretrained"
-        rate, decay = TUNING[modality] if scratch else PRETRAINED[item["transfer"]]
-        item["learning_rate"] = rate if item["learning_rate"] == "auto" else item["learning_rate"]
-        if item["transfer"] == "frozen" and item["cache"] != "off" and item["augment"] == "default":
-            item["augment"] = "none"  # its cells are encoded once
-        item["weight_decay"] = decay if item["weight_decay"] == "auto" else item["weight_decay"]
-    return parse(values)
+        if isinstance(item["encoder"], dict) and item["encoder"]["name"] == "auto":
+            item["encoder"], said = _named(name, item, preset, rows)
+            notes += said
+        several = isinstance(item["encoder"], list)
+        for part in _parts(item):
+            own = {key: item[key] for key in OWN} | {key: part[key] for key in OWN if key in part}
+            (part if several else item).update(_tuned(item["modality"], part, own))
+    return parse(values), notes
+
+
+def _named(name: str, item: dict[str, Any], preset: str, rows: int) -> tuple[Any, list[str]]:
+    """The encoders of an input that names none, with the keywords that it gives."""
+    modality, keywords = item["modality"], {k: v for k, v in item["encoder"].items() if k != "name"}
+    if modality not in presets.SCRATCH:
+        known = ", ".join(sorted(registry.ENCODERS))
+        raise RecipeError(f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out")
+    if keywords or item["init_from"] or item["transfer"] != "full" or item["cache"] != "auto":
+        return {"name": presets.SCRATCH[modality], **keywords}, []  # what is said is said of one encoder
+    parts, notes = presets.encoders(modality, preset, rows)
+    return (parts if len(parts) > 1 else parts[0]), notes
+
+
+def _tuned(modality: str, part: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """What an encoder's training leaves open."""
+    transfer = "frozen" if part["name"] in presets.FIXED else said["transfer"]
+    rate, decay = PRETRAINED[transfer] if part["name"] in presets.KNOWING or transfer == "frozen" else TUNING[modality]
+    once = transfer == "frozen" and said["cache"] != "off" and said["augment"] == "default"
+    return {
+        **said,
+        "transfer": transfer,
+        "learning_rate": rate if said["learning_rate"] == "auto" else said["learning_rate"],
+        "weight_decay": decay if said["weight_decay"] == "auto" else said["weight_decay"],
+        "augment": "none" if once else said["augment"],  # its cells are encoded once
+    }
 
 
 def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
@@ -109,7 +131,7 @@ def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
     Fewer rows are learnt by heart by the input that explains least; where words ask about pictures, neither answers
     alone. Over ready-made features it is the fusion that overfits, and a decision takes each input's answer anyway.
     """
-    learnt = any(item.transfer != "frozen" for item in recipe.inputs.values())
+    learnt = any(item.transfer != "frozen" for item in recipe.readers.values())
     several = len(recipe.inputs) > 1 and bool(recipe.outputs)
     return (
         several
@@ -120,20 +142,27 @@ def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
     )
 
 
+def _parts(item: dict[str, Any]) -> list[dict[str, Any]]:
+    return item["encoder"] if isinstance(item["encoder"], list) else [item["encoder"]]
+
+
 def _few_rows(values: dict[str, Any]) -> None:
     """Pictures are seen small and by few channels, which also takes a third of the time."""
     for item in values["inputs"].values():
-        if item["encoder"]["name"] == "resnet" and not item["init_from"]:
-            item["encoder"] = {**SMALL_PICTURES, **item["encoder"]}
+        for part in _parts(item):
+            if part["name"] == "resnet" and not item["init_from"]:
+                part.update({**SMALL_PICTURES, **part})
 
 
 def _many_rows(values: dict[str, Any]) -> None:
     """Texts keep all their words, and words speak up from the start, where rows are many enough to learn from both."""
     for item in values["inputs"].values():
         if item["modality"] == "text":
-            item["augment"] = "none" if item["augment"] == "default" else item["augment"]
-            if item["encoder"]["name"] == "ngrams" and not item["init_from"]:
-                item["encoder"] = {"scale": LOUD, **item["encoder"]}
+            for said in [item, *_parts(item)]:
+                said.update({"augment": "none"} if said.get("augment") == "default" else {})
+            for part in _parts(item):
+                if part["name"] == "ngrams" and not item["init_from"]:
+                    part.update({"scale": LOUD, **part})
 
 
 def fusion(recipe: Recipe, name: str) -> dict[str, Any]:
@@ -145,7 +174,7 @@ def fusion(recipe: Recipe, name: str) -> dict[str, Any]:
 
 def _ready(recipe: Recipe) -> bool:
     """Whether every input is read by a checkpoint that is never trained."""
-    return all(i.encoder.name == "pretrained" and i.transfer == "frozen" for i in recipe.inputs.values())
+    return all(i.part.name == "pretrained" and i.transfer == "frozen" for i in recipe.readers.values())
 
 
 def _features(recipe: Recipe) -> bool:
@@ -171,7 +200,13 @@ def _fusion(recipe: Recipe, train: int) -> str:
 
 def _tokens(recipe: Recipe) -> list[bool]:
     """Of each input, whether it is read as many tokens."""
-    return [item.modality in ("text", "image", "audio", "sequence") for item in recipe.inputs.values()]
+    readers = recipe.readers
+    return [any(_many(readers[reader]) for reader in own) for own in recipe.reads.values()]
+
+
+def _many(reader: InputRecipe) -> bool:
+    single = reader.part.name in SINGLE or reader.cache == "pooled"
+    return reader.modality in ("text", "image", "audio", "sequence") and not single
 
 
 def _batch_size(train: int) -> int:

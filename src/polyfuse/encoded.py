@@ -100,7 +100,8 @@ def encode_once(
         root: folder of the stores; the cache's by default.
     """
     kept, notes = dict(prepared), []
-    for name in [n for n in network.inputs if n in network.frozen and recipe.inputs[n].cache != "off"]:
+    readers = recipe.readers
+    for name in [n for n in network.readers if n in network.frozen and readers[n].cache != "off"]:
         cells = prepared[f"in:{name}"]
         if not len(cells.cells):
             continue
@@ -128,7 +129,7 @@ def _room(place: Path) -> float:
 def _name(network: Network, recipe: Recipe, name: str, cells: Prepared) -> str:
     """The same for equal weights and preprocessing, different after any change."""
     encoder, transform = network.encoder(name), cells.transform
-    made = [type(encoder).__module__, type(encoder).__qualname__, recipe.inputs[name].encoder.keywords]
+    made = [type(encoder).__module__, type(encoder).__qualname__, recipe.readers[name].part.keywords]
     read = [type(transform).__qualname__, transform.state(), recipe.data.limits.model_dump()]
     return fingerprint(*made, weights_digest(encoder), *read, name in network.pooled)
 

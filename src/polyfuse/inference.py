@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.ensemble import Heard, hidden
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.model import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
@@ -37,21 +38,21 @@ def states(
     network.eval()
     try:
         for batch in loader(rows, Order(numbers, BATCH)) if len(numbers) else []:
-            batch = batch.to(device)
             with torch.inference_mode():
-                encoded = network.encode(batch)
-                yield batch, [replace(network.joined(_hide(encoded, keep), batch), encoded=encoded) for keep in keeps]
+                batch = network.heard_once(batch.to(device))
+                encoded, heard = network.encode(batch), network.hear(batch)
+                yield batch, [_kept(network, batch, encoded, heard, keep) for keep in keeps]
     finally:
         network.train(training)
 
 
-def _hide(encoded: dict[str, Tokens], keep: Collection[str] | None) -> dict[str, Tokens]:
-    if keep is None:
-        return encoded
-    return {
-        name: tokens if name in keep else replace(tokens, mask_BT=torch.zeros_like(tokens.mask_BT))
-        for name, tokens in encoded.items()
-    }
+def _kept(
+    network: Network, batch: Batch, encoded: dict[str, Tokens], heard: Heard | None, keep: Collection[str] | None
+) -> State:
+    """The state when only some inputs stay; its encoded inputs are all of them."""
+    gone = [] if keep is None else [name for name in network.inputs if name not in keep]
+    less = heard.without(gone, network.reads) if heard is not None and gone else heard
+    return replace(network.joined(hidden(encoded, gone), batch, less), encoded=encoded)
 
 
 def predict(network: Network, rows: Rows, *, numbers: np.ndarray | None = None) -> dict[str, Prediction]:

@@ -6,7 +6,7 @@ for a missing input, and the heads that judge each input alone where a fusion or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.layers.join import Join, hide, stand_in
+from polyfuse.ensemble import Ensemble, Heard
+from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
 from polyfuse.layers.pooling import pooled as mean_token
-from polyfuse.recipe import Recipe
+from polyfuse.recipe import InputRecipe, Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
 
 
@@ -26,20 +27,24 @@ class Network(nn.Module):
     """Encoders, fusion, heads and objectives of one recipe.
 
     Args:
-        encoders: input name -> encoder.
+        encoders: reader name -> encoder.
+        reads: input name -> its readers, whose tokens stand side by side; by default each reader is an input.
         fusion: None when there are no outputs.
         heads: output name -> head.
         objectives: extra losses, each with its weight.
         width: D between encoders and heads.
-        slots: input name -> number of columns that share the encoder.
+        slots: reader name -> number of columns that share the encoder.
         weights: output name -> weight of its loss.
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
             fusion or objective ``wants_scores``.
-        frozen: inputs whose encoder is never trained; they run in eval mode and without gradients.
-        pooled: inputs of which the fusion sees the mean token alone.
+        frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
+        pooled: readers of which the fusion sees the mean token alone.
         missing: ``mask``, or ``token`` for a learned visible token in place of an absent input.
         modality_dropout: input name -> probability of hiding it in a row from the fusion, in training; one always
             stays. ``dropout_share`` scales all of them while training goes on.
+
+    Attributes:
+        ensemble: who answers beside the network once all are trained, or None.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Network(nn.Module):
         width: int,
         slots: Mapping[str, int],
         weights: Mapping[str, float],
+        reads: Mapping[str, Sequence[str]] | None = None,
         input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
         pooled: frozenset[str] = frozenset(),
@@ -59,23 +65,28 @@ class Network(nn.Module):
         modality_dropout: Mapping[str, float] | None = None,
     ):
         super().__init__()
-        self.inputs, self.outputs = list(encoders), list(heads)
+        self.reads = {name: tuple(own) for name, own in (reads or {name: (name,) for name in encoders}).items()}
+        self.inputs, self.readers, self.outputs = list(self.reads), list(encoders), list(heads)
         self.width, self.frozen, self.pooled = width, frozen, pooled
         self.modality_dropout, self.dropout_share = dict(modality_dropout or {}), 1.0
         self.weights = dict(weights)
         # names of columns, such as `type` or `price.eur`, would break module dictionaries
         self.encoders = nn.ModuleDict({f"in_{n}": encoder for n, encoder in enumerate(encoders.values())})
         self.joins = nn.ModuleDict(
-            {f"in_{n}": Join(e.width, width, slots[name]) for n, (name, e) in enumerate(encoders.items())}  # type: ignore[arg-type]
+            {
+                f"in_{n}": Join(e.width, width, slots[name], fixed=name in frozen)  # type: ignore[arg-type]
+                for n, (name, e) in enumerate(encoders.items())
+            }
         )
         self.fusion = fusion
         self.heads = nn.ModuleDict({f"out_{n}": head for n, head in enumerate(heads.values())})
         self.objectives = nn.ModuleList(module for module, _ in objectives)
         self.objective_weights = [weight for _, weight in objectives]
-        self.absent = nn.Parameter(torch.randn(len(encoders), width) * 0.02) if missing == "token" and fusion else None
+        self.absent = nn.Parameter(torch.randn(len(self.inputs), width) * 0.02) if missing == "token" and fusion else None
         self.input_heads = nn.ModuleDict(
             {f"out_{n}": nn.ModuleList((input_heads or {}).get(name, [])) for n, name in enumerate(heads)}
         )
+        self.ensemble: Ensemble | None = None
         for name in frozen:
             self.encoder(name).requires_grad_(False)
         if self.decides:  # it joins the scores of the inputs: the heads' own weights have no part in that
@@ -87,8 +98,12 @@ class Network(nn.Module):
         return hasattr(self.fusion, "decide")
 
     def encoder(self, name: str) -> nn.Module:
-        """The encoder of an input."""
-        return self.encoders[f"in_{self.inputs.index(name)}"]
+        """The encoder of a reader."""
+        return self.encoders[f"in_{self.readers.index(name)}"]
+
+    def join(self, name: str) -> Join:
+        """The projection of a reader's tokens to the model width."""
+        return self.joins[f"in_{self.readers.index(name)}"]  # type: ignore[return-value]
 
     def head(self, name: str) -> Any:
         """The head of an output."""
@@ -97,8 +112,8 @@ class Network(nn.Module):
     def input_parameters(self) -> dict[str, list[nn.Parameter]]:
         """Input name -> what is trained of its encoder and projection."""
         return {
-            name: [p for part in (self.encoders, self.joins) for p in part[f"in_{n}"].parameters() if p.requires_grad]
-            for n, name in enumerate(self.inputs)
+            name: [p for r in own for part in (self.encoder(r), self.join(r)) for p in part.parameters() if p.requires_grad]
+            for name, own in self.reads.items()
         }
 
     def train(self, mode: bool = True) -> Network:
@@ -110,15 +125,23 @@ class Network(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Tokens]:
         """Each input's tokens at the model width, before dropout and missing tokens: (B, T_m, D)."""
-        return {name: self.encode_one(name, batch.inputs[name]) for name in self.inputs}
+        return {name: self.encode_input(name, batch) for name in self.inputs}
 
-    def encode_one(self, name: str, cells: Cells) -> Tokens:
-        """One input's tokens at the model width (B, T_m, D)."""
-        read = self.read(name, cells)
-        return self.joins[f"in_{self.inputs.index(name)}"](read.fields, read.index_BK)
+    def encode_input(self, name: str, batch: Batch) -> Tokens:
+        """One input's tokens at the model width, those of several encoders side by side (B, T_m, D)."""
+        return side_by_side([self._encode_one(reader, batch.inputs[reader]) for reader in self.reads[name]])
+
+    def _encode_one(self, reader: str, cells: Cells) -> Tokens:
+        read = self.read(reader, cells)
+        return self.join(reader)(read.fields, read.index_BK)
+
+    def heard_once(self, batch: Batch) -> Batch:
+        """The batch with tokens in place of cells that frozen encoders read, so that many may ask them."""
+        kept = {name: self.read(name, cells) for name, cells in batch.inputs.items() if name in self.frozen}
+        return replace(batch, inputs={**batch.inputs, **kept})
 
     def read(self, name: str, cells: Cells) -> Cells:
-        """One input's cells as tokens of its encoder's own width; cells that are tokens already stay."""
+        """One reader's cells as tokens of its encoder's own width; cells that are tokens already stay."""
         if isinstance(cells.fields, Tokens):
             return cells
         with torch.set_grad_enabled(torch.is_grad_enabled() and name not in self.frozen):
@@ -153,10 +176,19 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> State:
         """Batch -> State."""
+        batch = self.heard_once(batch) if self.ensemble is not None else batch
         return self.joined(self.encode(batch), batch)
 
-    def joined(self, encoded: dict[str, Tokens], batch: Batch) -> State:
-        """From encoded inputs to fused tokens and scores."""
+    def hear(self, batch: Batch) -> Heard | None:
+        """What the members of the ensemble read of a batch, where there is one."""
+        return None if self.ensemble is None else self.ensemble.hear(self, batch)
+
+    def joined(self, encoded: dict[str, Tokens], batch: Batch, heard: Heard | None = None) -> State:
+        """From encoded inputs to fused tokens and scores.
+
+        Args:
+            heard: what the ensemble read; asked for where it is not given.
+        """
         state = State(encoded, self.fuse(encoded))
         for n, name in enumerate(self.outputs):
             alone = self.input_heads[f"out_{n}"]
@@ -167,6 +199,10 @@ class Network(nn.Module):
                 state.scores[name] = decide.decide(state.by_input_scores[name], state.fused, self.head(name).combine)
             elif hasattr(self.head(name), "scores"):
                 state.scores[name] = self.head(name).scores(state.fused, batch)
+        if self.ensemble is not None and not self.training:
+            heard = heard or self.ensemble.hear(self, batch)
+            for name, own_BC in state.scores.items():
+                state.scores[name] = self.ensemble.decide(name, own_BC, self.head(name), heard, batch)
         return state
 
     def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
@@ -226,14 +262,15 @@ def build(
     Args:
         recipe: without any ``auto``.
         facts: ``in:NAME`` and ``out:NAME`` -> what its fitted transform gave.
-        slots: input name -> number of slots.
+        slots: reader name -> number of slots.
         kept_files: folder of a bundle's preprocessing, from which checkpoints are rebuilt without their weights.
-        encoders: input name -> an encoder that is there already; networks may share what none of them trains.
+        encoders: reader name -> an encoder that is there already; networks may share what none of them trains.
     """
     width = recipe.width
     assert isinstance(width, int)
-    ready = encoders or {}
-    made = {n: ready[n] if n in ready else _encoder(recipe, n, facts[f"in:{n}"], kept_files) for n in recipe.inputs}
+    ready, readers = encoders or {}, recipe.readers
+    files = {name: kept_files / f"in_{n}" if kept_files else None for n, name in enumerate(readers)}
+    made = {n: ready[n] if n in ready else _encoder(i, facts[f"in:{n}"], files[n]) for n, i in readers.items()}
     heads = {name: _head(recipe, name, facts) for name in recipe.outputs}
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
@@ -250,8 +287,9 @@ def build(
         width=width,
         slots=slots,
         weights={name: output.weight for name, output in recipe.outputs.items()},
-        frozen=frozenset(name for name, item in recipe.inputs.items() if item.transfer == "frozen"),
-        pooled=frozenset(name for name, item in recipe.inputs.items() if item.cache == "pooled"),
+        reads=recipe.reads,
+        frozen=frozenset(name for name, item in readers.items() if item.transfer == "frozen"),
+        pooled=frozenset(name for name, item in readers.items() if item.cache == "pooled"),
         input_heads=input_heads,
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),
@@ -270,12 +308,11 @@ def _head(recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]]) -> 
     return registry.head(part.name)(name=name, width=width, **facts[f"out:{name}"], **part.keywords)
 
 
-def _encoder(recipe: Recipe, name: str, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:
-    item = recipe.inputs[name]
-    made = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type]
-    keywords = item.encoder.keywords
+def _encoder(item: InputRecipe, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:
+    made = registry.encoder(item.modality, item.part.name)  # type: ignore[arg-type]
+    keywords = item.part.keywords
     if kept_files is not None and hasattr(made, "restored"):
-        keywords = {**keywords, **made.restored(kept_files / f"in_{list(recipe.inputs).index(name)}")}
+        keywords = {**keywords, **made.restored(kept_files)}
     encoder = made(**facts, **keywords)
     if item.transfer == "lora":
         inject(encoder)

@@ -21,7 +21,7 @@ def reading_of(recipe: Recipe, table: Table) -> Reading:
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
     """``in:NAME`` and ``out:NAME`` -> the columns they read, with their modality."""
     kinds = recipe.data.modalities
-    inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.inputs.items()}
+    inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.readers.items()}
     return inputs | {f"out:{n}": {o.column: o.head.name} for n, o in recipe.outputs.items()}
 
 

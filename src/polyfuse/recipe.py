@@ -12,7 +12,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -37,6 +45,14 @@ def _seconds(value: Any) -> Any:
 
 def _as_part(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _as_encoders(value: Any) -> Any:
+    """One encoder by name or with keywords, or several; a list of one is that one."""
+    if isinstance(value, list):
+        value = [_as_part(item) for item in value]
+        return value[0] if len(value) == 1 else value
+    return _as_part(value)
 
 
 def _as_list(value: Any) -> Any:
@@ -73,6 +89,33 @@ class NamedPart(BaseModel):
 
 
 Part = Annotated[NamedPart, BeforeValidator(_as_part)]
+Transfer = Literal["full", "frozen", "staged", "lora"]
+Augment = Literal["default", "none", "strong"] | list[dict[str, Any]]
+Keeping = Literal["auto", "pooled", "off"]
+
+
+class EncoderRecipe(NamedPart):
+    """An encoder by name, with its keywords; what it says of its training wins over what its input says.
+
+    Args:
+        transfer, augment, learning_rate, weight_decay, cache: as of ``InputRecipe``, for this encoder alone.
+    """
+
+    transfer: Transfer | None = None
+    augment: Augment | None = None
+    learning_rate: Auto | NotNegative | None = None
+    weight_decay: Auto | NotNegative | None = None
+    cache: Keeping | None = None
+
+    @model_serializer(mode="wrap")
+    def _said(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in plain(self).items() if value is not None}
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What it says of its training."""
+        said = {name: getattr(self, name) for name in EncoderRecipe.model_fields if name != "name"}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 class LimitsRecipe(_Section):
@@ -120,7 +163,7 @@ class InputRecipe(_Section):
         columns: names; several photo columns become several slots of one input. Without any, the other fields
             apply to the input of that name that is made from the table by default.
         modality: of all its columns; inferred when absent.
-        encoder: ``auto`` or a part.
+        encoder: ``auto``, a part, or a list of parts, whose tokens then stand side by side.
         transfer: what of the encoder is trained: all, nothing, layers from the top down in stages, or adapters.
         init_from: ``BUNDLE#INPUT``: take encoder, preprocessing and weights from a saved model, looked for
             beside the recipe, then from the working directory, as is the ``path`` of an encoder.
@@ -134,13 +177,29 @@ class InputRecipe(_Section):
 
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modality: str | None = None
-    encoder: Part = NamedPart(name="auto")
-    transfer: Literal["full", "frozen", "staged", "lora"] = "full"
+    encoder: Annotated[EncoderRecipe | list[EncoderRecipe], BeforeValidator(_as_encoders)] = EncoderRecipe(name="auto")
+    transfer: Transfer = "full"
     init_from: str | None = None
-    augment: Literal["default", "none", "strong"] | list[dict[str, Any]] = "default"
+    augment: Augment = "default"
     learning_rate: Auto | NotNegative = "auto"
     weight_decay: Auto | NotNegative = "auto"
-    cache: Literal["auto", "pooled", "off"] = "auto"
+    cache: Keeping = "auto"
+
+    @property
+    def encoders(self) -> list[EncoderRecipe]:
+        """Its encoders; one, as a rule."""
+        return self.encoder if isinstance(self.encoder, list) else [self.encoder]
+
+    @property
+    def named(self) -> str:
+        """Its encoders by name."""
+        return " + ".join(encoder.name for encoder in self.encoders)
+
+    @property
+    def part(self) -> EncoderRecipe:
+        """The encoder of an input that has one, as every reader does."""
+        assert isinstance(self.encoder, EncoderRecipe)
+        return self.encoder
 
 
 class OutputRecipe(_Section):
@@ -158,6 +217,37 @@ class ObjectiveRecipe(NamedPart):
     weight: float = Field(1.0, ge=0)
 
 
+class MemberRecipe(NamedPart):
+    """A classical learner over what some inputs hold before any training; its keywords are its settings.
+
+    Args:
+        inputs: whose features it reads, joined where there are several.
+        readers: of these inputs' encoders, by the names of ``Recipe.readers``; all that have features when left out.
+        output: what it answers; every output when absent.
+    """
+
+    name: str
+    inputs: Annotated[list[str], BeforeValidator(_as_list)]
+    readers: Annotated[list[str], BeforeValidator(_as_list)] = []
+    output: str | None = None
+
+
+class EnsembleRecipe(_Section):
+    """Who answers beside the network, and how that is judged.
+
+    Args:
+        members: ``auto`` tries the learners that suit each input, and drops those that do not help; none where the
+            recipe names a fusion itself, so that this fusion answers.
+        folds: parts of the rows that train and validate; each row is judged by members that did not see it.
+        networks: how many are trained, each without one of as many folds, and answer together; with 1 it trains on the
+            training rows and is judged on validation rows. ``auto`` is as many folds as about two minutes allow.
+    """
+
+    members: Annotated[list[MemberRecipe] | None, BeforeValidator(_as_parts)] = None
+    folds: int = Field(5, ge=2)
+    networks: Auto | Count = "auto"
+
+
 class TrainingRecipe(_Section):
     """How the model is trained; ``auto`` follows the size of the table.
 
@@ -170,7 +260,11 @@ class TrainingRecipe(_Section):
         warmup: share of the steps in which the rate rises; then it falls as a cosine.
         clip: norm to which gradients are clipped; 0 for never.
         select: which weights are kept: the ``best`` on validation, or the ``last``.
+        judge: what ``best`` goes by: the ``quality`` of the answers (accuracy, say), or the ``loss``, which fewer rows
+            tell.
         patience: share of all epochs without improvement after which training stops (with ``select: best``).
+        average: share of the steps over which weights are averaged, exponentially; validation and the model that is
+            kept see the averages. 0 for none.
         precision: ``32`` or ``bf16`` autocast.
         missing: absent inputs are masked, or replaced by a learned ``token``.
         modality_dropout: probability of hiding an input of a row, in training; one for all, or input -> probability.
@@ -191,7 +285,9 @@ class TrainingRecipe(_Section):
     warmup: float = Field(0.2, ge=0, lt=1)
     clip: float = Field(1.0, ge=0)
     select: Literal["auto", "best", "last"] = "auto"
+    judge: Literal["quality", "loss"] = "quality"
     patience: float = Field(0.35, gt=0, le=1)
+    average: float = Field(0.0, ge=0, lt=1)
     precision: Literal["32", "bf16"] = "32"
     missing: Literal["mask", "token"] = "mask"
     modality_dropout: Auto | Chance | dict[str, Chance] = "auto"
@@ -213,15 +309,41 @@ class Recipe(_Section):
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
             to 5,000 rows.
         width: D of the tokens that reach the fusion.
+        ensemble: who answers beside the network.
+        preset: what ``auto`` stands for: encoders from ``scratch`` alone, with the pretrained ``starter`` parts where
+            they are installed (``auto`` as well), or all that helps, several networks among it (``best``).
     """
 
+    preset: Literal["auto", "scratch", "starter", "best"] = "auto"
     data: DataRecipe = DataRecipe()
     inputs: dict[str, InputRecipe] = {}
     fusion: Part = NamedPart(name="default")
     outputs: dict[str, OutputRecipe] = {}
     objectives: Annotated[list[ObjectiveRecipe] | None, BeforeValidator(_as_parts)] = None
     width: Auto | Count = "auto"
+    ensemble: EnsembleRecipe = EnsembleRecipe()
     training: TrainingRecipe = TrainingRecipe()
+
+    @property
+    def reads(self) -> dict[str, list[str]]:
+        """Input -> its readers, one per encoder: the first is called as the input, a further one INPUT+ENCODER."""
+        found: dict[str, list[str]] = {}
+        for name, item in self.inputs.items():
+            names = [name]
+            for encoder in item.encoders[1:]:
+                called = [f"{name}+{encoder.name}", *(f"{name}+{encoder.name}{n}" for n in range(2, 99))]
+                names.append(next(n for n in called if n not in names))
+            found[name] = names
+        return found
+
+    @property
+    def readers(self) -> dict[str, InputRecipe]:
+        """Reader -> its input with that encoder alone, and what the encoder says of its own training."""
+        found = {}
+        for name, item in self.inputs.items():
+            for reader, encoder in zip(self.reads[name], item.encoders, strict=True):
+                found[reader] = item.model_copy(update={"encoder": encoder, **encoder.own})
+        return found
 
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
@@ -260,8 +382,9 @@ def read_recipe(path: str | Path) -> Recipe:
         if item.init_from:
             model, mark, name = item.init_from.partition("#")
             item.init_from = _beside(folder, model) + mark + name
-        if "path" in (words := item.encoder.keywords):
-            item.encoder = NamedPart(name=item.encoder.name, **words | {"path": _beside(folder, words["path"])})
+        for encoder in item.encoders:
+            if "path" in encoder.keywords:
+                encoder.path = _beside(folder, encoder.keywords["path"])  # type: ignore[attr-defined]
     return recipe
 
 
@@ -302,6 +425,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "data": DataRecipe,
         "inputs": InputRecipe,
         "outputs": OutputRecipe,
+        "ensemble": EnsembleRecipe,
         "training": TrainingRecipe,
     }
     if loc[-1:] == ("limits",):
@@ -313,6 +437,13 @@ def near(name: str, known: list[str]) -> str:
     """``; did you mean 'x'?``, or all that is known."""
     found = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {found[0]!r}?" if found else f"; known: {', '.join(known)}"
+
+
+def _item(items: list[Any], place: str, setting: str) -> Any:
+    """An item of a list by its number, from 0."""
+    if not (place.isdigit() and int(place) < len(items)):
+        raise RecipeError(f"--set {setting!r}: expected a number from 0 to {len(items) - 1}, found {place!r}")
+    return items[int(place)]
 
 
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
@@ -329,9 +460,12 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         if not equals:
             raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
         *parents, last = path.strip().split(".")
-        spot = values
+        spot: Any = values
         for parent in parents:
-            if not isinstance(spot.get(parent), dict):
+            if isinstance(spot, list):
+                spot = _item(spot, parent, setting)
+                continue
+            if not isinstance(spot.get(parent), (dict, list)):
                 spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
             spot = spot[parent]
         try:

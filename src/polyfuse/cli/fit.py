@@ -18,6 +18,9 @@ def fit(
     output: common.Output = None,
     input: common.Input = None,
     fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="What is taken where nothing is named: scratch, starter or best.")
+    ] = None,
     split: common.Split = None,
     group: common.Group = None,
     where: common.Where = None,
@@ -37,6 +40,7 @@ def fit(
         outputs=output or (),
         inputs=input or (),
         fusion=fusion,
+        preset=preset,
         split=split,
         group=group,
         where=where,

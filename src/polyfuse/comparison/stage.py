@@ -26,7 +26,7 @@ from polyfuse.encoded import weights_digest
 from polyfuse.evaluation.evaluate import outcomes_of
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.noise import Heard
+from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
 from polyfuse.inference import predict_subsets
@@ -34,7 +34,7 @@ from polyfuse.model import Network
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.training.complete import complete
-from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training
+from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training, settle
 from polyfuse.training.train import train
 
 NOISE = 0.5  # severity at which robustness is compared
@@ -107,7 +107,7 @@ class Stage:
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += said
-        self.heard: Heard = {}
+        self.heard: Noises = {}
         self.split = labelled(self.ready.rows, self.splits)
 
     @property
@@ -154,8 +154,10 @@ class Stage:
     def network(self, variant: Variant, seed: int, steps: int) -> tuple[Network, Recipe, Ready]:
         """An untrained network, its recipe, and the cells that it reads."""
         recipe = self.variant_recipe(variant, seed, steps)
-        kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.inputs}
-        network, _ = asked(build_network(recipe, kept, shared), recipe, kept, self.splits.train, shared)
+        kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.readers}
+        network = build_network(recipe, kept, shared)
+        settle(network, kept.rows, self.splits.train)
+        network, _ = asked(network, recipe, kept, self.splits.train, shared)
         return network, recipe, kept
 
     def run(self, variant: Variant, seed: int, steps: int, *, whole: bool = True) -> Run:
@@ -251,10 +253,12 @@ def _alone(recipe: Recipe, name: str) -> Recipe:
 def _of(ready: Ready, recipe: Recipe) -> Ready:
     """Only what some of the inputs need."""
 
-    def used(found: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in found.items() if not key.startswith("in:") or key[3:] in recipe.inputs}
+    readers = recipe.readers
 
-    inputs = {name: ready.rows.inputs[name] for name in recipe.inputs}
+    def used(found: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in found.items() if not key.startswith("in:") or key[3:] in readers}
+
+    inputs = {name: ready.rows.inputs[name] for name in readers}
     augment = {name: change for name, change in ready.rows.augment.items() if name in inputs}
     rows = replace(ready.rows, inputs=inputs, augment=augment)
     prepared: dict[str, Prepared] = used(ready.prepared)

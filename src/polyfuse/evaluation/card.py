@@ -11,7 +11,7 @@ from polyfuse.bundle import Bundle
 def card(bundle: Bundle, name: str, notes: Sequence[str]) -> str:
     """A model card in Markdown (Mitchell et al., Model Cards, FAT* 2019), from what is known and nothing else."""
     recipe, training = bundle.recipe, bundle.report.get("training", {})
-    inputs = [f"- `{n}`: {', '.join(i.columns)} ({i.modality}, {i.encoder.name})" for n, i in recipe.inputs.items()]
+    inputs = [f"- `{n}`: {', '.join(i.columns)} ({i.modality}, {i.named})" for n, i in recipe.inputs.items()]
     outputs = [f"- `{n}`: column {o.column} ({o.head.name})" for n, o in recipe.outputs.items()]
     rows = training.get("rows", {})
     lines = [

@@ -157,7 +157,7 @@ def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> 
 
 def input_facts(recipe: Recipe) -> dict[str, str]:
     """Input -> its columns, modality and encoder, in words."""
-    return {n: f"{', '.join(i.columns)} ({i.modality}: {i.encoder.name})" for n, i in recipe.inputs.items()}
+    return {n: f"{', '.join(i.columns)} ({i.modality}: {i.named})" for n, i in recipe.inputs.items()}
 
 
 def facts_of(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict[str, Any]:

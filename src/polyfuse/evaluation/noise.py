@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +17,15 @@ import torch
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import Corruption
 from polyfuse.data.corrupt.apply import Source, noised
+from polyfuse.ensemble import Heard
 from polyfuse.inference import joined, states
 from polyfuse.model import Network
-from polyfuse.records import Batch, Cells, Prediction, State, Tokens
+from polyfuse.records import Batch, Cells, Prediction, State
 
 Tables = dict[str, dict[str, Corruption]]  # input -> its corruptions by name
 
 
-Heard = dict[Hashable, Cells]
+Noises = dict[Hashable, Cells]
 """Noised cells as frozen encoders read them: networks that share those encoders hear the same noise once."""
 
 
@@ -47,13 +49,13 @@ def predict_cases(
     *,
     seed: int,
     numbers: np.ndarray,
-    heard: Heard | None = None,
+    heard: Noises | None = None,
 ) -> dict[Case, dict[str, Prediction]]:
     """What every head says in every case, ``CLEAN`` among them.
 
     Args:
         rows: the whole table.
-        sources: input -> its cells.
+        sources: reader -> its cells.
         tables: input -> the corruptions it suffers.
         severities: above 0.
         seed: of the noise.
@@ -63,41 +65,58 @@ def predict_cases(
     parts: dict[Case, dict[str, list[Prediction]]] = defaultdict(lambda: {name: [] for name in network.outputs})
     for batch, (state,) in states(network, rows, numbers=numbers):
         with torch.inference_mode():
-            for case, encoded in _cases(network, batch, state, sources, tables, severities, seed, heard):
-                made = state if case == CLEAN else network.joined(encoded, batch)
+            hearing = network.hear(batch)
+            for case, noisy in _cases(network, batch, sources, tables, severities, seed, heard):
+                made = state if case == CLEAN else _answered(network, state, hearing, noisy, _noised(case, tables))
                 for name in network.outputs:
                     parts[case][name].append(network.decoded(name, made, batch))
     return {case: {name: joined(pieces) for name, pieces in part.items()} for case, part in parts.items()}
 
 
+def _noised(case: Case, tables: Tables) -> list[str]:
+    """The inputs that a case changes."""
+    return list(tables) if case.input is None else [case.input]
+
+
+def _answered(network: Network, clean: State, heard: Heard | None, batch: Batch, changed: Sequence[str]) -> State:
+    """The state of a batch of which some inputs changed; the others keep their tokens."""
+    encoded = {**clean.encoded, **{name: network.encode_input(name, batch) for name in changed}}
+    if network.ensemble is not None:
+        heard = network.ensemble.hear(network, batch, heard, changed)
+    return network.joined(encoded, batch, heard)
+
+
 def _cases(
     network: Network,
     batch: Batch,
-    state: State,
     sources: Mapping[str, Source],
     tables: Tables,
     severities: Sequence[float],
     seed: int,
-    heard: Heard | None,
-) -> Iterator[tuple[Case, dict[str, Tokens]]]:
-    """Each case with its inputs' tokens. In "together", each cell suffers one corruption of its input, by chance."""
+    heard: Noises | None,
+) -> Iterator[tuple[Case, Batch]]:
+    """Each case with its cells. In "together", each cell suffers one corruption of its input, by chance."""
     rows = batch.rows_B.cpu().numpy()
 
-    def encoded(name: str, table: dict[str, Corruption], severity: float) -> Tokens:
-        key = (name, *table, severity, rows.tobytes())
+    def read(reader: str, table: dict[str, Corruption], severity: float) -> Cells:
+        key = (reader, *table, severity, rows.tobytes())
         if heard is not None and key in heard:
-            return network.encode_one(name, heard[key])
-        cells = network.read(name, noised(sources[name], rows, table, severity, seed).to(batch.rows_B.device))
-        if heard is not None and name in network.frozen:
+            return heard[key]
+        cells = noised(sources[reader], rows, table, severity, seed).to(batch.rows_B.device)
+        cells = network.read(reader, cells) if reader in network.frozen else cells
+        if heard is not None and reader in network.frozen:
             heard[key] = cells
-        return network.encode_one(name, cells)
+        return cells
 
-    yield CLEAN, state.encoded
+    def changed(name: str, table: dict[str, Corruption], severity: float) -> dict[str, Cells]:
+        return {reader: read(reader, table, severity) for reader in network.reads[name]}
+
+    yield CLEAN, batch
     for severity in severities:
-        together = dict(state.encoded)
+        together = dict(batch.inputs)
         for name, table in tables.items():
             for corruption, change in table.items():
-                tokens = encoded(name, {corruption: change}, severity)
-                yield Case(name, corruption, severity), {**state.encoded, name: tokens}
-            together[name] = tokens if len(table) == 1 else encoded(name, table, severity)
-        yield Case(None, None, severity), together
+                cells = changed(name, {corruption: change}, severity)
+                yield Case(name, corruption, severity), replace(batch, inputs={**batch.inputs, **cells})
+            together.update(cells if len(table) == 1 else changed(name, table, severity))
+        yield Case(None, None, severity), replace(batch, inputs=together)

@@ -16,7 +16,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation.curves import Curve, Headline, Point, mean_curve
 from polyfuse.evaluation.evaluate import facts_of, groups_of, outcomes_of, unseen_labels
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.noise import CLEAN, Case, Heard, Tables, predict_cases
+from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
 from polyfuse.reading import rows_of
@@ -41,7 +41,7 @@ def robustness(
     name: str = "model",
     unseen: str = "error",
     kept: Mapping[str, Prepared] | None = None,
-    heard: Heard | None = None,
+    heard: Noises | None = None,
 ) -> RobustnessReport:
     """The curve of each output's headline metric, for each input under noise and for all of them.
 
@@ -77,7 +77,8 @@ def robustness(
     tables = _tables(bundle, inputs, corruptions or {})
     chosen = _metrics(bundle, metrics or {})
     notes = unseen_labels(bundle, table, prepared, rows, unseen)
-    sources = {name: _source(bundle, table, prepared, name) for name in tables}
+    reads = bundle.recipe.reads
+    sources = {reader: _source(bundle, table, prepared, n, reader) for n in tables for reader in reads[n]}
     every = rows_of(kept or prepared, len(table))
     found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
     groups = groups_of(bundle, table, rows)
@@ -90,7 +91,7 @@ def robustness(
     }
     headlines = {o: Headline.of(clean, chosen.get(o, clean.headline[0])) for o, clean in judged[CLEAN].items()}
     together = {o: _curve(judged, h, o, None, None, steps) for o, h in headlines.items()}
-    present = {n: int((source.prepared.index_RK[rows] >= 0).any(1).sum()) for n, source in sources.items()}
+    present = {n: int((sources[n].prepared.index_RK[rows] >= 0).any(1).sum()) for n in tables}
     return RobustnessReport(
         rows=len(rows),
         seed=seed,
@@ -132,11 +133,12 @@ def _metrics(bundle: Bundle, wanted: Mapping[str, str]) -> Mapping[str, str]:
     return wanted
 
 
-def _source(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], name: str) -> Source:
+def _source(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], name: str, reader: str) -> Source:
+    """What one reader has of an input; readers of one input suffer the same noise."""
     item = bundle.recipe.inputs[name]
     limits = Limits(**bundle.recipe.data.limits.model_dump())
     frame = table.frame[list(item.columns)]
-    return Source(name, str(item.modality), prepared[f"in:{name}"], frame, table.rows_N, limits)
+    return Source(name, str(item.modality), prepared[f"in:{reader}"], frame, table.rows_N, limits)
 
 
 def _curve(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from polyfuse.records import Tokens
+
+
+FAR = 8.0  # deviations beyond which a standardised number says no more
 
 
 class Join(nn.Module):
@@ -15,17 +20,33 @@ class Join(nn.Module):
         encoder_width: width of the encoder's tokens.
         width: D of the model.
         slots: columns of this input; with more than one, each marks its tokens with an embedding.
+        fixed: the encoder never changes, so that its tokens may be standardised by what ``settle`` saw of them.
     """
 
-    def __init__(self, encoder_width: int, width: int, slots: int):
+    def __init__(self, encoder_width: int, width: int, slots: int, *, fixed: bool = False):
         super().__init__()
+        self.centre_E: Tensor | None
+        self.spread_E: Tensor | None
+        self.register_buffer("centre_E", torch.zeros(encoder_width) if fixed else None)
+        self.register_buffer("spread_E", torch.ones(encoder_width) if fixed else None)
         # no normalisation: the length of a token says how much it matters (rare words have long vectors)
         self.project = nn.Linear(encoder_width, width)
         self.slot = nn.Parameter(torch.randn(slots, width) * 0.02) if slots > 1 else None
 
+    def settle(self, x_UE: Tensor) -> None:
+        """Standardise by these vectors (U, E) from now on."""
+        assert self.centre_E is not None
+        assert self.spread_E is not None
+        self.centre_E.copy_(x_UE.mean(0))
+        spread_E = x_UE.std(0, unbiased=False)
+        self.spread_E.copy_(torch.where(spread_E > 1e-6, spread_E, torch.ones_like(spread_E)))
+
     def forward(self, tokens: Tokens, index_BK: Tensor) -> Tokens:
         """Tokens (U, T, E), index (B, K) -> Tokens (B, K * T, D)."""
-        x_UTD = self.project(tokens.x_BTD)
+        x_UTE = tokens.x_BTD
+        if self.centre_E is not None and self.spread_E is not None:
+            x_UTE = ((x_UTE - self.centre_E) / self.spread_E).clamp(-FAR, FAR)
+        x_UTD = self.project(x_UTE)
         at_BK = index_BK.clamp_min(0)
         mask_BKT = tokens.mask_BT[at_BK] & (index_BK >= 0)[..., None]
         x_BKTD = x_UTD[at_BK]
@@ -35,6 +56,23 @@ class Join(nn.Module):
         grid = (len(self.slot), *tokens.grid) if tokens.prefix == 0 and tokens.grid else ()
         span = None if tokens.span_BT2 is None else tokens.span_BT2[at_BK].flatten(1, 2)
         return Tokens((x_BKTD + self.slot[:, None]).flatten(1, 2), mask_BKT.flatten(1, 2), grid, 0, span)
+
+
+def side_by_side(parts: Sequence[Tokens]) -> Tokens:
+    """Tokens of several encoders of one input as those of one, along T, each encoder with the same say in their mean.
+
+    A mean over tokens would else hear one sentence vector beside thirty words as one of thirty-one. The length of a token
+    says how much it matters (see ``Join``), so tokens of an encoder with few are made longer, in every row by itself.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    counts_BP = torch.stack([part.mask_BT.sum(1) for part in parts], 1).to(parts[0].x_BTD.dtype)
+    share_BP = counts_BP.sum(1, keepdim=True) / (counts_BP.clamp_min(1) * (counts_BP > 0).sum(1, keepdim=True).clamp_min(1))
+    x_BTD = torch.cat([part.x_BTD * share_BP[:, n, None, None] for n, part in enumerate(parts)], 1)
+    spans = [part.span_BT2 for part in parts]
+    known = [span for span in spans if span is not None]
+    span = torch.cat(known, 1) if len(known) == len(spans) else None
+    return Tokens(x_BTD, torch.cat([part.mask_BT for part in parts], 1), span_BT2=span)
 
 
 def stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:

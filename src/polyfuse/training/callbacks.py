@@ -44,6 +44,55 @@ class KeepBest(L.Callback):
         self.__dict__.update(state)
 
 
+class Average(L.Callback):
+    """Weights averaged exponentially over the last steps, which validation sees and which are kept.
+
+    Polyak and Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control 1992. A single point of a
+    noisy path is worse than the middle of its last stretch, which matters wherever training stops early.
+
+    Args:
+        steps: over which the average reaches.
+    """
+
+    def __init__(self, steps: float):
+        self.decay, self.step = 1 - 1 / max(1.0, steps), 0
+        self.weights: dict[str, torch.Tensor] = {}
+        self._own: dict[str, torch.Tensor] = {}
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: Learner, *_: Any) -> None:  # type: ignore[override]
+        self.step += 1
+        decay = min(self.decay, self.step / (self.step + 9))  # an average over what there is at the beginning
+        for name, tensor in learner.network.named_parameters():
+            if tensor.requires_grad or name in self.weights:
+                mean = self.weights.setdefault(name, tensor.detach().clone())
+                mean.lerp_(tensor.detach().to(mean.device), 1 - decay)
+
+    def on_validation_start(self, trainer: L.Trainer, learner: Learner) -> None:  # type: ignore[override]
+        self._own = {n: p.detach().clone() for n, p in learner.network.named_parameters() if n in self.weights}
+        self.put(learner.network)
+
+    def on_validation_end(self, trainer: L.Trainer, learner: Learner) -> None:  # type: ignore[override]
+        _put(learner.network, self._own)
+        self._own = {}
+
+    def put(self, network: torch.nn.Module) -> None:
+        """Give a network the averaged weights."""
+        _put(network, self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _put(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            if name in weights:
+                tensor.copy_(weights[name])
+
+
 class Epochs(L.Callback):
     """Every epoch has its own order of rows, the same in a resumed run."""
 

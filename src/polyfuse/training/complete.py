@@ -13,6 +13,7 @@ from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.splits import Splits, split_rows
 from polyfuse.data.tables import Table
+from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
 
 
@@ -29,13 +30,26 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
     recipe = _with_inputs(recipe, columns)
-    recipe = defaults.encoders(recipe)
+    splits = _split(recipe, table)
+    recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
+    notes += said
     notes += [note for o in recipe.outputs.values() for note in leaks(table, _used(recipe), o.column)]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
     ]
-    splits = split_rows(
+    measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
+    if measuring and not len(splits.val):
+        raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
+    if recipe.ensemble.members is None and recipe.fusion.name != "default":
+        recipe.ensemble.members = []  # who names a fusion wants that one to answer
+    recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
+    check(recipe)  # again: the fusion has a name now
+    return recipe, splits, [*table.notes, *notes, *splits.notes]
+
+
+def _split(recipe: Recipe, table: Table) -> Splits:
+    return split_rows(
         table.frame,
         column=recipe.data.split,
         group=recipe.data.group,
@@ -43,18 +57,12 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,
     )
-    measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
-    if measuring and not len(splits.val):
-        raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
-    recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
-    check(recipe)  # again: the fusion has a name now
-    return recipe, splits, [*table.notes, *notes, *splits.notes]
 
 
 def _random(recipe: Recipe) -> list[str]:
     """Inputs with an encoder from scratch that is never trained."""
-    frozen = [(n, i) for n, i in recipe.inputs.items() if i.transfer == "frozen" and not i.init_from]
-    return [n for n, i in frozen if i.encoder.name != "pretrained" or i.encoder.keywords.get("weights") == "random"]
+    frozen = [(n, i) for n, i in recipe.readers.items() if i.transfer == "frozen" and not i.init_from]
+    return [n for n, i in frozen if not knows(i) or i.part.keywords.get("weights") == "random"]
 
 
 def _used(recipe: Recipe) -> list[str]:

@@ -28,7 +28,11 @@ from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.complete import complete
 from polyfuse.training.resume import begun
-from polyfuse.training.train import Result, Split, train
+from polyfuse.training.together import train_together
+from polyfuse.training.train import Result, Split
+
+
+SETTLED = 1000  # training rows by which the tokens of encoders that never change are standardised
 
 
 @dataclass
@@ -73,6 +77,7 @@ def fit(
     ready = prepare_for_training(recipe, table, splits)
     network = build_network(recipe, ready)
     ready, kept = encoded_once(network, recipe, ready)
+    settle(network, ready.rows, splits.train)
     network, said = asked(network, recipe, ready, splits.train)
     notes += [*kept, *said]
     if run is not None:
@@ -81,8 +86,30 @@ def fit(
     deadline = started + recipe.training.time if recipe.training.time else None
     split = labelled(ready.rows, splits)
     notes += _idle_tokens(network, ready.rows, split)
-    result = train(network, recipe, ready.rows, split, run=run, resume=resume, quiet=quiet, deadline=deadline)
-    notes += [note for cells in ready.prepared.values() for note in summary(cells, table)]
+    shared = {name: network.encoder(name) for name in network.frozen}
+
+    def further(seed: int) -> Network:
+        own = recipe.model_copy(deep=True)
+        own.training.seed = seed
+        made = build_network(own, ready, shared)
+        settle(made, ready.rows, splits.train)
+        return made
+
+    trained = train_together(
+        network,
+        recipe,
+        ready.rows,
+        split,
+        further,
+        groups_R=_groups(recipe, table),
+        run=run,
+        resume=resume,
+        quiet=quiet,
+        deadline=deadline,
+    )
+    network, result = trained.network, trained.result
+    notes += trained.notes
+    notes += dict.fromkeys(note for cells in ready.prepared.values() for note in summary(cells, table))
     if result.planned < result.unhurried:
         enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
         notes.append(
@@ -93,9 +120,32 @@ def fit(
         how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
         notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
-    report = {"training": {**result.facts(), "rows": counts}}
+    report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}}
+    report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, notes)
+
+
+def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
+    """A number per row for its group, where the recipe names a column of groups."""
+    if recipe.data.group is None:
+        return None
+    return np.unique(table.frame[recipe.data.group].astype(str), return_inverse=True)[1]
+
+
+def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
+    """Standardise single tokens of encoders that never change by some training rows: their scale is their own."""
+    some = np.random.default_rng(0).permutation(numbers)[:SETTLED]
+    plain = Rows({name: rows.inputs[name] for name in sorted(network.frozen)}, {}, rows.count)
+    if not plain.inputs or not len(some):
+        return
+    network.eval()
+    with torch.inference_mode():
+        batch = plain[0, some].to(next(network.parameters()).device)
+        for name, cells in batch.inputs.items():
+            tokens: Any = network.read(name, cells).fields
+            if tokens.x_BTD.shape[1] == 1 and tokens.mask_BT.any():
+                network.join(name).settle(tokens.x_BTD[tokens.mask_BT])
 
 
 def _idle_tokens(network: Network, rows: Rows, split: Split) -> list[str]:
@@ -150,7 +200,7 @@ def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module
     torch.manual_seed(recipe.training.seed)
     facts = {name: transform.facts() for name, transform in ready.transforms.items()}
     network = build(recipe, facts, bundles.slots(recipe, ready.transforms), encoders=encoders)
-    for name, item in recipe.inputs.items():
+    for name, item in recipe.readers.items():
         if item.init_from and name not in (encoders or {}):
             _start(network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from)
     return network
@@ -197,7 +247,10 @@ def asked(
     lengths = _token_counts(network, ready.rows, train_rows)
     query = max(lengths, key=lambda name: lengths[name])
     recipe.fusion = parse({"fusion": {**recipe.fusion.model_dump(), "query": query}}).fusion
-    found = network if query == taken else build_network(recipe, ready, encoders)
+    found = network
+    if query != taken:
+        found = build_network(recipe, ready, encoders)
+        settle(found, ready.rows, train_rows)
     counts = ", ".join(f"{name} {length:.0f}" for name, length in lengths.items())
     return found, [f"{recipe.fusion.name} asks from input {query!r}, which has the most tokens ({counts} per row)"]
 
@@ -214,9 +267,9 @@ def _token_counts(network: Network, rows: Rows, numbers: np.ndarray) -> dict[str
 
 def _specs(recipe: Recipe) -> dict[str, Spec]:
     specs = {}
-    for name, item in recipe.inputs.items():
-        encoder = registry.encoder(item.modality, item.encoder.name)  # type: ignore[arg-type]
-        specs[f"in:{name}"] = encoder.wants(**item.encoder.keywords)  # type: ignore[attr-defined]
+    for name, item in recipe.readers.items():
+        encoder = registry.encoder(item.modality, item.part.name)  # type: ignore[arg-type]
+        specs[f"in:{name}"] = encoder.wants(**item.part.keywords)  # type: ignore[attr-defined]
     for name, output in recipe.outputs.items():
         specs[f"out:{name}"] = registry.head(output.head.name).wants(**output.head.keywords)  # type: ignore[attr-defined]
     return specs
@@ -226,9 +279,9 @@ def _transforms(
     recipe: Recipe, specs: Mapping[str, Spec], table: Table, splits: Splits, reading: Reading
 ) -> dict[str, Transform]:
     """Fitted on training rows; an input that starts from another model keeps that model's preprocessing."""
-    made = {}
+    made, readers = {}, recipe.readers
     for name, columns in columns_of(recipe).items():
-        source = recipe.inputs[name[3:]].init_from if name.startswith("in:") else None
+        source = readers[name[3:]].init_from if name.startswith("in:") else None
         if source:
             made[name] = bundles.read_input(source).transform
         else:
@@ -238,7 +291,7 @@ def _transforms(
 
 def _rows(recipe: Recipe, prepared: Mapping[str, Prepared], count: int) -> Rows:
     augments: dict[str, Any] = {}
-    for name, item in recipe.inputs.items():
+    for name, item in recipe.readers.items():
         change = augment.build(str(item.modality), item.augment, prepared[f"in:{name}"].transform)
         if change is not None:
             augments[name] = change

@@ -31,6 +31,7 @@ class Learner(L.LightningModule):
         self._groups = parameter_groups(network, recipe)  # before the unfreezer hides what waits
         self.unfreezer = Unfreezer(network, recipe, total)
         self.quality = float("-inf")
+        self.by_loss = recipe.training.judge == "loss"
         self._found: list[tuple[float, float, int]] = []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -59,7 +60,7 @@ class Learner(L.LightningModule):
         state = self.network(batch)
         loss = sum(value.item() for value in self.network.losses(state, batch).values())
         qualities = [self._quality(name, state, batch) for name in self.network.outputs]
-        quality = sum(qualities) / len(qualities) if qualities else -loss
+        quality = -loss if self.by_loss or not qualities else sum(qualities) / len(qualities)
         self._found.append((quality, loss, len(batch)))
 
     def _quality(self, name: str, state: Any, batch: Batch) -> float:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from polyfuse.recipe import Recipe, RecipeError, parse, read_recipe
 
 CHECKPOINT = "last.ckpt"
+DONE = "done.ckpt"  # of a network that came to its end, while others of the same run still train
 EVENTS = "tensorboard"
+NETWORK = "network_"  # folders of the networks of a run that trains several
 FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint", "training.workers")
 """What may differ between a run and its continuation: it changes nothing that is learned."""
 
@@ -31,8 +34,10 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
     if not resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
         shutil.rmtree(run / EVENTS, ignore_errors=True)
+        clear(run)
         return recipe, []
-    notes = [] if (run / CHECKPOINT).exists() else [f"{run} holds no checkpoint to go on from: trained from the start"]
+    begun_already = (run / CHECKPOINT).exists() or any(one.is_dir() for one in run.glob(f"{NETWORK}*"))
+    notes = [] if begun_already else [f"{run} holds no checkpoint to go on from: trained from the start"]
     if not (run / "recipe.yaml").exists():
         return recipe, notes
     before = read_recipe(run)
@@ -46,6 +51,28 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
         shown = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in other[:3])
         raise RecipeError(f"{run} was begun with another recipe: {shown}; give the same again, or leave resume out")
     return recipe, notes
+
+
+def clear(run: Path) -> None:
+    """Remove what single networks of a run left."""
+    for one in run.glob(f"{NETWORK}*"):
+        shutil.rmtree(one, ignore_errors=True)
+
+
+def keep_done(run: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
+    """Keep a network that came to its end, so that a continuation goes on with the next one."""
+    fresh = run / f"{DONE}.new"
+    torch.save({"weights": network.state_dict(), "facts": dict(facts)}, fresh)
+    fresh.replace(run / DONE)
+
+
+def take_done(run: Path, network: nn.Module) -> dict[str, Any] | None:
+    """Give a network the weights that it came to its end with, and return the facts; None where it did not."""
+    if not (run / DONE).exists():
+        return None
+    kept = torch.load(run / DONE, map_location="cpu", weights_only=True)
+    network.load_state_dict(kept["weights"])
+    return kept["facts"]
 
 
 def steps_taken(checkpoint: Path) -> int:

@@ -31,7 +31,7 @@ def dropout_share(schedule: str, progress: float) -> float:
 class Stage:
     """One layer of an encoder: its parameters, from the input (0) up, and how many layers it has in all."""
 
-    input: str
+    reader: str
     depth: int
     layers: int
     parameters: list[nn.Parameter]
@@ -40,7 +40,7 @@ class Stage:
 def stages(network: Network) -> list[Stage]:
     """The layers of every trainable encoder, from the bottom up; encoders that name none are one layer."""
     found = []
-    for name in network.inputs:
+    for name in network.readers:
         if name in network.frozen:
             continue
         encoder = network.encoder(name)
@@ -57,8 +57,9 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict]:
     training = recipe.training
     owned: set[int] = set()
     groups: list[dict] = []
+    readers = recipe.readers
     for stage in stages(network):
-        item = recipe.inputs[stage.input]
+        item = readers[stage.reader]
         fresh = [p for p in stage.parameters if id(p) not in owned]
         owned.update(map(id, fresh))
         rate = float(item.learning_rate) * training.layer_decay ** (stage.layers - 1 - stage.depth)
@@ -81,8 +82,8 @@ class Unfreezer:
     """
 
     def __init__(self, network: Network, recipe: Recipe, total: int):
-        staged = {name for name, item in recipe.inputs.items() if item.transfer == "staged"}
-        self._waiting = [s for s in stages(network) if s.input in staged]
+        staged = {name for name, item in recipe.readers.items() if item.transfer == "staged"}
+        self._waiting = [s for s in stages(network) if s.reader in staged]
         self._starts = [round(total * 0.5 * (s.layers - s.depth) / s.layers) for s in self._waiting]
         for stage in self._waiting:
             _set(stage, False)

@@ -21,7 +21,7 @@ from polyfuse.inference import BATCH, predict
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
-from polyfuse.training.callbacks import Bar, Epochs, Interruptible, KeepBest, Resumable
+from polyfuse.training.callbacks import Average, Bar, Epochs, Interruptible, KeepBest, Resumable
 from polyfuse.training.learner import Learner
 from polyfuse.training.resume import CHECKPOINT, EVENTS, steps_taken
 from polyfuse.training.speed import affordable_steps
@@ -115,12 +115,14 @@ class _Run:
         settings = recipe.training
         selecting = settings.select == "best" and self.every
         self.best = KeepBest(max(3, round(settings.patience * epochs / self.every))) if selecting else None
+        self.average = Average(settings.average * total) if settings.average else None
         self.steps = 0
 
     def fit(self, batches: DataLoader, order: Order, run: Path | None, resume: bool, quiet: bool) -> None:
         """Train, from the run's checkpoint where there is one and it is wanted."""
         last = run / CHECKPOINT if run is not None else None
         watching: list[L.Callback] = [self.interrupt, Epochs(order), *([self.best] if self.best else [])]
+        watching += [self.average] if self.average else []  # behind what keeps the best, which copies the averages
         watching += [] if quiet else [Bar(self.total, self.best)]
         if run is not None:
             watching.append(Resumable(run, self.recipe.training.checkpoint))
@@ -141,6 +143,8 @@ class _Run:
         self.learner.unfreezer.release()
         if self.best and self.best.weights:
             self.network.load_state_dict(self.best.weights)
+        elif self.average:
+            self.average.put(self.network)
         if self.recipe.training.calibrate and self.every:
             calibrate(self.network, self.plain, self.val)
         self.network.eval()

@@ -1,0 +1,132 @@
+"""What a preset stands for: the encoders of an input that names none, by modality and number of training rows.
+
+A preset is shorthand for fields of the recipe, which are saved with the model. The choices were measured out of fold on
+many small tables (``benchmarks/defaults.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from polyfuse import starter
+from polyfuse.recipe import InputRecipe, Recipe, RecipeError
+
+# modality -> encoder from scratch
+SCRATCH = {
+    "text": "ngrams",
+    "image": "resnet",
+    "audio": "spectrogram_cnn",
+    "columns": "mlp",
+    "vector": "vectors",
+    "sequence": "sequence",
+}
+FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
+KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
+STARTER = {"text": "universal", "image": "efficientnet-lite0"}  # modality -> starter part that helps most tables
+
+
+@dataclass(frozen=True)
+class HubPart:
+    """A checkpoint of the Hugging Face Hub that ``best`` takes where it can be reached.
+
+    Args:
+        megabytes: of its weights.
+    """
+
+    name: str
+    licence: str
+    megabytes: int
+
+
+BEST = {
+    "text": HubPart("intfloat/multilingual-e5-small", "MIT", 471),
+    "image": HubPart("facebook/dinov2-small", "Apache-2.0", 88),
+    "audio": HubPart("openai/whisper-tiny", "Apache-2.0", 151),
+}
+
+
+def settled(recipe: Recipe) -> tuple[str, list[str]]:
+    """The preset that a recipe gets, and notes.
+
+    Raises:
+        RecipeError: ``starter`` was asked for by name and a part of it is not installed; a preset that the recipe
+            itself contradicts.
+    """
+    asked = recipe.preset
+    if asked == "scratch":
+        _check_scratch(recipe)
+    wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _open(recipe, m)}
+    lacking = [state for state in starter.states() if state.part.name in wanted and not state.installed]
+    if not lacking or asked == "scratch":
+        return "starter" if asked == "auto" else asked, []
+    said = "; ".join(f"{state.part.name}: {state.part.install}" for state in lacking)
+    if asked == "auto":
+        return "scratch", [f"pretrained starter parts are not installed, so encoders learn from scratch ({said})"]
+    raise RecipeError(f"preset {asked}: it needs parts that are not installed; {said}; or take --preset scratch")
+
+
+def _open(recipe: Recipe, modality: str | None) -> bool:
+    """Whether an input of that modality leaves its encoder to the preset."""
+    return any(i.modality == modality and i.encoders[0].is_auto for i in recipe.inputs.values())
+
+
+def _check_scratch(recipe: Recipe) -> None:
+    for name, item in recipe.inputs.items():
+        known = [part.name for part in item.encoders if part.name in KNOWING]
+        if known:
+            raise RecipeError(
+                f"preset scratch: inputs.{name}.encoder is {known[0]}, which comes with pretrained weights; expected "
+                "encoders from scratch, or another preset"
+            )
+
+
+def encoders(modality: str, preset: str, rows: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """The encoders of an input under a settled preset, and notes on what could not be had.
+
+    Args:
+        rows: that train.
+    """
+    scratch: dict[str, Any] = {"name": SCRATCH[modality]}
+    if modality not in CHOICES:
+        return [scratch], []
+    parts, notes = CHOICES[modality](scratch, preset, rows), []
+    if preset == "best" and modality in BEST:
+        found, notes = _from_hub(modality)
+        parts = parts + found
+    return parts, notes
+
+
+def _text(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
+    return [scratch] if preset == "scratch" else [scratch, {"name": "universal"}]
+
+
+def _image(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
+    if preset == "scratch":
+        return [scratch, {"name": "statistics"}]
+    return [scratch, {"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}, {"name": "statistics"}]
+
+
+def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
+    return [scratch, {"name": "statistics"}]
+
+
+CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}
+
+
+def _from_hub(modality: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The Hub's checkpoint for a modality, frozen, or a note that it cannot be had."""
+    from polyfuse.encoders.hub import find
+
+    part = BEST[modality]
+    try:
+        find(part.name)
+    except FileNotFoundError as error:
+        return [], [f"preset best goes on without {part.name} ({part.megabytes} MB, {part.licence}): {error}"]
+    return [{"name": "pretrained", "path": part.name, "transfer": "frozen", "cache": "pooled"}], []
+
+
+def knows(reader: InputRecipe) -> bool:
+    """Whether an encoder says something before it is trained."""
+    return reader.part.name in KNOWING | FIXED

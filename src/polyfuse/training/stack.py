@@ -1,0 +1,247 @@
+"""Who answers beside the network, judged out of fold: learners are fitted, weighed against it, and joined to it.
+
+Every row that trains or validates is answered by members that did not see it; on these answers the weights are chosen.
+Wolpert, Stacked generalization, Neural Networks 1992; Caruana et al., Ensemble selection, ICML 2004.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from polyfuse import registry
+from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.ensemble import Block, Ensemble, Opinion, features, has_features
+from polyfuse.inference import predict
+from polyfuse.learners.crossfit import CrossFitted, cross_fit, select_weights
+from polyfuse.metrics.calibration import fit_temperature
+from polyfuse.model import Network
+from polyfuse.recipe import MemberRecipe, Recipe
+
+CHUNK = 256  # rows whose features are made at once
+LEAST = 0.03  # weight below which a member is not worth its place
+SMALL = 64  # dense features up to which trees are tried on other things than columns
+TREES = ("forest", "boosting")
+
+
+@dataclass
+class Voice:
+    """A member that was judged out of fold on one output.
+
+    Args:
+        scores_RC: what it says of the judged rows.
+        present_R: rows that it has anything to say of.
+        member: as the recipe names it; None for the networks.
+        learner: fitted on all rows; None for the networks.
+    """
+
+    name: str
+    inputs: list[str]
+    scores_RC: np.ndarray
+    present_R: np.ndarray
+    member: MemberRecipe | None = None
+    learner: nn.Module | None = None
+    weight: float = 0.0
+    loss: float | None = None
+    readers: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Target:
+    """An output's targets in some rows.
+
+    Args:
+        rows: row numbers that have one.
+        values: class numbers, multi-hot rows, or standardised numbers.
+    """
+
+    task: str
+    rows: np.ndarray
+    values: np.ndarray
+    classes: int
+
+
+def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> Target:
+    """The targets of an output in those of some rows that have one."""
+    prepared = rows.outputs[output]
+    at = prepared.index_RK[numbers, 0]
+    known = numbers[at >= 0]
+    values = prepared.transform.collate([prepared.cells[k] for k in at[at >= 0]])["target"]
+    facts = prepared.transform.facts()
+    return Target(network.head(output).task, known, np.asarray(values), len(facts.get("classes", ())) or 1)
+
+
+class Features:
+    """What readers say of rows before any training, each computed once.
+
+    Args:
+        numbers: rows that may be asked for.
+    """
+
+    def __init__(self, network: Network, rows: Rows, numbers: np.ndarray):
+        self.network, self.rows, self.numbers = network, rows, numbers
+        self.readers = [r for r in network.readers if has_features(network, r)]
+        self._place = {int(row): at for at, row in enumerate(numbers)}
+        self._kept: dict[str, Any] = {}
+
+    def of(self, reader: str, rows: np.ndarray) -> Any:
+        """(R, F) float32, or a sparse matrix of that shape."""
+        if reader not in self._kept:
+            self._kept[reader] = self._made(reader)
+        return self._kept[reader][self.places(rows)]
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows stand among ``numbers``."""
+        return np.array([self._place[int(row)] for row in rows], np.int64)
+
+    def present(self, readers: Sequence[str], rows: np.ndarray) -> np.ndarray:
+        """Rows in which one of some readers has a cell."""
+        return np.any([(self.rows.inputs[r].index_RK[rows] >= 0).any(1) for r in readers], axis=0)
+
+    def _made(self, reader: str) -> Any:
+        alone = Rows({reader: self.rows.inputs[reader]}, {}, self.rows.count)
+        device, training = next(self.network.parameters()).device, self.network.training
+        self.network.eval()
+        with torch.inference_mode():
+            batches = loader(alone, Order(self.numbers, CHUNK))
+            found = [features(self.network, reader, b.inputs[reader].to(device)) for b in batches]
+        self.network.train(training)
+        return _joined(found)
+
+
+def _joined(blocks: Sequence[Block]) -> Any:
+    if isinstance(blocks[0], torch.Tensor):
+        return np.concatenate([block.float().cpu().numpy() for block in blocks])  # type: ignore[union-attr]
+    from polyfuse.learners.sparse import scipy_rows
+    from scipy.sparse import vstack
+
+    return vstack([scipy_rows(block) for block in blocks]).tocsr()
+
+
+def candidates(recipe: Recipe, network: Network, found: Features) -> list[MemberRecipe]:
+    """The members to try: those that the recipe names, or what suits each input and all of them together."""
+    if recipe.ensemble.members is not None:
+        return recipe.ensemble.members
+    known = {name: [r for r in own if r in found.readers] for name, own in network.reads.items()}
+    heard = [name for name, own in known.items() if own]
+    asked = [MemberRecipe(name=learner, inputs=[n]) for n in heard for learner in _suiting(recipe, n)]
+    return asked + ([MemberRecipe(name="linear", inputs=heard)] if len(heard) > 1 else [])
+
+
+def _suiting(recipe: Recipe, name: str) -> list[str]:
+    modality = recipe.inputs[name].modality
+    return ["linear", *(TREES if modality in ("columns", "vector") else ()), "svm"]
+
+
+def voices(
+    recipe: Recipe,
+    network: Network,
+    found: Features,
+    output: str,
+    target: Target,
+    fold_R: np.ndarray,
+    deadline: float | None,
+) -> list[Voice]:
+    """The learners of an output, each fitted on all its rows and judged on rows that it did not see.
+
+    Args:
+        fold_R: fold of each row of ``target``.
+        deadline: ``time.monotonic()`` after which no further one is begun.
+    """
+    made = []
+    for member in candidates(recipe, network, found):
+        if member.output in (None, output) and (deadline is None or time.monotonic() < deadline):
+            voice = _voice(member, recipe, network, found, output, target, fold_R, deadline)
+            made += [voice] if voice is not None else []
+    return made
+
+
+def _voice(
+    member: MemberRecipe,
+    recipe: Recipe,
+    network: Network,
+    found: Features,
+    output: str,
+    target: Target,
+    fold_R: np.ndarray,
+    deadline: float | None,
+) -> Voice | None:
+    learner = registry.learner(member.name)
+    readers = member.readers or [r for n in member.inputs for r in network.reads[n] if r in found.readers]
+    there_R = found.present(readers, target.rows) if readers else np.zeros(len(target.rows), bool)
+    rows, some = target.rows[there_R], target.values[there_R]
+    blocks = [(reader, found.of(reader, rows)) for reader in readers]
+    blocks = [(r, b) for r, b in blocks if learner.sparse or isinstance(b, np.ndarray)]
+    if not blocks or len(rows) < 2:
+        return None
+    crossed: CrossFitted | None = cross_fit(
+        member.name,
+        [block for _, block in blocks],
+        some,
+        target.task,
+        target.classes,
+        fold_R[there_R],
+        seed=recipe.training.seed,
+        deadline=deadline,
+        settings=[member.keywords] if member.keywords else None,
+    )
+    if crossed is None:
+        return None
+    scores_RC = np.zeros((len(target.rows), crossed.scores_RC.shape[1]), np.float32)
+    scores_RC[there_R] = crossed.scores_RC
+    used = [reader for reader, _ in blocks]
+    settled = MemberRecipe(name=member.name, inputs=member.inputs, readers=used, output=output, **crossed.setting)
+    return Voice(
+        member.name, member.inputs, scores_RC, there_R, settled, crossed.learner, loss=crossed.loss,
+        readers=used,
+    )  # fmt: skip
+
+
+def network_scores(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> np.ndarray:
+    """What a network says of some rows (R, C), uncalibrated."""
+    plain = Rows(rows.inputs, {}, rows.count)
+    scores = predict(network, plain, numbers=numbers)[output].scores
+    assert scores is not None
+    return scores.float().numpy()
+
+
+def temperature_of(task: str, scores_RC: np.ndarray, values: np.ndarray) -> float:
+    """What scores are divided by to be believed."""
+    return float(fit_temperature(scores_RC, values)) if task == "category" and len(values) >= 20 else 1.0
+
+
+def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Voice]:
+    """Those that help, with their weights; the networks, which come first, always stay.
+
+    Args:
+        judged_R: rows in which all were judged out of fold.
+    """
+    kept = heard
+    for _ in range(2):  # once more among those that stay, so that the same recipe fitted again weighs the same
+        scores = [voice.scores_RC[judged_R] for voice in kept]
+        present = np.stack([voice.present_R[judged_R] for voice in kept])
+        weights = select_weights(scores, present, target.values[judged_R], target.task)
+        for voice, weight in zip(kept, weights, strict=True):
+            voice.weight = float(weight)
+        kept = [voice for voice in kept if voice.member is None or voice.weight >= LEAST]
+    return kept
+
+
+def ensemble_of(
+    networks: Sequence[nn.Module], kept: Mapping[str, list[Voice]], temperatures: Mapping[str, float]
+) -> Ensemble:
+    """The ensemble of further networks and of the learners that stay, per output."""
+    opinions, weights = [], {}
+    for output, heard in kept.items():
+        total = sum(voice.weight for voice in heard) or 1.0
+        weights[output] = [voice.weight / total for voice in heard]
+        for voice in heard[1:]:
+            assert voice.learner is not None
+            opinions.append(Opinion(voice.learner, output, voice.readers))
+    return Ensemble(networks, opinions, list(kept), temperatures, weights)

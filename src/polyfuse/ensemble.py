@@ -13,12 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.layers.features import Bag
+from polyfuse.layers.features import Bag, Block
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Batch, Cells, Tokens
-
-Block = Tensor | Bag
-
 
 @dataclass
 class Heard:

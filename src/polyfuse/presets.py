@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from polyfuse import starter
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError
+from polyfuse.starter.installed import StarterError, checked
+from polyfuse.starter.parts import PARTS
 
 # modality -> encoder from scratch
 SCRATCH = {
@@ -58,13 +59,23 @@ def settled(recipe: Recipe) -> tuple[str, list[str]]:
     if asked == "scratch":
         _check_scratch(recipe)
     wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _open(recipe, m)}
-    lacking = [state for state in starter.states() if state.part.name in wanted and not state.installed]
-    if not lacking or asked == "scratch":
+    lacking = {} if asked == "scratch" else {name: why for name in sorted(wanted) if (why := _problem(name))}
+    if not lacking:
         return "starter" if asked == "auto" else asked, []
-    said = "; ".join(f"{state.part.name}: {state.part.install}" for state in lacking)
+    said = "; ".join(f"{name}: {why}" for name, why in lacking.items())
     if asked == "auto":
-        return "scratch", [f"pretrained starter parts are not installed, so encoders learn from scratch ({said})"]
-    raise RecipeError(f"preset {asked}: it needs parts that are not installed; {said}; or take --preset scratch")
+        return "scratch", [f"encoders learn from scratch, as pretrained parts cannot be used ({said})"]
+    raise RecipeError(f"preset {asked}: it needs parts that cannot be used ({said}); or take --preset scratch")
+
+
+def _problem(name: str) -> str:
+    """Why a starter part cannot be used, with the line that installs it; empty where it can."""
+    part = PARTS[name]
+    try:
+        checked(part)
+    except StarterError as error:
+        return str(error)
+    return ""
 
 
 def _open(recipe: Recipe, modality: str | None) -> bool:

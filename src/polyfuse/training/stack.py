@@ -17,9 +17,11 @@ from torch import nn
 
 from polyfuse import registry
 from polyfuse.data.batches import Order, Rows, loader
-from polyfuse.ensemble import Block, Ensemble, Opinion, features, has_features
+from polyfuse.ensemble import Ensemble, Opinion, features, has_features
 from polyfuse.inference import predict
-from polyfuse.learners.crossfit import CrossFitted, cross_fit, select_weights
+from polyfuse.learners.crossfit import CrossFitted, cross_fit
+from polyfuse.learners.rows import stacked
+from polyfuse.learners.select import select_weights
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import MemberRecipe, Recipe
@@ -112,16 +114,7 @@ class Features:
             batches = loader(alone, Order(self.numbers, CHUNK))
             found = [features(self.network, reader, b.inputs[reader].to(device)) for b in batches]
         self.network.train(training)
-        return _joined(found)
-
-
-def _joined(blocks: Sequence[Block]) -> Any:
-    if isinstance(blocks[0], torch.Tensor):
-        return np.concatenate([block.float().cpu().numpy() for block in blocks])  # type: ignore[union-attr]
-    from polyfuse.learners.sparse import scipy_rows
-    from scipy.sparse import vstack
-
-    return vstack([scipy_rows(block) for block in blocks]).tocsr()
+        return stacked([block.to("cpu") for block in found])
 
 
 def candidates(recipe: Recipe, network: Network, found: Features) -> list[MemberRecipe]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
-from polyfuse.learners.crossfit import fold_numbers
+from polyfuse.learners.folds import fold_numbers
 from polyfuse.model import Network
 from polyfuse.recipe import MemberRecipe, Recipe, parse
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done

@@ -18,7 +18,7 @@ ROOT = Path(polyfuse.__file__).parent
 LAYERS = [
     ["records", "registry", "errors", "data.cells"],
     ["layers", "metrics"],
-    ["data", "encoders", "fusion", "heads", "objectives"],
+    ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
     ["presets"],
     ["checks", "defaults", "reading", "arguments"],
@@ -33,7 +33,18 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 CELLS_MAY_IMPORT = {"numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}
-HEAVY = {"transformers", "kornia", "audiomentations", "matplotlib", "peft", "jinja2", "torchmetrics", "safetensors"}
+HEAVY = {
+    "transformers",
+    "kornia",
+    "audiomentations",
+    "matplotlib",
+    "peft",
+    "jinja2",
+    "torchmetrics",
+    "safetensors",
+    "sklearn",
+    "scipy",
+}
 
 
 def modules() -> dict[str, ast.Module]:

@@ -206,7 +206,7 @@ def load(folder: str | Path) -> Model:
 
 
 def parts(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads`` or ``objectives``."""
+    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``."""
     return registry.listings(kind)
 
 

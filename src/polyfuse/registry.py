@@ -100,6 +100,13 @@ OBJECTIVES: Table = {
     "gradient_blending": "polyfuse.objectives.gradient_blending:GradientBlending",
 }
 
+LEARNERS: Table = {  # classical ones, fitted on features beside the network
+    "linear": "polyfuse.learners.linear:Linear",
+    "svm": "polyfuse.learners.svm:SVM",
+    "forest": "polyfuse.learners.forest:Forest",
+    "boosting": "polyfuse.learners.boosting:Boosting",
+}
+
 MEASURES: Table = {  # by the head's ``task``: its metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
     "labels": "polyfuse.evaluation.judges.labels:measure",
@@ -159,6 +166,11 @@ def objective(name: str) -> type:
     return resolve(choose(OBJECTIVES, name, "objective"))
 
 
+def learner(name: str) -> Any:
+    """The learner class of that name."""
+    return resolve(choose(LEARNERS, name, "learner"))
+
+
 @dataclass(frozen=True)
 class Listing:
     """One row of ``polyfuse list``: read from the part's source, without importing it."""
@@ -170,9 +182,9 @@ class Listing:
 
 
 def listings(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads`` or ``objectives``, with its summary and paper."""
+    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``, with its summary and paper."""
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
-    tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES}
+    tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
     found = [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
     return found + (_aliases(found) if kind == "fusions" else [])
 

@@ -10,14 +10,14 @@ import typer
 import polyfuse
 from polyfuse.cli.common import Json, print_json, show
 
-KINDS = ("encoders", "fusions", "heads", "objectives")
+KINDS = ("encoders", "fusions", "heads", "objectives", "learners")
 
 
 def list_parts(
-    kind: Annotated[str | None, typer.Argument(metavar="[encoders|fusions|heads|objectives]")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]")] = None,
     json: Json = False,
 ) -> None:
-    """List encoders, fusions, heads and objectives, each with one line and its paper."""
+    """List encoders, fusions, heads, objectives and learners, each with one line and its paper."""
     found = [row for k in ([kind] if kind else KINDS) for row in polyfuse.parts(k)]
     if json:
         print_json([asdict(row) for row in found])

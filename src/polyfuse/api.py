@@ -34,6 +34,7 @@ from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.reading import prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
+from polyfuse.starter import State, states
 from polyfuse.training.fit import Fitted
 from polyfuse.training.fit import fit as fit_recipe
 
@@ -208,6 +209,11 @@ def load(folder: str | Path) -> Model:
 def parts(kind: str) -> list[Listing]:
     """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``."""
     return registry.listings(kind)
+
+
+def starter() -> list[State]:
+    """Every pretrained part that comes as a package and works offline, and whether it is installed and as expected."""
+    return states()
 
 
 def inspect(

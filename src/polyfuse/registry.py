@@ -18,6 +18,7 @@ TRANSFORMS: Table = {
     "text.bpe": "polyfuse.data.cells.text:BytePairs",
     "text.ngrams": "polyfuse.data.cells.text:NGrams",
     "text.tokenizer": "polyfuse.data.cells.text:SavedTokenizer",
+    "text.stretches": "polyfuse.data.cells.stretches:Stretches",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "columns": "polyfuse.data.cells.columns:Columns",
@@ -33,11 +34,13 @@ ENCODERS: dict[str, Table] = {
         "ngrams": "polyfuse.encoders.text.ngrams:NGrams",
         "gru": "polyfuse.encoders.text.gru:GRU",
         "transformer": "polyfuse.encoders.text.transformer:Transformer",
+        "universal": "polyfuse.encoders.text.universal:Universal",
         "pretrained": "polyfuse.encoders.text.pretrained:Pretrained",
     },
     "image": {
         "resnet": "polyfuse.encoders.image.resnet:ResNet",
         "vit": "polyfuse.encoders.image.vit:ViT",
+        "efficientnet_lite": "polyfuse.encoders.image.efficientnet_lite:EfficientNetLite",
         "pretrained": "polyfuse.encoders.image.pretrained:Pretrained",
     },
     "audio": {

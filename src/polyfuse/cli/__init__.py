@@ -16,6 +16,7 @@ from polyfuse.cli.inspect import inspect
 from polyfuse.cli.list import list_parts
 from polyfuse.cli.predict import predict
 from polyfuse.cli.robustness import robustness
+from polyfuse.cli.starter import starter
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command("list")(list_parts)
+app.command()(starter)
 app.command()(inspect)
 app.command()(fit)
 app.command()(evaluate)

@@ -18,15 +18,13 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from polyfuse.cache import cache_root
 from polyfuse.data.cells.source import digest
+
+__all__ = ["MemoryStore", "Store", "StoredCells", "cache_root", "evict", "fingerprint", "spared"]
 
 IN_USE = 3600  # seconds since its last use for which a store is not evicted
 FORMAT = 1  # part of every fingerprint: raise it when a transform's code changes what it gives
-
-
-def cache_root() -> Path:
-    """Folder of all stores: ``$POLYFUSE_CACHE``, or ``~/.cache/polyfuse``."""
-    return Path(os.environ.get("POLYFUSE_CACHE") or Path.home() / ".cache" / "polyfuse")
 
 
 def fingerprint(*parts: Any) -> str:

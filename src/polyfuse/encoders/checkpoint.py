@@ -40,7 +40,10 @@ def config_of(folder: Path) -> Any:
         with quiet():
             return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except ValueError:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf8")).get("model_type")
+        written = json.loads((folder / "config.json").read_text(encoding="utf8"))
+        kind = written.get("model_type")
+        if "encoder" in written:  # a starter part that is no model of transformers
+            raise ValueError(f"{folder.name} is read by the encoder {written['encoder']}, not by pretrained") from None
         raise ValueError(
             f"{folder.name}: transformers has no architecture {kind!r} of its own, and code that comes with a "
             "checkpoint is not run; update transformers, or choose another checkpoint"

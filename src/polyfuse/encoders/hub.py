@@ -1,4 +1,4 @@
-"""Finding a Hugging Face checkpoint: a local folder, a name in the Hub's cache, or a name to download once.
+"""Finding a checkpoint: a starter part, a local folder, a name in the Hub's cache, or a name to download once.
 
 A name that is not cached fails at once when there is no way to the Hub, instead of after minutes of retries.
 """
@@ -8,24 +8,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from polyfuse import starter
+
 PATIENCE = 5.0  # seconds to wait for the Hub's first answer
 KINDS = ("checkpoint", "random")
 PLAIN = (".json", ".txt", ".model")  # what a checkpoint holds beside weights: configuration, vocabulary
 
 
-def find(path: str | Path, *, weights: str = "checkpoint") -> Path:
-    """The folder of a checkpoint, from the disk, from the Hub's cache, or downloaded once.
+def find(path: str | Path, *, weights: str = "checkpoint", modality: str | None = None) -> Path:
+    """The folder of a checkpoint, from an installed package, from the disk, from the Hub's cache, or downloaded once.
 
     Args:
-        path: a local folder, or a name on the Hugging Face Hub such as ``google-bert/bert-base-uncased``.
+        path: ``starter:NAME``, a local folder, or a name on the Hugging Face Hub such as
+            ``google-bert/bert-base-uncased``.
         weights: ``"checkpoint"`` when they are needed too, ``"random"`` when its configuration is enough.
+        modality: of the cells that the checkpoint is to read; a starter part for others is refused.
 
     Raises:
-        ValueError: ``weights`` is neither.
+        ValueError: ``weights`` is neither, or there is no such starter part here (see ``starter.find``).
         FileNotFoundError: no such folder, no such name, nothing cached and no way to the Hub, or no weights.
     """
     if weights not in KINDS:
         raise ValueError(f"weights={weights!r}: expected one of {', '.join(KINDS)}")
+    if starter.is_name(path):
+        return starter.find(str(path), modality=modality)
     folder = Path(path).expanduser()
     if folder.is_dir():
         return _complete(folder, weights)

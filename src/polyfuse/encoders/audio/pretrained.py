@@ -29,7 +29,7 @@ class Pretrained(CheckpointEncoder):
 
     Args:
         rate: samples per second of what comes in.
-        path: a local folder, or a name on the Hugging Face Hub.
+        path: a local folder, a name on the Hugging Face Hub, or ``starter:NAME``.
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
         layers: how many of its first blocks to keep; all where None. The middle ones often hear best.
         seconds: what is kept of longer sounds; ``"auto"`` follows the training sounds.
@@ -49,7 +49,7 @@ class Pretrained(CheckpointEncoder):
         *, path: str, weights: str = "checkpoint", layers: int | None = None, seconds: float | str = "auto"
     ) -> Spec:
         """Samples at the checkpoint's rate."""
-        folder = find(path, weights=weights)
+        folder = find(path, weights=weights, modality="audio")
         extractor = _extractor(folder)
         keywords = {"rate": extractor["sampling_rate"], "seconds": _seconds(extractor, seconds)}
         return Spec("audio.wave", keywords, copies(folder, "preprocessor_config.json", "processor_config.json"))
@@ -64,7 +64,7 @@ class Pretrained(CheckpointEncoder):
         seconds: float | str = "auto",
     ):
         super().__init__()
-        folder = find(path, weights=weights)
+        folder = find(path, weights=weights, modality="audio")
         extractor = _extractor(folder)
         model, missing = build(folder, weights)
         model = keep_layers(tower(model), layers)

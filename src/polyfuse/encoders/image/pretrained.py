@@ -23,7 +23,7 @@ class Pretrained(CheckpointEncoder):
 
     Args:
         image_size: (height, width) of what comes in.
-        path: a local folder, or a name on the Hugging Face Hub.
+        path: a local folder, a name on the Hugging Face Hub, or ``starter:NAME``.
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
         layers: how many of its first blocks to keep; all where None.
 
@@ -42,7 +42,7 @@ class Pretrained(CheckpointEncoder):
     @staticmethod
     def wants(*, path: str, weights: str = "checkpoint", layers: int | None = None) -> Spec:
         """Pixels resized and cropped as the checkpoint's own image processor does."""
-        folder = find(path, weights=weights)
+        folder = find(path, weights=weights, modality="image")
         files = copies(folder, "preprocessor_config.json", "processor_config.json")
         return Spec("image.pixels", from_processor(_processor(folder)), files)
 
@@ -50,7 +50,7 @@ class Pretrained(CheckpointEncoder):
         self, *, image_size: tuple[int, int], path: str, weights: str = "checkpoint", layers: int | None = None
     ):
         super().__init__()
-        folder = find(path, weights=weights)
+        folder = find(path, weights=weights, modality="image")
         model, missing = build(folder, weights)
         self.model = keep_layers(tower(model, "vision_model", "image_model"), layers)
         scale, shift = _normalising(_processor(folder))

@@ -24,7 +24,7 @@ class Pretrained(CheckpointEncoder):
     """Any Hugging Face text checkpoint: BERT- and GPT-style models, and the text encoders of T5, BART and CLIP.
 
     Args:
-        path: a local folder, or a name on the Hugging Face Hub.
+        path: a local folder, a name on the Hugging Face Hub, or ``starter:NAME``.
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
         layers: how many of its first blocks to keep; all where None.
         max_tokens: longer texts are cut; ``"auto"`` is 256, or fewer where the checkpoint has fewer positions.
@@ -44,7 +44,7 @@ class Pretrained(CheckpointEncoder):
         *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
     ) -> Spec:
         """Ids of the checkpoint's own tokenizer."""
-        folder = find(path, weights=weights)
+        folder = find(path, weights=weights, modality="text")
         tokenizer = str(_tokenizer(folder))
         files = {**copies(folder, "tokenizer_config.json"), "tokenizer.json": tokenizer}
         return Spec("text.tokenizer", {"file": tokenizer, "max_tokens": _length(folder, max_tokens)}, files)
@@ -53,7 +53,7 @@ class Pretrained(CheckpointEncoder):
         self, *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
     ):
         super().__init__()
-        folder = find(path, weights=weights)
+        folder = find(path, weights=weights, modality="text")
         model, missing = build(folder, weights)
         self.model = keep_layers(tower(model, "text_model"), layers)
         self.prefix = _leading_specials(_tokenizer(folder))

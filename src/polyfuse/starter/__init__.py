@@ -1,0 +1,15 @@
+"""Starter parts: small pretrained models that come as packages of the Python registry, and so work offline.
+
+``starter:NAME`` stands wherever the name of a checkpoint may. ``find`` gives the folder of such a checkpoint: the files
+of the package are checked against known SHA-256 sums before anything is read, then converted once into a Hugging Face
+folder under the cache. No package is ever imported for that, and nothing here needs torch until it converts.
+"""
+
+from __future__ import annotations
+
+from polyfuse.starter.places import PREFIX, find, is_name
+from polyfuse.starter.installed import StarterError
+from polyfuse.starter.parts import PARTS, Part
+from polyfuse.starter.states import State, states
+
+__all__ = ["PARTS", "PREFIX", "Part", "StarterError", "State", "find", "is_name", "states"]

@@ -1,0 +1,101 @@
+"""``starter:NAME`` -> a checkpoint's folder: converted once, beside its place, and renamed when all of it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from filelock import FileLock
+
+from polyfuse.cache import cache_root
+from polyfuse.registry import choose, resolve
+from polyfuse.starter.installed import StarterError, checked, sha256
+from polyfuse.starter.parts import PARTS, Part
+
+PREFIX = "starter:"
+FORMAT = 1  # raise it when a conversion changes what it writes
+SUMS = "sha256.json"
+
+
+def is_name(path: str | Path) -> bool:
+    """Whether this names a starter part and no folder or checkpoint on the Hub."""
+    return isinstance(path, str) and path.startswith(PREFIX)
+
+
+def find(name: str, *, modality: str | None = None) -> Path:
+    """The folder of a starter part, as ``save_pretrained`` would lay it out; converted at the first call.
+
+    Args:
+        name: with or without ``starter:`` in front.
+        modality: of the cells that it is to read, where that matters.
+
+    Raises:
+        StarterError: no such part, one for other cells, not installed, another version or other bytes, or no place to
+            keep what is converted.
+    """
+    part = _part(name.removeprefix(PREFIX))
+    if modality not in (None, part.modality):
+        fitting = ", ".join(PREFIX + p.name for p in PARTS.values() if p.modality == modality) or "none"
+        raise StarterError(f"{PREFIX}{part.name} reads {part.modality}, not {modality}; for {modality}: {fitting}")
+    sources = checked(part)
+    return _converted(part, sources) if part.convert else next(iter(sources.values())).parent
+
+
+def _part(name: str) -> Part:
+    try:
+        return choose(PARTS, name, "starter part")
+    except ValueError as error:
+        raise StarterError(str(error)) from None
+
+
+def place_of(part: Part) -> Path:
+    """Where the conversion of a part lies; what it is made of names it."""
+    key = hashlib.sha256(json.dumps([FORMAT, part.convert, part.files]).encode()).hexdigest()[:16]
+    return cache_root() / "starter" / f"{part.name}-{key}"
+
+
+def _converted(part: Part, sources: Mapping[str, Path]) -> Path:
+    place = place_of(part)
+    if is_whole(place):
+        return place
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f"{place.name}.lock")):  # the second of two processes finds it made
+            if not is_whole(place):
+                _make(part, sources, place)
+    except OSError as error:
+        raise StarterError(
+            f"{PREFIX}{part.name}: its conversion cannot be kept in {place} ({error.strerror or error}); free space, "
+            "or name another folder in POLYFUSE_CACHE"
+        ) from error
+    return place
+
+
+def is_whole(place: Path) -> bool:
+    """Whether a conversion is there with all its bytes; one that is damaged is made again."""
+    try:
+        sums = json.loads((place / SUMS).read_text(encoding="utf8"))
+        return all(sha256(place / name) == expected for name, expected in sums.items())
+    except (OSError, ValueError, AttributeError):  # absent, unreadable, or no table of sums
+        return False
+
+
+def _make(part: Part, sources: Mapping[str, Path], place: Path) -> None:
+    fresh = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        fresh.mkdir()
+        resolve(part.convert)(sources, fresh)
+        sums = {file.name: sha256(file) for file in sorted(fresh.iterdir())}
+        (fresh / SUMS).write_text(json.dumps(sums, indent=1), encoding="utf8")
+        if place.is_dir():
+            shutil.rmtree(place)
+        elif place.exists():
+            place.unlink()
+        os.rename(fresh, place)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

@@ -1,0 +1,73 @@
+"""What ``polyfuse starter`` shows: of each part whether it is installed, and whether its bytes are what they should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polyfuse.starter.places import PREFIX
+from polyfuse.starter.installed import StarterError, checked, version_of
+from polyfuse.starter.parts import PARTS, Part
+
+
+@dataclass(frozen=True)
+class State:
+    """One starter part as it is here.
+
+    Args:
+        name: with ``starter:`` in front, as a recipe names it.
+        version: installed; None where its package is absent.
+        usable: it is installed, in the version and with the bytes that are known.
+        problem: why it is not usable; empty where it is.
+        install: the line that installs it.
+        extra: of polyfuse, which brings it or what it needs.
+        size: bytes.
+        sha256: path in the package -> what its SHA-256 has to be.
+    """
+
+    name: str
+    modality: str
+    encoder: str
+    summary: str
+    package: str
+    version: str | None
+    expected: str
+    usable: bool
+    problem: str
+    install: str
+    extra: str
+    size: int
+    licence: str
+    languages: tuple[str, ...]
+    source: str
+    sha256: dict[str, str]
+
+
+def states() -> list[State]:
+    """Every starter part; reads the files of those that are installed."""
+    return [_state(part) for part in PARTS.values()]
+
+
+def _state(part: Part) -> State:
+    problem = ""
+    try:
+        checked(part)
+    except StarterError as error:
+        problem = str(error)
+    return State(
+        name=PREFIX + part.name,
+        modality=part.modality,
+        encoder=part.encoder,
+        summary=part.summary,
+        package=part.package,
+        version=version_of(part),
+        expected=part.version,
+        usable=not problem,
+        problem=problem,
+        install=part.install,
+        extra=part.extra,
+        size=part.size,
+        licence=part.licence,
+        languages=part.languages,
+        source=part.source,
+        sha256=dict(part.files),
+    )

@@ -10,6 +10,7 @@ processor has no kernel for numbers of half the size, they run in float32.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def reversal(mask_BT: Tensor) -> Tensor:
     return torch.where(mask_BT, mask_BT.sum(1, keepdim=True) - 1 - place_1T, place_1T)
 
 
-LAYERS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+LAYERS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 @cache

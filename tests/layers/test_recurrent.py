@@ -80,6 +80,58 @@ def test_dropout_acts_between_layers_in_training_only():
     assert torch.equal(deep.eval()(x, mask), deep(x, mask))
 
 
+class Watched(nn.Module):
+    """Stands for a fused net; notes the type of what it reads and whether autocast would narrow it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append((x.dtype, torch.is_autocast_enabled("cpu")))
+        return x, None
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_autocast_reaches_the_fused_net_only_where_the_processor_can(able, monkeypatch):
+    monkeypatch.setattr(recurrent, "runs_in", lambda kind, dtype: able)
+    layer = OneWay(5, 4, kind="lstm")
+    layer.net = Watched()
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(torch.randn(2, 3, 5).bfloat16())
+    assert layer.net.seen == [(torch.bfloat16, True) if able else (torch.float32, False)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_the_processor_cannot_autocast_changes_nothing(kind, monkeypatch):
+    monkeypatch.setattr(recurrent, "runs_in", lambda kind, dtype: False)
+    layer, x = OneWay(5, 4, kind=kind), torch.randn(3, 6, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    assert torch.equal(found, layer(x))
+
+
+def test_the_processor_is_asked_once_without_a_random_draw(monkeypatch):
+    tried = []
+
+    class Lacking(nn.LSTM):
+        def forward(self, *_):
+            tried.append(torch.is_autocast_enabled("cpu"))
+            raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setitem(recurrent.LAYERS, "lacking", Lacking)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert not any(recurrent.runs_in("lacking", torch.bfloat16) for _ in range(3))
+    assert tried == [True]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_without_autocast_the_processor_is_not_asked(monkeypatch):
+    monkeypatch.setattr(recurrent, "runs_in", lambda *_: pytest.fail("asked"))
+    OneWay(5, 4)(torch.randn(2, 3, 5))
+
+
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="gru, lstm"):
         Bidirectional(5, 4, kind="rnn")

@@ -3,10 +3,14 @@
 GRU: Cho et al., EMNLP 2014. LSTM: Hochreiter and Schmidhuber, Neural Computation 1997. Two-way: Schuster and Paliwal,
 IEEE Transactions on Signal Processing 1997. Packed sequences do not export, so a net of two one-way nets reads the
 tokens, the second one in an order reversed by gather. Training and inference use torch's fused kernels; while
-exporting, the same weights run as a scan over time, because torch unrolls the fused ones to one fixed length.
+exporting, the same weights run as a scan over time, because torch unrolls the fused ones to one fixed length. Where a
+processor has no kernel for numbers of half the size, they run in float32.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +27,25 @@ def reversal(mask_BT: Tensor) -> Tensor:
     return torch.where(mask_BT, mask_BT.sum(1, keepdim=True) - 1 - place_1T, place_1T)
 
 
+LAYERS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM}
+
+
+@cache
+def runs_in(kind: str, dtype: torch.dtype) -> bool:
+    """Whether this processor runs the fused net of a kind in ``dtype`` under autocast; tried once, on one number.
+
+    oneDNN has an LSTM in bfloat16 only where the processor has instructions for it, and says so by failing.
+    """
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        net = LAYERS[kind](1, 1, batch_first=True)
+        try:
+            with torch.autocast("cpu", dtype):
+                net(torch.zeros(1, 1, 1))
+        except RuntimeError:
+            return False
+    return True
+
+
 class OneWay(nn.Module):
     """One recurrent layer from left to right: (B, T, size) -> (B, T, hidden).
 
@@ -32,15 +55,22 @@ class OneWay(nn.Module):
 
     def __init__(self, size: int, hidden: int, *, kind: str = "gru"):
         super().__init__()
-        kinds = {"gru": (nn.GRU, _gru_step, 1), "lstm": (nn.LSTM, _lstm_step, 2)}
-        if kind not in kinds:
-            raise ValueError(f"unknown recurrent kind {kind!r}; known: {', '.join(kinds)}")
-        layer, self.step, self.states = kinds[kind]
-        self.net = layer(size, hidden, batch_first=True)
+        if kind not in LAYERS:
+            raise ValueError(f"unknown recurrent kind {kind!r}; known: {', '.join(LAYERS)}")
+        self.kind = kind
+        self.step, self.states = {"gru": (_gru_step, 1), "lstm": (_lstm_step, 2)}[kind]
+        self.net = LAYERS[kind](size, hidden, batch_first=True)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Shapes: (B, T, size) -> (B, T, hidden)."""
-        return self._scanned(x_BTD) if torch.compiler.is_exporting() else self.net(x_BTD)[0]
+        return self._scanned(x_BTD) if torch.compiler.is_exporting() else self._fused(x_BTD)
+
+    def _fused(self, x_BTD: Tensor) -> Tensor:
+        narrow = x_BTD.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not narrow or runs_in(self.kind, torch.get_autocast_dtype("cpu")):
+            return self.net(x_BTD)[0]
+        with torch.autocast("cpu", enabled=False):
+            return self.net(x_BTD.float())[0]
 
     def _scanned(self, x_BTD: Tensor) -> Tensor:
         """What ``self.net`` gives, step by step, so that the length stays free in an exported file."""

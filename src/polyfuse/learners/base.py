@@ -127,7 +127,9 @@ class Learner(nn.Module):
 
     @classmethod
     @abstractmethod
-    def solutions(cls, blocks: Sequence[Rows], problem: Problem, settings: list[Setting], seed: int) -> Iterator[Arrays]:
+    def solutions(
+        cls, blocks: Sequence[Rows], problem: Problem, settings: list[Setting], seed: int
+    ) -> Iterator[Arrays]:
         """The learner's own arrays under one setting after the other."""
 
     @abstractmethod

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def fold_numbers(
-    target: np.ndarray, task: str, groups_R: np.ndarray | None, k: int, seed: int
-) -> np.ndarray | None:
+def fold_numbers(target: np.ndarray, task: str, groups_R: np.ndarray | None, k: int, seed: int) -> np.ndarray | None:
     """Deals rows into k folds of about equal size and about the same classes (or tenths of a number's range).
 
     With fewer rows or groups than k, there are as many folds as those.

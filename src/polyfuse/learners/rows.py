@@ -61,9 +61,7 @@ def taken(blocks: Sequence[Rows], at: np.ndarray | slice) -> list[Rows]:
 
 def tensors(blocks: Sequence[Rows]) -> list[Tensor | Bag]:
     """Blocks as a learner reads them."""
-    return [
-        bag_of(b) if is_sparse(b) else torch.from_numpy(np.ascontiguousarray(b, dtype=np.float32)) for b in blocks
-    ]
+    return [bag_of(b) if is_sparse(b) else torch.from_numpy(np.ascontiguousarray(b, dtype=np.float32)) for b in blocks]
 
 
 def scores(learner: nn.Module, blocks: Sequence[Rows]) -> np.ndarray:

@@ -44,7 +44,7 @@ class Design:
             scales.append(scale[scale > 0])
             given += block.shape[1]
         self.scale_F, self.used_F, self.given = np.concatenate(scales), np.concatenate(used), given
-        self.ends = np.cumsum([0, *(p.shape[1] for p in self.parts)])
+        self.ends = np.cumsum(np.array([0, *(p.shape[1] for p in self.parts)]))
         self.rows, self.columns = blocks[0].shape[0], int(self.ends[-1])
 
     @staticmethod

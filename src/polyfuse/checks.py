@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from polyfuse import registry
-from polyfuse.recipe import InputRecipe, NamedPart, Recipe, RecipeError, near
+from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, Recipe, RecipeError, near
 
 
 def own_keywords(part: Any, given: set[str]) -> list[str]:
@@ -53,11 +53,26 @@ def check(recipe: Recipe) -> None:
             )
         if hasattr(part, "wants_scores") and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
+    for at, member in enumerate(recipe.ensemble.members or []):
+        _check_member(recipe, member, f"ensemble.members.{at}")
     if isinstance(recipe.training.modality_dropout, dict):
         for name in recipe.training.modality_dropout:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
     if not recipe.outputs and not recipe.extra_losses:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
+
+
+def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
+    """A member is a learner on inputs that exist, for an output that exists."""
+    _named(lambda: registry.learner(member.name), where)
+    for name in member.inputs:
+        _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.inputs")
+    for name in member.readers:
+        _named(lambda n=name: registry.choose(recipe.readers, n, "encoder of an input"), f"{where}.readers")
+    if not member.inputs:
+        raise RecipeError(f"{where}.inputs: expected the inputs that {member.name} reads, found none")
+    if member.output is not None:
+        _named(lambda: registry.choose(recipe.outputs, member.output, "output"), f"{where}.output")
 
 
 def _check_nothing_stands_in(recipe: Recipe) -> None:

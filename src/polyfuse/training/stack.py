@@ -21,7 +21,7 @@ from polyfuse.ensemble import Ensemble, Opinion, features, has_features
 from polyfuse.inference import predict
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
 from polyfuse.learners.rows import stacked
-from polyfuse.learners.select import select_weights
+from polyfuse.learners.selection import select_weights
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import MemberRecipe, Recipe

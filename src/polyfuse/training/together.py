@@ -104,7 +104,7 @@ def train_together(
     fold_R = _folds(network, recipe, rows, numbers, groups_R) if _wanted(recipe, network) else None
     plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline)  # type: ignore[arg-type]
     if fold_R is None:
-        return _alone(network, plan)
+        return _alone(network, plan, _unfolded(recipe, network))
     found = Features(network, rows, numbers)
     if not candidates(recipe, network, found) and recipe.ensemble.networks in ("auto", 1):
         return _alone(network, plan)
@@ -128,10 +128,18 @@ def _wanted(recipe: Recipe, network: Network) -> bool:
     return bool(network.outputs) and (recipe.ensemble.members != [] or recipe.ensemble.networks not in ("auto", 1))
 
 
-def _alone(network: Network, plan: _Plan) -> Trained:
+def _unfolded(recipe: Recipe, network: Network) -> list[str]:
+    """Why nothing is judged out of fold, where that was wanted."""
+    if not _wanted(recipe, network):
+        return []
+    by = f"groups of {recipe.data.group!r}" if recipe.data.group else "rows"
+    return [f"not even two folds of {by} can be made, so the network answers alone"]
+
+
+def _alone(network: Network, plan: _Plan, notes: list[str] | None = None) -> Trained:
     plan.recipe.ensemble = parse({"ensemble": {**plan.recipe.ensemble.model_dump(), "members": [], "networks": 1}}).ensemble
     options: dict[str, Any] = {"run": plan.run, "resume": plan.resume, "quiet": plan.quiet, "deadline": plan.deadline}
-    return Trained(network, train(network, plan.recipe, plan.rows, plan.split, **options))
+    return Trained(network, train(network, plan.recipe, plan.rows, plan.split, **options), notes or [])
 
 
 def _folds(

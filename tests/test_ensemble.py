@@ -1,0 +1,168 @@
+"""Members beside the network: features by row, who answers where inputs are missing, weights, and what is saved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import polyfuse
+from polyfuse.ensemble import Ensemble, Heard, Opinion, _by_row
+from polyfuse.heads.category import Category
+from polyfuse.layers.features import Bag
+from polyfuse.recipe import RecipeError
+
+QUICK = ["training.steps=20"]
+
+
+class Says(nn.Module):
+    """A learner that always says the same."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, blocks):
+        return self.logits.expand(len(blocks[0]), -1)
+
+
+def head() -> Category:
+    return Category(name="kind", width=4, classes=["a", "b"], counts=[1, 1])
+
+
+def decided(weights, present, own=(0.0, 0.0)):
+    opinions = [Opinion(Says([5.0, 0.0]), "kind", ["x"]), Opinion(Says([0.0, 5.0]), "kind", ["y"])]
+    made = Ensemble([], opinions, ["kind"], {"kind": 1.0}, {"kind": weights})
+    rows = len(present["x"])
+    heard = Heard({n: torch.zeros(rows, 1) for n in "xy"}, {n: torch.tensor(p) for n, p in present.items()}, [])
+    return made.decide("kind", torch.tensor([own] * rows), head(), heard, None).softmax(1)
+
+
+def test_only_members_whose_input_is_there_have_a_say():
+    found = decided([0.0, 0.5, 0.5], {"x": [True, True, False], "y": [True, False, True]})
+    torch.testing.assert_close(found[0], torch.tensor([0.5, 0.5]))
+    assert found[1, 0] > 0.99
+    assert found[2, 1] > 0.99
+
+
+def test_where_no_member_with_a_say_is_there_the_network_answers():
+    found = decided([0.0, 0.5, 0.5], {"x": [False], "y": [False]}, own=(3.0, 0.0))
+    torch.testing.assert_close(found, torch.tensor([[3.0, 0.0]]).softmax(1))
+
+
+def test_probabilities_are_averaged_by_weight():
+    found = decided([0.2, 0.8, 0.0], {"x": [True], "y": [True]}, own=(0.0, 2.0))
+    wanted = 0.2 * torch.tensor([0.0, 2.0]).softmax(0) + 0.8 * torch.tensor([5.0, 0.0]).softmax(0)
+    torch.testing.assert_close(found[0], wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_features_of_distinct_cells_become_those_of_rows_slot_by_slot():
+    index = torch.tensor([[1, 0], [-1, 1]])
+    dense = _by_row(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), index)
+    assert dense.tolist() == [[3, 4, 1, 2], [0, 0, 3, 4]]
+    bag = _by_row(Bag(torch.tensor([[0, 2], [1, 0]]), torch.tensor([[1.0, 2.0], [3.0, 0.0]]), 3), index)
+    assert bag.size == 6
+    full = torch.zeros(2, 6).scatter_add_(1, bag.ids_BK, bag.weights_BK)
+    assert full.tolist() == [[0, 3, 0, 1, 0, 2], [0, 0, 0, 0, 3, 0]]
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 3))
+    colour = rng.choice(["red", "blue"], 160)
+    y = 2 * x[:, 0] - x[:, 1] + (colour == "red") + 0.1 * rng.normal(size=160)
+    split = np.repeat(["train", "test"], [120, 40])
+    return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "colour": colour, "y": y, "split": split})
+
+
+@pytest.fixture(scope="module")
+def model(table, tmp_path_factory):
+    place = tmp_path_factory.mktemp("ensemble") / "model"
+    return polyfuse.fit(table, outputs=["y"], split="split", to=place, settings=QUICK, quiet=True), place
+
+
+def test_members_join_and_are_said(model):
+    made, _ = model
+    assert made.bundle.network.ensemble is not None
+    assert any("weighed out of fold" in note for note in made.notes)
+    shares = [fact["weight"] for fact in made.report["ensemble"]["y"]]
+    assert sum(shares) == pytest.approx(1, abs=1e-3)
+    assert made.recipe.ensemble.members, "what answers is written into the recipe"
+
+
+def test_a_line_is_found_although_the_network_hardly_learnt(model, table):
+    made, _ = model
+    found = made.predict(table[table.split == "test"])["y"]
+    assert np.corrcoef(found, table.y[table.split == "test"])[0, 1] > 0.97
+
+
+def test_saved_and_loaded_it_says_the_same(model, table):
+    made, place = model
+    pd.testing.assert_frame_equal(made.predict(table), polyfuse.load(place).predict(table))
+
+
+def test_the_saved_recipe_gives_the_same_model(model, table):
+    made, place = model
+    again = polyfuse.fit(str(place), table=table, quiet=True)
+    np.testing.assert_allclose(again.predict(table)["y"], made.predict(table)["y"], rtol=1e-4, atol=1e-4)
+
+
+def test_an_input_that_is_missing_at_prediction_is_no_error(model, table):
+    made, _ = model
+    blank = table.assign(a=np.nan, b=np.nan, c=np.nan, colour=None)
+    assert np.isfinite(made.predict(blank)["y"]).all()
+
+
+def test_members_none_leaves_the_network_alone(table):
+    made = polyfuse.fit(table, outputs=["y"], split="split", settings=[*QUICK, "ensemble.members=[]"], quiet=True)
+    assert made.bundle.network.ensemble is None
+
+
+def test_a_named_fusion_answers_alone(table):
+    made = polyfuse.fit(table, outputs=["y"], split="split", fusion="sum", settings=QUICK, quiet=True)
+    assert made.bundle.network.ensemble is None
+
+
+def test_named_members_are_the_only_ones(table):
+    members = "ensemble.members=[{name: linear, inputs: [columns]}]"
+    made = polyfuse.fit(table, outputs=["y"], split="split", settings=[*QUICK, members, "ensemble.networks=1"], quiet=True)
+    assert [m.name for m in made.recipe.ensemble.members or []] == ["linear"]
+    assert made.recipe.ensemble.networks == 1
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ("[{name: linera, inputs: [columns]}]", "did you mean 'linear'"),
+        ("[{name: linear, inputs: [text]}]", "text"),
+        ("[{name: linear, inputs: [columns], output: z}]", "z"),
+    ],
+)
+def test_impossible_members_are_refused_before_training(table, members, message):
+    with pytest.raises(RecipeError, match=message):
+        polyfuse.fit(table, outputs=["y"], split="split", settings=[f"ensemble.members={members}"], quiet=True)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8])
+def test_fewer_rows_than_folds(table, rows):
+    few = pd.concat([table[table.split == "train"][:rows], table[table.split == "test"]])
+    made = polyfuse.fit(few, outputs=["y"], split="split", settings=QUICK, quiet=True)
+    assert np.isfinite(made.predict(table)["y"]).all()
+
+
+def test_one_group_alone_leaves_the_network_alone(table):
+    made = polyfuse.fit(
+        table.assign(who="one"), outputs=["y"], group="who", split="split", settings=QUICK, quiet=True
+    )
+    assert made.bundle.network.ensemble is None
+    assert any("fold" in note for note in made.notes)
+
+
+def test_a_class_seen_once_breaks_nothing(table):
+    kinds = np.where(table.y > 0, "high", "low").astype(object)
+    kinds[0] = "only"
+    made = polyfuse.fit(table.assign(kind=kinds).drop(columns="y"), outputs=["kind"], split="split", settings=QUICK, quiet=True)
+    assert set(made.predict(table)["kind"]) <= {"high", "low", "only"}

@@ -51,6 +51,7 @@ ENCODERS: dict[str, Table] = {
     },
     "columns": {
         "mlp": "polyfuse.encoders.columns.mlp:MLP",
+        "tabm": "polyfuse.encoders.columns.tabm:TabM",
         "ft_transformer": "polyfuse.encoders.columns.ft_transformer:FTTransformer",
     },
     "vector": {"vectors": "polyfuse.encoders.features.vectors:Vectors"},

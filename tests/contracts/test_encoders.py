@@ -10,11 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.layers.features import Bag
 from polyfuse.records import Spec, Tokens
 
 ROWS = [(modality, name) for modality, table in registry.ENCODERS.items() for name in table]
+KEYWORDS = {  # other parts of some rows
+    "text:ngrams:tfidf": {"tfidf": True},
+    "columns:mlp:pieces": {"pieces": 4},
+    "columns:tabm:pieces": {"pieces": 4},
+}
 TEXT, GRAMS = 40, 50
-every_encoder = pytest.mark.parametrize(("modality", "name"), ROWS, ids=[":".join(row) for row in ROWS])
+CASES = [":".join(row) for row in ROWS] + list(KEYWORDS)
+every_encoder = pytest.mark.parametrize("named", CASES)
 
 
 # ---- one cell of each transform, its facts, and the axes that differ between cells
@@ -22,7 +29,11 @@ every_encoder = pytest.mark.parametrize(("modality", "name"), ROWS, ids=[":".joi
 
 def ngrams(length, draw):
     ids = torch.randint(1, GRAMS, (length, 1 + length), generator=draw)
-    return {"ids": ids, "span": spans(length)}
+    bag = {
+        "bag_ids": torch.randint(1, GRAMS, (length + 2,), generator=draw),
+        "bag_weights": torch.rand(length + 2, generator=draw),
+    }
+    return {"ids": ids, "span": spans(length), **bag}
 
 
 def subwords(length, draw):
@@ -54,11 +65,16 @@ FACTS = {
     "text.tokenizer": {},
     "image.pixels": {"image_size": (32, 32)},
     "audio.wave": {"rate": 16_000},
-    "columns": {"numbers": 3, "categories": [4, 3]},
+    "columns": {
+        "numbers": 3,
+        "categories": [4, 3],
+        "quantiles": [[-2.0, -1.0, 0.0, 1.0, 2.0], [-1.0, -1.0, 0.0, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0]],
+        "frequent": [[2, 3], [2]],
+    },
     "vector": {"size": 5},
     "sequence": {"size": 5},
 }
-TIMED = {"ids", "span", "wave"}  # and the ``x`` of a sequence: axis 1 differs between cells
+TIMED = {"ids", "span", "wave", "bag_ids", "bag_weights"}  # and the ``x`` of a sequence: axis 1 differs between cells
 STRETCH = {"audio.wave": 1600}  # entries of axis 1 per unit of length
 
 
@@ -160,13 +176,16 @@ class Case:
         dims = {key: {0: batch, 1: length} if timed(self.spec.transform, key) else {0: batch} for key in fields}
         if fields.get("ids", torch.empty(0)).ndim == 3:
             dims["ids"][2] = torch.export.Dim("grams", min=1, max=64)
+            bag = torch.export.Dim("bag", min=1, max=64)
+            dims |= {key: {0: batch, 1: bag} for key in ("bag_ids", "bag_weights")}
         return dims
 
 
 @pytest.fixture
-def case(request, modality, name):
+def case(request, named):
+    modality, name = named.split(":")[:2]
     checkpoint = request.getfixturevalue("checkpoints")[modality] if name == "pretrained" else None
-    return Case(modality, name, {"path": str(checkpoint)} if checkpoint else {})
+    return Case(modality, name, {"path": str(checkpoint)} if checkpoint else KEYWORDS.get(named, {}))
 
 
 def everyone(rows: int) -> Tensor:
@@ -272,6 +291,32 @@ def test_bf16_autocast_is_finite(case):
     assert torch.isfinite(tokens.x_BTD).all()
     tokens.x_BTD[tokens.mask_BT].float().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+def dense(block: Tensor | Bag) -> Tensor:
+    """A block of features as a matrix; what an id weighs twice adds up."""
+    if isinstance(block, Tensor):
+        return block
+    assert block.ids_BK.shape == block.weights_BK.shape
+    assert int(block.ids_BK.max()) < block.size
+    return torch.zeros(len(block.ids_BK), block.size).scatter_add_(1, block.ids_BK, block.weights_BK)
+
+
+@every_encoder
+def test_features_of_a_cell_are_known_before_training_and_see_neither_padding_nor_neighbours(case):
+    encoder = case.encoder().eval()
+    if not hasattr(encoder, "features"):
+        pytest.skip("it gives no features")
+    found = dense(encoder.features(case.fields()))
+    assert found.shape[0] == 3
+    assert found.is_floating_point()
+    assert torch.isfinite(found).all()
+    assert not found.requires_grad
+    assert torch.equal(dense(case.encoder(seed=1).eval().features(case.fields())), found)
+    same(dense(encoder.features(case.fields(extra=4))), found)
+    for row in range(3):
+        alone = {key: value[row:][:1] for key, value in case.fields().items()}
+        same(dense(encoder.features(alone)), found[row:][:1])
 
 
 class Plain(nn.Module):

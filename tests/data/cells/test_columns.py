@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,8 @@ def test_unseen_and_rare_categories_share_1_and_missing_is_0():
     made = fitted({"a": "category", "b": "number"}, [(label, 1) for label in "aabbc"], min_count=2)
     found = fields(made, [("a", 1), ("b", 1), ("c", 1), ("new", 1), (None, 1)])["categories"][:, 0].tolist()
     assert found == [2, 3, 1, 1, 0]
-    assert made.facts() == {"numbers": 1, "categories": [4]}
+    assert made.facts()["categories"] == [4]
+    assert made.facts()["frequent"] == [[2, 3]]
     assert one("category", "aabbc", min_count=1).facts()["categories"] == [5]
 
 
@@ -211,3 +213,32 @@ def test_real_table(real_data):
     assert made.broken(cells) == []
     assert np.isfinite(found["numbers"]).all()
     assert 0 not in found["categories"]
+
+
+def test_the_most_frequent_categories_are_known_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr("polyfuse.data.cells.columns.FREQUENT", 2)
+    made = fitted({"a": "category"}, [(label,) for label in "abbccc"])
+    assert made.facts()["frequent"] == [[3, 4]]
+
+
+def test_quantiles_are_those_of_training_numbers_as_they_are_encoded():
+    values = [float(n * n) for n in range(40)]
+    made = fitted({"n": "number", "m": "number"}, [(value, None if at % 2 else 1.0) for at, value in enumerate(values)])
+    numbers = fields(made, [(value, None if at % 2 else 1.0) for at, value in enumerate(values)])["numbers"]
+    quantiles = made.facts()["quantiles"]
+    assert len(quantiles) == made.facts()["numbers"] == numbers.shape[1]
+    for column, levels in zip(numbers.T, quantiles, strict=True):
+        assert levels == sorted(levels)
+        np.testing.assert_allclose([levels[0], levels[16], levels[-1]], np.quantile(column, [0, 0.5, 1]), atol=1e-6)
+
+
+def test_a_state_saved_without_counts_and_quantiles_still_reads_the_same():
+    columns = {"n": "number", "c": "category"}
+    cells = [(1.0, "a"), (2.0, "b"), (4.0, "a"), (None, "c")]
+    made, old = fitted(columns, cells), Columns()
+    state = json.loads(json.dumps(made.state()))
+    del state["quantiles"], state["columns"]["c"]["counts"]
+    old.restore(state)
+    for key, values in fields(made, cells).items():
+        assert np.array_equal(values, fields(old, cells)[key])
+    assert old.facts() == {"numbers": 2, "categories": [5], "quantiles": [], "frequent": [[2, 3, 4]]}

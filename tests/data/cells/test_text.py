@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -46,14 +49,14 @@ def test_long_text_is_cut_and_invisible_text_is_broken():
     for made in (fitted(NGrams()), fitted(BytePairs())):
         assert isinstance(encoded(made, "\x01"), BadCell)
         short = encoded(made, "cat " * 10_000, Limits(characters=12))
-        assert len(short) <= 12
+        assert made.collate([short])["lengths"][0] <= 12
 
 
 # ---- n-grams
 
 
 def ids_of(made, text):
-    return [set(row[row > 0].tolist()) for row in encoded(made, text)[:, 2:]]
+    return [set(row[row > 0].tolist()) for row in made.collate([encoded(made, text)])["ids"][0]]
 
 
 def test_ids_lie_below_buckets_and_each_ngram_of_training_has_its_own():
@@ -75,7 +78,7 @@ def test_words_alike_share_some_ids_and_unknown_ones_have_none():
     assert cats < cat
     assert cats
     assert qqq == set()
-    assert encoded(made, "qqq").shape[0] == 1
+    assert made.collate([encoded(made, "qqq")])["lengths"].tolist() == [1]
 
 
 def test_pairs_of_words_know_their_order():
@@ -131,6 +134,60 @@ def test_words_are_forgotten_before_memory_fills(monkeypatch):
     for text in [*TEXTS, "a b c d e f g", *TEXTS]:
         assert np.array_equal(encoded(made, text), encoded(free, text))
         assert len(made._ids) <= 3
+
+
+def bag_of(made, text):
+    """Id -> weight of a text's bag."""
+    fields = made.collate([encoded(made, text)])
+    pairs = zip(fields["bag_ids"][0].tolist(), fields["bag_weights"][0].tolist(), strict=True)
+    return {at: weight for at, weight in pairs if weight}
+
+
+def test_a_bag_equals_plain_tf_idf_over_words_and_pairs_and_over_pieces():
+    texts = ["the cat sat", "the cat", "a dog sat on the cat and the dog", "the the mat"]
+    made = fitted(NGrams(characters=(3, 3)), texts)
+
+    def grams(text):
+        words = text.split()
+        parts = [f"<{word}>"[at : at + 3] for word in words for at in range(len(word)) if len(word) > 1]
+        return Counter([*words, *pairwise(words)]), Counter(parts)
+
+    for text in [*texts, "the dog and the unheard cat"]:
+        expected = []
+        for family in (0, 1):
+            known = Counter(gram for other in texts for gram in set(grams(other)[family]))
+            weights = [
+                (1 + math.log(times)) * (1 + math.log((1 + len(texts)) / (1 + known[gram])))
+                for gram, times in grams(text)[family].items()
+                if gram in known
+            ]
+            length = math.hypot(*weights)
+            expected += [weight / length for weight in weights]
+        assert sorted(bag_of(made, text).values()) == pytest.approx(sorted(expected), abs=1e-6)
+
+
+def test_the_bag_of_a_text_without_a_known_ngram_is_empty():
+    made = fitted(NGrams())
+    assert bag_of(made, "qqq") == {}
+    fields = made.collate([encoded(made, "the cat"), encoded(made, "qqq"), made.blank()])
+    assert not fields["bag_weights"][1:].any()
+    assert np.isfinite(fields["bag_weights"]).all()
+
+
+def test_words_and_their_pieces_weigh_alike_in_a_bag():
+    made = fitted(NGrams())
+    bag = bag_of(made, "the cat sat")
+    for family in (False, True):
+        assert sum(w * w for at, w in bag.items() if made.is_piece[at - 1] == family) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_saved_without_weights_reads_the_same_words_and_empty_bags():
+    made, old = fitted(NGrams()), NGrams()
+    old.restore({"names": made.state()["names"]})
+    for text in TEXTS:
+        fields, before = (m.collate([encoded(m, text)]) for m in (made, old))
+        assert np.array_equal(fields["ids"], before["ids"])
+        assert not before["bag_weights"].any()
 
 
 # ---- learnt subwords

@@ -72,3 +72,28 @@ def test_learns_which_word_matters_from_few_texts():
 def test_scale_is_that_of_the_vectors_at_the_start():
     spread = {scale: NGrams(buckets=4000, width=16, scale=scale).table.weight[1:].std().item() for scale in (0.1, 2.0)}
     assert spread == pytest.approx({0.1: 0.1 / 4, 2.0: 2.0 / 4}, rel=0.05)
+
+
+def test_tfidf_adds_the_weighed_sum_of_the_text_to_each_word():
+    torch.manual_seed(0)
+    encoder = NGrams(buckets=9, width=8, tfidf=True).eval()
+    fields = {
+        "ids": torch.tensor([[[1], [2]]]),
+        "span": torch.zeros(1, 2, 2, dtype=torch.int64),
+        "lengths": torch.tensor([2]),
+        "bag_ids": torch.tensor([[1, 5, 0]]),
+        "bag_weights": torch.tensor([[0.5, 2.0, 0.0]]),
+    }
+    plain = encoder(fields, torch.tensor([True])).x_BTD  # the table starts at 0
+    torch.nn.init.normal_(encoder.whole.weight)
+    table = encoder.whole.weight
+    added = encoder(fields, torch.tensor([True])).x_BTD - plain
+    torch.testing.assert_close(added, (0.5 * table[1] + 2 * table[5]).expand(1, 2, 8), atol=1e-5, rtol=1e-5)
+
+
+def test_features_are_the_bag():
+    encoder = NGrams(buckets=9)
+    bag = encoder.features({"bag_ids": torch.tensor([[1, 5, 0]]), "bag_weights": torch.tensor([[0.5, 2.0, 0.0]])})
+    assert bag.size == 9
+    assert bag.ids_BK.tolist() == [[1, 5, 0]]
+    assert bag.weights_BK.tolist() == [[0.5, 2.0, 0.0]]

@@ -19,6 +19,8 @@ CLIP = 5.0  # robust standard deviations; what lies beyond is a slip of the pen 
 SKEWED = 1.0  # skewness from which a column without negative numbers is also given on a log scale
 MISSING, UNSEEN = 0, 1  # the first two categories of every column
 YEAR = 365.2425 * 86_400  # seconds
+FREQUENT = 200  # categories of a column that may get a feature of their own
+LEVELS = 33  # quantiles of a number that are kept: 0, 1/32, .., 1
 
 
 class _Kind(Protocol):
@@ -106,6 +108,7 @@ class _Category:
     def __init__(self, least: int) -> None:
         self.least = least
         self.known: list[str] = []
+        self.counts: list[int] = []
         self._index()
 
     def _index(self) -> None:
@@ -115,17 +118,24 @@ class _Category:
     def fit(self, values: Sequence[Any]) -> None:
         counts = Counter(_label(value) for value in values if not is_missing(value))
         self.known = sorted(label for label, count in counts.items() if count >= self.least)
+        self.counts = [counts[label] for label in self.known]
         self._index()
+
+    def frequent(self) -> list[int]:
+        """Numbers of the categories seen most, in their own order; of a model saved without counts, the first ones."""
+        counts = self.counts or [0] * len(self.known)
+        most = sorted(range(len(counts)), key=lambda at: -counts[at])[:FREQUENT]
+        return [UNSEEN + 1 + at for at in sorted(most)]
 
     def read(self, values: Sequence[Any]) -> np.ndarray:
         places = [MISSING if is_missing(value) else self._place.get(_label(value), UNSEEN) for value in values]
         return np.array(places, dtype=np.float64)[:, None]
 
     def state(self) -> dict[str, Any]:
-        return {"known": self.known}
+        return {"known": self.known, "counts": self.counts}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.known = list(state["known"])
+        self.known, self.counts = list(state["known"]), list(state.get("counts", []))
         self._index()
 
 
@@ -208,6 +218,7 @@ class Columns:
         self.names: list[str] = []
         self.kinds: list[_Kind] = []
         self.flagged: list[int] = []
+        self.quantiles: list[list[float]] = []
 
     def _make(self, modality: str) -> _Kind:
         if modality == "category":
@@ -223,28 +234,37 @@ class Columns:
         by_column = list(zip(*cells, strict=True))
         for kind, values in zip(self.kinds, by_column, strict=True):
             kind.fit(values)
+        found = [kind.read(values) for kind, values in zip(self.kinds, by_column, strict=True)]
         # a category that is missing has a number of its own, which says so
-        self.flagged = [
-            at
-            for at, (kind, values) in enumerate(zip(self.kinds, by_column, strict=True))
-            if kind.width and np.isnan(kind.read(values)).any()
-        ]
+        self.flagged = [at for at, table in enumerate(found) if self.kinds[at].width and np.isnan(table).any()]
+        numbers = self._table(found)[:, : self.facts()["numbers"]].astype(np.float64)
+        self.quantiles = np.quantile(numbers, np.linspace(0, 1, LEVELS), axis=0).T.tolist()
 
     def facts(self) -> dict[str, Any]:
-        """``numbers``: N. ``categories``: how many each column of them has."""
+        """``numbers``: N. ``categories``: how many each column of them has. ``quantiles``: of each number in training,
+        or none at all in a model saved without them. ``frequent``: per column of categories, those seen most.
+        """
+        named = [kind for kind in self.kinds if isinstance(kind, _Category)]
         return {
             "numbers": sum(kind.width for kind in self.kinds) + len(self.flagged),
-            "categories": [kind.size for kind in self.kinds if kind.size],
+            "categories": [kind.size for kind in named],
+            "quantiles": self.quantiles,
+            "frequent": [kind.frequent() for kind in named],
         }
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
         kinds = [{"modality": m, **kind.state()} for m, kind in zip(self.modalities, self.kinds, strict=True)]
-        return {"columns": dict(zip(self.names, kinds, strict=True)), "flagged": self.flagged}
+        return {
+            "columns": dict(zip(self.names, kinds, strict=True)),
+            "flagged": self.flagged,
+            "quantiles": self.quantiles,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
         self.names, self.flagged = list(state["columns"]), list(state["flagged"])
+        self.quantiles = [list(levels) for levels in state.get("quantiles", [])]
         self.modalities = [column["modality"] for column in state["columns"].values()]
         self.kinds = [self._make(modality) for modality in self.modalities]
         for kind, column in zip(self.kinds, state["columns"].values(), strict=True):
@@ -255,16 +275,20 @@ class Columns:
         if not cells:
             return []
         found = self._read(cells)
-        numbers = [table for kind, table in zip(self.kinds, found, strict=True) if kind.width]
-        flags = [np.isnan(found[at][:, :1]) for at in self.flagged]
-        named = [table for kind, table in zip(self.kinds, found, strict=True) if kind.size]
-        table = np.nan_to_num(np.concatenate([*numbers, *flags, *named], 1)).astype(np.float32)
+        table = self._table(found)
         nothing = np.all([self._absent(kind, f) for kind, f in zip(self.kinds, found, strict=True)], 0)
         reason = f"no value can be read in any of {', '.join(map(repr, self.names))}"
         return [BadCell(reason) if empty else row for row, empty in zip(table, nothing, strict=True)]
 
     def _read(self, cells: Sequence[tuple]) -> list[np.ndarray]:
         return [kind.read(values) for kind, values in zip(self.kinds, zip(*cells, strict=True), strict=True)]
+
+    def _table(self, found: Sequence[np.ndarray]) -> np.ndarray:
+        """What was read of each column -> (U, N + C) float32: numbers, flags, category numbers."""
+        numbers = [table for kind, table in zip(self.kinds, found, strict=True) if kind.width]
+        flags = [np.isnan(found[at][:, :1]) for at in self.flagged]
+        named = [table for kind, table in zip(self.kinds, found, strict=True) if kind.size]
+        return np.nan_to_num(np.concatenate([*numbers, *flags, *named], 1)).astype(np.float32)
 
     @staticmethod
     def _absent(kind: _Kind, table: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ class NGrams:
     """Each word as the set of its n-grams (``text.ngrams``): itself, its character n-grams, and the words before it.
 
     Fields ``ids`` (U, T, K) int64 with 0 for nothing, ``span`` (U, T, 2) int64, ``lengths`` (U,). N-grams that training
-    never showed are 0: their vectors would be noise.
+    never showed are 0: their vectors would be noise. The text as a whole is the bag ``bag_ids`` (U, N) int64 of its
+    n-grams with ``bag_weights`` (U, N) float32, behind its end 0: 1 + log of how often an n-gram occurs, times the log
+    of how few texts of training know it (tf-idf); words with their runs, and pieces of words, each of length 1.
 
     Args:
         buckets: at most so many different ids; the most frequent n-grams of training get them.
@@ -59,7 +61,8 @@ class NGrams:
         max_tokens: longer texts are cut.
         case: tell capitals apart.
 
-    Source: Bojanowski et al., Enriching Word Vectors with Subword Information, TACL 2017.
+    Source: Bojanowski et al., Enriching Word Vectors with Subword Information, TACL 2017; of the weights, Salton and
+    Buckley, Term-weighting approaches in automatic text retrieval, 1988.
     See also: ``BytePairs`` where the order of many words matters.
     """
 
@@ -79,11 +82,15 @@ class NGrams:
         self.characters = (characters[0], characters[1])
         self.words, self.max_tokens, self.case = words, max_tokens, case
         self.names = np.zeros(0, np.int64)
+        self.texts = 0
+        self.known_by = np.zeros(0, np.int64)  # texts of training that hold an n-gram
+        self.is_piece = np.zeros(0, bool)
+        self._rarity = np.zeros(1)
         self._ids: dict[str, tuple[int, np.ndarray]] = {}
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn which n-grams there are."""
-        counts, named, seen = Counts(), dict[str, int](), Counter[str]()
+        counts, made, named, seen = Counts(), Counts(), dict[str, int](), Counter[str]()
         for text in _sampled(cells, limits):
             words = [text[start:end] for start, end in places(text, self.max_tokens)]
             seen.update(set(words))
@@ -93,9 +100,27 @@ class NGrams:
             for names in self._runs(np.array([named[word] for word in words], np.int64)):
                 counts.add(np.unique(names), 1)
         for word, times in seen.items():
-            counts.add(self._names(normal(word, self.case)), times)
+            names = self._names(normal(word, self.case))
+            counts.add(names, times)
+            made.add(names[1:], 1)
         self.names = counts.most_frequent(self.limit - 1)
+        self.is_piece = np.isin(self.names, made.most_frequent(made.size))
         self._ids.clear()
+        self._count_texts(_sampled(cells, limits))
+
+    def _count_texts(self, texts: Iterable[str]) -> None:
+        """In how many texts each n-gram occurs."""
+        self.texts, self.known_by = 0, np.zeros(len(self.names), np.int64)
+        for text in texts:
+            ids = np.unique(self._table(text)[:, 2:])
+            self.known_by[ids[ids > 0] - 1] += 1
+            self.texts += 1
+        self._weigh()
+
+    def _weigh(self) -> None:
+        """How much each id says; those that one text alone knows help too (measured by cross-validation)."""
+        rarity = 1 + np.log((1 + self.texts) / (1 + self.known_by))
+        self._rarity = np.r_[0, np.where(self.known_by > 0, rarity, 0)]
 
     def facts(self) -> dict[str, Any]:
         """``buckets``: ids are below it."""
@@ -103,19 +128,39 @@ class NGrams:
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
-        return {"names": self.names.tolist()}
+        pieces = np.flatnonzero(self.is_piece).tolist()
+        return {"names": self.names.tolist(), "texts": self.texts, "known_by": self.known_by.tolist(), "pieces": pieces}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Become what ``state()`` described."""
+        """Become what ``state()`` described; a model saved before n-grams were weighed has empty bags."""
         self.names = np.array(state["names"], np.int64)
+        self.texts = state.get("texts", 0)
+        self.known_by = np.array(state.get("known_by", np.zeros(len(self.names))), np.int64)
+        self.is_piece = np.isin(np.arange(len(self.names)), state.get("pieces", []))
+        self._weigh()
         self._ids.clear()
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:
-        """Per cell (T, 2 + K) int32: start and end of each word, then its ids."""
+        """Per cell int32 (2 + T * (2 + K) + 2 N,): the shape of its table of words, the table (start and end of each
+        word, then its ids), the ids of its bag and, bit for bit, their float32 weights.
+        """
         texts = (as_text(cell, limits) for cell in cells)
-        return [text if isinstance(text, BadCell) else self._encode(text) for text in texts]
+        return [text if isinstance(text, BadCell) else self._packed(self._table(text)) for text in texts]
 
-    def _encode(self, text: str) -> np.ndarray:
+    def _packed(self, table: np.ndarray) -> np.ndarray:
+        ids, weights = self._bag(table[:, 2:])
+        return np.concatenate([np.array(table.shape, np.int32), table.ravel(), ids, weights.view(np.int32)])
+
+    def _bag(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct n-grams among some ids (N,) int32, and their weights (N,) float32."""
+        ids, times = np.unique(ids, return_counts=True)
+        weights = (1 + np.log(times)) * self._rarity[ids]
+        ids, weights = ids[weights > 0], weights[weights > 0]  # 0 stands for no n-gram
+        family = self.is_piece[ids - 1].astype(int)
+        length = np.sqrt(np.bincount(family, weights**2, minlength=2))
+        return ids, (weights / length[family]).astype(np.float32)
+
+    def _table(self, text: str) -> np.ndarray:
         at = places(text, self.max_tokens)
         found = [self._word(text[start:end]) for start, end in at]
         runs = list(self._runs(np.array([name for name, _ in found], np.int64)))
@@ -154,15 +199,33 @@ class NGrams:
         return np.where(self.names[at] == names, at + 1, 0) if len(self.names) else np.zeros(len(names), np.int64)
 
     def blank(self) -> np.ndarray:
-        """One token without n-grams."""
-        return np.zeros((1, 3), np.int32)
+        """One token without n-grams, and an empty bag."""
+        return self._packed(np.zeros((1, 3), np.int32))
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,)."""
-        widest = max(cell.shape[1] for cell in cells)
-        table, lengths = pad([np.pad(cell, ((0, 0), (0, widest - cell.shape[1]))) for cell in cells])
-        table = table.astype(np.int64)
-        return {"ids": table[..., 2:], "span": table[..., :2], "lengths": lengths}
+        """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,), ``bag_ids`` (U, N), ``bag_weights`` (U, N)."""
+        tables, bags = zip(*map(_unpacked, cells), strict=True)
+        widest = max(table.shape[1] for table in tables)
+        words = np.zeros((len(cells), max(map(len, tables)), widest), np.int64)
+        for row, table in zip(words, tables, strict=True):
+            row[: table.shape[0], : table.shape[1]] = table
+        bag_ids, _ = pad([ids for ids, _ in bags])
+        bag_weights, _ = pad([weights for _, weights in bags])
+        return {
+            "ids": words[..., 2:],
+            "span": words[..., :2],
+            "lengths": np.array([len(table) for table in tables], np.int64),
+            "bag_ids": bag_ids.astype(np.int64),
+            "bag_weights": bag_weights,
+        }
+
+
+def _unpacked(cell: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Table of words, and ids and weights of the bag."""
+    rows, columns = int(cell[0]), int(cell[1])
+    end = 2 + rows * columns
+    ids, weights = np.split(cell[end:], 2)
+    return cell[2:end].reshape(rows, columns), (ids, weights.view(np.float32))
 
 
 class _Subwords:

@@ -105,6 +105,12 @@ class Counts:
         if self._size > 4_000_000:
             self._merge()
 
+    @property
+    def size(self) -> int:
+        """Different names so far."""
+        self._merge()
+        return len(self.names)
+
     def _merge(self) -> None:
         names = np.concatenate([self.names, *(names for names, _ in self._waiting)])
         times = np.concatenate([self.counts, *(np.full(len(names), times) for names, times in self._waiting)])

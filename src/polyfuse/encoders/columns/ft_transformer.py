@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
-from polyfuse.layers.embedding import Categories, Numbers
+from polyfuse.layers.embedding import Categories, Numbers, OneHot
 from polyfuse.records import Spec, Tokens
 
 
@@ -21,6 +21,8 @@ class FTTransformer(nn.Module):
     Args:
         numbers: columns of numbers.
         categories: number of categories of each column of categories.
+        quantiles: of each number over training, evenly spaced.
+        frequent: per column of categories, those that ``features`` tells apart.
         width: of a token; a multiple of ``heads``.
         depth: blocks.
         heads: attention heads.
@@ -42,13 +44,16 @@ class FTTransformer(nn.Module):
         *,
         numbers: int,
         categories: list[int],
+        quantiles: list[list[float]] | None = None,
+        frequent: list[list[int]] | None = None,
         width: int = 64,
         depth: int = 2,
         heads: int = 4,
         dropout: float = 0.1,
     ):
+        del quantiles  # it has a vector per number instead
         super().__init__()
-        self.width = width
+        self.width, self.known = width, OneHot(categories, frequent)
         self.numbers, self.categories = Numbers(numbers, width), Categories(categories, width)
         self.kind = nn.Parameter(torch.randn(len(categories), width) * width**-0.5)
         self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
@@ -62,3 +67,7 @@ class FTTransformer(nn.Module):
         for block in self.blocks:
             x_UTD = block(x_UTD, mask_UT)
         return Tokens(self.norm(x_UTD), mask_UT, grid=(x_UTD.shape[1],))
+
+    def features(self, fields: dict[str, Tensor]) -> Tensor:
+        """What is known before any training: numbers as they are, categories one-hot (U, F); an unseen one is all 0."""
+        return self.known(fields["numbers"], fields["categories"])

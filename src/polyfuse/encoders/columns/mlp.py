@@ -1,7 +1,8 @@
 """All numbers and categories of a row as one token: a linear path beside a residual MLP, robust on small tables.
 
 Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021 (ResNet for tables); the linear path:
-Cheng et al., Wide and deep learning for recommender systems, 2016.
+Cheng et al., Wide and deep learning for recommender systems, 2016; pieces of numbers: Gorishniy et al., On embeddings
+for numerical features in tabular deep learning, NeurIPS 2022.
 """
 
 # ruff: noqa: ARG004 - wants() shares its keywords with __init__()
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import FeedForward
-from polyfuse.layers.embedding import Categories
+from polyfuse.layers.embedding import Categories, OneHot, Pieces
 from polyfuse.records import Spec, Tokens
 
 
@@ -22,19 +23,25 @@ class MLP(nn.Module):
     Args:
         numbers: columns of numbers.
         categories: number of categories of each column of categories.
+        quantiles: of each number over training, evenly spaced.
+        frequent: per column of categories, those that ``features`` tells apart.
         width: of the token and of the hidden layers.
         depth: residual layers; 0 is linear.
         dropout: in residual layers, in training; half as often a whole category is hidden, as one never seen would be.
         category_width: numbers that stand for one category.
+        pieces: into which the range of each number is cut at quantiles, so that the linear path can bend; 0 for none.
 
     See also:
+        ``tabm`` for several light members in one network;
         ``ft_transformer`` for many rows, or where columns interact with other inputs one by one.
     """
 
     paper = "Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021"
 
     @staticmethod
-    def wants(*, width: int = 64, depth: int = 1, dropout: float = 0.2, category_width: int = 8) -> Spec:
+    def wants(
+        *, width: int = 64, depth: int = 1, dropout: float = 0.2, category_width: int = 8, pieces: int = 0
+    ) -> Spec:
         """Standardised numbers and numbered categories."""
         return Spec("columns")
 
@@ -43,15 +50,20 @@ class MLP(nn.Module):
         *,
         numbers: int,
         categories: list[int],
+        quantiles: list[list[float]] | None = None,
+        frequent: list[list[int]] | None = None,
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.2,
         category_width: int = 8,
+        pieces: int = 0,
     ):
         super().__init__()
         self.width, self.hidden = width, dropout / 2
+        self.known = OneHot(categories, frequent)
+        self.pieces = Pieces(quantiles or [], pieces) if pieces else None
         self.categories = Categories(categories, category_width)
-        size = numbers + category_width * len(categories)
+        size = (self.pieces.size if self.pieces else numbers) + category_width * len(categories)
         self.linear, self.enter = nn.Linear(size, width), nn.Linear(size, width)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), FeedForward(width, dropout=dropout)) for _ in range(depth)
@@ -62,8 +74,13 @@ class MLP(nn.Module):
         named_UCE = self.categories(fields["categories"])
         if self.training and self.hidden:
             named_UCE = named_UCE * (torch.rand_like(named_UCE[..., :1]) >= self.hidden)
-        x_UE = torch.cat([fields["numbers"], named_UCE.flatten(1)], 1)
+        numbers_UN = self.pieces(fields["numbers"]) if self.pieces else fields["numbers"]
+        x_UE = torch.cat([numbers_UN, named_UCE.flatten(1)], 1)
         hidden_UD = self.enter(x_UE)
         for layer in self.layers:
             hidden_UD = hidden_UD + layer(hidden_UD)
         return Tokens((self.linear(x_UE) + hidden_UD)[:, None], present_B[:, None])
+
+    def features(self, fields: dict[str, Tensor]) -> Tensor:
+        """What is known before any training: numbers as they are, categories one-hot (U, F); an unseen one is all 0."""
+        return self.known(fields["numbers"], fields["categories"])

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
+from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.positions import masked_until, sinusoidal
 from polyfuse.records import Spec, Tokens
 
@@ -48,3 +50,10 @@ class Sequence(nn.Module):
         for block in self.blocks:
             x_UTD = block(x_UTD, mask_UT)
         return Tokens(x_UTD, mask_UT, grid=(count,))
+
+    def features(self, fields: dict[str, Tensor]) -> Tensor:
+        """What is known before any training: mean and deviation of each feature over time (U, 2 * size)."""
+        x_UTF, real_UT = fields["x"], masked_until(fields["lengths"], fields["x"].shape[1])
+        mean_UF = masked_mean(x_UTF, real_UT)
+        variance_UF = masked_mean((x_UTF - mean_UF[:, None]).square(), real_UT)
+        return torch.cat([mean_UF, variance_UF.sqrt()], 1)

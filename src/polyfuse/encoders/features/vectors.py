@@ -45,3 +45,7 @@ class Vectors(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``x`` (U, size) -> one token (U, 1, D)."""
         return Tokens(self.layers(fields["x"])[:, None], present_B[:, None])
+
+    def features(self, fields: dict[str, Tensor]) -> Tensor:
+        """What is known before any training: the standardised vector (U, size)."""
+        return fields["x"]

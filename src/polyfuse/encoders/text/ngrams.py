@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.layers.features import Bag
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 
@@ -28,6 +29,7 @@ class NGrams(nn.Module):
         scale: of the n-grams' vectors at the start, in 1 / sqrt(width). Small says little of what training hardly
             shows, the better for few rows; from many rows on it is 2 by default, as a word that acts on a picture
             ("is it blue?") learns slowly from nearly nothing.
+        tfidf: every word also knows the text: the sum of the text's n-grams, each weighed by how rare it is.
 
     See also:
         ``transformer`` for many texts whose word order matters, ``pretrained`` where a checkpoint fits.
@@ -37,7 +39,13 @@ class NGrams(nn.Module):
 
     @staticmethod
     def wants(
-        *, width: int = 64, dropout: float = 0.1, words: int = 2, max_tokens: int = 256, scale: float = 0.1
+        *,
+        width: int = 64,
+        dropout: float = 0.1,
+        words: int = 2,
+        max_tokens: int = 256,
+        scale: float = 0.1,
+        tfidf: bool = False,
     ) -> Spec:
         """Words, each as the ids of its n-grams."""
         return Spec("text.ngrams", {"words": words, "max_tokens": max_tokens})
@@ -51,12 +59,16 @@ class NGrams(nn.Module):
         words: int = 2,
         max_tokens: int = 256,
         scale: float = 0.1,
+        tfidf: bool = False,
     ):
         super().__init__()
         self.width, self.hidden = width, dropout / 2
         self.table, self.drop = nn.Embedding(buckets, width, padding_idx=0), nn.Dropout(dropout)
         with torch.no_grad():
             self.table.weight.mul_(scale * width**-0.5)
+        self.whole = nn.Embedding(buckets, width, padding_idx=0) if tfidf else None
+        if self.whole is not None:
+            nn.init.zeros_(self.whole.weight)
         # what every word adds to: without it, a layer norm behind would make the emptiest word as loud as the rest
         self.base_D = nn.Parameter(torch.randn(width))
 
@@ -67,6 +79,8 @@ class NGrams(nn.Module):
         if self.training and self.hidden:
             ids_UTK = ids_UTK * (torch.rand(ids_UTK.shape, device=ids_UTK.device) >= self.hidden)
         x_UTD = self.drop(self._sums(ids_UTK)) + self.base_D
+        if self.whole is not None:
+            x_UTD = x_UTD + self.drop(self._weighed(self.whole.weight, fields))[:, None]
         return Tokens(x_UTD, mask_UT, grid=(ids_UTK.shape[1],), span_BT2=fields["span"])
 
     def _sums(self, ids_UTK: Tensor) -> Tensor:
@@ -75,3 +89,14 @@ class NGrams(nn.Module):
             return self.table(ids_UTK).sum(2)
         bags = F.embedding_bag(ids_UTK.flatten(0, 1), self.table.weight, mode="sum", padding_idx=0)
         return bags.unflatten(0, ids_UTK.shape[:2])
+
+    def _weighed(self, table_GD: Tensor, fields: dict[str, Tensor]) -> Tensor:
+        """Sum over the weighed n-grams of a text (U, D)."""
+        ids_UN, weights_UN = fields["bag_ids"], fields["bag_weights"].to(table_GD.dtype)
+        if torch.compiler.is_exporting():
+            return (table_GD[ids_UN] * weights_UN[..., None]).sum(1)
+        return F.embedding_bag(ids_UN, table_GD, mode="sum", per_sample_weights=weights_UN)
+
+    def features(self, fields: dict[str, Tensor]) -> Bag:
+        """What is known before any training: the tf-idf weights of the text's n-grams."""
+        return Bag(fields["bag_ids"], fields["bag_weights"], self.table.num_embeddings)

@@ -74,7 +74,7 @@ def table() -> pd.DataFrame:
     x = rng.normal(size=(160, 3))
     colour = rng.choice(["red", "blue"], 160)
     y = 2 * x[:, 0] - x[:, 1] + (colour == "red") + 0.1 * rng.normal(size=160)
-    split = np.repeat(["train", "test"], [120, 40])
+    split = np.repeat(["train", "val", "test"], [90, 35, 35])
     return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "colour": colour, "y": y, "split": split})
 
 

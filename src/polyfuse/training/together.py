@@ -245,8 +245,8 @@ def _joined(
         temperatures[output] = temperature_of(target.task, own.scores_RC[judged_R], target.values[judged_R])
         own.scores_RC = own.scores_RC / temperatures[output]
         if judged_R.sum() < FEW_JUDGED:
-            notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so the network answers alone")
-            own.weight, kept[output] = 1.0, [own]
+            kept[output] = _evenly(own, spoken[output])
+            notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so they share evenly")
         else:
             kept[output] = weighed([own, *spoken[output]], target, judged_R)
         final[output] = kept[output], judged_R
@@ -257,6 +257,14 @@ def _joined(
     _calibrate(first, plan.recipe, final, targets)
     first.eval()
     return Trained(first, result, notes, {output: _facts(heard) for output, heard in kept.items()})
+
+
+def _evenly(own: Voice, heard: list[Voice]) -> list[Voice]:
+    """The network and the learner that was best out of fold, with the same weight."""
+    best = sorted(heard, key=lambda voice: voice.loss if voice.loss is not None else np.inf)[:1]
+    for voice in [own, *best]:
+        voice.weight = 1 / (1 + len(best))
+    return [own, *best]
 
 
 def _own_voice(

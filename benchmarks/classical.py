@@ -15,6 +15,8 @@ import pandas as pd
 
 FOLDS = 5
 CHOSEN_ON = 2000  # the most rows on which settings are chosen; the learner then reads all
+STRENGTHS, WEIGHTS = [1, 10, 100], [1, 2]  # of logistic regression; of vectors beside words
+MARGINS, WIDTHS = [1, 3, 10, 30], [0.3, 1, 3]  # of support vector machines
 SIZE, CELL, ANGLES = 48, 8, 9  # pixels of a picture's side and of a square's, directions of gradients
 MELS, CEPSTRA = 40, 20
 
@@ -61,10 +63,10 @@ def words(frame: pd.DataFrame, target: str, vectors_ND: np.ndarray | None = None
     train, test = sides(read)
     tf_idf = make_union(TfidfVectorizer(), TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4)))
     blocks = [("words", tf_idf, "text")] * sparse + [("vectors", "passthrough", dense)] * bool(dense)
-    model = Pipeline([("read", ColumnTransformer(blocks)), ("answer", LogisticRegression(max_iter=2000))])
-    grid: dict[str, list] = {"answer__C": [1, 10, 100, 1000]}
+    model = Pipeline([("read", ColumnTransformer(blocks)), ("answer", LogisticRegression(max_iter=2000, tol=1e-3))])
+    grid: dict[str, list] = {"answer__C": list(STRENGTHS)}
     if sparse and dense:
-        grid["read__transformer_weights"] = [{"vectors": weight} for weight in (0.5, 1, 2)]
+        grid["read__transformer_weights"] = [{"vectors": weight} for weight in WEIGHTS]
     return float(chosen(model, grid, train, train[target].to_numpy()).score(test, test[target]))
 
 
@@ -77,7 +79,7 @@ def svm(x_ND: np.ndarray, frame: pd.DataFrame, target: str, groups: str | None =
     test = (frame.split == "test").to_numpy()
     y, by = frame[target].astype(str).to_numpy(), frame[groups].to_numpy() if groups else None
     width = x_ND.shape[1]
-    grid = {"svc__C": [1, 3, 10, 30], "svc__gamma": [0.3 / width, 1 / width, 3 / width]}
+    grid = {"svc__C": list(MARGINS), "svc__gamma": [narrow / width for narrow in WIDTHS]}
     model = make_pipeline(StandardScaler(), SVC())
     found = chosen(model, grid, x_ND[~test], y[~test], None if by is None else by[~test])
     return float(found.score(x_ND[test], y[test]))

@@ -45,9 +45,9 @@ def cut(frame: pd.DataFrame, train: int | None, test: int | None, by: str | None
 
 
 def _text(cell: object) -> str:
-    return (
-        cell if isinstance(cell, str) else "" if cell is None or isinstance(cell, float) else " ".join(map(str, cell))
-    )
+    if isinstance(cell, str):
+        return cell
+    return "" if cell is None or isinstance(cell, float) else " ".join(map(str, cell))
 
 
 def emoji(columns: list[str]) -> pd.DataFrame:

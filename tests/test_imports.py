@@ -16,8 +16,8 @@ ROOT = Path(polyfuse.__file__).parent
 
 # lowest first; modules of one row never import each other
 LAYERS = [
-    ["records", "registry", "errors", "data.cells"],
-    ["layers", "metrics"],
+    ["records", "registry", "errors", "cache", "data.cells"],
+    ["layers", "metrics", "starter"],
     ["data", "encoders", "fusion", "heads", "objectives"],
     ["recipe"],
     ["checks", "defaults", "reading", "arguments"],
@@ -32,6 +32,7 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 CELLS_MAY_IMPORT = {"numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}
 HEAVY = {"transformers", "kornia", "audiomentations", "matplotlib", "peft", "jinja2", "torchmetrics", "safetensors"}
+HEAVY |= {"gguf"}
 
 
 def modules() -> dict[str, ast.Module]:
@@ -109,7 +110,7 @@ def test_own_modules_are_not_imported_inside_functions(module):
 
 
 def test_import_brings_no_torch():
-    code = "import sys, polyfuse, polyfuse.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    code = "import sys, polyfuse, polyfuse.cli, polyfuse.starter; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

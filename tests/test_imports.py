@@ -16,8 +16,8 @@ ROOT = Path(polyfuse.__file__).parent
 
 # lowest first; modules of one row never import each other
 LAYERS = [
-    ["records", "registry", "errors", "data.cells"],
-    ["layers", "metrics"],
+    ["records", "registry", "errors", "cache", "data.cells"],
+    ["layers", "metrics", "starter"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
     ["presets"],
@@ -44,6 +44,7 @@ HEAVY = {
     "safetensors",
     "sklearn",
     "scipy",
+    "gguf",
 }
 
 
@@ -122,7 +123,7 @@ def test_own_modules_are_not_imported_inside_functions(module):
 
 
 def test_import_brings_no_torch():
-    code = "import sys, polyfuse, polyfuse.cli; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    code = "import sys, polyfuse, polyfuse.cli, polyfuse.starter; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -34,6 +34,7 @@ EXAMPLES = {
     "text.ngrams": Example(TEXTS, ["the green fox", 12, "x" * 90, ["two", "words"]], ["\x00\u200b"], {"t": "text"}),
     "text.bpe": Example(TEXTS, ["the green fox", 12, "ß\ud800", b"bytes"], ["\x00\u200b"], {"t": "text"}),
     "text.tokenizer": Example(TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}),
+    "text.stretches": Example(TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}, {"stretch": 4, "most": 2}),
     "columns": Example(
         [(1.0, "a", "2024-01-31"), (2.5, "b", None), (None, "a", "2023-05-01 10:30"), (7, "b", "2022-01-01")],
         [("3", "c", "2024-02-01"), (None, None, "2020-12-31"), (1e9, "a", None), ("what", "a", "?")],
@@ -50,6 +51,7 @@ EXAMPLES = {
     "target.labels": Example(["a|b", "b", ["a", "c"]], ["c|a", []], ["d", ["a", "e"]], {"y": "labels"}),
     "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
 }
+SAVED = ("text.tokenizer", "text.stretches")  # read a tokenizer from a file
 PLAIN = [name for name in registry.TRANSFORMS if not registry.transform(name).media]
 every_transform = pytest.mark.parametrize("name", PLAIN)
 
@@ -73,7 +75,7 @@ def fitted(name, letters):
 
 def make(name, letters):
     example = EXAMPLES[name]
-    keywords = {"file": str(letters)} if name == "text.tokenizer" else example.keywords
+    keywords = example.keywords | ({"file": str(letters)} if name in SAVED else {})
     transform = registry.transform(name)(**keywords)
     transform.fit(example.cells, example.columns, LIMITS)
     return transform
@@ -112,7 +114,7 @@ def test_a_cell_is_encoded_alike_whatever_stands_around_it(name, fitted):
 @every_transform
 def test_what_is_fitted_survives_json(name, fitted, letters, monkeypatch):
     example = EXAMPLES[name]
-    keywords = {"file": "gone"} if name == "text.tokenizer" else example.keywords
+    keywords = example.keywords | ({"file": "gone"} if name in SAVED else {})
     again = registry.transform(name)(**keywords)
     again.restore(json.loads(json.dumps(fitted.state())))
     cells = [*example.cells, *example.more, *example.bad]

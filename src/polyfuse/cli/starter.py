@@ -21,7 +21,7 @@ def starter(json: Json = False) -> None:
     for header in ("name", "for", "what it is", "MB", "licence", "languages", "source", "state"):
         table.add_column(header, overflow="fold", no_wrap=header in ("name", "MB"))
     for state in found:
-        size, languages = f"{state.size / 1e6:.0f}", " ".join(state.languages)
+        size, languages = f"{state.size / 1e6:.0f}", " ".join(state.languages) or "-"
         row = (state.name, f"{state.modality}: {state.encoder}", state.summary, size, state.licence, languages)
         table.add_row(*row, state.source, _said(state))
     show(table)

@@ -60,6 +60,8 @@ def place_of(part: Part) -> Path:
 
 
 def _converted(part: Part, sources: Mapping[str, Path]) -> Path:
+    from safetensors import SafetensorError  # what it makes of a full disk
+
     place = place_of(part)
     if is_whole(place):
         return place
@@ -68,9 +70,10 @@ def _converted(part: Part, sources: Mapping[str, Path]) -> Path:
         with FileLock(place.with_name(f"{place.name}.lock")):  # the second of two processes finds it made
             if not is_whole(place):
                 _make(part, sources, place)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StarterError(
-            f"{PREFIX}{part.name}: its conversion cannot be kept in {place} ({error.strerror or error}); free space, "
+            f"{PREFIX}{part.name}: its conversion cannot be kept in {place} ({reason}); free space, "
             "or name another folder in POLYFUSE_CACHE"
         ) from error
     return place

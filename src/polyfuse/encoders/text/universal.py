@@ -21,7 +21,8 @@ class Universal(nn.Module):
     """Ready-made meaning of sentences in 16 languages, Chinese among them: 512 numbers per stretch of text, frozen.
 
     A text of up to ``stretch`` pieces (some 100 words) is one token; a longer one is cut into stretches of nearly equal
-    length. Equal meaning lies close in all of its languages: ar, de, en, es, fr, it, ja, ko, nl, pl, pt, ru, th, tr, zh.
+    length. Equal meaning lies close in all of its languages: ar, de, en, es, fr, it, ja, ko, nl, pl, pt, ru, th, tr,
+    zh (both scripts).
 
     Args:
         path: ``starter:universal``, or a folder that it was converted to.

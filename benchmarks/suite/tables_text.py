@@ -80,7 +80,10 @@ def _most(frame: pd.DataFrame, column: str, count: int) -> pd.DataFrame:
     return frame[frame[column].isin(frame[column].value_counts().index[:count])]
 
 
-NOUNS = ["tops", "act", "animal", "artifact", "attribute", "body", "cognition", "communication", "event", "feeling", "food", "group", "location", "motive", "object", "person", "phenomenon", "plant", "possession", "process", "quantity", "relation", "shape", "state", "substance", "time"]
+NOUNS = """
+    tops act animal artifact attribute body cognition communication event feeling food group location motive
+    object person phenomenon plant possession process quantity relation shape state substance time
+""".split()  # noqa: SIM905 (a list of them would fill a page)
 
 
 @table("text", "kind", "classification", text=["text"])

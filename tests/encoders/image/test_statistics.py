@@ -59,7 +59,7 @@ def test_shares_of_colours_and_patterns_sum_to_one():
 
 def test_an_even_picture_has_no_edges_and_one_pattern():
     parts = told(torch.full((1, 3, 24, 24), 90, dtype=torch.uint8))
-    assert parts["fine"].max() < 0.01
+    assert parts["fine"].max() < 0.05
     assert (parts["runs"] > 0).sum() == 1
 
 

@@ -39,12 +39,14 @@ ENCODERS: dict[str, Table] = {
     },
     "image": {
         "resnet": "polyfuse.encoders.image.resnet:ResNet",
+        "statistics": "polyfuse.encoders.image.statistics:Statistics",
         "vit": "polyfuse.encoders.image.vit:ViT",
         "efficientnet_lite": "polyfuse.encoders.image.efficientnet_lite:EfficientNetLite",
         "pretrained": "polyfuse.encoders.image.pretrained:Pretrained",
     },
     "audio": {
         "spectrogram_cnn": "polyfuse.encoders.audio.spectrogram_cnn:SpectrogramCNN",
+        "statistics": "polyfuse.encoders.audio.statistics:Statistics",
         "spectrogram_transformer": "polyfuse.encoders.audio.spectrogram_transformer:SpectrogramTransformer",
         "lstm": "polyfuse.encoders.audio.lstm:LSTM",
         "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",

@@ -66,11 +66,15 @@ class _Mel(nn.Module):
         behind = (count - 1) * self.hop + width - before - wave_US.shape[1]
         return F.pad(wave_US, (before, behind)).unfold(-1, width, self.hop)
 
+    def _power(self, frames_UNS: Tensor) -> Tensor:
+        """(U, N, samples) -> power per frequency (U, N, fft // 2 + 1)."""
+        spectrum = torch.fft.rfft(frames_UNS.float() * self.window, n=self.fft)
+        return spectrum.real.square() + spectrum.imag.square()
+
     def _energy(self, frames_UNS: Tensor) -> Tensor:
         """(U, N, samples) -> (U, N, F)."""
         with torch.autocast(frames_UNS.device.type, enabled=False):  # half precision ruins quiet bins
-            spectrum = torch.fft.rfft(frames_UNS.float() * self.window, n=self.fft)
-            return (spectrum.real.square() + spectrum.imag.square()) @ self.filters
+            return self._power(frames_UNS) @ self.filters
 
 
 class LogMel(_Mel):
@@ -107,6 +111,39 @@ class LogMel(_Mel):
         real_U = ((lengths_U + self.hop - 1) // self.hop).clamp_min(1)
         mask_UN = masked_until(real_U, count)
         return _standardised(energy_UNF.clamp_min(self.FLOOR).log(), mask_UN), mask_UN
+
+
+class Spectra(_Mel):
+    """What statistics of a sound are taken from: its frames, their power spectrum, and log-mel energy at its own level.
+
+    Frames are those of ``LogMel``. The spectrum is padded to twice a frame, so that its inverse is the autocorrelation.
+
+    Args:
+        rate: samples per second.
+        bins: mel filters, F.
+    """
+
+    FLOOR, SPARE = LogMel.FLOOR, 4  # frames of padding: second differences of the shortest batch are several, too
+
+    def __init__(self, *, rate: int, bins: int):
+        hop, width = max(1, round(rate * 0.01)), max(16, round(rate * 0.025))
+        fft = 1 << (2 * width - 1).bit_length()
+        while (slaney_filters(bins, fft, rate).max(0) == 0).any():  # a filter that hears nothing
+            fft *= 2
+        super().__init__(torch.hann_window(width), slaney_filters(bins, fft, rate), hop=hop)
+
+    def forward(self, wave_US: Tensor, lengths_U: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Call it where autocast is off.
+
+        Shapes: (U, S), (U,) -> samples (U, N, width), power (U, N, fft // 2 + 1), log-mel (U, N, F), mask (U, N).
+        """
+        wave_US = wave_US.float() * masked_until(lengths_U, wave_US.shape[1])
+        count = (wave_US.shape[1] + self.hop - 1) // self.hop + self.SPARE
+        frames_UNS = self._cut(wave_US, count, before=len(self.window) // 2)
+        power_UNB = self._power(frames_UNS)
+        real_U = ((lengths_U + self.hop - 1) // self.hop).clamp_min(1)
+        log_UNF = (power_UNB @ self.filters).clamp_min(self.FLOOR).log()
+        return frames_UNS, power_UNB, log_UNF, masked_until(real_U, count)
 
 
 def _standardised(x_UNF: Tensor, mask_UN: Tensor) -> Tensor:

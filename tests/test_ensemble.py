@@ -128,7 +128,9 @@ def test_a_named_fusion_answers_alone(table):
 
 def test_named_members_are_the_only_ones(table):
     members = "ensemble.members=[{name: linear, inputs: [columns]}]"
-    made = polyfuse.fit(table, outputs=["y"], split="split", settings=[*QUICK, members, "ensemble.networks=1"], quiet=True)
+    made = polyfuse.fit(
+        table, outputs=["y"], split="split", settings=[*QUICK, members, "ensemble.networks=1"], quiet=True
+    )
     assert [m.name for m in made.recipe.ensemble.members or []] == ["linear"]
     assert made.recipe.ensemble.networks == 1
 
@@ -154,9 +156,7 @@ def test_fewer_rows_than_folds(table, rows):
 
 
 def test_one_group_alone_leaves_the_network_alone(table):
-    made = polyfuse.fit(
-        table.assign(who="one"), outputs=["y"], group="who", split="split", settings=QUICK, quiet=True
-    )
+    made = polyfuse.fit(table.assign(who="one"), outputs=["y"], group="who", split="split", settings=QUICK, quiet=True)
     assert made.bundle.network.ensemble is None
     assert any("fold" in note for note in made.notes)
 
@@ -164,5 +164,7 @@ def test_one_group_alone_leaves_the_network_alone(table):
 def test_a_class_seen_once_breaks_nothing(table):
     kinds = np.where(table.y > 0, "high", "low").astype(object)
     kinds[0] = "only"
-    made = polyfuse.fit(table.assign(kind=kinds).drop(columns="y"), outputs=["kind"], split="split", settings=QUICK, quiet=True)
+    made = polyfuse.fit(
+        table.assign(kind=kinds).drop(columns="y"), outputs=["kind"], split="split", settings=QUICK, quiet=True
+    )
     assert set(made.predict(table)["kind"]) <= {"high", "low", "only"}

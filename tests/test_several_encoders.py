@@ -56,7 +56,9 @@ def test_a_list_of_one_is_that_one():
 
 def test_each_encoder_has_the_same_say_in_the_mean_of_their_tokens():
     draw = torch.Generator().manual_seed(0)
-    many = Tokens(torch.randn(3, 5, 4, generator=draw), torch.tensor([[True] * 5, [True, True] + [False] * 3, [False] * 5]))
+    many = Tokens(
+        torch.randn(3, 5, 4, generator=draw), torch.tensor([[True] * 5, [True, True] + [False] * 3, [False] * 5])
+    )
     one = Tokens(torch.randn(3, 1, 4, generator=draw), torch.ones(3, 1, dtype=torch.bool))
     both = side_by_side([many, one])
     mean = (both.x_BTD * both.mask_BT[..., None]).sum(1) / both.mask_BT.sum(1, keepdim=True)

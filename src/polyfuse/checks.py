@@ -92,7 +92,9 @@ def _check_several(name: str, item: InputRecipe) -> None:
     if any(part.is_auto for part in item.encoders):
         raise RecipeError(f"inputs.{name}.encoder: of several encoders each is named; expected no auto among them")
     if item.init_from:
-        raise RecipeError(f"inputs.{name}.init_from: it brings one encoder; expected encoder to be left out, not a list")
+        raise RecipeError(
+            f"inputs.{name}.init_from: it brings one encoder; expected encoder to be left out, not a list"
+        )
 
 
 def _check_cache(name: str, item: InputRecipe) -> None:

@@ -17,6 +17,7 @@ from polyfuse.layers.features import Bag, Block
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Batch, Cells, Tokens
 
+
 @dataclass
 class Heard:
     """What the members of an ensemble read of a batch.

@@ -82,7 +82,9 @@ class Network(nn.Module):
         self.heads = nn.ModuleDict({f"out_{n}": head for n, head in enumerate(heads.values())})
         self.objectives = nn.ModuleList(module for module, _ in objectives)
         self.objective_weights = [weight for _, weight in objectives]
-        self.absent = nn.Parameter(torch.randn(len(self.inputs), width) * 0.02) if missing == "token" and fusion else None
+        self.absent = (
+            nn.Parameter(torch.randn(len(self.inputs), width) * 0.02) if missing == "token" and fusion else None
+        )
         self.input_heads = nn.ModuleDict(
             {f"out_{n}": nn.ModuleList((input_heads or {}).get(name, [])) for n, name in enumerate(heads)}
         )
@@ -112,7 +114,9 @@ class Network(nn.Module):
     def input_parameters(self) -> dict[str, list[nn.Parameter]]:
         """Input name -> what is trained of its encoder and projection."""
         return {
-            name: [p for r in own for part in (self.encoder(r), self.join(r)) for p in part.parameters() if p.requires_grad]
+            name: [
+                p for r in own for part in (self.encoder(r), self.join(r)) for p in part.parameters() if p.requires_grad
+            ]
             for name, own in self.reads.items()
         }
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from polyfuse.records import Tokens
 
-
 FAR = 8.0  # deviations beyond which a standardised number says no more
 
 
@@ -67,7 +66,9 @@ def side_by_side(parts: Sequence[Tokens]) -> Tokens:
     if len(parts) == 1:
         return parts[0]
     counts_BP = torch.stack([part.mask_BT.sum(1) for part in parts], 1).to(parts[0].x_BTD.dtype)
-    share_BP = counts_BP.sum(1, keepdim=True) / (counts_BP.clamp_min(1) * (counts_BP > 0).sum(1, keepdim=True).clamp_min(1))
+    share_BP = counts_BP.sum(1, keepdim=True) / (
+        counts_BP.clamp_min(1) * (counts_BP > 0).sum(1, keepdim=True).clamp_min(1)
+    )
     x_BTD = torch.cat([part.x_BTD * share_BP[:, n, None, None] for n, part in enumerate(parts)], 1)
     spans = [part.span_BT2 for part in parts]
     known = [span for span in spans if span is not None]

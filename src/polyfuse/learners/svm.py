@@ -49,7 +49,11 @@ class SVM(Learner):
 
     @classmethod
     def solutions(
-        cls, blocks: Sequence[Rows], problem: Problem, settings: list[Setting], seed: int  # noqa: ARG003
+        cls,
+        blocks: Sequence[Rows],
+        problem: Problem,
+        settings: list[Setting],
+        seed: int,  # noqa: ARG003
     ) -> Iterator[Arrays]:
         """A machine per setting; nothing in it is random."""
         x_RF, scales = dense_rows(blocks)

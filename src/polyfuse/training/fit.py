@@ -31,7 +31,6 @@ from polyfuse.training.resume import begun
 from polyfuse.training.together import train_together
 from polyfuse.training.train import Result, Split
 
-
 SETTLED = 1000  # training rows by which the tokens of encoders that never change are standardised
 
 

@@ -37,7 +37,11 @@ from polyfuse.training.stack import (
 )
 from polyfuse.training.train import Result, Split, planned_steps, train
 
-FOLD_SECONDS = {"scratch": 120.0, "starter": 120.0, "best": 900.0}  # of training, within which every fold gets a network
+FOLD_SECONDS = {
+    "scratch": 120.0,
+    "starter": 120.0,
+    "best": 900.0,
+}  # of training, within which every fold gets a network
 LEARNERS_SHARE = 0.4  # of a time budget that learners may take
 FEW_JUDGED = 30  # rows below which weights are not worth fitting
 
@@ -137,7 +141,9 @@ def _unfolded(recipe: Recipe, network: Network) -> list[str]:
 
 
 def _alone(network: Network, plan: _Plan, notes: list[str] | None = None) -> Trained:
-    plan.recipe.ensemble = parse({"ensemble": {**plan.recipe.ensemble.model_dump(), "members": [], "networks": 1}}).ensemble
+    plan.recipe.ensemble = parse(
+        {"ensemble": {**plan.recipe.ensemble.model_dump(), "members": [], "networks": 1}}
+    ).ensemble
     options: dict[str, Any] = {"run": plan.run, "resume": plan.resume, "quiet": plan.quiet, "deadline": plan.deadline}
     return Trained(network, train(network, plan.recipe, plan.rows, plan.split, **options), notes or [])
 
@@ -289,7 +295,11 @@ def _own_voice(
 def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> Any:
     """The ensemble as the recipe has it from now on."""
     members: list[MemberRecipe] = [v.member for heard in kept.values() for v in heard if v.member is not None]
-    values = {"members": [m.model_dump(mode="json") for m in members], "folds": recipe.ensemble.folds, "networks": count}
+    values = {
+        "members": [m.model_dump(mode="json") for m in members],
+        "folds": recipe.ensemble.folds,
+        "networks": count,
+    }
     return parse({"ensemble": values}).ensemble
 
 

@@ -34,7 +34,9 @@ EXAMPLES = {
     "text.ngrams": Example(TEXTS, ["the green fox", 12, "x" * 90, ["two", "words"]], ["\x00\u200b"], {"t": "text"}),
     "text.bpe": Example(TEXTS, ["the green fox", 12, "ß\ud800", b"bytes"], ["\x00\u200b"], {"t": "text"}),
     "text.tokenizer": Example(TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}),
-    "text.stretches": Example(TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}, {"stretch": 4, "most": 2}),
+    "text.stretches": Example(
+        TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}, {"stretch": 4, "most": 2}
+    ),
     "columns": Example(
         [(1.0, "a", "2024-01-31"), (2.5, "b", None), (None, "a", "2023-05-01 10:30"), (7, "b", "2022-01-01")],
         [("3", "c", "2024-02-01"), (None, None, "2020-12-31"), (1e9, "a", None), ("what", "a", "?")],

@@ -7,9 +7,9 @@ folder under the cache. No package is ever imported for that, and nothing here n
 
 from __future__ import annotations
 
-from polyfuse.starter.places import PREFIX, find, is_name
 from polyfuse.starter.installed import StarterError
 from polyfuse.starter.parts import PARTS, Part
+from polyfuse.starter.places import PREFIX, find, is_name
 from polyfuse.starter.states import State, states
 
 __all__ = ["PARTS", "PREFIX", "Part", "StarterError", "State", "find", "is_name", "states"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polyfuse.starter.places import PREFIX
 from polyfuse.starter.installed import StarterError, checked, version_of
 from polyfuse.starter.parts import PARTS, Part
+from polyfuse.starter.places import PREFIX
 
 
 @dataclass(frozen=True)

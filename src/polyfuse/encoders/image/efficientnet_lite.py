@@ -4,7 +4,7 @@ Tan and Le, EfficientNet, ICML 2019. Lite: ReLU6 in place of swish, no squeeze-a
 normalisation stay those of the checkpoint, so that every normalisation is folded into the convolution before it.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - wants() and __init__() share their keywords, and each uses some
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ class EfficientNetLite(CheckpointEncoder):
         """Pixels of one size."""
         if not isinstance(size, int) or size < SMALLEST:
             raise ValueError(f"size={size!r}: efficientnet_lite sees pictures from {SMALLEST} pixels, 224 as trained")
-        return Spec(
-            "image.pixels", {"size": size, "fit": fit, "resample": "bicubic"}, copies(_found(path, weights))
-        )
+        return Spec("image.pixels", {"size": size, "fit": fit, "resample": "bicubic"}, copies(_found(path, weights)))
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Meaning of texts in many languages, one vector per stretch: the Universal Sentence Encoder, always frozen."""
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - wants() and __init__() share their keywords, and each uses some
 
 from __future__ import annotations
 

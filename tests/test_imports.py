@@ -123,7 +123,8 @@ def test_own_modules_are_not_imported_inside_functions(module):
 
 
 def test_import_brings_no_torch():
-    code = "import sys, polyfuse, polyfuse.cli, polyfuse.starter; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    code = "import sys, polyfuse, polyfuse.cli, polyfuse.starter; "
+    code += "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -151,6 +151,18 @@ def test_list_names_every_part(run):
     assert "attention" in run("list", "fusions")[1]
 
 
+def test_starter_lists_parts_with_their_lines(run):
+    status, out, _ = run("starter", "--json")
+    assert status == 0
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert {"starter:universal", "starter:minilm", "starter:efficientnet-lite0"} <= rows.keys()
+    assert rows["starter:universal"]["licence"] == "Apache-2.0"
+    assert "zh" in rows["starter:universal"]["languages"]
+    assert all(row["usable"] or row["problem"] for row in rows.values())
+    assert "--no-deps" in rows["starter:smollm2"]["install"]
+    assert "starter:minilm" in run("starter")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -19,8 +19,10 @@ _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5  # how a protocol buffer says what f
 _PIECES, _NORMALIZER = 1, 3  # fields of a SentencePiece model
 _PIECE, _SCORE = 1, 2  # fields of a piece
 _CHARSMAP = 2  # field of the normalizer
-_OLD = {"project": "proj", "project_bias": "proj_b", "gain": "ln_g", "shift": "ln_b"}
-_OLD |= {"first": "w1_", "second": "w2_", "first_bias": "b1_", "second_bias": "b2_"}
+# what polyfuse calls an array -> what the package calls it; the second lot has one for every window
+_ONE = {"lowest": "lo", "gain": "ln_g", "shift": "ln_b", "joined": "cnn_W", "joined_bias": "cnn_b"}
+_EACH = {"first": "w1_", "second": "w2_", "first_bias": "b1_", "second_bias": "b2_"}
+_JOINED = {"project": "proj", "project_bias": "proj_b", "gain_in": "ln_g", "shift_in": "ln_b"}  # those, side by side
 
 
 def convert(sources: Mapping[str, Path], folder: Path) -> None:
@@ -37,10 +39,10 @@ def convert(sources: Mapping[str, Path], folder: Path) -> None:
 def _weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays under the names that ``shapes()`` lists."""
     table = np.stack([arrays[f"q{n + 1}"] for n in range(CHUNKS)], 1)  # rows are dealt out to the chunks in turn
-    old = {f"{new}{window}": f"{name}{window}" for window in WINDOWS for new, name in _OLD.items()}
-    old |= {"lowest": "lo", "gain": "ln_g", "shift": "ln_b", "joined": "cnn_W", "joined_bias": "cnn_b"}
-    found = {name: arrays[old.get(name, name)] for name in shapes() if name != "table"}
-    return {"table": table.reshape(-1, table.shape[-1]), **found}
+    old = {f"{new}{window}": f"{name}{window}" for window in WINDOWS for new, name in _EACH.items()} | _ONE
+    found = {name: arrays[old.get(name, name)] for name in shapes() if name != "table" and name not in _JOINED}
+    side = {new: np.concatenate([arrays[f"{name}{n}"] for n in WINDOWS], -1) for new, name in _JOINED.items()}
+    return {"table": table.reshape(-1, table.shape[-1]), **found, **side}
 
 
 def _tokenizer(model: bytes) -> str:

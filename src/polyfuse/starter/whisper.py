@@ -1,8 +1,8 @@
 """Whisper tiny.en: the binary file of CTranslate2 -> a Hugging Face folder of WhisperForConditionalGeneration.
 
 Radford et al., Robust speech recognition via large-scale weak supervision, ICML 2023. The file begins with its version,
-the kind of model and a revision; then, per array, its name, shape, type and bytes; then second names of arrays. Queries,
-keys and values of one attention lie behind one another in one array.
+the kind of model and a revision; then, per array, its name, shape, type and bytes; then second names of arrays.
+Queries, keys and values of one attention lie behind one another in one array.
 """
 
 from __future__ import annotations

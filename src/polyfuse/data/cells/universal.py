@@ -24,11 +24,11 @@ EPSILON = 1e-12  # under a root
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """Name -> shape of every weight; ``table`` holds bytes, the others single precision."""
-    joined = WIDTH + FILTERS * len(WINDOWS)
+    filters = FILTERS * len(WINDOWS)
+    joined = WIDTH + filters
     found: dict[str, tuple[int, ...]] = {"table": (VOCABULARY, WIDTH), "scale": (CHUNKS,), "lowest": (CHUNKS,)}
+    found |= {"project": (WIDTH, filters), "project_bias": (filters,), "gain_in": (filters,), "shift_in": (filters,)}
     for window in WINDOWS:
-        found |= {f"project{window}": (WIDTH, FILTERS), f"project_bias{window}": (FILTERS,)}
-        found |= {f"gain{window}": (FILTERS,), f"shift{window}": (FILTERS,)}
         for layer in ("first", "second"):
             found |= {f"{layer}{window}": (window * FILTERS, FILTERS), f"{layer}_bias{window}": (FILTERS,)}
     found |= {"gain": (joined,), "shift": (joined,), "joined": (joined, WIDTH), "joined_bias": (WIDTH,)}
@@ -49,8 +49,12 @@ def vectors(xp: Any, weights: Mapping[str, Any], ids_NL: Any) -> Any:
     rows_P, at_P = xp.where(ids_NL > 0)  # padding costs nothing
     pieces_V, which_P = xp.unique(ids_NL[rows_P, at_P], return_inverse=True)  # nor does a piece that comes again
     x_VD = _embedded(weights, pieces_V - 1)
+    y_VE = _normal(x_VD @ weights["project"] + weights["project_bias"], weights["gain_in"], weights["shift_in"])
     places_Pw = _neighbours(xp, rows_P)
-    seen = [x_VD[which_P], *(_window(xp, weights, x_VD, which_P, places_Pw, window) for window in WINDOWS)]
+    seen = [x_VD[which_P]]
+    for at, window in enumerate(WINDOWS):
+        y_VW = y_VE[:, at * FILTERS : (at + 1) * FILTERS]
+        seen.append(_window(xp, weights, y_VW, which_P, places_Pw, window))
     x_PE = _normal(xp.concat(seen, -1), weights["gain"], weights["shift"])
     member_NP = (xp.arange(ids_NL.shape[0], device=ids_NL.device)[:, None] == rows_P) * xp.ones_like(x_PE[:, 0])
     count_N1 = member_NP.sum(1)[:, None].clip(1)
@@ -73,18 +77,16 @@ def _neighbours(xp: Any, rows_P: Any) -> Any:
     return (places_Pw + 1) * same_Pw
 
 
-def _window(xp: Any, weights: Mapping[str, Any], x_VD: Any, which_P: Any, places_Pw: Any, window: int) -> Any:
+def _window(xp: Any, weights: Mapping[str, Any], x_VW: Any, which_P: Any, places_Pw: Any, window: int) -> Any:
     """Two layers of filters over a window of pieces, each added to what it reads: (P, W).
 
     What a piece adds to the first layer at each place of the window depends on it alone, so that is computed once per
     different piece.
     """
     first, second = weights[f"first{window}"], weights[f"second{window}"]
-    x_VW = x_VD @ weights[f"project{window}"] + weights[f"project_bias{window}"]
-    x_VW = _normal(x_VW, weights[f"gain{window}"], weights[f"shift{window}"])
     before = 2 - WINDOWS[window]
     beyond_1W = xp.zeros_like(first[:1])
-    beyond_1 = xp.zeros_like(places_Pw[0, :1]) + x_VD.shape[0]
+    beyond_1 = xp.arange(1, device=which_P.device) + x_VW.shape[0]
     which_P1 = xp.concat([beyond_1, which_P])
     y_PW = weights[f"first_bias{window}"]
     for at in range(window):

@@ -1,8 +1,8 @@
 """Draws the two halves once: ``python -m benchmarks.suite.halves`` writes ``halves.json``, which then stays as it is.
 
-Tables cut from one source stand in one half, so that nothing chosen on one half has seen a source of the other. Sources
-come in a seeded order, largest first, each to the half that then has kinds and tasks most evenly. A source that is added
-later goes to the half that has fewer tables of its kinds; nothing that is there moves.
+Tables cut from one source stand in one half, so that nothing chosen on one half has seen a source of the other.
+Sources come in a seeded order, largest first, each to the half that then has kinds and tasks most evenly. A source that
+is added later goes to the half that has fewer tables of its kinds; nothing that is there moves.
 """
 
 from __future__ import annotations

@@ -58,12 +58,12 @@ def jobs(given: argparse.Namespace) -> Iterator[Job]:
         for seed in [0] if system == "baselines" else given.seeds:
             place = folder("baselines" if system == "baselines" else given.label, given.judge)
             for name in names:
-                path = place / f"{name}.{seed}"
+                path = place / f"{name}-{seed}"
                 yield Job(name, system, seed, given.judge, path, options if system == "polyfuse" else {})
 
 
 def run(job: Job, limit: float) -> str:
-    """Start it unless its row is there; says how it ended. A run that fails leaves its last words in ``PATH.failed``."""
+    """Start it unless its row is there; says how it ended, and leaves the last words of one that failed."""
     if job.done():
         return "there"
     environment = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **os.environ}

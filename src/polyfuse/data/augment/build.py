@@ -18,7 +18,7 @@ Step = Callable[[Fields, torch.Generator], Fields]
 Named = dict[str, Any]
 
 STEPS: dict[str, dict[str, type]] = {
-    "image": {"shift": image.Shift, "flip": image.Flip},
+    "image": {"shift": image.Shift, "flip": image.Flip, "crop": image.Crop, "light": image.Light},
     "audio": {"shift": audio.Shift, "gain": audio.Gain, "mask": audio.Mask, "noise": audio.Noise},
     "text": {"token_dropout": values.TokenDropout},
     "columns": {"noise": values.Noise},

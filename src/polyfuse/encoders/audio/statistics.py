@@ -28,6 +28,7 @@ MODULATIONS = (1.0, 2.0, 3.0, 4.5, 6.5, 9.0, 13.0, 20.0)  # Hz
 GROUPS = 8  # of mel bands whose modulation is looked at
 LOWEST, HIGHEST = 75.0, 400.0  # Hz where a voice's pitch lies
 VOICED, USUAL = 0.4, 160.0  # autocorrelation from which a frame has a pitch; Hz that stands for no pitch at all
+EARLIER = 0.1  # what the longest period must be better by: whole multiples of a period fit as well as it does
 TINY = 1e-6
 
 
@@ -140,9 +141,7 @@ class _Pitch(nn.Module):
         width = max(16, round(rate * 0.025))
         self.rate, self.first = rate, max(1, int(rate / HIGHEST))
         self.last = max(self.first + 2, min(int(rate / LOWEST), int(width * 0.6)))
-        slope = (
-            0.01 * torch.arange(self.last - self.first) / (self.last - self.first)
-        )  # of two equal peaks, the earlier
+        slope = EARLIER * torch.arange(self.last - self.first) / (self.last - self.first)
         self.register_buffer("slope", slope, persistent=False)
 
     def forward(self, power_UNB: Tensor, window: Tensor, real_UN1: Tensor) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,11 @@ class Linear(Learner):
 
     @classmethod
     def solutions(
-        cls, blocks: Sequence[Rows], problem: Problem, settings: list[Setting], seed: int  # noqa: ARG003
+        cls,
+        blocks: Sequence[Rows],
+        problem: Problem,
+        settings: list[Setting],
+        seed: int,  # noqa: ARG003
     ) -> Iterator[Arrays]:
         """Warm-started from one strength to the next; nothing in it is random."""
         x_RF, scales = dense_rows(blocks)

@@ -49,7 +49,11 @@ class SVM(Learner):
 
     @classmethod
     def solutions(
-        cls, blocks: Sequence[Rows], problem: Problem, settings: list[Setting], seed: int  # noqa: ARG003
+        cls,
+        blocks: Sequence[Rows],
+        problem: Problem,
+        settings: list[Setting],
+        seed: int,  # noqa: ARG003
     ) -> Iterator[Arrays]:
         """A machine per setting; nothing in it is random."""
         x_RF, scales = dense_rows(blocks)
@@ -57,8 +61,8 @@ class SVM(Learner):
         for setting in settings:
             gamma = setting["reach"] / columns
             weight_RK, bias_K = _weights(x_RF, problem, setting["cost"], gamma)
-            used_R = weight_RK.any(1)
-            used_R[0] |= not used_R.any()  # a kernel over no vector has no shape
+            used_R = np.count_nonzero(weight_RK, axis=1) > 0
+            used_R[0] = used_R[0] or not used_R.any()  # a kernel over no vector has no shape
             yield {
                 **scales,
                 "vector_NF": x_RF[used_R],

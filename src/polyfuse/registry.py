@@ -188,7 +188,7 @@ class Listing:
 
 
 def listings(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``: summary and paper."""
+    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``, as it is listed."""
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
     found = [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]

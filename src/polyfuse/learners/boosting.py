@@ -55,9 +55,10 @@ class Boosting(Learner):
         if rows < 100 or rows * features * models > 60_000_000 or models > 30 or (task == "labels" and models > LABELS):
             return []
         shapes: list[Setting] = [{"rate": 0.1, "leaves": 8, "leaf": 10}]
-        if rows >= 500 and rows * features * models <= 20_000_000:
+        rounds = ROUNDS if rows >= 1000 else ROUNDS[:-1]
+        if rows >= 1000 and rows * features * models <= 20_000_000:
             shapes.append({"rate": 0.05, "leaves": 31, "leaf": 20})
-        return [{**shape, "rounds": rounds} for shape in shapes for rounds in ROUNDS]
+        return [{**shape, "rounds": count} for shape in shapes for count in rounds]
 
     @classmethod
     def solutions(

@@ -56,7 +56,7 @@ def _dealt(strata_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
 def _placed(strata_R: np.ndarray, groups_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """The fold of each group, the largest first, each where its classes and rows are scarcest."""
     size_G = np.bincount(groups_R)
-    share_S = 1 / np.bincount(strata_R)
+    share_S = 1 / np.bincount(strata_R).clip(1)
     order_R = groups_R.argsort(kind="stable")
     of_group = np.split(strata_R[order_R], size_G.cumsum()[:-1])
     held_KS, rows_K = np.zeros((k, len(share_S))), np.zeros(k)

@@ -17,7 +17,7 @@ from polyfuse.learners.rows import Rows
 from polyfuse.learners.trees import Tree, flat, leaves
 
 MEGABYTES = 48  # of arrays at most; more rows than they hold make larger leaves
-TREES = 200
+TREES = 100
 
 
 class Forest(Learner):
@@ -55,15 +55,9 @@ class Forest(Learner):
         columns = max(features**0.5, features / 3 if task == "number" else 0)
         if rows * columns > 4_000_000 or rows * classes > 2_000_000 or features > 5000:
             return []
-        sought: list[Any] = [1.0, 0.4] if task == "number" else ["sqrt"]
-        if features > 100:
-            sought = ["sqrt"] if task != "number" else [0.3]
-        return [
-            {"extra": extra, "leaf": leaf, "features": share}
-            for extra in (True, False)
-            for share in sought
-            for leaf in (5, 2, 1)
-        ]
+        share: Any = "sqrt" if task != "number" else 0.3 if features > 100 else 0.6
+        kinds = [{"extra": extra, "features": share} for extra in (True, False)]
+        return [{**kind, "leaf": leaf} for kind in kinds for leaf in (5, 1)]
 
     @classmethod
     def solutions(

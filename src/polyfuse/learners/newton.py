@@ -55,7 +55,7 @@ class Design:
     @staticmethod
     def _columns(x_RF: np.ndarray, dense: float) -> tuple[np.ndarray, np.ndarray]:
         varies_F = x_RF.any(0)
-        return x_RF[:, varies_F], varies_F * (dense / np.sqrt(max(np.count_nonzero(varies_F), 1)))
+        return x_RF[:, varies_F], varies_F * (dense / np.sqrt(max(int(np.count_nonzero(varies_F)), 1)))
 
     def times(self, weight_FK: np.ndarray) -> np.ndarray:
         """X W: (F, K) -> (R, K)."""

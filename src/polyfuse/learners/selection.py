@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 ROUNDS, BAGS, SHARE = 50, 15, 0.6
-FEW = 50  # rows at which greed counts as much as equal weights of the members that may all be best
+FEW = 100  # rows at which greed counts as much as equal weights of the members that may all be best
+NOISE = 2.0  # standard errors by which a member may lose to the best and still be as good
 TRIFLE = 0.03  # a weight below this is none
 ENTRIES = 8_000  # of a bag at most
 LEAST = 1e-7  # probability of the truth that a log can bear
@@ -132,12 +133,12 @@ def _bag(value_MRK: np.ndarray, present_MR: np.ndarray, task: str, rng: np.rando
 
 
 def _equals(value_MRK: np.ndarray, present_MR: np.ndarray, task: str) -> np.ndarray:
-    """Equal weights of the best member and of those that are, on the rows of both, within a standard error of it."""
+    """Equal weights of the best member and of those that are, on the rows of both, within two standard errors."""
     loss_MR = _loss(value_MRK, task).mean(2)
     equal_R = _loss(value_MRK.sum(0) / present_MR.sum(0)[:, None], task).mean(1)
     best = int(np.where(present_MR, loss_MR, equal_R).mean(1).argmin())
     found_M = np.zeros(len(loss_MR))
     for member, (loss_R, present_R) in enumerate(zip(loss_MR, present_MR, strict=True)):
         gap = (loss_R - loss_MR[best])[present_R & present_MR[best]]
-        found_M[member] = member == best or (len(gap) > 1 and gap.mean() <= gap.std(ddof=1) / np.sqrt(len(gap)))
+        found_M[member] = member == best or (len(gap) > 1 and gap.mean() <= NOISE * gap.std(ddof=1) / np.sqrt(len(gap)))
     return found_M / found_M.sum()

@@ -61,8 +61,8 @@ class SVM(Learner):
         for setting in settings:
             gamma = setting["reach"] / columns
             weight_RK, bias_K = _weights(x_RF, problem, setting["cost"], gamma)
-            used_R = weight_RK.any(1)
-            used_R[0] |= not used_R.any()  # a kernel over no vector has no shape
+            used_R = np.count_nonzero(weight_RK, axis=1) > 0
+            used_R[0] = used_R[0] or not used_R.any()  # a kernel over no vector has no shape
             yield {
                 **scales,
                 "vector_NF": x_RF[used_R],

@@ -57,11 +57,12 @@ def _polyfuse(
         quiet=True,
         **options,
     )
+    notes, members = list(model.notes), model.report.get("ensemble")
     test = frame[frame.split == "test"].drop(columns=item.output)
     answer = model.predict(test)[item.output].to_numpy()
     answer = answer.astype(str).astype(object) if item.task == "classification" else answer.astype(float)
     facts = {key: value for key, value in model.report["training"].items() if isinstance(value, str | int | float)}
-    return answer, {"validation": facts.get("quality"), "training": facts, "notes": model.notes}
+    return answer, {"validation": facts.get("quality"), "training": facts, "notes": notes, "members": members}
 
 
 def main() -> None:

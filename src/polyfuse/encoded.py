@@ -152,6 +152,7 @@ class _Encoding:
 
     def __init__(self, network: Network, name: str, cells: Prepared, place: Path):
         self.encoder, self.cells, self.pools = network.encoder(name), cells, name in network.pooled
+        self.device = next(network.parameters()).device  # an encoder of statistics has none of its own
         known = self._known(Store(place)) if place.exists() else set()
         self.missing = [k for k, key in enumerate(cells.digests) if key not in known]
         # of known ones a single cell still tells what tokens look like
@@ -164,11 +165,10 @@ class _Encoding:
 
     def _encode(self, places: Sequence[int]) -> tuple[Tokens, list[Kept]]:
         fields: Any = collated(self.cells, places)
-        device = next(self.encoder.parameters()).device
-        fields = {key: value.to(device) for key, value in fields.items()}
+        fields = {key: value.to(self.device) for key, value in fields.items()}
         self.encoder.eval()
         with torch.inference_mode():
-            tokens = self.encoder(fields, torch.ones(len(places), dtype=torch.bool, device=device))
+            tokens = self.encoder(fields, torch.ones(len(places), dtype=torch.bool, device=self.device))
         tokens = (pooled(tokens) if self.pools else tokens).to("cpu")
         return tokens, [self._one(tokens, row) for row in range(len(places))]
 

@@ -1,4 +1,4 @@
-"""What ``polyfuse starter`` shows: of each part whether it is installed, and whether its bytes are what they should be."""
+"""What ``polyfuse starter`` shows: of each part whether it is installed, with the bytes that are known."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """The multilingual Universal Sentence Encoder (version 3, convolutional) as one formula over NumPy or torch.
 
-Yang et al., Multilingual Universal Sentence Encoder for semantic retrieval, ACL 2020. Every piece of a text has a vector
-of a table; three convolutions with windows of 2, 3 and 5 pieces look around it; their sum over the text, over the root
-of its length, passes a few dense layers. ``xp`` is the module ``numpy`` or ``torch``: what both call alike is used, so
-that training and a runtime without torch share the code. Letters: N stretches of text, L pieces, P real pieces of all
-stretches one behind the other, V different ones among them, D width of a piece, W of a window's filters, E of all.
+Yang et al., Multilingual Universal Sentence Encoder for semantic retrieval, ACL 2020. Every piece of a text has a
+vector of a table; three convolutions with windows of 2, 3 and 5 pieces look around it; their sum over the text, over
+the root of its length, passes a few dense layers. ``xp`` is the module ``numpy`` or ``torch``: what both call alike is
+used, so that training and a runtime without torch share the code. Letters: N stretches of text, L pieces, P real pieces
+of all stretches one behind the other, V different ones among them, D width of a piece, W of a window's filters, E of
+all.
 """
 
 from __future__ import annotations

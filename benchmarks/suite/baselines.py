@@ -15,6 +15,7 @@ from benchmarks.suite.table import Table
 
 FOLDS = 5
 MANY = 4000  # training rows from which three folds do
+TREES = 200
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,8 @@ def _of_columns(item: Table, x: pd.DataFrame, seed: int) -> dict[str, Any]:
     wide = make_column_transformer((scaled, numbers), (one_hot, words), sparse_threshold=0)
     narrow = make_column_transformer((SimpleImputer(), numbers), (ordinal, words))
     kind = "Classifier" if item.task == "classification" else "Regressor"
-    forest = getattr(ensemble, f"RandomForest{kind}")(200, random_state=seed)
-    boosting = getattr(ensemble, f"HistGradientBoosting{kind}")(max_iter=100, random_state=seed)
+    forest = getattr(ensemble, f"RandomForest{kind}")(TREES, random_state=seed)
+    boosting = getattr(ensemble, f"HistGradientBoosting{kind}")(max_iter=TREES // 2, random_state=seed)
     leaves = _search(forest, {"min_samples_leaf": [1, 5]}, item)
     return {
         "linear": make_pipeline(wide, _linear(item)),

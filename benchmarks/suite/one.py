@@ -31,7 +31,8 @@ def one(item: Table, system: str, seed: int, judge: str, options: dict[str, Any]
         answer, row = _polyfuse(item, frame, seed, options)
         said = {"polyfuse": answer}
         row["test"] = {"polyfuse": baselines.score(item.task, truth, answer)}
-    row |= {"seconds": time.monotonic() - started, "train": int((frame.split == "train").sum()), "tested": len(truth)}
+    row |= {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time()}
+    row |= {"train": int((frame.split == "train").sum()), "tested": len(truth)}
     return row, {name: _errors(item.task, truth, answer) for name, answer in said.items()}
 
 

@@ -90,8 +90,9 @@ def test_inner_judging_reads_no_test_row(cache):
     assert set(left.number) == set(train.number)
 
 
-def test_baselines_find_what_is_there(cache):
-    item = mini()
+def test_baselines_find_what_is_there(cache, monkeypatch):
+    monkeypatch.setattr(baselines, "TREES", 10)
+    item = mini(120)
     found = baselines.run(item, item.load())
     assert set(found["test"]) == {"linear", "forest", "boosting", "tf-idf", "late mean"}
     assert found["test"][found["chosen"]] > 0.8

@@ -127,6 +127,38 @@ def test_a_shift_goes_up_to_its_share_in_all_directions():
     assert at.amax(0).tolist() == [10, 10]
 
 
+@given(st.integers(1, 30), st.integers(1, 30), st.floats(0.01, 1), st.integers(0, 999))
+@settings(deadline=None)
+def test_a_crop_keeps_the_order_of_pixels_and_their_share(height, width, least, seed):
+    pixels = torch.arange(height * width, dtype=torch.int32).view(1, 1, height, width).expand(4, 3, -1, -1)
+    cut = build("image", [{"name": "crop", "least": least}])({"pixels": pixels}, seed)["pixels"]
+    assert torch.equal(cut[:, 0], cut[:, 2]), "channels move together"
+    rows, columns = cut[:, 0] // width, cut[:, 0] % width
+    assert ((cut >= 0) & (cut < height * width)).all()
+    assert (rows.diff(dim=1) >= 0).all()
+    assert (columns.diff(dim=2) >= 0).all()
+    for kept, side in ((rows[:, -1, 0] - rows[:, 0, 0], height), (columns[:, 0, -1] - columns[:, 0, 0], width)):
+        assert (kept + 2 >= least * side - 1e-3).all(), "no side smaller than its share, but for rounding"
+
+
+def test_a_crop_of_everything_changes_nothing():
+    fields = fields_of("image")
+    assert same(build("image", [{"name": "crop", "least": 1.0}])(fields, 0), fields)
+
+
+def test_light_changes_a_picture_as_a_whole_and_its_channels_a_little_apart():
+    even = {"pixels": torch.full((400, 3, 2, 2), 100, dtype=torch.uint8)}
+    lit = build("image", [{"name": "light", "brightness": 0.2, "tint": 0.05}])(even, 0)["pixels"]
+    assert (lit == lit[:, :, :1, :1]).all()
+    assert 75 <= lit.min() < 80
+    assert 120 < lit.max() <= 126
+    assert 0 < (lit[:, 0, 0, 0].int() - lit[:, 1, 0, 0].int()).abs().max() <= 12
+    bright = {"pixels": torch.full((50, 3, 2, 2), 255, dtype=torch.uint8)}
+    assert build("image", [{"name": "light"}])(bright, 0)["pixels"].max() == 255, "nothing wraps around"
+    still = build("image", [{"name": "light", "brightness": 0.0, "tint": 0.0}])
+    assert same(still(bright, 0), bright)
+
+
 @given(st.integers(0, 999))
 @settings(deadline=None, max_examples=30)
 def test_padding_of_sounds_stays_silent(seed):
@@ -196,6 +228,8 @@ def test_noise_leaves_whole_numbers_and_truth_values():
         ("image", [{"name": "RandomMixUpV2"}], "unknown image augmentation"),
         ("image", [{"name": "RandomRotation", "degres": 5}], "RandomRotation.*degres"),
         ("image", [{"name": "shift", "share": 2}], "shift.*share=2"),
+        ("image", [{"name": "crop", "least": 1.5}], "crop.*least=1.5"),
+        ("image", [{"name": "light", "tint": -1}], "light.*tint=-1"),
         ("text", [{"name": "token_dropuot"}], "did you mean 'token_dropout'"),
         ("columns", [{"name": "noise", "deviation": -1}], "deviation"),
         ("image", ["flip"], "found 'flip'"),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.audio_utils import mel_filter_bank
 
-from polyfuse.layers.mel import KaldiMel, LogMel, WhisperMel, band_masked, kaldi_filters, slaney_filters
+from polyfuse.layers.mel import KaldiMel, LogMel, Spectra, WhisperMel, band_masked, kaldi_filters, slaney_filters
 
 FRONTENDS = [LogMel(rate=16_000), LogMel(rate=8_000, spare=4), WhisperMel(), KaldiMel()]
 every_frontend = pytest.mark.parametrize("mel", FRONTENDS, ids=["log", "log8k", "whisper", "kaldi"])
@@ -137,3 +137,16 @@ def test_band_masking_silences_at_most_its_fraction_of_each_axis(fraction, seed,
 def test_band_masking_of_nothing_changes_nothing():
     x_UNF = torch.randn(2, 5, 6)
     assert torch.equal(band_masked(x_UNF, torch.ones(2, 5, dtype=torch.bool), 0.0), x_UNF)
+
+
+def test_spectra_hear_what_log_mel_hears_at_the_sounds_own_level():
+    wave, lengths = torch.rand(2, 4000) - 0.5, torch.tensor([4000, 1500])
+    frames, power, log, mask = Spectra(rate=8000, bins=24)(wave, lengths)
+    assert frames.shape[:2] == power.shape[:2] == log.shape[:2] == mask.shape
+    heard, real = LogMel(rate=8000, bins=24)(wave, lengths)
+    assert torch.equal(mask.sum(1), real.sum(1))
+    for row in range(2):
+        mine, theirs = log[row][mask[row]], heard[row][real[row]]
+        assert torch.corrcoef(torch.stack([mine.flatten(), theirs.flatten()]))[0, 1] > 0.95
+    louder = Spectra(rate=8000, bins=24)(2 * wave, lengths)[2]
+    torch.testing.assert_close((louder - log)[mask], torch.full_like(log[mask], float(np.log(4))), atol=1e-3, rtol=0)

@@ -66,7 +66,9 @@ class Forest(Learner):
         """A forest per setting."""
         x_RF, scales = dense_rows(blocks)
         for setting in settings:
-            model = _forest(problem, setting, len(x_RF), seed).fit(x_RF, problem.target)
+            model = _forest(problem, setting, len(x_RF), seed).fit(
+                x_RF, problem.target.squeeze(1) if problem.target.shape[1:] == (1,) else problem.target
+            )
             trees = [estimator.tree_ for estimator in model.estimators_]
             # (nodes, outputs, classes): one output of several classes, or numbers of class 1
             values = [tree.value[tree.children_left < 0] for tree in trees]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,30 @@ def _polyfuse(
     )
     notes, members = list(model.notes), model.report.get("ensemble")
     test = frame[frame.split == "test"].drop(columns=item.output)
-    answer = model.predict(test)[item.output].to_numpy()
-    answer = answer.astype(str).astype(object) if item.task == "classification" else answer.astype(float)
+    answer = _answer(model, item, test)
+    truth = frame[frame.split == "test"][item.output].to_numpy()
+    alone = {name: baselines.score(item.task, truth, said) for name, said in _members(model, item, test)}
     facts = {key: value for key, value in model.report["training"].items() if isinstance(value, str | int | float)}
-    return answer, {"validation": facts.get("quality"), "training": facts, "notes": notes, "members": members}
+    return answer, {"validation": facts.get("quality"), "training": facts, "notes": notes, "members": members, "alone": alone}
+
+
+def _answer(model: Any, item: Table, test: pd.DataFrame) -> np.ndarray:
+    answer = model.predict(test)[item.output].to_numpy()
+    return answer.astype(str).astype(object) if item.task == "classification" else answer.astype(float)
+
+
+def _members(model: Any, item: Table, test: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """What each member of the ensemble would say alone: for the analysis, never for the model."""
+    ensemble = model.bundle.network.ensemble
+    if ensemble is None:
+        return
+    weight, opinions = ensemble.weights(item.output), [o for o in ensemble.opinions if o.output == item.output]
+    names = ["network", *(f"{type(o.learner).__name__}({'+'.join(o.readers)})" for o in opinions)]
+    kept = weight.clone()
+    for at, name in enumerate(names):
+        weight.zero_()[at] = 1
+        yield name, _answer(model, item, test)
+    weight.copy_(kept)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def export(folder: Path, names: list[str] | None = None) -> int:
     place.mkdir(parents=True, exist_ok=True)
     for name in names or list(tables()):
         item = tables()[name]
-        frame = item.load()
+        frame = item.load(spare=True)
         for modality, make in (("image", picture), ("audio", sound)):
             for column in item.media.get(modality, []):
                 known = {cell: make(cell) for cell in frame[column].unique() if isinstance(cell, bytes)}

@@ -1,7 +1,7 @@
 """Takes the suite elsewhere: ``python -m benchmarks.suite.export FOLDER`` writes every table as Parquet, media inside.
 
 There, ``POLYFUSE_SUITE=FOLDER`` makes the suite read them; nothing else of the packages or the shared sets is needed.
-Pictures become WebP of at most 96 pixels and sounds Ogg Vorbis of at most 8 kHz, so that all of it stays under 60 MB:
+Pictures become WebP of at most 80 pixels and sounds Ogg Vorbis of at most 8 kHz, so that all of it stays under 60 MB:
 figures from there are compared with figures from there, baselines run again.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.suite import tables
 
-LARGEST, RATE = 96, 8000
+LARGEST, RATE = 80, 8000
 
 
 def export(folder: Path, names: list[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def export(folder: Path, names: list[str] | None = None) -> int:
     place.mkdir(parents=True, exist_ok=True)
     for name in names or list(tables()):
         item = tables()[name]
-        frame = item.load()
+        frame = item.load(spare=True)
         for modality, make in (("image", picture), ("audio", sound)):
             for column in item.media.get(modality, []):
                 known = {cell: make(cell) for cell in frame[column].unique() if isinstance(cell, bytes)}
@@ -39,7 +39,7 @@ def picture(content: bytes) -> bytes:
     opened = opened.convert("RGBA" if "A" in opened.getbands() or "transparency" in opened.info else "RGB")
     opened.thumbnail((LARGEST, LARGEST))
     whole = io.BytesIO()
-    opened.save(whole, "WEBP", quality=75)
+    opened.save(whole, "WEBP", quality=60)
     return whole.getvalue()
 
 

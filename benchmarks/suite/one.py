@@ -20,8 +20,7 @@ HEADS = {"classification": "category", "regression": "number"}
 
 def one(item: Table, system: str, seed: int, judge: str, options: dict[str, Any]) -> tuple[dict, dict[str, np.ndarray]]:
     """The row of a run and, by name of the predictor, how wrong it is for every test row."""
-    frame = item.load()
-    frame = inner(frame, item) if judge == "inner" else frame
+    frame = inner(item) if judge == "inner" else item.load()
     truth = frame[frame.split == "test"][item.output].to_numpy()
     started = time.monotonic()
     if system == "baselines":

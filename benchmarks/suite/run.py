@@ -1,6 +1,6 @@
 """Runs the suite: ``python -m benchmarks.suite --half choose --label NAME``; a stopped run goes on where it was.
 
-While choosing, ``--judge inner`` (the default) never reads a test row: a quarter of the training rows takes their part.
+While choosing, ``--judge inner`` (the default) never reads a test row: training rows that stand aside take their part.
 ``--judge test`` reads the real test rows and is there for the half that only reports, once.
 """
 

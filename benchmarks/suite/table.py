@@ -14,6 +14,7 @@ from benchmarks.suite import sources
 
 KINDS = ("columns", "text", "sound", "picture", "several")
 MOST_TEST = 3000
+MOST_SPARE = 600
 TABLES: dict[str, Table] = {}
 
 
@@ -47,15 +48,20 @@ class Table:
         rest = [str(name) for name in frame if name not in known]
         return {**({"columns": rest} if rest else {}), **self.media}
 
-    def load(self) -> pd.DataFrame:
-        """The table with its ``split``, made once and kept as Parquet."""
+    def load(self, spare: bool = False) -> pd.DataFrame:
+        """The table with its ``split``, made once and kept as Parquet.
+
+        Args:
+            spare: also the rows that a cap took from the training rows, which judge choices and train nothing.
+        """
         path = sources.CACHE / "tables" / f"{self.name}.parquet"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             half = path.with_suffix(".part")
             self.split(self.make()).to_parquet(half, index=False)
             half.replace(path)
-        return pd.read_parquet(path)
+        frame = pd.read_parquet(path)
+        return frame if spare else frame[frame.split != "spare"].reset_index(drop=True)
 
     def split(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows with an output, plain types, and a quarter of them as test rows."""
@@ -63,13 +69,16 @@ class Table:
         test = held_out(frame, self, seed_of(self.name))
         frame["split"] = np.where(test, "test", "train")
         most = {"train": self.train_rows, "test": self.test_rows}
-        parts = [self._few(frame[frame.split == side], most[side]) for side in ("train", "test")]
-        return pd.concat(parts, ignore_index=True)
+        (train, rest), (test, _) = (self._few(frame[frame.split == side], most[side]) for side in ("train", "test"))
+        spare, _ = self._few(rest.assign(split="spare"), MOST_SPARE)
+        return pd.concat([train, test, spare], ignore_index=True)
 
-    def _few(self, frame: pd.DataFrame, most: int | None) -> pd.DataFrame:
+    def _few(self, frame: pd.DataFrame, most: int | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """At most so many rows, and the others."""
         if most is None or len(frame) <= most:
-            return frame
-        return frame.iloc[np.flatnonzero(_stratified(frame, self, most / len(frame), seed_of(self.name) + 1))]
+            return frame, frame.iloc[:0]
+        chosen = _stratified(frame, self, most / len(frame), seed_of(self.name) + 1)
+        return frame[chosen], frame[~chosen]
 
 
 def seed_of(name: str) -> int:
@@ -116,11 +125,20 @@ def _stratified(frame: pd.DataFrame, item: Table, share: float, seed: int) -> np
     return chosen
 
 
-def inner(frame: pd.DataFrame, item: Table) -> pd.DataFrame:
-    """Training rows alone, a quarter of which take the part of the test rows: what choices are made on."""
-    frame = frame[frame.split == "train"].reset_index(drop=True)
-    frame["split"] = np.where(held_out(frame, item, seed_of(item.name) + 2), "test", "train")
-    return frame
+def inner(item: Table) -> pd.DataFrame:
+    """Training rows alone, a quarter of which take the part of the test rows: what choices are made on.
+
+    Where a cap left rows over on the training side, these are judged on as well: with groups, those of the groups that
+    stand aside; without, they alone, and all training rows train.
+    """
+    frame = item.load(spare=True)
+    frame = frame[frame.split != "test"].reset_index(drop=True)
+    spare = (frame.split == "spare").to_numpy()
+    aside = held_out(frame, item, seed_of(item.name) + 2)
+    if spare.any() and item.group is None:
+        aside = spare
+    frame["split"] = np.where(aside, "test", "train")
+    return frame[aside | ~spare].reset_index(drop=True)
 
 
 def _plain(frame: pd.DataFrame, item: Table) -> pd.DataFrame:

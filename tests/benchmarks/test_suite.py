@@ -76,7 +76,7 @@ def test_split_is_fixed_stratified_and_near_a_quarter(cache):
 
 def test_groups_stay_on_one_side(cache):
     item = mini(group="who")
-    frame = inner(item.load(), item)
+    frame = inner(item)
     assert frame.groupby("who").split.nunique().max() == 1
     assert 0.1 < held_out(frame, item, 5).mean() < 0.4
 
@@ -85,9 +85,22 @@ def test_inner_judging_reads_no_test_row(cache):
     item = mini()
     frame = item.load()
     train = frame[frame.split == "train"]
-    left = inner(frame, item)
+    left = inner(item)
     assert len(left) == len(train)
     assert set(left.number) == set(train.number)
+    assert (left.split == "test").mean() == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("group", [None, "who"])
+def test_rows_that_a_cap_leaves_over_judge_but_never_train(cache, group):
+    item = mini(train_rows=60, group=group)
+    frame, left = item.load(), inner(item)
+    known = set(frame[frame.split == "train"].number)
+    assert len(known) == 60
+    assert set(left[left.split == "train"].number) <= known
+    assert set(left[left.split == "test"].number) - known
+    assert not set(left.number) & set(frame[frame.split == "test"].number)
+    assert group is None or left.groupby(group).split.nunique().max() == 1
 
 
 def test_baselines_find_what_is_there(cache, monkeypatch):

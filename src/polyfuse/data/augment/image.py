@@ -71,8 +71,8 @@ class Crop:
     """Cut a part out of each picture and stretch it to the picture's size, by the nearest pixel. For photographs.
 
     Args:
-        least: the smallest side that is kept, as a share of the picture's side; each side is drawn by itself, so that
-            a third of what is drawn also changes the aspect ratio a little.
+        least: the smallest side that is kept, as a share of the picture's side. Both sides are drawn about alike, so
+            that the aspect ratio changes by a tenth at most.
 
     Shapes: ``pixels`` (U, 3, H, W), any type.
     """

@@ -75,7 +75,8 @@ class Statistics(nn.Module):
         super().__init__()
         if bins % GROUPS or not COURSE <= coefficients <= bins:
             raise ValueError(
-                f"bins={bins}, coefficients={coefficients}: expected a multiple of {GROUPS}, and {COURSE} to it"
+                f"bins={bins}, coefficients={coefficients}: expected a multiple of {GROUPS}, "
+                f"and from {COURSE} to as many coefficients as bins"
             )
         self.rate, self.spectra, self.pitch = rate, Spectra(rate=rate, bins=bins), _Pitch(rate=rate)
         self.register_buffer("cosines", _cosines(bins, coefficients), persistent=False)

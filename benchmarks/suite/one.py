@@ -64,7 +64,13 @@ def _polyfuse(
     truth = frame[frame.split == "test"][item.output].to_numpy()
     alone = {name: baselines.score(item.task, truth, said) for name, said in _members(model, item, test)}
     facts = {key: value for key, value in model.report["training"].items() if isinstance(value, str | int | float)}
-    return answer, {"validation": facts.get("quality"), "training": facts, "notes": notes, "members": members, "alone": alone}
+    return answer, {
+        "validation": facts.get("quality"),
+        "training": facts,
+        "notes": notes,
+        "members": members,
+        "alone": alone,
+    }
 
 
 def _answer(model: Any, item: Table, test: pd.DataFrame) -> np.ndarray:

@@ -25,6 +25,10 @@ SCRATCH = {
 }
 FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
+SCRATCH_PICTURES = (
+    2000  # training rows from which pictures are also read by a net from scratch, beside a pretrained one
+)
+SCRATCH_SOUNDS = 1000  # training rows from which sounds are also read by a net from scratch, beside their statistics
 STARTER = {"text": "universal", "image": "efficientnet-lite0"}  # modality -> starter part that helps most tables
 
 
@@ -113,14 +117,17 @@ def _text(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any
     return [scratch] if preset == "scratch" else [scratch, {"name": "universal"}]
 
 
-def _image(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
+def _image(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:
+    plain = {"name": "statistics"}
     if preset == "scratch":
-        return [scratch, {"name": "statistics"}]
-    return [scratch, {"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}, {"name": "statistics"}]
+        return [scratch, plain]
+    known = [{"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}, plain]
+    return known if rows < SCRATCH_PICTURES else [scratch, *known]
 
 
 def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
-    return [scratch, {"name": "statistics"}]
+    plain = {"name": "statistics"}
+    return [plain] if rows < SCRATCH_SOUNDS else [scratch, plain]
 
 
 CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}

@@ -239,8 +239,9 @@ class EnsembleRecipe(_Section):
         members: ``auto`` tries the learners that suit each input, and drops those that do not help; none where the
             recipe names a fusion itself, so that this fusion answers.
         folds: parts of the rows that train and validate; each row is judged by members that did not see it.
-        networks: how many are trained, each without one of as many folds, and answer together; with 1 it trains on the
-            training rows and is judged on validation rows. ``auto`` is as many folds as about two minutes allow.
+        networks: how many are trained, each without one of the folds, in turn, and answer together; with 1 it trains on
+            the training rows and is judged on validation rows. ``auto`` is one per fold where that takes no more than
+            some minutes, else 1.
     """
 
     members: Annotated[list[MemberRecipe] | None, BeforeValidator(_as_parts)] = None

@@ -62,6 +62,19 @@ class Number(nn.Module):
         self.name, self.loss_name = name, loss
         self.centre, self.spread, self.log, self.bounds = centre, spread, log, bounds
         self.read = Readout(width, 1, pool=pool, dropout=dropout)
+        self.offset: Tensor
+        self.slope: Tensor
+        self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("slope", torch.ones((), dtype=torch.float64))
+
+    def set_line(self, offset: float, slope: float) -> None:
+        """Report ``offset + slope * number`` from now on, in the column's own units.
+
+        What is learnt on a logarithmic scale, or by a robust loss, is nearer to the median than to the mean, which a
+        squared error asks for (Duan, Smearing estimate, JASA 1983).
+        """
+        self.offset.fill_(offset)
+        self.slope.fill_(slope)
 
     def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
         """Standardised numbers (B, 1)."""
@@ -96,7 +109,12 @@ class Number(nn.Module):
         """Numbers in original units, never far outside what training saw, so that no exponential explodes."""
         low, high = self.bounds
         standard_B = scores_B1[:, 0].double().clamp(low - MARGIN, high + MARGIN)
-        return Prediction(BACK[self.log](standard_B * self.spread + self.centre).cpu().tolist(), scores_B1)
+        plain_B = self._own_units(standard_B)
+        least, most = (self._own_units(torch.tensor(end, dtype=torch.float64)) for end in (low - MARGIN, high + MARGIN))
+        return Prediction((self.offset + self.slope * plain_B).clamp(least, most).cpu().tolist(), scores_B1)
+
+    def _own_units(self, standard: Tensor) -> Tensor:
+        return BACK[self.log](standard * self.spread + self.centre)
 
     def predict(self, fused: Fused, batch: Batch) -> Prediction:
         """Prediction of every row."""

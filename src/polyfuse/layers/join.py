@@ -60,8 +60,8 @@ class Join(nn.Module):
 def side_by_side(parts: Sequence[Tokens]) -> Tokens:
     """Tokens of several encoders of one input as those of one, along T, each encoder with the same say in their mean.
 
-    A mean over tokens would else hear one sentence vector beside thirty words as one of thirty-one. The length of a token
-    says how much it matters (see ``Join``), so tokens of an encoder with few are made longer, in every row by itself.
+    A mean over tokens would else hear one sentence vector beside thirty words as one of thirty-one. The length of a
+    token says how much it matters (see ``Join``): tokens of an encoder with few are made longer, row by row.
     """
     if len(parts) == 1:
         return parts[0]

@@ -47,8 +47,8 @@ class KeepBest(L.Callback):
 class Average(L.Callback):
     """Weights averaged exponentially over the last steps, which validation sees and which are kept.
 
-    Polyak and Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control 1992. A single point of a
-    noisy path is worse than the middle of its last stretch, which matters wherever training stops early.
+    A single point of a noisy path is worse than the middle of its last stretch, which matters wherever training stops
+    early. Polyak and Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control 1992.
 
     Args:
         steps: over which the average reaches.

@@ -38,10 +38,11 @@ from polyfuse.training.stack import (
 from polyfuse.training.train import Result, Split, planned_steps, train
 
 FOLD_SECONDS = {
-    "scratch": 120.0,
-    "starter": 120.0,
+    "scratch": 150.0,
+    "starter": 150.0,
     "best": 900.0,
 }  # of training, within which every fold gets a network
+ROUNDS = 2  # of networks over all folds, each with seeds of its own, under the preset ``best``
 LEARNERS_SHARE = 0.4  # of a time budget that learners may take
 FEW_JUDGED = 30  # rows below which weights are not worth fitting
 
@@ -125,7 +126,7 @@ def train_together(
         return Trained(networks[0], result)
     if run is not None:
         clear(run)
-    return _joined(plan, networks, result, judged, spoken, targets, found)
+    return _joined(plan, networks, result, judged, spoken, targets)
 
 
 def _wanted(recipe: Recipe, network: Network) -> bool:
@@ -168,15 +169,18 @@ def _count(network: Network, plan: _Plan) -> int:
     """How many networks are trained: one per fold where that is quick enough, else one."""
     folds, asked = int(plan.fold_R.max()) + 1, plan.recipe.ensemble.networks
     if asked != "auto":
-        return folds if asked > 1 else 1
+        return int(asked)
     room = FOLD_SECONDS[plan.recipe.preset]
     if plan.deadline is not None:
         room = min(room, plan.deadline - time.monotonic())
     settings = plan.recipe.training
     share = shared_cell(plan.rows.inputs, plan.split.train)
     order = Order(plan.split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
-    seconds = step_seconds(copy.deepcopy(network), plan.recipe, loader(plan.rows, order))
-    return folds if folds * seconds * planned_steps(plan.recipe, len(order)) <= room else 1
+    one = step_seconds(copy.deepcopy(network), plan.recipe, loader(plan.rows, order)) * planned_steps(
+        plan.recipe, len(order)
+    )
+    rounds = ROUNDS if plan.recipe.preset == "best" else 1
+    return next((n * folds for n in range(rounds, 0, -1) if n * folds * one <= room), 1)
 
 
 def _networks(
@@ -193,7 +197,7 @@ def _networks(
     networks, results, judged = [], [], []
     for k in range(count):
         made = network if k == 0 else plan.make(plan.recipe.training.seed + k)
-        held = plan.fold_R == k
+        held = plan.fold_R == k % (int(plan.fold_R.max()) + 1)  # a second round of folds has other seeds
         split = Split(plan.numbers[~held], plan.numbers[held])
         own = plan.recipe.model_copy(deep=True)
         own.training.select, own.training.judge, own.training.calibrate = "best", "loss", False
@@ -239,7 +243,6 @@ def _joined(
     judged: list[tuple[np.ndarray, Network]],
     spoken: Mapping[str, list[Voice]],
     targets: Mapping[str, Target],
-    found: Features,
 ) -> Trained:
     """The first network with all others and the learners beside it, weighed."""
     first, notes = networks[0], []
@@ -277,7 +280,7 @@ def _own_voice(
     output: str, target: Target, judged: list[tuple[np.ndarray, Network]], rows: Rows
 ) -> tuple[Voice, np.ndarray]:
     """What the networks say of the rows that they did not see, and which rows of the target these are."""
-    scores, judged_R = None, np.zeros(len(target.rows), bool)
+    scores, times_R = None, np.zeros(len(target.rows))
     place = {int(row): at for at, row in enumerate(target.rows)}
     for numbers, network in judged:
         some = np.array([row for row in numbers if int(row) in place], np.int64)
@@ -286,10 +289,12 @@ def _own_voice(
         at = np.array([place[int(row)] for row in some])
         said = network_scores(network, rows, output, some)
         scores = np.zeros((len(target.rows), said.shape[1]), np.float32) if scores is None else scores
-        scores[at], judged_R[at] = said, True
+        scores[at] += said
+        times_R[at] += 1
     if scores is None:
         scores = np.zeros((len(target.rows), target.classes), np.float32)
-    return Voice("network", [], scores, np.ones(len(target.rows), bool)), judged_R
+    mean_RC = scores / np.maximum(times_R, 1)[:, None].astype(np.float32)
+    return Voice("network", [], mean_RC, np.ones(len(target.rows), bool)), times_R > 0
 
 
 def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> Any:
@@ -312,7 +317,7 @@ def _calibrate(
     """A temperature for what all say together, on the rows that weighed them."""
     for output, (heard, judged_R) in final.items():
         head, target = network.head(output), targets[output]
-        if not recipe.training.calibrate or not hasattr(head, "set_temperature") or judged_R.sum() < 50:
+        if not recipe.training.calibrate or judged_R.sum() < 50:
             continue
         stacked = torch.from_numpy(np.stack([voice.scores_RC[judged_R] for voice in heard], 1))
         weight = torch.tensor([voice.weight for voice in heard]) * torch.from_numpy(
@@ -321,8 +326,24 @@ def _calibrate(
         total = weight.sum(1, keepdim=True)
         weight = torch.where(total > 0, weight / total.clamp_min(1e-9), torch.eye(len(heard))[0])
         together = head.combine(stacked, weight.float(), "mean").numpy()
-        head.set_temperature(fitted := temperature_of(target.task, together, target.values[judged_R]))
-        assert fitted > 0
+        if hasattr(head, "set_temperature"):
+            head.set_temperature(temperature_of(target.task, together, target.values[judged_R]))
+        if hasattr(head, "set_line") and (line := _line(head, together, target.values[judged_R])):
+            head.set_line(*line)
+
+
+def _line(head: Any, scores_R1: np.ndarray, values_R: np.ndarray) -> tuple[float, float] | None:
+    """Offset and slope that bring numbers nearer to their mean, where they do so by more than one standard error."""
+    said_R = np.asarray(head.decode(torch.from_numpy(scores_R1)).value)
+    true_R = np.asarray(head.decode(torch.from_numpy(values_R[:, None].astype(np.float32))).value)
+    spread = said_R.std()
+    if not spread:
+        return None
+    slope = float(((said_R - said_R.mean()) * (true_R - true_R.mean())).mean() / spread**2)
+    offset = float(true_R.mean() - slope * said_R.mean())
+    gain_R = (true_R - said_R) ** 2 - (true_R - offset - slope * said_R) ** 2
+    certain = slope > 0 and gain_R.mean() > gain_R.std() / np.sqrt(len(gain_R))
+    return (offset, slope) if certain else None
 
 
 def _name(voice: Voice, networks: int) -> str:

@@ -96,7 +96,7 @@ def test_prediction_needs_no_outputs_and_takes_every_kind_of_table(fitted, table
 
 def test_an_output_called_row_keeps_its_name(table):
     frame = pd.read_csv(table)[["words", "price"]].rename(columns={"price": "row"})
-    found = pf.fit(frame, outputs=["row"], settings=["training.steps=1"], quiet=True).predict(frame)
+    found = pf.fit(frame, outputs=["row"], settings=["training.steps=1", "preset=plain"], quiet=True).predict(frame)
     assert list(found) == ["table_row", "row"]
     assert found["table_row"].tolist() == list(range(len(frame)))
 
@@ -222,7 +222,13 @@ def test_calibration_can_be_switched_off(tmp_path):
 
 def test_selection_on_validation_keeps_the_best_weights(tmp_path):
     table = write_table(tmp_path, rows=200, split=False)
-    settings = ("training.epochs=60", "data.fractions=[0.5,0.4,0.1]", "training.select=best", "training.patience=0.1")
+    settings = (
+        "preset=plain",
+        "training.epochs=60",
+        "data.fractions=[0.5,0.4,0.1]",
+        "training.select=best",
+        "training.patience=0.1",
+    )
     model = pf.fit(table, outputs=["label"], inputs=["area"], settings=settings, quiet=True)
     facts = model.report["training"]
     assert facts["kept"].startswith("best on validation")
@@ -233,7 +239,7 @@ def test_selection_on_validation_keeps_the_best_weights(tmp_path):
 
 
 def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_path):
-    settings = ("training.epochs=4000", "training.batch_size=16", "width=16")
+    settings = ("preset=plain", "training.epochs=4000", "training.batch_size=16", "width=16")
     model = pf.fit(table, outputs=["label"], inputs=["area", "kind"], split="split", time="4s", settings=settings,
                    to=tmp_path / "m", quiet=True)  # fmt: skip
     steps = model.recipe.training.steps
@@ -253,7 +259,7 @@ def test_event_files_are_written(fitted):
 
 def test_a_new_run_leaves_no_curves_of_an_older_one(table, tmp_path):
     def events():
-        settings = ("training.steps=1", "width=16")
+        settings = ("preset=plain", "training.steps=1", "width=16")
         pf.fit(table, outputs=["label"], inputs=["area"], to=tmp_path / "m", settings=settings, quiet=True)
         return set((tmp_path / "m.run").rglob("events.out.tfevents.*"))
 
@@ -353,12 +359,13 @@ def test_a_saved_recipe_finds_its_files_and_media_from_anywhere(table, tmp_path,
 def test_a_place_that_cannot_be_written_is_refused_before_training(table, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(BundleError, match="exists and is no saved model"):
-        pf.fit(table, outputs=["label"], to=tmp_path, settings=["training.epochs=100000"], quiet=True)
+        pf.fit(table, outputs=["label"], to=tmp_path, settings=["training.epochs=100000", "preset=plain"], quiet=True)
 
 
 def test_resuming_keeps_the_steps_that_a_time_budget_fixed(table, tmp_path):
     run = tmp_path / "m.run"
     options = {"outputs": ["label"], "inputs": ["area"], "split": "split", "to": tmp_path / "m", "quiet": True}
+    options["settings"] = ["preset=plain"]
     first = pf.fit(table, time=0.01, **options)
     assert any("less than one pass over the training rows" in note for note in first.notes)
     (run / "recipe.yaml").write_text(
@@ -384,7 +391,7 @@ SLOW_FIT = """
 import sys, polyfuse as pf
 pf.fit(sys.argv[1], outputs=["label"], inputs=["area", "kind"], split="split", to=sys.argv[2], quiet=True,
        resume="--resume" in sys.argv,
-       settings=["training.epochs=3000", "training.checkpoint=0", "training.batch_size=16", "width=16"])
+       settings=["preset=plain", "training.epochs=3000", "training.checkpoint=0", "training.batch_size=16", "width=16"])
 """
 
 
@@ -400,7 +407,7 @@ def _start(table, to, *more):
 )
 def test_a_run_that_broke_off_repeats_what_would_have_come(table, tmp_path, monkeypatch, epochs, broken, more):
     options = {"outputs": ["label"], "inputs": ["area", "kind"], "split": "split", "quiet": True}
-    settings = [f"training.epochs={epochs}", "training.batch_size=16", "training.checkpoint=0"]
+    settings = ["preset=plain", f"training.epochs={epochs}", "training.batch_size=16", "training.checkpoint=0"]
     options["settings"] = [*settings, "width=16", "training.patience=1", *more]
     whole = pf.fit(table, to=tmp_path / "whole", **options)
     write = Resumable.on_train_epoch_end
@@ -449,7 +456,7 @@ def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(table, tmp_path, nu
     timer = threading.Thread(target=interrupt)
     timer.start()
     model = pf.fit(table, outputs=["label"], inputs=["area"], split="split", to=tmp_path / "m", quiet=True,
-                   settings=["training.epochs=100000"])  # fmt: skip
+                   settings=["training.epochs=100000", "preset=plain"])  # fmt: skip
     timer.join()
     facts = model.report["training"]
     assert facts["interrupted"]

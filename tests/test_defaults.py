@@ -9,7 +9,7 @@ from polyfuse.recipe import parse
 
 
 def completed(rows: int, inputs: dict[str, dict], **more):
-    recipe = parse({"inputs": inputs, "outputs": {"y": {"column": "y", "head": "category"}}, **more})
+    recipe = parse({"inputs": inputs, "outputs": {"y": {"column": "y", "head": "category"}}, "preset": "plain", **more})
     return defaults.sizes(defaults.encoders(recipe, rows)[0], rows, 0)
 
 

@@ -168,3 +168,52 @@ def test_a_class_seen_once_breaks_nothing(table):
         table.assign(kind=kinds).drop(columns="y"), outputs=["kind"], split="split", settings=QUICK, quiet=True
     )
     assert set(made.predict(table)["kind"]) <= {"high", "low", "only"}
+
+
+def test_skewed_counts_are_brought_to_their_mean(table):
+    rng = np.random.default_rng(1)
+    rate = np.exp(table.a + 0.5 * table.b)
+    counts = rng.poisson(rate * rng.gamma(0.5, 2.0, len(table)))
+    made = polyfuse.fit(
+        table.drop(columns="y").assign(n=counts), outputs=["n=number"], split="split", settings=QUICK, quiet=True
+    )
+    head = made.bundle.network.head("n")
+    assert head.log != "none"
+    said, true = np.array(made.predict(table)["n"]), counts
+    assert abs(said.mean() - true.mean()) < 0.35 * true.mean(), "a median of skewed counts lies far below their mean"
+
+
+def test_two_rounds_of_folds_make_twice_as_many_networks(table, tmp_path):
+    settings = ["training.steps=4", "ensemble.folds=2", "ensemble.networks=4", "ensemble.members=[]"]
+    made = polyfuse.fit(table, outputs=["y"], split="split", settings=settings, to=tmp_path / "m", quiet=True)
+    assert len(made.bundle.network.ensemble.networks) == 3
+    pd.testing.assert_frame_equal(made.predict(table), polyfuse.load(tmp_path / "m").predict(table))
+
+
+def test_a_run_of_several_networks_goes_on_with_the_one_that_was_stopped(table, tmp_path, monkeypatch):
+    from polyfuse.training import together
+
+    settings = ["training.steps=6", "ensemble.folds=3", "ensemble.networks=3", "ensemble.members=[]"]
+    options = {"outputs": ["y"], "split": "split", "settings": settings, "quiet": True}
+    whole = polyfuse.fit(table, **options).predict(table)
+    real, calls = together.train, []
+
+    def stops(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("stopped")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(together, "train", stops)
+    with pytest.raises(RuntimeError):
+        polyfuse.fit(table, to=tmp_path / "m", **options)
+    again = polyfuse.fit(table, to=tmp_path / "m", resume=True, **options)
+    assert len(calls) == 4, "the first network was there already"
+    np.testing.assert_allclose(again.predict(table)["y"], whole["y"], rtol=1e-5)
+    assert not list((tmp_path / "m.run").glob("network_*"))
+
+
+def test_a_budget_too_short_for_folds_falls_back_and_says_so(table):
+    made = polyfuse.fit(table, outputs=["y"], split="split", time=0.05, quiet=True)
+    assert any("too short to try every member" in note for note in made.notes)
+    assert np.isfinite(made.predict(table)["y"]).all()

@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 WORDS = {"a": "bright loud morning", "b": "dark quiet evening"}
-FAST = ("training.epochs=3", "training.batch_size=16", "width=16")
+FAST = ("training.epochs=3", "training.batch_size=16", "width=16", "preset=plain")
 
 
 def write_table(folder: Path, rows: int = 60, seed: int = 0, split: bool = True) -> Path:

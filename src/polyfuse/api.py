@@ -151,7 +151,7 @@ class Model:
         place = place_for(to, FRAMES) if to else None
         table = read_table(table, media_root=media_root, where=where)
         rows, prepared = self._rows(table, targets=False)
-        self.notes = [note for cells in prepared.values() for note in summary(cells, table)]
+        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():
             columns[name] = prediction.value
@@ -257,7 +257,8 @@ def fit(
         outputs: columns to learn, each ``COL`` or ``COL=HEAD``.
         inputs: ``COL``, ``COL=MODALITY`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``; all usable columns by default.
         fusion: a name from ``parts("fusions")``.
-        preset: ``scratch``, ``starter`` or ``best``: which encoders and members are taken where the recipe names none.
+        preset: ``plain``, ``scratch``, ``starter`` or ``best``: which encoders and members are taken where the recipe
+            names none.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
         where: a pandas query that keeps rows.

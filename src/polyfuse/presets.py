@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from polyfuse.encoders.hub import find
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError
 from polyfuse.starter.installed import StarterError, checked
 from polyfuse.starter.parts import PARTS
@@ -63,7 +64,7 @@ def settled(recipe: Recipe) -> tuple[str, list[str]]:
     if asked == "scratch":
         _check_scratch(recipe)
     wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _open(recipe, m)}
-    lacking = {} if asked == "scratch" else {name: why for name in sorted(wanted) if (why := _problem(name))}
+    lacking = {} if asked in ("plain", "scratch") else {name: why for name in sorted(wanted) if (why := _problem(name))}
     if not lacking:
         return "starter" if asked == "auto" else asked, []
     said = "; ".join(f"{name}: {why}" for name, why in lacking.items())
@@ -104,9 +105,10 @@ def encoders(modality: str, preset: str, rows: int) -> tuple[list[dict[str, Any]
         rows: that train.
     """
     scratch: dict[str, Any] = {"name": SCRATCH[modality]}
-    if modality not in CHOICES:
+    if preset == "plain" or modality not in CHOICES:
         return [scratch], []
-    parts, notes = CHOICES[modality](scratch, preset, rows), []
+    notes: list[str] = []
+    parts = CHOICES[modality](scratch, preset, rows)
     if preset == "best" and modality in BEST:
         found, notes = _from_hub(modality)
         parts = parts + found
@@ -135,8 +137,6 @@ CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}
 
 def _from_hub(modality: str) -> tuple[list[dict[str, Any]], list[str]]:
     """The Hub's checkpoint for a modality, frozen, or a note that it cannot be had."""
-    from polyfuse.encoders.hub import find
-
     part = BEST[modality]
     try:
         find(part.name)

@@ -311,11 +311,12 @@ class Recipe(_Section):
             to 5,000 rows.
         width: D of the tokens that reach the fusion.
         ensemble: who answers beside the network.
-        preset: what ``auto`` stands for: encoders from ``scratch`` alone, with the pretrained ``starter`` parts where
-            they are installed (``auto`` as well), or all that helps, several networks among it (``best``).
+        preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
+            answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
+            well; so does ``auto`` where they are installed. ``best``: all that helps, more networks among it.
     """
 
-    preset: Literal["auto", "scratch", "starter", "best"] = "auto"
+    preset: Literal["auto", "plain", "scratch", "starter", "best"] = "auto"
     data: DataRecipe = DataRecipe()
     inputs: dict[str, InputRecipe] = {}
     fusion: Part = NamedPart(name="default")

@@ -197,7 +197,7 @@ class Case:
         if fields.get("ids", torch.empty(0)).ndim == 3:
             dims["ids"][2] = torch.export.Dim("grams", min=1, max=64)
             bag = torch.export.Dim("bag", min=1, max=64)
-            dims |= {key: {0: batch, 1: bag} for key in ("bag_ids", "bag_weights")}
+            dims |= {key: {0: batch, 1: bag} for key in ("bag_ids", "bag_weights") if key in fields}
         return dims
 
 

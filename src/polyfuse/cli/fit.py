@@ -19,7 +19,7 @@ def fit(
     input: common.Input = None,
     fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="What is taken where nothing is named: scratch, starter or best.")
+        str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
     ] = None,
     split: common.Split = None,
     group: common.Group = None,

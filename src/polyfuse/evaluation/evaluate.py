@@ -126,14 +126,17 @@ def _targets(prepared: Prepared, rows: np.ndarray) -> list[Any]:
 
 def _broken(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     chosen = set(rows.tolist())
-    listed: dict[str, list[Broken]] = {}
+    listed: dict[str, dict[int, Broken]] = {}
     for cells in prepared.values():
         for broken in cells.broken:
-            if broken.row in chosen and not broken.unseen:
-                listed.setdefault(broken.column, []).append(broken)
+            found = listed.setdefault(broken.column, {}) if broken.row in chosen and not broken.unseen else {}
+            found.setdefault(broken.row, broken)  # several encoders of an input meet the same cell
     return {
-        column: [{"row": table.origin(b.row), "file": b.file, "reason": b.reason} for b in found[:MOST_BROKEN]]
-        for column, found in listed.items()
+        column: [
+            {"row": table.origin(b.row), "file": b.file, "reason": b.reason}
+            for b in list(cells_by_row.values())[:MOST_BROKEN]
+        ]
+        for column, cells_by_row in listed.items()
     }
 
 
@@ -168,9 +171,11 @@ def facts_of(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> d
         "table": table.name,
         "date": date.today().isoformat(),
         "inputs": input_facts(recipe),
+        "preset": recipe.preset,
         "fusion": recipe.fusion.name,
         "seed": recipe.training.seed,
         "parameters": sum(p.numel() for p in bundle.network.parameters()),
         "versions": {"polyfuse": __version__, "torch": torch.__version__},
+        "members": bundle.report.get("ensemble", {}),
         "notes": list(notes),
     }

@@ -63,6 +63,7 @@ def _view(report: Report) -> dict[str, Any]:
         "report": report,
         "title": str(meta.pop("model", "model")),
         "notes": meta.pop("notes", []),
+        "members": meta.pop("members", {}),
         "facts": {key: fact(value) for key, value in meta.items()},
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],

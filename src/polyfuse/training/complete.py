@@ -41,7 +41,7 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
     if measuring and not len(splits.val):
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
-    if recipe.ensemble.members is None and recipe.fusion.name != "default":
+    if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):
         recipe.ensemble.members = []  # who names a fusion wants that one to answer
     recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
     check(recipe)  # again: the fusion has a name now

@@ -22,7 +22,6 @@ from polyfuse.inference import predict
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
 from polyfuse.learners.rows import stacked
 from polyfuse.learners.selection import select_weights
-from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import MemberRecipe, Recipe
 
@@ -202,11 +201,6 @@ def network_scores(network: Network, rows: Rows, output: str, numbers: np.ndarra
     scores = predict(network, plain, numbers=numbers)[output].scores
     assert scores is not None
     return scores.float().numpy()
-
-
-def temperature_of(task: str, scores_RC: np.ndarray, values: np.ndarray) -> float:
-    """What scores are divided by to be believed."""
-    return float(fit_temperature(scores_RC, values)) if task == "category" and len(values) >= 20 else 1.0
 
 
 def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Voice]:

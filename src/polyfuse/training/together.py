@@ -19,8 +19,9 @@ import torch
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.learners.folds import fold_numbers
+from polyfuse.learners.loss import row_losses, temperature
 from polyfuse.model import Network
-from polyfuse.recipe import MemberRecipe, Recipe, parse
+from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe, read_recipe
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done
 from polyfuse.training.speed import step_seconds
 from polyfuse.training.stack import (
@@ -31,19 +32,21 @@ from polyfuse.training.stack import (
     ensemble_of,
     network_scores,
     target_of,
-    temperature_of,
     voices,
     weighed,
 )
 from polyfuse.training.train import Result, Split, planned_steps, train
 
 FOLD_SECONDS = {
+    "plain": 150.0,
     "scratch": 150.0,
     "starter": 150.0,
     "best": 900.0,
 }  # of training, within which every fold gets a network
+SPARE = 0.9  # of the time that is left, shared among the networks
 ROUNDS = 2  # of networks over all folds, each with seeds of its own, under the preset ``best``
 LEARNERS_SHARE = 0.4  # of a time budget that learners may take
+HURRIED = "the time budget was too short to try every member out of fold; give it more, or none"
 FEW_JUDGED = 30  # rows below which weights are not worth fitting
 
 
@@ -119,14 +122,15 @@ def train_together(
         output: voices(recipe, network, found, output, target, fold_R[found.places(target.rows)], until)
         for output, target in targets.items()
     }
+    hurried = [] if until is None or time.monotonic() < until else [HURRIED]
     count = _count(network, plan)
     networks, results, judged = _networks(network, plan, count)
     result = _result(results)
     if result.interrupted:
-        return Trained(networks[0], result)
+        return Trained(networks[0], result, hurried)
     if run is not None:
         clear(run)
-    return _joined(plan, networks, result, judged, spoken, targets)
+    return _joined(hurried, plan, networks, result, judged, spoken, targets)
 
 
 def _wanted(recipe: Recipe, network: Network) -> bool:
@@ -142,11 +146,11 @@ def _unfolded(recipe: Recipe, network: Network) -> list[str]:
 
 
 def _alone(network: Network, plan: _Plan, notes: list[str] | None = None) -> Trained:
-    plan.recipe.ensemble = parse(
-        {"ensemble": {**plan.recipe.ensemble.model_dump(), "members": [], "networks": 1}}
-    ).ensemble
     options: dict[str, Any] = {"run": plan.run, "resume": plan.resume, "quiet": plan.quiet, "deadline": plan.deadline}
-    return Trained(network, train(network, plan.recipe, plan.rows, plan.split, **options), notes or [])
+    result = train(network, plan.recipe, plan.rows, plan.split, **options)
+    # only now: a run that is gone on with begins with the recipe as it was
+    plan.recipe.ensemble = EnsembleRecipe(members=[], folds=plan.recipe.ensemble.folds, networks=1)
+    return Trained(network, result, notes or [])
 
 
 def _folds(
@@ -202,15 +206,20 @@ def _networks(
         own = plan.recipe.model_copy(deep=True)
         own.training.select, own.training.judge, own.training.calibrate = "best", "loss", False
         own.training.seed += k
-        deadline = None
-        if plan.deadline is not None:
-            deadline = time.monotonic() + (plan.deadline - time.monotonic()) / (count - k)
         run = None if plan.run is None else plan.run / f"{NETWORK}{k}"
+        deadline = None
+        if plan.deadline is not None and k == 0:
+            if plan.resume and run is not None and (run / "recipe.yaml").exists():
+                own.training.steps = read_recipe(run).training.steps  # measured already
+            else:
+                deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / count
         facts = take_done(run, made) if run is not None and plan.resume else None
         results.append(
             Result(**facts) if facts else train(made, own, plan.rows, split, run=run, deadline=deadline, **options)
         )
         networks.append(made)
+        if plan.deadline is not None and k == 0:  # the others take as many, so that the recipe says it for all
+            plan.recipe.training.steps, plan.recipe.training.time = own.training.steps, None
         if run is not None and not results[-1].interrupted:
             keep_done(run, made, results[-1].facts())
         judged.append((split.val, made))
@@ -237,6 +246,7 @@ def _result(results: list[Result]) -> Result:
 
 
 def _joined(
+    notes: list[str],
     plan: _Plan,
     networks: list[Network],
     result: Result,
@@ -245,14 +255,16 @@ def _joined(
     targets: Mapping[str, Target],
 ) -> Trained:
     """The first network with all others and the learners beside it, weighed."""
-    first, notes = networks[0], []
+    first, notes = networks[0], list(notes)
     kept: dict[str, list[Voice]] = {}
     temperatures: dict[str, float] = {}
     final: dict[str, tuple[list[Voice], np.ndarray]] = {}
     for output, target in targets.items():
         own, judged_R = _own_voice(output, target, judged, plan.rows)
-        temperatures[output] = temperature_of(target.task, own.scores_RC[judged_R], target.values[judged_R])
+        temperatures[output] = temperature(own.scores_RC[judged_R], target.values[judged_R], target.task)
         own.scores_RC = own.scores_RC / temperatures[output]
+        if judged_R.any():
+            own.loss = float(row_losses(own.scores_RC[judged_R], target.values[judged_R], target.task).mean())
         if judged_R.sum() < FEW_JUDGED:
             kept[output] = _evenly(own, spoken[output])
             notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so they share evenly")
@@ -297,15 +309,10 @@ def _own_voice(
     return Voice("network", [], mean_RC, np.ones(len(target.rows), bool)), times_R > 0
 
 
-def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> Any:
+def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> EnsembleRecipe:
     """The ensemble as the recipe has it from now on."""
     members: list[MemberRecipe] = [v.member for heard in kept.values() for v in heard if v.member is not None]
-    values = {
-        "members": [m.model_dump(mode="json") for m in members],
-        "folds": recipe.ensemble.folds,
-        "networks": count,
-    }
-    return parse({"ensemble": values}).ensemble
+    return EnsembleRecipe(members=members, folds=recipe.ensemble.folds, networks=count)
 
 
 def _calibrate(
@@ -327,7 +334,7 @@ def _calibrate(
         weight = torch.where(total > 0, weight / total.clamp_min(1e-9), torch.eye(len(heard))[0])
         together = head.combine(stacked, weight.float(), "mean").numpy()
         if hasattr(head, "set_temperature"):
-            head.set_temperature(temperature_of(target.task, together, target.values[judged_R]))
+            head.set_temperature(temperature(together, target.values[judged_R], target.task))
         if hasattr(head, "set_line") and (line := _line(head, together, target.values[judged_R])):
             head.set_line(*line)
 

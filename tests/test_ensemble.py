@@ -217,3 +217,25 @@ def test_a_budget_too_short_for_folds_falls_back_and_says_so(table):
     made = polyfuse.fit(table, outputs=["y"], split="split", time=0.05, quiet=True)
     assert any("too short to try every member" in note for note in made.notes)
     assert np.isfinite(made.predict(table)["y"]).all()
+
+
+def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
+    from polyfuse.training import together
+
+    seen = []
+    real = together.train
+
+    def watched(network, recipe, rows, split, **options):
+        seen.append(np.concatenate([split.train, split.val]))
+        return real(network, recipe, rows, split, **options)
+
+    noise = table.assign(y=np.random.default_rng(2).normal(size=len(table)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "train", watched)
+        settings = [*QUICK, "data.fractions=[0.7,0.3,0]"]
+        made = polyfuse.fit(noise.drop(columns="split"), outputs=["y"], settings=settings, quiet=True)
+    counts = made.report["training"]["rows"]
+    assert len(np.unique(np.concatenate(seen))) == counts["train"]
+    assert made.fit_report.rows == counts["val"]
+    assert made.fit_report.outputs["y"].metrics["r2"] < 0.25, "noise that was learnt by heart would read as skill"
+    assert any("nothing was trained" in note for note in made.fit_report.meta["notes"])

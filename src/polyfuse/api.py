@@ -349,7 +349,9 @@ def _judged(fitted: Fitted, name: str) -> Model:
     if len(rows) and fitted.bundle.recipe.outputs:
         notes = list(fitted.notes)
         if not len(fitted.splits.test):
-            notes.append("no test split: these figures come from validation rows, which also chose the weights")
+            alone = fitted.bundle.network.ensemble is None
+            how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
+            notes.append(f"no test split: these figures come from validation rows, {how}")
         model.fit_report = evaluate_rows(
             fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
         )

@@ -101,6 +101,7 @@ def fit(
         split,
         further,
         groups_R=_groups(recipe, table),
+        spare=not len(splits.test),
         run=run,
         resume=resume,
         quiet=quiet,

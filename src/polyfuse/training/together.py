@@ -95,6 +95,7 @@ def train_together(
     make: Any,
     *,
     groups_R: np.ndarray | None,
+    spare: bool,
     run: Path | None,
     resume: bool,
     quiet: bool,
@@ -107,15 +108,18 @@ def train_together(
         rows: the whole table.
         make: seed -> another network of the recipe.
         groups_R: group of each row of the table; folds do not part them.
+        spare: leave the validation rows out of all, as no test rows are there to judge the model.
     """
-    numbers = np.sort(np.concatenate([split.train, split.val]))
+    numbers = np.sort(split.train if spare else np.concatenate([split.train, split.val]))
     fold_R = _folds(network, recipe, rows, numbers, groups_R) if _wanted(recipe, network) else None
     plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline)  # type: ignore[arg-type]
     if fold_R is None:
         return _alone(network, plan, _unfolded(recipe, network))
+    if spare:  # one network is judged on the first fold, then
+        plan.split = Split(numbers[fold_R != 0], numbers[fold_R == 0])
     found = Features(network, rows, numbers)
     if not candidates(recipe, network, found) and recipe.ensemble.networks in ("auto", 1):
-        return _alone(network, plan)
+        return _alone(network, replace(plan, split=split))
     targets = {output: target_of(network, rows, output, numbers) for output in network.outputs}
     until = None if deadline is None else time.monotonic() + LEARNERS_SHARE * (deadline - time.monotonic())
     spoken = {

@@ -239,3 +239,19 @@ def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
     assert made.fit_report.rows == counts["val"]
     assert made.fit_report.outputs["y"].metrics["r2"] < 0.25, "noise that was learnt by heart would read as skill"
     assert any("nothing was trained" in note for note in made.fit_report.meta["notes"])
+
+
+def test_noise_and_missing_inputs_reach_every_member(table, tmp_path):
+    words = np.where(table.y > table.y.median(), "much high", "little low")
+    words = [f"row {n} is {word} today" for n, word in enumerate(words)]
+    two = table.assign(says=words, kind=np.where(table.y > table.y.median(), "up", "down")).drop(columns="y")
+    made = polyfuse.fit(two, outputs=["kind"], split="split", settings=QUICK, quiet=True)
+    assert made.bundle.network.ensemble is not None
+    test = two[two.split == "test"].reset_index(drop=True)
+    report = made.evaluate(test)
+    found = {tuple(row["inputs"]): row["kind"]["accuracy"] for row in report.missing_modality}
+    assert found["text",] == 1.0, "the words say it all"
+    assert found["columns",] < 1.0, "nobody may still hear the words"
+    curve = made.robustness(test, severities=(1.0,), inputs=["text"]).inputs["text"].curves["kind"]
+    assert curve.points[0].value == report.outputs["kind"].metrics["accuracy"]
+    assert curve.points[-1].value < 1.0, "noise in the words must reach the learners as well"

@@ -67,12 +67,15 @@ def test_best_goes_on_without_the_hub_and_says_so(monkeypatch):
     assert any(presets.BEST["text"].name in note and "cannot be reached" in note for note in notes)
 
 
-@pytest.mark.parametrize(
-    ("modality", "limit"), [("image", presets.SCRATCH_PICTURES), ("audio", presets.SCRATCH_SOUNDS)]
-)
-def test_many_rows_are_also_read_from_scratch(modality, limit):
-    few, many = (set(names(rows, modality)) for rows in (limit - 1, limit))
-    assert many - few == {presets.SCRATCH[modality]}
+@pytest.mark.parametrize("modality", ["image", "audio"])
+@pytest.mark.parametrize("preset", ["scratch", "auto"])
+def test_from_some_rows_on_a_net_from_scratch_reads_media_and_the_fusion_sees_it_alone(modality, preset):
+    few, many = (defaults.encoders(recipe(modality, preset), rows)[0].readers for rows in (499, 500))
+    own = presets.SCRATCH[modality]
+    assert own not in [reader.part.name for reader in few.values()]
+    assert all(reader.fused for reader in few.values())
+    assert [reader.part.name for reader in many.values() if reader.fused] == [own]
+    assert "statistics" in [reader.part.name for reader in many.values()]
 
 
 def test_a_named_encoder_stays_under_any_preset():

@@ -97,3 +97,25 @@ def test_impossible_lists_are_refused_by_name(table, tmp_path, encoder, message)
 def test_a_setting_reaches_an_encoder_of_a_list(table, tmp_path):
     model = fitted(table, tmp_path, ["ngrams", "gru"], ["inputs.says.encoder.1.width=24"])
     assert model.recipe.readers["says+gru"].part.keywords["width"] == 24
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_what_the_fusion_does_not_see_is_for_the_members(table, tmp_path):
+    aside = {"name": "gru", "transfer": "frozen", "fused": False}
+    model = fitted(table, tmp_path, ["ngrams", aside], ["ensemble.members=[{name: linear, inputs: [says]}]"])
+    network = model.bundle.network
+    assert network.fused == {"says": ("says",)}
+    assert [tuple(o.readers) for o in network.ensemble.opinions] == [("says", "says+gru")]
+    pd.testing.assert_frame_equal(model.predict(table), polyfuse.load(tmp_path / "model").predict(table))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (["ngrams", {"name": "gru", "fused": False}], "is not trained; set transfer: frozen"),
+        ([{"name": "gru", "fused": False, "transfer": "frozen"}], "sees none of its encoders"),
+    ],
+)
+def test_asides_that_cannot_be_are_refused(table, tmp_path, encoder, message):
+    with pytest.raises(RecipeError, match=message):
+        fitted(table, tmp_path, encoder)

@@ -373,6 +373,7 @@ def demo(to: str | Path = "demo-output", *, quiet: bool = False) -> Report:
         outputs=["digit=category"],
         inputs=inputs,
         split="split",
+        preset="plain",  # what fusion adds, and nothing beside it
         to=place / "model",
         settings=settings,
         quiet=quiet,

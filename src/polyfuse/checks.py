@@ -34,6 +34,13 @@ def check(recipe: Recipe) -> None:
             _check_several(name, item)
     for name, item in recipe.readers.items():
         _check_cache(name, item)
+        if not item.fused and item.transfer != "frozen":
+            raise RecipeError(
+                f"inputs.{name}: what the fusion does not see is not trained; set transfer: frozen, or fused: true"
+            )
+    for name, own in recipe.reads.items():
+        if not any(recipe.readers[reader].fused for reader in own):
+            raise RecipeError(f"inputs.{name}: the fusion sees none of its encoders; set fused: true for one")
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
             head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")

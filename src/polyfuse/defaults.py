@@ -14,7 +14,14 @@ from polyfuse import presets, registry
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
-OWN = ("transfer", "augment", "learning_rate", "weight_decay", "cache")  # what an encoder may say of its training
+OWN = (
+    "transfer",
+    "augment",
+    "learning_rate",
+    "weight_decay",
+    "cache",
+    "fused",
+)  # what an encoder may say of its training
 # modality -> peak learning rate and weight decay of its encoder
 TUNING = {
     "text": (2e-3, 0.01),
@@ -201,7 +208,7 @@ def _fusion(recipe: Recipe, train: int) -> str:
 def _tokens(recipe: Recipe) -> list[bool]:
     """Of each input, whether it is read as many tokens."""
     readers = recipe.readers
-    return [any(_many(readers[reader]) for reader in own) for own in recipe.reads.values()]
+    return [any(_many(readers[reader]) for reader in own if readers[reader].fused) for own in recipe.reads.values()]
 
 
 def _many(reader: InputRecipe) -> bool:

@@ -39,6 +39,7 @@ class Network(nn.Module):
             fusion or objective ``wants_scores``.
         frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
         pooled: readers of which the fusion sees the mean token alone.
+        aside: readers that the fusion does not see; they are for members of the ensemble.
         missing: ``mask``, or ``token`` for a learned visible token in place of an absent input.
         modality_dropout: input name -> probability of hiding it in a row from the fusion, in training; one always
             stays. ``dropout_share`` scales all of them while training goes on.
@@ -61,6 +62,7 @@ class Network(nn.Module):
         input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
         pooled: frozenset[str] = frozenset(),
+        aside: frozenset[str] = frozenset(),
         missing: str = "mask",
         modality_dropout: Mapping[str, float] | None = None,
     ):
@@ -68,6 +70,7 @@ class Network(nn.Module):
         self.reads = {name: tuple(own) for name, own in (reads or {name: (name,) for name in encoders}).items()}
         self.inputs, self.readers, self.outputs = list(self.reads), list(encoders), list(heads)
         self.width, self.frozen, self.pooled = width, frozen, pooled
+        self.fused = {name: tuple(r for r in own if r not in aside) for name, own in self.reads.items()}
         self.modality_dropout, self.dropout_share = dict(modality_dropout or {}), 1.0
         self.weights = dict(weights)
         # names of columns, such as `type` or `price.eur`, would break module dictionaries
@@ -76,6 +79,7 @@ class Network(nn.Module):
             {
                 f"in_{n}": Join(e.width, width, slots[name], fixed=name in frozen)  # type: ignore[arg-type]
                 for n, (name, e) in enumerate(encoders.items())
+                if name not in aside
             }
         )
         self.fusion = fusion
@@ -117,7 +121,7 @@ class Network(nn.Module):
             name: [
                 p for r in own for part in (self.encoder(r), self.join(r)) for p in part.parameters() if p.requires_grad
             ]
-            for name, own in self.reads.items()
+            for name, own in self.fused.items()
         }
 
     def train(self, mode: bool = True) -> Network:
@@ -133,7 +137,7 @@ class Network(nn.Module):
 
     def encode_input(self, name: str, batch: Batch) -> Tokens:
         """One input's tokens at the model width, those of several encoders side by side (B, T_m, D)."""
-        return side_by_side([self._encode_one(reader, batch.inputs[reader]) for reader in self.reads[name]])
+        return side_by_side([self._encode_one(reader, batch.inputs[reader]) for reader in self.fused[name]])
 
     def _encode_one(self, reader: str, cells: Cells) -> Tokens:
         read = self.read(reader, cells)
@@ -294,6 +298,7 @@ def build(
         reads=recipe.reads,
         frozen=frozenset(name for name, item in readers.items() if item.transfer == "frozen"),
         pooled=frozenset(name for name, item in readers.items() if item.cache == "pooled"),
+        aside=frozenset(name for name, item in readers.items() if not item.fused),
         input_heads=input_heads,
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),

@@ -26,10 +26,10 @@ SCRATCH = {
 }
 FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
-SCRATCH_PICTURES = (
-    2000  # training rows from which pictures are also read by a net from scratch, beside a pretrained one
-)
-SCRATCH_SOUNDS = 1000  # training rows from which sounds are also read by a net from scratch, beside their statistics
+# training rows from which a net from scratch reads pictures and sounds. It is then alone in the network: beside a
+# thousand ready numbers, which can be learnt by heart, it stops to learn; those are for the members
+SCRATCH_MEDIA = 500
+MANY = 5000  # training rows from which words meet pictures token by token, where a sentence vector has no place
 STARTER = {"text": "universal", "image": "efficientnet-lite0"}  # modality -> starter part that helps most tables
 
 
@@ -115,21 +115,22 @@ def encoders(modality: str, preset: str, rows: int) -> tuple[list[dict[str, Any]
     return parts, notes
 
 
-def _text(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
-    return [scratch] if preset == "scratch" else [scratch, {"name": "universal"}]
+def _text(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:
+    return [scratch] if preset == "scratch" else [scratch, {"name": "universal", "fused": rows < MANY}]
 
 
 def _image(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:
-    plain = {"name": "statistics"}
-    if preset == "scratch":
-        return [scratch, plain]
-    known = [{"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}, plain]
-    return known if rows < SCRATCH_PICTURES else [scratch, *known]
+    known = [] if preset == "scratch" else [{"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}]
+    return _media(scratch, [*known, {"name": "statistics"}], rows)
 
 
 def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
-    plain = {"name": "statistics"}
-    return [plain] if rows < SCRATCH_SOUNDS else [scratch, plain]
+    return _media(scratch, [{"name": "statistics"}], rows)
+
+
+def _media(scratch: dict[str, Any], known: list[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
+    """What is known alone, or beside a net from scratch that the fusion sees alone."""
+    return known if rows < SCRATCH_MEDIA else [scratch, *({**part, "fused": False} for part in known)]
 
 
 CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}
@@ -142,7 +143,8 @@ def _from_hub(modality: str) -> tuple[list[dict[str, Any]], list[str]]:
         find(part.name)
     except FileNotFoundError as error:
         return [], [f"preset best goes on without {part.name} ({part.megabytes} MB, {part.licence}): {error}"]
-    return [{"name": "pretrained", "path": part.name, "transfer": "frozen", "cache": "pooled"}], []
+    aside = {"transfer": "frozen", "cache": "pooled", "fused": False}
+    return [{"name": "pretrained", "path": part.name, **aside}], []
 
 
 def knows(reader: InputRecipe) -> bool:

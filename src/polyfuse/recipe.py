@@ -98,7 +98,7 @@ class EncoderRecipe(NamedPart):
     """An encoder by name, with its keywords; what it says of its training wins over what its input says.
 
     Args:
-        transfer, augment, learning_rate, weight_decay, cache: as of ``InputRecipe``, for this encoder alone.
+        transfer, augment, learning_rate, weight_decay, cache, fused: as of ``InputRecipe``, for this encoder alone.
     """
 
     transfer: Transfer | None = None
@@ -106,6 +106,7 @@ class EncoderRecipe(NamedPart):
     learning_rate: Auto | NotNegative | None = None
     weight_decay: Auto | NotNegative | None = None
     cache: Keeping | None = None
+    fused: bool | None = None
 
     @model_serializer(mode="wrap")
     def _said(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -173,6 +174,8 @@ class InputRecipe(_Section):
         cache: with ``transfer: frozen``, every cell is encoded once and its tokens are kept on disk for all epochs and
             later runs (``auto``), not at all (``off``), or only their mean (``pooled``), which then is all that the
             fusion sees.
+        fused: whether the fusion sees the encoder's tokens; without, only members of the ensemble read it, which takes
+            an encoder that is not trained.
     """
 
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
@@ -184,6 +187,7 @@ class InputRecipe(_Section):
     learning_rate: Auto | NotNegative = "auto"
     weight_decay: Auto | NotNegative = "auto"
     cache: Keeping = "auto"
+    fused: bool = True
 
     @property
     def encoders(self) -> list[EncoderRecipe]:

@@ -44,7 +44,7 @@ class SVM(Learner):
         """Costs under two reaches, up to 4,000 rows, 50 classes or 10 labels."""
         if rows > ROWS or classes > CLASSES or (task == "labels" and classes > LABELS) or features > 5000:
             return []
-        costs = (0.1, 0.3, 1.0, 3.0, 10.0) if task == "number" else (0.3, 1.0, 3.0, 10.0, 30.0)
+        costs = (0.3, 1.0, 3.0) if task == "number" else (1.0, 4.0, 16.0)
         return [{"cost": cost, "reach": reach} for reach in (0.3, 1.0) for cost in costs]
 
     @classmethod

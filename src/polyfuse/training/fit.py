@@ -136,7 +136,8 @@ def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
 def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
     """Standardise single tokens of encoders that never change by some training rows: their scale is their own."""
     some = np.random.default_rng(0).permutation(numbers)[:SETTLED]
-    plain = Rows({name: rows.inputs[name] for name in sorted(network.frozen)}, {}, rows.count)
+    seen = {reader for own in network.fused.values() for reader in own}
+    plain = Rows({name: rows.inputs[name] for name in sorted(network.frozen & seen)}, {}, rows.count)
     if not plain.inputs or not len(some):
         return
     network.eval()

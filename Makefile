@@ -32,6 +32,7 @@ check: setup
 
 bench: setup
 	@$(BIN)/python benchmarks/foundation.py
+	@$(BIN)/python benchmarks/defaults.py
 
 clean:
 	rm -rf .venv demo-output build dist

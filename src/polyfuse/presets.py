@@ -28,7 +28,8 @@ FIXED = frozenset({"statistics", "universal"})  # encoders that are never traine
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
 # training rows from which a net from scratch reads pictures and sounds. It is then alone in the network: beside a
 # thousand ready numbers, which can be learnt by heart, it stops to learn; those are for the members
-SCRATCH_MEDIA = 500
+SCRATCH_PICTURES = {"scratch": 500, "starter": 2000, "best": 2000}  # by preset: a pretrained net sees more in few
+SCRATCH_SOUNDS = 1000
 MANY = 5000  # training rows from which words meet pictures token by token, where a sentence vector has no place
 STARTER = {"text": "universal", "image": "efficientnet-lite0"}  # modality -> starter part that helps most tables
 
@@ -121,16 +122,16 @@ def _text(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any
 
 def _image(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:
     known = [] if preset == "scratch" else [{"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}]
-    return _media(scratch, [*known, {"name": "statistics"}], rows)
+    return _media(scratch, [*known, {"name": "statistics"}], rows >= SCRATCH_PICTURES[preset])
 
 
 def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:  # noqa: ARG001
-    return _media(scratch, [{"name": "statistics"}], rows)
+    return _media(scratch, [{"name": "statistics"}], rows >= SCRATCH_SOUNDS)
 
 
-def _media(scratch: dict[str, Any], known: list[dict[str, Any]], rows: int) -> list[dict[str, Any]]:
+def _media(scratch: dict[str, Any], known: list[dict[str, Any]], many: bool) -> list[dict[str, Any]]:
     """What is known alone, or beside a net from scratch that the fusion sees alone."""
-    return known if rows < SCRATCH_MEDIA else [scratch, *({**part, "fused": False} for part in known)]
+    return [scratch, *({**part, "fused": False} for part in known)] if many else known
 
 
 CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}

@@ -255,3 +255,18 @@ def test_noise_and_missing_inputs_reach_every_member(table, tmp_path):
     curve = made.robustness(test, severities=(1.0,), inputs=["text"]).inputs["text"].curves["kind"]
     assert curve.points[0].value == report.outputs["kind"].metrics["accuracy"]
     assert curve.points[-1].value < 1.0, "noise in the words must reach the learners as well"
+
+
+def test_a_network_that_no_member_helps_keeps_the_temperature_of_its_training(table, monkeypatch):
+    from polyfuse.training import together
+
+    monkeypatch.setattr(together, "weighed", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
+    wide = pd.concat([table] * 3, ignore_index=True)
+    wide["kind"] = np.where(wide.y + np.random.default_rng(0).normal(size=len(wide)) > 0, "up", "down")
+    settings = [*QUICK, "ensemble.networks=1"]
+    made = polyfuse.fit(wide.drop(columns="y"), outputs=["kind"], split="split", settings=settings, quiet=True)
+    kept = polyfuse.fit(
+        wide.drop(columns="y"), outputs=["kind"], split="split", settings=[*settings, "ensemble.members=[]"], quiet=True
+    )
+    assert made.bundle.network.ensemble is None
+    assert float(made.bundle.network.head("kind").temperature) == float(kept.bundle.network.head("kind").temperature)

@@ -337,7 +337,8 @@ def _calibrate(
         total = weight.sum(1, keepdim=True)
         weight = torch.where(total > 0, weight / total.clamp_min(1e-9), torch.eye(len(heard))[0])
         together = head.combine(stacked, weight.float(), "mean").numpy()
-        if hasattr(head, "set_temperature"):
+        # a network that answers alone was calibrated when it was trained
+        if network.ensemble is not None and hasattr(head, "set_temperature"):
             head.set_temperature(temperature(together, target.values[judged_R], target.task))
         if hasattr(head, "set_line") and (line := _line(head, together, target.values[judged_R])):
             head.set_line(*line)

@@ -122,4 +122,5 @@ def _forest(problem: Problem, setting: Setting, rows: int, seed: int) -> Any:
         min_samples_leaf=min(max(setting["leaf"], smallest), max(rows // 2, 1)),
         max_features=setting["features"],
         random_state=seed,
+        n_jobs=torch.get_num_threads(),  # threads; the same trees for any number of them
     )

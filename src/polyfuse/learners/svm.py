@@ -58,9 +58,12 @@ class SVM(Learner):
         """A machine per setting; nothing in it is random."""
         x_RF, scales = dense_rows(blocks)
         columns = max(np.count_nonzero(x_RF.any(0)), 1)
+        gap_RR, reach = _gaps(x_RF), None
         for setting in settings:
             gamma = setting["reach"] / columns
-            weight_RK, bias_K = _weights(x_RF, problem, setting["cost"], gamma)
+            if setting["reach"] != reach:
+                reach, near_RR = setting["reach"], np.exp(-gamma * gap_RR)
+            weight_RK, bias_K = _weights(near_RR, problem, setting["cost"])
             used_R = np.count_nonzero(weight_RK, axis=1) > 0
             used_R[0] = used_R[0] or not used_R.any()  # a kernel over no vector has no shape
             yield {
@@ -101,17 +104,27 @@ def _sides(problem: Problem) -> np.ndarray:
     return side_KP
 
 
-def _weights(x_RF: np.ndarray, problem: Problem, cost: float, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+def _gaps(x_RF: np.ndarray) -> np.ndarray:
+    """Squared distance of any two rows: one matrix product, where libsvm would sum pair by pair."""
+    x_RF = np.asarray(x_RF, np.float64)
+    long_R = (x_RF**2).sum(1)
+    gap_RR = long_R[:, None] + long_R - 2 * x_RF @ x_RF.T
+    np.fill_diagonal(gap_RR, 0)
+    return gap_RR.clip(0)
+
+
+def _weights(near_RR: np.ndarray, problem: Problem, cost: float) -> tuple[np.ndarray, np.ndarray]:
     """Weight of each row in each score (R, K), and the K biases."""
     with extra("train"):
         from sklearn.svm import SVC, SVR
 
+    rows = len(near_RR)
     if problem.task == "number":
-        return _columns([SVR(C=cost, gamma=gamma, cache_size=100).fit(x_RF, problem.target)], len(x_RF))
+        return _columns([SVR(C=cost, kernel="precomputed").fit(near_RR, problem.target)], rows)
     if problem.task == "labels":
-        machines = [SVC(C=cost, gamma=gamma, cache_size=100).fit(x_RF, yes_R) for yes_R in problem.target.T]
-        return _columns(machines, len(x_RF))
-    return _pairs(SVC(C=cost, gamma=gamma, cache_size=100).fit(x_RF, problem.target), len(x_RF))
+        machines = [SVC(C=cost, kernel="precomputed").fit(near_RR, yes_R) for yes_R in problem.target.T]
+        return _columns(machines, rows)
+    return _pairs(SVC(C=cost, kernel="precomputed").fit(near_RR, problem.target), rows)
 
 
 def _columns(machines: list[Any], rows: int) -> tuple[np.ndarray, np.ndarray]:

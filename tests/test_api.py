@@ -161,7 +161,7 @@ def test_every_setting_changes_something(fitted, table, setting):
     assert not np.array_equal(before, after)
 
 
-OBJECTIVES = ["unimodal", "distill", "impute", "ogm_ge", "gradient_blending"]
+OBJECTIVES = ["unimodal", "distill", "impute", "ogm_ge", "gradient_blending", "mixup"]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -188,6 +188,8 @@ def test_every_objective_is_named_above():
     [
         (("fusion=decision", "training.missing=token"), "nothing can stand in"),
         (("fusion=decision", "objectives=[{name: impute}]"), "objective impute: the fusion decision leaves absent"),
+        (("fusion=decision", "objectives=[{name: mixup}]"), "objective mixup: the fusion decision joins answers"),
+        (("objectives=[{name: mixup, alpha: 0}]",), "alpha=0: expected a number above 0"),
         (("objectives=[{name: gradient_blending}]", "data.fractions=[1,0,0]"), "measures on validation rows"),
         (("objectives=[{name: gradient_blending, weight: 2}]",), "expected every weight to be 1"),
         (("objectives=[{name: gradient_blending}]", "outputs.label.weight=0.5"), "expected every weight to be 1"),

@@ -50,6 +50,7 @@ def check(recipe: Recipe) -> None:
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
         if hasattr(fusion, "decide"):
             _check_nothing_stands_in(recipe)
+            _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
@@ -58,7 +59,7 @@ def check(recipe: Recipe) -> None:
                 f"objectives.{at}: {objective.name} weighs the losses of inputs and outputs itself; expected every "
                 "weight to be 1, its own and those of the outputs"
             )
-        if hasattr(part, "wants_scores") and not recipe.outputs:
+        if (hasattr(part, "wants_scores") or hasattr(part, "wants_fusion")) and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
@@ -92,6 +93,16 @@ def _check_nothing_stands_in(recipe: Recipe) -> None:
             f"{asked[0]}: the fusion {recipe.fusion.name} leaves absent inputs out of the decision, so "
             "nothing can stand in for them; expected missing: mask, and no objective that guesses"
         )
+
+
+def _check_nothing_wants_fusion(recipe: Recipe) -> None:
+    """A decision joins answers: there is no fused representation for an objective to work on."""
+    for objective in recipe.extra_losses:
+        if hasattr(registry.objective(objective.name), "wants_fusion"):
+            raise RecipeError(
+                f"objective {objective.name}: the fusion {recipe.fusion.name} joins answers and makes no representation "
+                "of a row; expected another fusion"
+            )
 
 
 def _check_several(name: str, item: InputRecipe) -> None:

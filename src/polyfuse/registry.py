@@ -104,6 +104,7 @@ OBJECTIVES: Table = {
     "impute": "polyfuse.objectives.impute:Impute",
     "ogm_ge": "polyfuse.objectives.ogm_ge:OGMGE",
     "gradient_blending": "polyfuse.objectives.gradient_blending:GradientBlending",
+    "mixup": "polyfuse.objectives.mixup:Mixup",
 }
 
 LEARNERS: Table = {  # classical ones, fitted on features beside the network

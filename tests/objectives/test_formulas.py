@@ -10,9 +10,10 @@ from polyfuse.heads.category import Category
 from polyfuse.objectives.distill import MutualDistillation
 from polyfuse.objectives.gradient_blending import GradientBlending, weights
 from polyfuse.objectives.impute import Impute
+from polyfuse.objectives.mixup import Mixup
 from polyfuse.objectives.ogm_ge import OGMGE, factors
 from polyfuse.objectives.unimodal import Unimodal
-from polyfuse.records import Batch, Cells, State, Tokens
+from polyfuse.records import Batch, Cells, Fused, State, Tokens
 
 NAMES = ["a", "b"]
 
@@ -189,3 +190,30 @@ def test_a_guess_never_reads_the_input_that_it_guesses():
     after = objective.represent(State(draw))[0]
     assert torch.equal(before[:, 1], after[:, 1])
     assert not torch.allclose(before[:, 0], after[:, 0])
+
+
+def test_mixup_is_the_blended_loss_of_blended_rows():
+    _, batch, y, _ = scene()
+    batch.outputs["y"].index_BK[2] = -1  # no target: no pair of this row counts
+    draw = torch.Generator().manual_seed(1)
+    h = torch.randn(6, 3, 4, generator=draw)
+    judge, objective = head().eval(), Mixup(NAMES, 4, alpha=0.7)
+    tokens = Tokens(h, torch.ones(6, 3, dtype=torch.bool))
+    torch.manual_seed(5)
+    loss = objective.loss(objective.represent(State({}, Fused(tokens, {}))), batch, {"y": judge})
+
+    torch.manual_seed(5)
+    b, other = torch.distributions.Beta(0.7, 0.7).sample().item(), torch.randperm(6).numpy()
+    pooled = h.mean(1)
+    mixed = b * pooled + (1 - b) * pooled[other]
+    log = log_softmax(judge.read.out(judge.read.norm(mixed)).detach().numpy().astype(np.float64))
+    rows = [r for r in range(6) if r != 2 and other[r] != 2]
+    wanted = np.mean([-b * log[r, y[r]] - (1 - b) * log[r, y[other[r]]] for r in rows])
+    assert loss.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_mixup_blends_nothing_while_judging():
+    state, batch, _, _ = scene()
+    state.fused = Fused(state.encoded["a"], {})
+    objective = Mixup(NAMES, 4).eval()
+    assert objective.loss(objective.represent(state), batch, {"y": head()}).item() == 0

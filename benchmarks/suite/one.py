@@ -18,8 +18,14 @@ from benchmarks.suite.table import Table, inner
 HEADS = {"classification": "category", "regression": "number"}
 
 
-def one(item: Table, system: str, seed: int, judge: str, options: dict[str, Any]) -> tuple[dict, dict[str, np.ndarray]]:
-    """The row of a run and, by name of the predictor, how wrong it is for every test row."""
+def one(
+    item: Table, system: str, seed: int, judge: str, options: dict[str, Any], members: bool = False
+) -> tuple[dict, dict[str, np.ndarray]]:
+    """The row of a run and, by name of the predictor, how wrong it is for every test row.
+
+    Args:
+        members: ask each member alone as well, which reads the test rows once more for each.
+    """
     frame = inner(item) if judge == "inner" else item.load()
     truth = frame[frame.split == "test"][item.output].to_numpy()
     started = time.monotonic()
@@ -28,7 +34,7 @@ def one(item: Table, system: str, seed: int, judge: str, options: dict[str, Any]
         said = found.pop("said")
         row: dict[str, Any] = found
     else:
-        answer, row = _polyfuse(item, frame, seed, options)
+        answer, row = _polyfuse(item, frame, seed, options, members)
         said = {"polyfuse": answer}
         row["test"] = {"polyfuse": baselines.score(item.task, truth, answer)}
     row |= {"seconds": time.monotonic() - started, "cpu_seconds": time.process_time()}
@@ -44,7 +50,7 @@ def _errors(task: str, truth: np.ndarray, answer: np.ndarray) -> np.ndarray:
 
 
 def _polyfuse(
-    item: Table, frame: pd.DataFrame, seed: int, options: dict[str, Any]
+    item: Table, frame: pd.DataFrame, seed: int, options: dict[str, Any], each: bool
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Zero-config: the table, the output and its kind, the split and what groups its rows."""
     import polyfuse
@@ -62,7 +68,8 @@ def _polyfuse(
     test = frame[frame.split == "test"].drop(columns=item.output)
     answer = _answer(model, item, test)
     truth = frame[frame.split == "test"][item.output].to_numpy()
-    alone = {name: baselines.score(item.task, truth, said) for name, said in _members(model, item, test)}
+    asked = _members(model, item, test) if each else ()
+    alone = {name: baselines.score(item.task, truth, said) for name, said in asked}
     facts = {key: value for key, value in model.report["training"].items() if isinstance(value, str | int | float)}
     return answer, {
         "validation": facts.get("quality"),
@@ -99,9 +106,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--judge", choices=["inner", "test"], default="inner")
     parser.add_argument("--options", type=json.loads, default={}, help="keywords of polyfuse.fit, as JSON")
+    parser.add_argument("--members", action="store_true", help="ask each member of the ensemble alone as well")
     parser.add_argument("--to", type=Path, required=True, help="the row, PATH.json, and its errors beside it, PATH.npz")
     given = parser.parse_args()
-    row, errors = one(tables()[given.table], given.system, given.seed, given.judge, given.options)
+    row, errors = one(tables()[given.table], given.system, given.seed, given.judge, given.options, given.members)
     given.to.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(given.to.with_suffix(".npz"), **errors)
     row |= {"table": given.table, "system": given.system, "seed": given.seed, "judge": given.judge}

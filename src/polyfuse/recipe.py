@@ -244,8 +244,8 @@ class EnsembleRecipe(_Section):
             recipe names a fusion itself, so that this fusion answers.
         folds: parts of the rows that train and validate; each row is judged by members that did not see it.
         networks: how many are trained, each without one of the folds, in turn, and answer together; with 1 it trains on
-            the training rows and is judged on validation rows. ``auto`` is one per fold where that takes no more than
-            some minutes, else 1.
+            the training rows and is judged on validation rows. ``auto`` is one per fold, or as many as train within
+            some minutes.
     """
 
     members: Annotated[list[MemberRecipe] | None, BeforeValidator(_as_parts)] = None

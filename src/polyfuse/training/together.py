@@ -1,8 +1,8 @@
 """One training of all that answers: the network, once or without each fold, and the learners beside it.
 
 Few rows leave no validation rows that could be trusted, so that each network trains without one fold of the rows and is
-judged on it; together they answer as one. Where that would take too long, one network trains on the training rows, and
-all are weighed on the validation rows.
+judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are weighed
+on these; where even two would, one network trains on the training rows, and all are weighed on the validation rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FOLD_SECONDS = {
     "scratch": 150.0,
     "starter": 150.0,
     "best": 900.0,
-}  # of training, within which every fold gets a network
+}  # of training, within which folds get a network each
 SPARE = 0.9  # of the time that is left, shared among the networks
 ROUNDS = 2  # of networks over all folds, each with seeds of its own, under the preset ``best``
 LEARNERS_SHARE = 0.4  # of a time budget that learners may take
@@ -174,7 +174,7 @@ def _folds(
 
 
 def _count(network: Network, plan: _Plan) -> int:
-    """How many networks are trained: one per fold where that is quick enough, else one."""
+    """How many networks are trained: one per fold where that is quick enough, else without as many folds as it is."""
     folds, asked = int(plan.fold_R.max()) + 1, plan.recipe.ensemble.networks
     if asked != "auto":
         return int(asked)
@@ -188,7 +188,7 @@ def _count(network: Network, plan: _Plan) -> int:
         plan.recipe, len(order)
     )
     rounds = ROUNDS if plan.recipe.preset == "best" else 1
-    return next((n * folds for n in range(rounds, 0, -1) if n * folds * one <= room), 1)
+    return int(np.clip(room // one, 1, rounds * folds))
 
 
 def _networks(

@@ -78,7 +78,7 @@ class Model:
         prepared = prepare_all(
             self.recipe, self.bundle.transforms, table, reading_of(self.recipe, table), targets=targets
         )
-        return rows_of(prepared, len(table)), prepared
+        return rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
         self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, unseen: str = "error"

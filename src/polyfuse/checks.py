@@ -100,8 +100,8 @@ def _check_nothing_wants_fusion(recipe: Recipe) -> None:
     for objective in recipe.extra_losses:
         if hasattr(registry.objective(objective.name), "wants_fusion"):
             raise RecipeError(
-                f"objective {objective.name}: the fusion {recipe.fusion.name} joins answers and makes no representation "
-                "of a row; expected another fusion"
+                f"objective {objective.name}: the fusion {recipe.fusion.name} joins answers and makes no "
+                "representation of a row; expected another fusion"
             )
 
 

@@ -39,11 +39,31 @@ def states(
     try:
         for batch in loader(rows, Order(numbers, BATCH)) if len(numbers) else []:
             with torch.inference_mode():
-                batch = network.heard_once(batch.to(device))
-                encoded, heard = network.encode(batch), network.hear(batch)
-                yield batch, [_kept(network, batch, encoded, heard, keep) for keep in keeps]
+                looks = [(b, network.encode(b), network.hear(b)) for b in _views(network, rows, batch, device)]
+                found = [_together(network, [_kept(network, *look, keep) for look in looks]) for keep in keeps]
+                yield looks[0][0], found
     finally:
         network.train(training)
+
+
+def _views(network: Network, rows: Rows, batch: Batch, device: torch.device) -> Iterator[Batch]:
+    """A batch on the device, what frozen encoders read of it being read, and its further views."""
+    first = network.heard_once(batch.to(device))
+    yield first
+    for view in rows.views.further(batch):  # random draws are the processor's
+        changed = {name: view.inputs[name].to(device) for name in rows.views.changes if name not in network.frozen}
+        yield replace(first, inputs={**first.inputs, **changed})
+
+
+def _together(network: Network, states: list[State]) -> State:
+    """The first of several views of the same rows, with the mean of their answers."""
+    first, even = states[0], 1 / len(states)
+    for name in network.outputs if len(states) > 1 else ():
+        if name in first.scores:
+            scores_BVC = torch.stack([state.scores[name] for state in states], 1)
+            weight_BV = scores_BVC.new_full(scores_BVC.shape[:2], even)
+            first.scores[name] = network.head(name).combine(scores_BVC, weight_BV, "mean")
+    return first
 
 
 def _kept(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from polyfuse.data.batches import Rows
+from polyfuse.data import augment
+from polyfuse.data.augment import Augmentation
+from polyfuse.data.batches import Rows, Views
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
@@ -54,10 +56,24 @@ def _why(broken: Broken) -> str:
     return broken.reason if named else f"{broken.file}: {broken.reason}"
 
 
-def rows_of(prepared: Mapping[str, Prepared], count: int) -> Rows:
-    """Prepared cells as rows that can be batched, without augmentation."""
+def changes_of(recipe: Recipe, prepared: Mapping[str, Prepared]) -> dict[str, Augmentation]:
+    """Reader -> its augmentation, where the recipe gives it one."""
+    found = {
+        n: augment.build(str(i.modality), i.augment, prepared[f"in:{n}"].transform) for n, i in recipe.readers.items()
+    }
+    return {name: change for name, change in found.items() if change is not None}
+
+
+def rows_of(prepared: Mapping[str, Prepared], count: int, recipe: Recipe | None = None) -> Rows:
+    """Prepared cells as rows that can be batched, without augmentation.
+
+    Args:
+        recipe: whose further views of a row are wanted; none otherwise.
+    """
     sides: dict[str, dict[str, Prepared]] = {"in": {}, "out": {}}
     for key, cells in prepared.items():
         side, _, name = key.partition(":")
         sides[side][name] = cells
-    return Rows(sides["in"], sides["out"], count)
+    several = recipe is not None and recipe.training.views > 1
+    views = Views(recipe.training.views, changes_of(recipe, prepared)) if recipe and several else Views()
+    return Rows(sides["in"], sides["out"], count, views=views)

@@ -277,6 +277,8 @@ class TrainingRecipe(_Section):
         layer_decay: factor on the rate per layer of a pretrained encoder, from the top down.
         time: seconds, or ``5m``: speed is measured, and the number of steps fixed once in ``steps``.
         calibrate: fit a temperature on validation rows.
+        views: looks at every row while it is judged, the first as it is, the others with its inputs augmented as in
+            training (several crops of a picture, shifts of a sound); their answers are averaged.
         checkpoint: least seconds between two checkpoints from which a killed run can go on.
         workers: processes that make batches; 0 is right unless augmentation is heavy.
         seed: fixes everything random.
@@ -300,6 +302,7 @@ class TrainingRecipe(_Section):
     layer_decay: float = Field(0.8, gt=0, le=1)
     time: Annotated[Positive | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
+    views: Count = 1
     checkpoint: float = Field(20.0, ge=0)
     workers: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)

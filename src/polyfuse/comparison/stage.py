@@ -193,7 +193,7 @@ class Stage:
         )
 
     def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
-        plain = rows_of(kept.prepared, len(self.table))
+        plain = rows_of(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
         return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
 

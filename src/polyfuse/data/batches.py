@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,29 @@ Augment = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
 PACK = 8  # rows of one shared cell that stay together in the order
 
 
+@dataclass(frozen=True)
+class Views:
+    """How often a row is looked at while it is judged: as it is, then changed as in training, the same way every time.
+
+    Args:
+        count: looks at a row, of which the answers are averaged.
+        changes: input name -> augmentation of its fields.
+    """
+
+    count: int = 1
+    changes: Mapping[str, Augment] = field(default_factory=dict)
+
+    def further(self, batch: Batch) -> Iterator[Batch]:
+        """The same rows, changed, once for every look but the first; none where nothing changes."""
+        for seed in range(1, self.count if self.changes else 1):
+            inputs = dict(batch.inputs)
+            for name, change in self.changes.items():
+                fields = inputs[name].fields
+                if isinstance(fields, dict):  # tokens of the cache stay as they are
+                    inputs[name] = replace(inputs[name], fields=change(fields, seed))
+            yield replace(batch, inputs=inputs)
+
+
 @dataclass
 class Rows(Dataset):
     """Prepared inputs and outputs of one table; ``rows[numbers]`` is a Batch.
@@ -27,6 +50,7 @@ class Rows(Dataset):
         count: number of rows.
         weights_R: weight of each row in the loss, all 1 by default.
         augment: input name -> augmentation of its fields, for training.
+        views: further looks at every row, for judging.
     """
 
     inputs: dict[str, Prepared]
@@ -34,6 +58,7 @@ class Rows(Dataset):
     count: int
     weights_R: np.ndarray | None = None
     augment: Mapping[str, Augment] = field(default_factory=dict)
+    views: Views = Views()
 
     def __len__(self) -> int:
         return self.count

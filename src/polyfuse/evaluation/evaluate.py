@@ -54,7 +54,7 @@ def evaluate_rows(
     notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen)]
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
-    network_rows = rows_of(prepared, len(table))
+    network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
     outcomes = [outcomes_of(bundle, prepared, rows, one) for one in found]
     by_keep = dict(zip(keeps, outcomes, strict=True))

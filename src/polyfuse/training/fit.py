@@ -15,7 +15,6 @@ from torch import nn
 from polyfuse import bundle as bundles
 from polyfuse import registry
 from polyfuse.bundle import Bundle
-from polyfuse.data import augment
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
@@ -23,7 +22,7 @@ from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
-from polyfuse.reading import columns_of, prepare_all, reading_of, rows_of, summary
+from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.complete import complete
@@ -181,7 +180,8 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     specs, reading = _specs(recipe), reading_of(recipe, table)
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
-    return Ready(specs, transforms, prepared, _rows(recipe, prepared, len(table)))
+    rows = replace(rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared))
+    return Ready(specs, transforms, prepared, rows)
 
 
 def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:
@@ -288,16 +288,6 @@ def _transforms(
         else:
             made[name] = fit_transform(specs[name], table.frame, columns, splits.train, reading)
     return made
-
-
-def _rows(recipe: Recipe, prepared: Mapping[str, Prepared], count: int) -> Rows:
-    augments: dict[str, Any] = {}
-    for name, item in recipe.readers.items():
-        change = augment.build(str(item.modality), item.augment, prepared[f"in:{name}"].transform)
-        if change is not None:
-            augments[name] = change
-    rows = rows_of(prepared, count)
-    return Rows(rows.inputs, rows.outputs, count, augment=augments)
 
 
 def labelled(rows: Rows, splits: Splits) -> Split:

@@ -1,8 +1,8 @@
 """One training of all that answers: the network, once or without each fold, and the learners beside it.
 
 Few rows leave no validation rows that could be trusted, so that each network trains without one fold of the rows and is
-judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are weighed
-on these; where even two would, one network trains on the training rows, and all are weighed on the validation rows.
+judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are
+weighed on these; where even two would, one network trains on the training rows, and all are weighed on validation rows.
 """
 
 from __future__ import annotations

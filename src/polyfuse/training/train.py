@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def train(
         settings.steps = affordable_steps(network, recipe, batches, unhurried, bool(len(split.val)), deadline)
         settings.time = None
     total = planned_steps(recipe, len(order))
-    plain = Rows(rows.inputs, rows.outputs, rows.count, rows.weights_R)
+    plain = replace(rows, augment={})
     training = _Run(network, recipe, total, -(-total // len(order)), plain, split.val)
     started = time.monotonic()
     training.fit(batches, order, run, resume, quiet)

@@ -19,14 +19,24 @@ HEADS = {"classification": "category", "regression": "number"}
 
 
 def one(
-    item: Table, system: str, seed: int, judge: str, options: dict[str, Any], members: bool = False
+    item: Table,
+    system: str,
+    seed: int,
+    judge: str,
+    options: dict[str, Any],
+    *,
+    members: bool = False,
+    only: str | None = None,
 ) -> tuple[dict, dict[str, np.ndarray]]:
     """The row of a run and, by name of the predictor, how wrong it is for every test row.
 
     Args:
         members: ask each member alone as well, which reads the test rows once more for each.
+        only: modality of the inputs that polyfuse sees; all by default.
     """
     frame = inner(item) if judge == "inner" else item.load()
+    if only:
+        frame = frame.drop(columns=[c for kind, names in item.inputs(frame).items() if kind != only for c in names])
     truth = frame[frame.split == "test"][item.output].to_numpy()
     started = time.monotonic()
     if system == "baselines":
@@ -107,9 +117,11 @@ def main() -> None:
     parser.add_argument("--judge", choices=["inner", "test"], default="inner")
     parser.add_argument("--options", type=json.loads, default={}, help="keywords of polyfuse.fit, as JSON")
     parser.add_argument("--members", action="store_true", help="ask each member of the ensemble alone as well")
+    parser.add_argument("--only", metavar="MODALITY", help="of the inputs that polyfuse sees")
     parser.add_argument("--to", type=Path, required=True, help="the row, PATH.json, and its errors beside it, PATH.npz")
     given = parser.parse_args()
-    row, errors = one(tables()[given.table], given.system, given.seed, given.judge, given.options, given.members)
+    asked = {"members": given.members, "only": given.only}
+    row, errors = one(tables()[given.table], given.system, given.seed, given.judge, given.options, **asked)
     given.to.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(given.to.with_suffix(".npz"), **errors)
     row |= {"table": given.table, "system": given.system, "seed": given.seed, "judge": given.judge}

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.common import ROOT
 from benchmarks.suite import halves, tables
-from benchmarks.suite.run import folder, read
+from benchmarks.suite.run import folder, inputs_of, read
 from benchmarks.suite.table import Table
 
 PAGE = ROOT / "benchmarks" / "defaults.md"
@@ -51,12 +51,10 @@ class Line:
 
 def line(item: Table, label: str, judge: str, seeds: list[int]) -> Line | None:
     """The line of a table, or None where its baselines or all its seeds are missing."""
-    reference = folder("baselines", judge) / f"{item.name}-0"
-    places = [folder(label, judge) / f"{item.name}-{seed}" for seed in seeds]
-    places = [place for place in places if place.with_suffix(".json").exists()]
-    if not reference.with_suffix(".json").exists() or not places:
+    reference, runs = folder("baselines", judge) / f"{item.name}-0", _runs(item.name, label, judge, seeds)
+    if not reference.with_suffix(".json").exists() or not runs:
         return None
-    base, runs = read(reference), [read(place) for place in places]
+    base = read(reference)
     ahead, error = difference(base["errors"][base["chosen"]], np.stack([run["errors"]["polyfuse"] for run in runs]))
     seconds = statistics.mean(run["seconds"] for run in runs), base["seconds"]
     scores = [run["test"]["polyfuse"] for run in runs]
@@ -140,6 +138,36 @@ Machine: {machine}.
 """
 
 
+def alone(names: list[str], label: str, judge: str, seeds: list[int]) -> str:
+    """A table of what each input says alone beside all together, and the worst of it in a sentence."""
+    lines, behind = [], []
+    for name in names:
+        runs = {kind: _runs(name, label, judge, seeds, f"-{kind}") for kind in inputs_of(name)}
+        whole = _runs(name, label, judge, seeds)
+        if not whole or not runs or not all(runs.values()):
+            continue
+        scores = {kind: statistics.mean(run["test"]["polyfuse"] for run in found) for kind, found in runs.items()}
+        best = max(scores, key=lambda kind: scores[kind])
+        together = np.stack([run["errors"]["polyfuse"] for run in whole])
+        ahead, error = difference(np.stack([run["errors"]["polyfuse"] for run in runs[best]]).mean(0), together)
+        z = ahead / error if error else 0.0
+        behind += [name] if z < -1 else []
+        said = ", ".join(f"**{k} {v:.3f}**" if k == best else f"{k} {v:.3f}" for k, v in scores.items())
+        fused = statistics.mean(run["test"]["polyfuse"] for run in whole)
+        lines.append(f"| {name} | {said} | {fused:.3f} | {z:+.1f} |")
+    return (
+        f"Behind its best input alone, by more than one standard error, on {len(behind)} of {len(lines)} tables"
+        f"{' (' + ', '.join(behind) + ')' if behind else ''}.\n\n"
+        "| table | polyfuse with one input (in bold: best on the judged rows) | with all | standard errors ahead |\n"
+        "|---|---|---|---|\n" + "\n".join(lines)
+    )
+
+
+def _runs(name: str, label: str, judge: str, seeds: list[int], ending: str = "") -> list[dict]:
+    places = [folder(label, judge) / f"{name}-{seed}{ending}" for seed in seeds]
+    return [read(place) for place in places if place.with_suffix(".json").exists()]
+
+
 def machine() -> str:
     """Cores and memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -173,15 +201,22 @@ def main() -> None:
     parser.add_argument("--title", help="of the subsection; made from half, judge and label by default")
     parser.add_argument("--machine", default=machine(), help="where the rows were measured")
     parser.add_argument("--to", type=Path, default=PAGE)
+    parser.add_argument("--alone", action="store_true", help="the section on inputs alone instead")
     given = parser.parse_args()
+    text = given.to.read_text(encoding="utf8") if given.to.exists() else "# Defaults\n"
+    if given.alone:
+        title = given.title or f"Each input alone, half to {given.half}"
+        body = alone(halves()[given.half], given.label, given.judge, given.seeds)
+        given.to.write_text(replaced(text, title, f"### {title}\n\n{body}\n"), encoding="utf8")
+        print(body)
+        return
     found = [line(tables()[name], given.label, given.judge, given.seeds) for name in halves()[given.half]]
     lines = [one for one in found if one is not None]
     if not lines:
         parser.error(f"no rows of {given.label!r} judged by {given.judge}; run python -m benchmarks.suite first")
     rows = "test rows" if given.judge == "test" else "inner rows"
     title = given.title or f"Half to {given.half}, {rows}, {given.label}"
-    page = given.to.read_text(encoding="utf8") if given.to.exists() else "# Defaults\n"
-    given.to.write_text(replaced(page, title, section(lines, title, given.machine)), encoding="utf8")
+    given.to.write_text(replaced(text, title, section(lines, title, given.machine)), encoding="utf8")
     print(summary(lines))
 
 

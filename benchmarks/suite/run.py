@@ -33,13 +33,14 @@ class Job:
     judge: str
     place: Path
     options: dict[str, Any]
+    only: str | None = None
 
     def done(self) -> bool:
         return self.place.with_suffix(".json").exists()
 
     def command(self) -> list[str]:
         options = ["--seed", str(self.seed), "--judge", self.judge, "--to", str(self.place)]
-        options += ["--options", json.dumps(self.options)]
+        options += ["--options", json.dumps(self.options), *(["--only", self.only] if self.only else [])]
         return [sys.executable, "-m", "benchmarks.suite.one", self.table, self.system, *options]
 
 
@@ -58,8 +59,26 @@ def jobs(given: argparse.Namespace) -> Iterator[Job]:
         for seed in [0] if system == "baselines" else given.seeds:
             place = folder("baselines" if system == "baselines" else given.label, given.judge)
             for name in names:
-                path = place / f"{name}-{seed}"
-                yield Job(name, system, seed, given.judge, path, options if system == "polyfuse" else {})
+                if given.alone and system == "polyfuse":
+                    for kind in inputs_of(name):
+                        yield Job(name, system, seed, given.judge, place / f"{name}-{seed}-{kind}", options, kind)
+                else:
+                    yield Job(
+                        name,
+                        system,
+                        seed,
+                        given.judge,
+                        place / f"{name}-{seed}",
+                        options if system == "polyfuse" else {},
+                    )
+
+
+def inputs_of(name: str) -> list[str]:
+    """Modalities of a table of several; none for a table of one, which has nothing to leave out."""
+    item = tables()[name]
+    if item.kind != "several":
+        return []
+    return list(item.inputs(item.load()))
 
 
 def run(job: Job, limit: float) -> str:
@@ -106,6 +125,7 @@ def main() -> None:
     parser.add_argument("--label", default="default", help="name of these settings, under which the rows are kept")
     parser.add_argument("--preset", help="of polyfuse.fit")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the recipe")
+    parser.add_argument("--alone", action="store_true", help="each input of tables of several modalities alone")
     parser.add_argument("--limit-seconds", type=float, default=600, help="time that each fit is given; 0: no limit")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--cache", type=Path, help="folder of tables and rows")

@@ -165,6 +165,27 @@ def test_page_counts_losses_and_replaces_only_its_section():
     assert again.count("### One") == 1
 
 
+def test_each_input_alone_is_compared_with_all_together(cache, monkeypatch):
+    monkeypatch.setattr(page, "inputs_of", lambda name: ["columns", "text"] if name == "mini" else [])
+    place = run.folder("now", "inner")
+    place.mkdir(parents=True)
+    wrong = {"mini-0": [0, 0, 1, 1] * 25, "mini-0-columns": [0, 1, 1, 1] * 25, "mini-0-text": [0, 0, 0, 0] * 25}
+    for name, errors in wrong.items():
+        row = {"test": {"polyfuse": 1 - np.mean(errors)}}
+        (place / f"{name}.json").write_text(json.dumps(row), encoding="utf8")
+        np.savez(place / f"{name}.npz", polyfuse=np.array(errors, np.float32))
+    text = page.alone(["mini", "other"], "now", "inner", [0, 1])
+    assert "on 1 of 1 tables (mini)" in text
+    assert "| mini | columns 0.250, **text 1.000** | 0.500 | -" in text
+
+
+def test_only_tables_of_several_modalities_are_run_by_input(cache, monkeypatch):
+    items = {"mini": mini(), "plain": mini(kind="text")}
+    monkeypatch.setattr(run, "tables", lambda: items)
+    assert run.inputs_of("mini") == ["columns", "text"]
+    assert run.inputs_of("plain") == []
+
+
 def test_a_row_that_is_there_is_not_run_again(cache):
     place = run.folder("baselines", "inner") / "wine-0"
     place.parent.mkdir(parents=True)

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyfuse import registry
+from polyfuse.data.cells.source import Limits, Sound
+from polyfuse.encoders.audio import statistics
 from polyfuse.encoders.audio.statistics import Statistics
 
 

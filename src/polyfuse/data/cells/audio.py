@@ -17,7 +17,7 @@ from polyfuse.data.cells.transform import pad
 __all__ = ["Wave", "describe"]
 
 LOWEST, HIGHEST = 8000, 16000  # Hz that "auto" chooses from
-LONGEST = 10.0  # seconds that "auto" goes up to
+LONGEST = 10.0  # seconds that "auto" goes up to, unless told otherwise
 EDGE = 0.05  # seconds read beyond the window, so that the resampler does not see it end
 FULL = 32768  # 16-bit samples per 1.0
 
@@ -29,8 +29,9 @@ class Wave:
         rate: samples per second; ``"auto"`` takes the most common rate of the training sounds, within 8 and 16 kHz,
             where speech is.
         seconds: what is kept of longer sounds; ``"auto"`` keeps 99 % of the training sounds whole, rounded up to
-            0.1 s and at most 10 s. Shorter sounds stay short: nothing is padded before a batch is made.
+            0.1 s and at most ``longest``. Shorter sounds stay short: nothing is padded before a batch is made.
         crop: which part of a longer sound is kept, its ``"start"`` or ``"centre"``.
+        longest: seconds that ``"auto"`` goes up to.
 
     Attributes:
         cropped: share of the training sounds that are longer than the window (set by ``fit``).
@@ -42,15 +43,17 @@ class Wave:
     media = True
     joint = False
 
-    def __init__(self, rate: int | str = "auto", seconds: float | str = "auto", crop: str = "start"):
-        for name, value in (("rate", rate), ("seconds", seconds)):
+    def __init__(
+        self, rate: int | str = "auto", seconds: float | str = "auto", crop: str = "start", longest: float = LONGEST
+    ):
+        for name, value in (("rate", rate), ("seconds", seconds), ("longest", longest)):
             if value != "auto" and not (isinstance(value, (int, float)) and 0 < value < math.inf):
                 raise ValueError(f"{name}={value!r}: expected a positive number or 'auto'")
         if crop not in ("start", "centre"):
             raise ValueError(f"unknown crop {crop!r}; expected start or centre")
         self._rate = None if rate == "auto" else int(rate)
         self._seconds = None if seconds == "auto" else float(seconds)
-        self._crop = crop
+        self._crop, self._longest = crop, longest
         self.cropped = 0.0
 
     @property
@@ -76,7 +79,7 @@ class Wave:
             self._rate = int(np.clip(common[0][0], LOWEST, HIGHEST)) if common else HIGHEST
         if self._seconds is None:
             tenths = math.ceil(10 * float(np.percentile(lengths, 99)) - 1e-6)
-            self._seconds = min(LONGEST, max(1, tenths) / 10)
+            self._seconds = min(self._longest, max(1, tenths) / 10)
         self.cropped = float(np.mean(lengths > self._seconds))
 
     def facts(self) -> dict[str, Any]:

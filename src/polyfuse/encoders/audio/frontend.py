@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.data.cells.audio import LONGEST
 from polyfuse.layers.mel import LogMel, band_masked
 from polyfuse.records import Spec
 
 
-def wave_spec(sample_rate: int | str, seconds: float | str) -> Spec:
-    """Samples at one rate, cut to a length."""
-    return Spec("audio.wave", {"rate": sample_rate, "seconds": seconds})
+def wave_spec(sample_rate: int | str, seconds: float | str, *, longest: float = LONGEST) -> Spec:
+    """Samples at one rate, cut to a length: where that is ``"auto"``, to that of the training sounds or ``longest``."""
+    return Spec("audio.wave", {"rate": sample_rate, "seconds": seconds, "longest": longest})
 
 
 def spans(lengths_U: Tensor, count: int, *, rate: int, step: float, width: float | None = None) -> Tensor:

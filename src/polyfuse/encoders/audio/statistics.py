@@ -30,6 +30,8 @@ LOWEST, HIGHEST = 75.0, 400.0  # Hz where a voice's pitch lies
 VOICED, USUAL = 0.4, 160.0  # autocorrelation from which a frame has a pitch; Hz that stands for no pitch at all
 EARLIER = 0.1  # what the longest period must be better by: whole multiples of a period fit as well as it does
 TINY = 1e-6
+LONGEST = 60.0  # seconds: what a minute of a call sounds like, the rest does too
+AT_ONCE = 2_000_000  # samples in work together; their frames take some twenty times the memory
 
 
 class Statistics(nn.Module):
@@ -42,7 +44,7 @@ class Statistics(nn.Module):
     Args:
         rate: samples per second of what comes in.
         sample_rate: samples per second to ask for; ``"auto"`` follows the training sounds.
-        seconds: what is kept of longer sounds; ``"auto"`` follows the training sounds.
+        seconds: what is kept of longer sounds; ``"auto"`` keeps them whole, up to a minute.
         bins: mel filters, a multiple of 8.
         coefficients: mel cepstra, 13 at least.
 
@@ -61,7 +63,7 @@ class Statistics(nn.Module):
         *, sample_rate: int | str = "auto", seconds: float | str = "auto", bins: int = 40, coefficients: int = 20
     ) -> Spec:
         """Samples at one rate."""
-        return wave_spec(sample_rate, seconds)
+        return wave_spec(sample_rate, seconds, longest=LONGEST)
 
     def __init__(
         self,
@@ -89,8 +91,14 @@ class Statistics(nn.Module):
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``wave`` (U, S), ``lengths`` (U,) -> one token (U, 1, D)."""
-        with torch.autocast(fields["wave"].device.type, enabled=False):  # half precision ruins quiet bins
-            x_UD = self._features(fields["wave"], fields["lengths"])
+        wave_US, lengths_U = fields["wave"], fields["lengths"]
+        with torch.autocast(wave_US.device.type, enabled=False):  # half precision ruins quiet bins
+            if torch.compiler.is_exporting():
+                x_UD = self._features(wave_US, lengths_U)
+            else:
+                count = max(1, AT_ONCE // wave_US.shape[1])
+                parts = zip(wave_US.split(count), lengths_U.split(count), strict=True)
+                x_UD = torch.cat([self._features(wave, lengths) for wave, lengths in parts])
         return Tokens(x_UD[:, None], present_B[:, None], grid=(1,))
 
     def _features(self, wave_US: Tensor, lengths_U: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -136,3 +137,14 @@ def test_what_the_package_promises_is_no_module_of_the_same_name():
 
 def test_packages_that_break_others_are_absent():
     assert [name for name in ("torchvision", "torchaudio", "torch_fidelity") if find_spec(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")],
+)
+def test_waiting_threads_spin_shortly_unless_the_user_says_otherwise(given, spins):
+    kept = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    code = "import polyfuse, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    found = subprocess.run([sys.executable, "-c", code], env=kept | given, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == spins

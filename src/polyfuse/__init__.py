@@ -12,10 +12,16 @@ Names are resolved when first used, so that importing the package imports no tor
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Recipe", "compare", "demo", "fit", "inspect", "load", "parts", "read_recipe", "read_table"]
+
+# Threads that wait for each other spin, and on a busy machine they wait for one that has no core: a small network takes
+# ninety times as long. A short spin costs nothing where cores are free (docs/log.md). Read when torch is loaded.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 _HOMES = {
     "Model": "polyfuse.api",

@@ -136,3 +136,19 @@ def test_unseen_speakers_say_digits_that_it_tells_apart(real_data):
     centre = torch.stack([x_UD[seen & (digit == d)].mean(0) for d in (0, 1, 6, 8)])
     right = torch.tensor([0, 1, 6, 8])[torch.cdist(x_UD[~seen], centre).argmin(1)] == digit[~seen]
     assert right.float().mean() > 0.7
+
+
+def test_long_sounds_are_heard_whole_and_a_few_at_a_time(monkeypatch):
+    spec = Statistics.wants()
+    wave = registry.transform(spec.transform)(**spec.keywords)
+    rate = 8000
+    calm = np.concatenate([0.1 * noise(12 * rate).numpy(), np.zeros(12 * rate, np.float32)])
+    loud = np.concatenate([calm[: 12 * rate], 0.9 * tone(220, 12).numpy()])
+    cells = [Sound(samples, rate) for samples in (calm, loud)]
+    wave.fit(cells, {}, Limits())
+    assert wave.seconds == 24
+    fields = {n: torch.from_numpy(v) for n, v in wave.collate(wave.encode(cells, Limits())).items()}
+    whole = Statistics(rate=rate)(fields, torch.ones(2, dtype=torch.bool)).x_BTD
+    assert not torch.allclose(whole[0], whole[1], rtol=0.1)  # they differ behind 12 seconds alone
+    monkeypatch.setattr(statistics, "AT_ONCE", 1)
+    torch.testing.assert_close(Statistics(rate=rate)(fields, torch.ones(2, dtype=torch.bool)).x_BTD, whole)

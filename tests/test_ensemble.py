@@ -191,7 +191,7 @@ def test_two_rounds_of_folds_make_twice_as_many_networks(table, tmp_path):
 
 
 def test_a_run_of_several_networks_goes_on_with_the_one_that_was_stopped(table, tmp_path, monkeypatch):
-    from polyfuse.training import together
+    from polyfuse.training import join
 
     settings = ["training.steps=6", "ensemble.folds=3", "ensemble.networks=3", "ensemble.members=[]"]
     options = {"outputs": ["y"], "split": "split", "settings": settings, "quiet": True}
@@ -220,7 +220,7 @@ def test_a_budget_too_short_for_folds_falls_back_and_says_so(table):
 
 
 def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
-    from polyfuse.training import together
+    from polyfuse.training import join
 
     seen = []
     real = together.train
@@ -258,9 +258,9 @@ def test_noise_and_missing_inputs_reach_every_member(table, tmp_path):
 
 
 def test_a_network_that_no_member_helps_keeps_the_temperature_of_its_training(table, monkeypatch):
-    from polyfuse.training import together
+    from polyfuse.training import join
 
-    monkeypatch.setattr(together, "weighed", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
+    monkeypatch.setattr(join, "weighed", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
     wide = pd.concat([table] * 3, ignore_index=True)
     wide["kind"] = np.where(wide.y + np.random.default_rng(0).normal(size=len(wide)) > 0, "up", "down")
     settings = [*QUICK, "ensemble.networks=1"]

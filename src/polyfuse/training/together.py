@@ -9,32 +9,20 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.learners.folds import fold_numbers
-from polyfuse.learners.loss import row_losses, temperature
 from polyfuse.model import Network
-from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe, read_recipe
+from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
+from polyfuse.training.join import join
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done
 from polyfuse.training.speed import step_seconds
-from polyfuse.training.stack import (
-    Features,
-    Target,
-    Voice,
-    candidates,
-    ensemble_of,
-    network_scores,
-    target_of,
-    voices,
-    weighed,
-)
+from polyfuse.training.stack import Features, candidates, target_of, voices
 from polyfuse.training.train import Result, Split, planned_steps, train
 
 FOLD_SECONDS = {
@@ -47,7 +35,6 @@ SPARE = 0.9  # of the time that is left, shared among the networks
 ROUNDS = 2  # of networks over all folds, each with seeds of its own, under the preset ``best``
 LEARNERS_SHARE = 0.4  # of a time budget that learners may take
 HURRIED = "the time budget was too short to try every member out of fold; give it more, or none"
-FEW_JUDGED = 30  # rows below which weights are not worth fitting
 
 
 @dataclass
@@ -134,7 +121,8 @@ def train_together(
         return Trained(networks[0], result, hurried)
     if run is not None:
         clear(run)
-    return _joined(hurried, plan, networks, result, judged, spoken, targets)
+    notes, report = join(recipe, rows, networks, judged, spoken, targets)
+    return Trained(networks[0], result, hurried + notes, report)
 
 
 def _wanted(recipe: Recipe, network: Network) -> bool:
@@ -247,130 +235,3 @@ def _result(results: list[Result]) -> Result:
         quality=round(float(np.mean(known)), 5) if known else None,
         interrupted=results[-1].interrupted,
     )
-
-
-def _joined(
-    notes: list[str],
-    plan: _Plan,
-    networks: list[Network],
-    result: Result,
-    judged: list[tuple[np.ndarray, Network]],
-    spoken: Mapping[str, list[Voice]],
-    targets: Mapping[str, Target],
-) -> Trained:
-    """The first network with all others and the learners beside it, weighed."""
-    first, notes = networks[0], list(notes)
-    kept: dict[str, list[Voice]] = {}
-    temperatures: dict[str, float] = {}
-    final: dict[str, tuple[list[Voice], np.ndarray]] = {}
-    for output, target in targets.items():
-        own, judged_R = _own_voice(output, target, judged, plan.rows)
-        temperatures[output] = temperature(own.scores_RC[judged_R], target.values[judged_R], target.task)
-        own.scores_RC = own.scores_RC / temperatures[output]
-        if judged_R.any():
-            own.loss = float(row_losses(own.scores_RC[judged_R], target.values[judged_R], target.task).mean())
-        if judged_R.sum() < FEW_JUDGED:
-            kept[output] = _evenly(own, spoken[output])
-            notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so they share evenly")
-        else:
-            kept[output] = weighed([own, *spoken[output]], target, judged_R)
-        final[output] = kept[output], judged_R
-    plan.recipe.ensemble = _settled(plan.recipe, kept, len(networks))
-    if len(networks) > 1 or any(len(heard) > 1 for heard in kept.values()):
-        first.ensemble = ensemble_of(networks[1:], kept, temperatures).to(next(first.parameters()).device)
-        notes += [_said(output, heard, len(networks)) for output, heard in kept.items()]
-    _calibrate(first, plan.recipe, final, targets)
-    first.eval()
-    return Trained(first, result, notes, {output: _facts(heard) for output, heard in kept.items()})
-
-
-def _evenly(own: Voice, heard: list[Voice]) -> list[Voice]:
-    """The network and the learner that was best out of fold, with the same weight."""
-    best = sorted(heard, key=lambda voice: voice.loss if voice.loss is not None else np.inf)[:1]
-    for voice in [own, *best]:
-        voice.weight = 1 / (1 + len(best))
-    return [own, *best]
-
-
-def _own_voice(
-    output: str, target: Target, judged: list[tuple[np.ndarray, Network]], rows: Rows
-) -> tuple[Voice, np.ndarray]:
-    """What the networks say of the rows that they did not see, and which rows of the target these are."""
-    scores, times_R = None, np.zeros(len(target.rows))
-    place = {int(row): at for at, row in enumerate(target.rows)}
-    for numbers, network in judged:
-        some = np.array([row for row in numbers if int(row) in place], np.int64)
-        if not len(some):
-            continue
-        at = np.array([place[int(row)] for row in some])
-        said = network_scores(network, rows, output, some)
-        scores = np.zeros((len(target.rows), said.shape[1]), np.float32) if scores is None else scores
-        scores[at] += said
-        times_R[at] += 1
-    if scores is None:
-        scores = np.zeros((len(target.rows), target.classes), np.float32)
-    mean_RC = scores / np.maximum(times_R, 1)[:, None].astype(np.float32)
-    return Voice("network", [], mean_RC, np.ones(len(target.rows), bool)), times_R > 0
-
-
-def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> EnsembleRecipe:
-    """The ensemble as the recipe has it from now on."""
-    members: list[MemberRecipe] = [v.member for heard in kept.values() for v in heard if v.member is not None]
-    return EnsembleRecipe(members=members, folds=recipe.ensemble.folds, networks=count)
-
-
-def _calibrate(
-    network: Network,
-    recipe: Recipe,
-    final: Mapping[str, tuple[list[Voice], np.ndarray]],
-    targets: Mapping[str, Target],
-) -> None:
-    """A temperature for what all say together, on the rows that weighed them."""
-    for output, (heard, judged_R) in final.items():
-        head, target = network.head(output), targets[output]
-        if not recipe.training.calibrate or judged_R.sum() < 50:
-            continue
-        stacked = torch.from_numpy(np.stack([voice.scores_RC[judged_R] for voice in heard], 1))
-        weight = torch.tensor([voice.weight for voice in heard]) * torch.from_numpy(
-            np.stack([voice.present_R[judged_R] for voice in heard], 1)
-        )
-        total = weight.sum(1, keepdim=True)
-        weight = torch.where(total > 0, weight / total.clamp_min(1e-9), torch.eye(len(heard))[0])
-        together = head.combine(stacked, weight.float(), "mean").numpy()
-        # a network that answers alone was calibrated when it was trained
-        if network.ensemble is not None and hasattr(head, "set_temperature"):
-            head.set_temperature(temperature(together, target.values[judged_R], target.task))
-        if hasattr(head, "set_line") and (line := _line(head, together, target.values[judged_R])):
-            head.set_line(*line)
-
-
-def _line(head: Any, scores_R1: np.ndarray, values_R: np.ndarray) -> tuple[float, float] | None:
-    """Offset and slope that bring numbers nearer to their mean, where they do so by more than one standard error."""
-    said_R = np.asarray(head.decode(torch.from_numpy(scores_R1)).value)
-    true_R = np.asarray(head.decode(torch.from_numpy(values_R[:, None].astype(np.float32))).value)
-    spread = said_R.std()
-    if not spread:
-        return None
-    slope = float(((said_R - said_R.mean()) * (true_R - true_R.mean())).mean() / spread**2)
-    offset = float(true_R.mean() - slope * said_R.mean())
-    gain_R = (true_R - said_R) ** 2 - (true_R - offset - slope * said_R) ** 2
-    certain = slope > 0 and gain_R.mean() > gain_R.std() / np.sqrt(len(gain_R))
-    return (offset, slope) if certain else None
-
-
-def _name(voice: Voice, networks: int) -> str:
-    if voice.member is None:
-        return "the network" if networks == 1 else f"{networks} networks"
-    return f"{voice.name} on {' + '.join(voice.inputs)}"
-
-
-def _said(output: str, heard: list[Voice], networks: int) -> str:
-    shares = ", ".join(f"{_name(v, networks)} {v.weight:.0%}" for v in sorted(heard, key=lambda v: -v.weight))
-    return f"{output} is answered together, weighed out of fold: {shares}"
-
-
-def _facts(heard: list[Voice]) -> list[dict[str, Any]]:
-    return [
-        {"member": voice.name, "inputs": voice.inputs, "weight": round(voice.weight, 4), "loss": voice.loss}
-        for voice in heard
-    ]

@@ -191,7 +191,7 @@ def test_two_rounds_of_folds_make_twice_as_many_networks(table, tmp_path):
 
 
 def test_a_run_of_several_networks_goes_on_with_the_one_that_was_stopped(table, tmp_path, monkeypatch):
-    from polyfuse.training import join
+    from polyfuse.training import together
 
     settings = ["training.steps=6", "ensemble.folds=3", "ensemble.networks=3", "ensemble.members=[]"]
     options = {"outputs": ["y"], "split": "split", "settings": settings, "quiet": True}
@@ -220,7 +220,7 @@ def test_a_budget_too_short_for_folds_falls_back_and_says_so(table):
 
 
 def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
-    from polyfuse.training import join
+    from polyfuse.training import together
 
     seen = []
     real = together.train

@@ -74,6 +74,8 @@ def _polyfuse(
         quiet=True,
         **options,
     )
+    if model.report["training"].get("interrupted"):
+        raise SystemExit("interrupted: no row of it is kept")
     notes, members = list(model.notes), model.report.get("ensemble")
     test = frame[frame.split == "test"].drop(columns=item.output)
     answer = _answer(model, item, test)

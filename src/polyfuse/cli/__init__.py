@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Learn from tables whose cells are text, images, sound, video and numbers.",
+    help="Learn from tables whose cells are text, images, sound and numbers.",
 )
 app.command()(demo)
 app.command("list")(list_parts)

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from polyfuse import registry
 from polyfuse.data import media
 from polyfuse.data.cells.columns import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.rules import (
     FEW,
+    MOST,
     SENTENCE,
     Glance,
     alike,
@@ -35,6 +37,9 @@ from polyfuse.data.tables import Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
 
+TABULAR = ("number", "category", "date")
+"""What the input ``columns`` gathers."""
+
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
 
@@ -43,6 +48,8 @@ ID_NAMES = frozenset(
 )
 ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
 """One ASCII word with a digit in it."""
+ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*://|www\.)\S+\s*", re.IGNORECASE)
+"""An address of the internet, or of a store of files."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Column:
         modality: one of ``MODALITIES``, or ``unknown``.
         reason: why, in words.
         role: ``input``; or why it is no input unless named: ``identifier``, ``constant``, ``empty``, ``split`` (its
-            values are train, val, test) or ``unusable``.
+            values are train, val, test), ``address`` (of the internet) or ``unusable``; or ``unsupported``: no encoder
+            reads its modality yet.
         missing: rows without a cell.
         broken: rows whose cell is known to be unreadable; large columns are sampled, so there may be more.
         distinct: number of different present cells.
@@ -100,7 +108,9 @@ def _column(table: Table, name: str, override: str | None, limits: Limits, sampl
     glance = _glance(series[~gone], len(series), table.root, sample)
     modality, reason = (override, "named so") if override else verdict(glance)
     broken, found = _broken(glance, modality, limits, sample)
-    role, why = ("input", "") if override else _role(glance, modality)
+    role, why = _role(glance, modality)
+    if override and role != "unsupported":
+        role, why = "input", ""
     reason = "; ".join(part for part in (reason, found, why) if part)
     example = shortened(glance.values[0])
     return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
@@ -146,15 +156,28 @@ def _role(glance: Glance, modality: str) -> tuple[str, str]:
     count = len(glance.present)
     if modality == "unknown":
         return "unusable", ""
+    if encoder_of(modality) not in registry.ENCODERS:
+        return "unsupported", f"{modality} is not read yet"
     if glance.distinct == 1 and count == glance.rows > 1:
         return "constant", "the same in every row"
     if all(split_word(cell) for cell in glance.values) and len({split_word(cell) for cell in glance.values}) > 1:
         return "split", "the words of a split"
+    if modality in ("text", "category") and _are_addresses(glance):
+        return "address", "internet addresses, which say little as words"
     if modality in ("text", "category") and glance.distinct >= 0.99 * count and count > 2 and _are_ids(glance):
         return "identifier", "another one in every row, and one word with digits"
     if modality == "number" and glance.distinct == count > 2 and _count_up(glance):
         return "identifier", "another one in every row"
     return "input", ""
+
+
+def encoder_of(modality: str) -> str:
+    """The modality under which ``registry.ENCODERS`` lists what reads a column."""
+    return "columns" if modality in TABULAR else modality
+
+
+def _are_addresses(glance: Glance) -> bool:
+    return sum(bool(ADDRESS.fullmatch(str(cell))) for cell in glance.values) >= MOST * len(glance.values)
 
 
 def _are_ids(glance: Glance) -> bool:

@@ -9,7 +9,7 @@ from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
 from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
+from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.splits import Splits, split_rows
 from polyfuse.data.tables import Table
@@ -29,7 +29,8 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
-    recipe = _with_inputs(recipe, columns)
+    recipe, said = _with_inputs(recipe, columns)
+    notes += said
     splits = _split(recipe, table)
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
@@ -84,13 +85,14 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     return parse(values), notes
 
 
-def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
-    """Name every input and its modality, taking every usable column where none are named."""
+def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe, list[str]]:
+    """Name every input and its modality, taking every usable column where none are named; notes on what is left out."""
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
     outputs = [output.column for output in recipe.outputs.values()]
-    found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
+    sides: dict[str, Any] = {"outputs": outputs, "split": recipe.data.split, "group": recipe.data.group}
+    found = resolve_inputs(requests, columns, **sides)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
     values["inputs"] = {
@@ -105,7 +107,8 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
-    return parse(values)
+    read = [*used, *outputs, *(name for name in (recipe.data.split, recipe.data.group) if name is not None)]
+    return parse(values), left_out(columns, read, {} if requests else exclusions(columns, **sides))
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: bundles.Part) -> None:

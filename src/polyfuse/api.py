@@ -31,7 +31,7 @@ from polyfuse.evaluation.evaluate import evaluate_rows
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness import SEVERITIES, robustness
 from polyfuse.evaluation.robustness_report import RobustnessReport
-from polyfuse.reading import prepare_all, reading_of, rows_of, summary
+from polyfuse.reading import blank_rows, prepare_all, reading_of, rows_of, said_of_rows, unseen_values, without_target
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
@@ -94,7 +94,12 @@ class Model:
             ValueError: a column is absent, or a label was not seen in training.
         """
         table, prepared = self._judgeable(table, where, media_root)
-        return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
+        rows = np.arange(len(table))
+        notes = [*table.notes, *(note for cells in prepared.values() for note in unseen_values(cells, table))]
+        notes += blank_rows(prepared, table) + without_target(prepared, table, {"": rows})
+        return evaluate_rows(
+            self.bundle, table, prepared, rows, name=self.name, notes=list(dict.fromkeys(notes)), unseen=unseen
+        )
 
     def robustness(
         self,
@@ -151,7 +156,7 @@ class Model:
         place = place_for(to, FRAMES) if to else None
         table = read_table(table, media_root=media_root, where=where)
         rows, prepared = self._rows(table, targets=False)
-        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
+        self.notes = said_of_rows(prepared, table)
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():
             columns[name] = prediction.value

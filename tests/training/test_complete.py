@@ -47,10 +47,13 @@ def test_every_column_is_read_or_named_with_its_reason(kinds, data):
     frame = table_of(kinds).assign(y=["a", "b"] * (ROWS // 2))
     named = data.draw(st.lists(st.sampled_from(list(frame)[:-1]), max_size=2, unique=True))
     asked = {"outputs": {"y": {"column": "y"}}, "data": {"columns": named}, "preset": "plain"}
+    refusal = ""
     try:
         recipe, _, notes = complete(parse(asked), read_table(frame))
     except TableError as error:  # nothing left, or a column that cannot be what was asked: it names the columns
-        assert any(name in str(error) for name in frame)
+        refusal = str(error)
+    if refusal:
+        assert any(name in refusal for name in frame)
         return
     read = {c for item in recipe.inputs.values() for c in item.columns} | {"y", recipe.data.split}
     said = [note for note in notes if " left out: " in note]
@@ -70,8 +73,8 @@ def test_clips_and_addresses_are_not_learnt_as_words():
     assert f"column 'address 1' is left out: {ROLES['address']}" in notes
     with pytest.raises(TableError, match=r"(?s)no column is left.*clip 0 \(video\): video is not read yet.*address 1"):
         complete(parse({"outputs": {"y": {"column": "y"}}}), read_table(frame.drop(columns="number 2")))
+    asked = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["clip 0"]}}
     with pytest.raises(TableError, match="'clip 0': video is not read yet"):
-        asked = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["clip 0"]}}
         complete(parse(asked), read_table(frame))
     named = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["address 1"]}, "preset": "plain"}
     assert [i.columns for i in complete(parse(named), read_table(frame))[0].inputs.values()] == [["address 1"]]

@@ -106,7 +106,7 @@ class Stage:
         base = build_network(_fused(self.recipe, "concat"), self.ready)
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
-        self.notes += said
+        self.notes += [*self.ready.notes, *said]
         self.heard: Noises = {}
         self.split = labelled(self.ready.rows, self.splits)
 

@@ -69,6 +69,7 @@ class Prepared:
         index_RK: row and slot -> position in ``cells``, or -1 where missing.
         digests: content digest of each distinct cell.
         broken: what could not be read.
+        unseen: row, column and value of each category that training did not show.
         assemble: from collated fields to ready tokens, where cells are tokens that an encoder made earlier.
     """
 
@@ -77,6 +78,7 @@ class Prepared:
     index_RK: np.ndarray
     digests: list[bytes]
     broken: list[Broken] = field(default_factory=list)
+    unseen: list[tuple[int, str, Any]] = field(default_factory=list)
     assemble: Callable[[Any], Any] | None = None
 
 
@@ -166,6 +168,8 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
     unread = transform.broken(cells)  # type: ignore[attr-defined]
     # rows without any value that can be read are among them, column by column
     made.broken = [Broken(real[position], column, "", reason) for position, column, reason in unread]
+    listed = transform.unseen(cells)  # type: ignore[attr-defined]
+    made.unseen = [(real[position], column, value) for position, column, value in listed]
     return made
 
 

@@ -22,7 +22,16 @@ from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
-from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary
+from polyfuse.reading import (
+    changes_of,
+    columns_of,
+    cut_cells,
+    prepare_all,
+    reading_of,
+    rows_of,
+    said_of_rows,
+    without_target,
+)
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.complete import complete
@@ -77,7 +86,7 @@ def fit(
     ready, kept = encoded_once(network, recipe, ready)
     settle(network, ready.rows, splits.train)
     network, said = asked(network, recipe, ready, splits.train)
-    notes += [*kept, *said]
+    notes += [*ready.notes, *kept, *said]
     if run is not None:
         recipe, said = begun(recipe, run, resume)
         notes += said
@@ -108,7 +117,6 @@ def fit(
     )
     network, result = trained.network, trained.result
     notes += trained.notes
-    notes += dict.fromkeys(note for cells in ready.prepared.values() for note in summary(cells, table))
     if result.planned < result.unhurried:
         enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
         notes.append(
@@ -167,12 +175,14 @@ class Ready:
     Args:
         specs, transforms, prepared: ``in:NAME`` and ``out:NAME`` -> what the part asked for, fitted, and its cells.
         rows: the same cells as rows, with augmentation.
+        notes: what of the table is not read, or not learnt from.
     """
 
     specs: dict[str, Spec]
     transforms: dict[str, Transform]
     prepared: dict[str, Prepared]
     rows: Rows
+    notes: list[str] = field(default_factory=list)
 
 
 def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
@@ -181,7 +191,10 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
     rows = replace(rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared))
-    return Ready(specs, transforms, prepared, rows)
+    sides = {"train": splits.train, "validate": splits.val, "test": splits.test}
+    notes = without_target(prepared, table, sides) + said_of_rows(prepared, table)
+    notes += [note for transform in transforms.values() for note in getattr(transform, "said", [])]
+    return Ready(specs, transforms, prepared, rows, notes + cut_cells(recipe, prepared, table, splits.train, reading))
 
 
 def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:

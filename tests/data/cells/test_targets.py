@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
@@ -114,6 +114,7 @@ def test_numbers_come_back_and_are_standardised(cells, positive):
     cells = [abs(cell) for cell in cells] if positive else cells
     assume(len(set(cells)) > 1)
     made = fitted(Number(), cells)
+    assume(not made.outliers)
     arrays = encoded(made, *cells)
     assert made.decode(arrays) == pytest.approx(cells, rel=1e-6, abs=1e-6 * max(map(abs, cells)))
     target = made.collate(arrays)["target"]
@@ -169,3 +170,77 @@ def test_a_negative_number_on_a_log_scale_is_broken():
 def test_nothing_to_learn_is_refused(cells, reason):
     with pytest.raises(ValueError, match=f"'mood'.*{reason}"):
         Number().fit(cells, COLUMN, LIMITS)
+
+
+def learnt(values, scale="auto"):
+    made = Number(scale=scale)
+    made.fit(list(values), {"y": "number"}, LIMITS)
+    return made
+
+
+NEAR_SEVEN = (7 + np.random.default_rng(0).normal(size=100)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("far", "scale"),
+    [([1e9], "auto"), ([-1e9], "auto"), ([1e300], "auto"), ([1e9, -5e10, 2e9], "auto"), ([1e9], "log")],
+)
+def test_outliers_leave_the_scale_to_the_others_and_are_said(far, scale):
+    made, plain = learnt(NEAR_SEVEN + far, scale), learnt(NEAR_SEVEN, scale)
+    assert made.facts() == plain.facts()
+    assert plain.said == []
+    (note,) = made.said
+    assert f"'y': {len(far)} of {100 + len(far)} training numbers" in note
+    assert all(f"{value:g}" in note for value in far)
+    cells = [cell for cell in made.encode(NEAR_SEVEN + far, LIMITS) if not isinstance(cell, BadCell)]
+    targets = made.collate(cells)["target"]
+    assert np.isfinite(targets).all()
+    assert np.ptp(targets[:100]) > 3  # what is usual differs
+    assert np.abs(targets).max() < 6
+    decoded = made.decode(cells)
+    assert np.allclose(decoded[:100], NEAR_SEVEN)
+    assert decoded[-1] == pytest.approx(far[-1], rel=1e-6)  # judged as it is
+    again = Number(scale=scale)
+    again.restore(json.loads(json.dumps(made.state())))
+    assert np.array_equal(again.collate(cells)["target"], targets)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.exp(np.random.default_rng(0).normal(size=500) * 2.5),
+        np.random.default_rng(0).standard_t(2, size=1000),
+        [0] * 98 + [3, 5000.0],
+        [*range(20), 500],
+        [1, 2, 3, 1000],
+    ],
+)
+def test_long_tails_are_no_outliers(values):
+    assert learnt(values).said == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([2**60 + k for k in range(100)], "differ by less than double precision can tell; subtract 1.15292e"),
+        ([str(2**60 + k) for k in range(1000)], "differ by less than double precision"),
+        ([n * 1e150 for n in NEAR_SEVEN], "too large to learn; divide"),
+        ([1e-320, 2e-320, 3e-320], "too small to learn; multiply"),
+        ([5.0, 5, "5"], "every training row has the number 5"),
+    ],
+)
+def test_numbers_that_double_precision_loses_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        learnt(values)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_learnt_on_a_finite_scale_or_refused_in_words(values):
+    try:
+        made = learnt(values)
+    except ValueError as error:
+        assert str(error).startswith("output 'y': ")  # noqa: PT017
+        return
+    cells = [cell for cell in made.encode(values, LIMITS) if not isinstance(cell, BadCell)]
+    assert np.isfinite([made.centre, made.spread, *made.bounds, *made.collate(cells)["target"]]).all()

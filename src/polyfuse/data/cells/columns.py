@@ -113,6 +113,9 @@ class _Category:
 
     def _index(self) -> None:
         self._place = {label: at for at, label in enumerate(self.known, UNSEEN + 1)}
+        flags = Counter(map(_flag, self.known))
+        once = {_flag(label): at for label, at in self._place.items() if flags[_flag(label)] == 1}
+        self._flags: dict[bool | None, int] = {flag: at for flag, at in once.items() if flag is not None}
         self.size = len(self.known) + UNSEEN + 1
 
     def fit(self, values: Sequence[Any]) -> None:
@@ -128,8 +131,13 @@ class _Category:
         return [UNSEEN + 1 + at for at in sorted(most)]
 
     def read(self, values: Sequence[Any]) -> np.ndarray:
-        places = [MISSING if is_missing(value) else self._place.get(_label(value), UNSEEN) for value in values]
+        places = [MISSING if is_missing(value) else self._number(_label(value)) for value in values]
         return np.array(places, dtype=np.float64)[:, None]
+
+    def _number(self, label: str) -> int:
+        """A flag that training knew is found however it is written: True, "true" and 1 are one value."""
+        found = self._place.get(label)
+        return self._flags.get(_flag(label), UNSEEN) if found is None else found
 
     def state(self) -> dict[str, Any]:
         return {"known": self.known, "counts": self.counts}
@@ -144,6 +152,11 @@ def _label(value: Any) -> str:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def _flag(label: str) -> bool | None:
+    """What true, false, 1 and 0 say in any spelling; None for other labels."""
+    return {"true": True, "1": True, "false": False, "0": False}.get(label.casefold())
 
 
 class _Date:
@@ -304,6 +317,15 @@ class Columns:
                 value = cells[int(row)][at]
                 if not is_missing(value):
                     listed.append((int(row), name, f"{str(value)[:60]!r} is not {_HINTS[self.modalities[at]]}"))
+        return listed
+
+    def unseen(self, cells: Sequence[tuple]) -> list[tuple[int, str, Any]]:
+        """Position, column and value of every category that training did not show."""
+        listed = []
+        for at, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
+            if isinstance(kind, _Category) and cells:
+                numbers = kind.read([cell[at] for cell in cells])[:, 0]
+                listed += [(int(row), name, cells[int(row)][at]) for row in np.flatnonzero(numbers == UNSEEN)]
         return listed
 
     def blank(self) -> np.ndarray:

@@ -190,8 +190,18 @@ LOGS: dict[str, tuple[Scale, Scale]] = {
 }
 
 
+GULF = 10.0  # times as far from the middle as all other numbers: an outlier
+MOST_OUTLIERS = 0.01  # share of the numbers; three of few numbers, and never more than a tenth
+LARGEST = 1e100  # whose square is still a number
+COARSE = 1000  # steps of double precision that must lie between the numbers of an output
+
+
 class Number:
     """A number per cell, standardised, on a log scale where that fits better (``target.number``).
+
+    A few numbers with a gulf between them and all others are slips of the pen, which would leave no difference between
+    the others: the scale is theirs, and an outlier is learnt as if it stood at their edge. ``encode`` and ``decode``
+    leave it as it is, so that it is judged as it is.
 
     Field ``target`` (U,) float32.
 
@@ -206,33 +216,54 @@ class Number:
             raise ValueError(f"scale: expected auto, linear or log, found {scale!r}")
         self.scale, self.log = scale, "none"
         self.centre, self.spread, self.bounds = 0.0, 1.0, (0.0, 0.0)
+        self.outliers = 0
+        self.said: list[str] = []
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn scale, centre and spread.
 
         Raises:
-            ValueError: no numbers, all the same, or a log scale asked of negative numbers.
+            ValueError: no numbers, all the same, a log scale asked of negative numbers, or numbers that double
+                precision cannot tell apart.
         """
         name = next(iter(columns))
         parsed = [parse_number(cell) for cell in cells]
         values = np.array([value for value in parsed if value is not None and math.isfinite(value)])
         if not len(values):
             raise ValueError(f"output {name!r}: no training row has a number; name another head, such as category")
+        _refuse_coarse(values, cells, name)
         if np.ptp(values) == 0:
             raise ValueError(f"output {name!r}: every training row has the number {values[0]:g}; nothing to learn")
-        self.log = self._choose(values, name)
-        scaled = LOGS[self.log][0](values)
+        self.log = self._choose(values, values, name)
+        far = far_off(LOGS[self.log][0](values))
+        usual = values[~far]
+        self.log = self._choose(values, usual, name)
+        self._say_outliers(values[far], usual, name)
+        scaled = LOGS[self.log][0](usual)
         self.centre, self.spread = float(scaled.mean()), float(scaled.std())
+        if not self.spread:
+            raise ValueError(f"output {name!r}: numbers up to {usual.max():g} are too small to learn; multiply them")
         standard = (scaled - self.centre) / self.spread
         self.bounds = float(standard.min()), float(standard.max())
 
-    def _choose(self, values: np.ndarray, name: str) -> str:
+    def _say_outliers(self, far: np.ndarray, usual: np.ndarray, name: str) -> None:
+        self.outliers = len(far)
+        listed = ", ".join(f"{value:g}" for value in sorted(set(far.tolist()), key=abs, reverse=True)[:5])
+        self.said = [
+            f"output {name!r}: {len(far):,} of {len(far) + len(usual):,} training numbers ({listed}) lie far from all "
+            f"others ({usual.min():g} to {usual.max():g}) and are learnt as if they stood at the edge of these; "
+            "correct them, or leave these rows out"
+        ] * bool(len(far))
+
+    def _choose(self, values: np.ndarray, usual: np.ndarray, name: str) -> str:
+        """The scale on which the usual ones of some numbers are less skewed, of those that all can have."""
         if self.scale == "linear" or (self.scale == "auto" and values.min() < 0):
             return "none"
         if values.min() < 0:
             raise ValueError(f"output {name!r}: a log scale needs numbers of 0 and above, found {values.min():g}")
         log = "log" if values.min() > 0 else "log1p"
-        better = abs(_skewness(LOGS[log][0](values))) < abs(_skewness(values))
+        with np.errstate(over="ignore", invalid="ignore"):  # of outliers, which are told apart next
+            better = abs(_skewness(LOGS[log][0](usual))) < abs(_skewness(usual))
         return log if self.scale == "log" or better else "none"
 
     def facts(self) -> dict[str, Any]:
@@ -241,12 +272,13 @@ class Number:
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
-        return {**self.facts(), "bounds": list(self.bounds)}
+        return {**self.facts(), "bounds": list(self.bounds), "outliers": self.outliers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
         self.centre, self.spread, self.log = state["centre"], state["spread"], state["log"]
         self.bounds = (state["bounds"][0], state["bounds"][1])
+        self.outliers = state.get("outliers", 0)
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:  # noqa: ARG002
         """Standardised numbers."""
@@ -270,8 +302,46 @@ class Number:
         return np.array(0.0)
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """``target`` (U,) float32."""
-        return {"target": np.stack(cells).astype(np.float32)}
+        """``target`` (U,) float32; where training had outliers, no further out than its other numbers."""
+        values = np.stack(cells)
+        return {"target": (values.clip(*self.bounds) if self.outliers else values).astype(np.float32)}
+
+
+def far_off(values: np.ndarray) -> np.ndarray:
+    """True for the few numbers that lie ``GULF`` times as far from the median as all others."""
+    with np.errstate(over="ignore"):
+        distance = np.abs(values - np.median(values))
+    order = np.argsort(distance, kind="stable")
+    few = min(max(3, int(MOST_OUTLIERS * len(values))), len(values) // 10)
+    for at in range(len(values) - few, len(values)):
+        if 0 < distance[order[at - 1]] < distance[order[at]] / GULF:
+            return np.isin(np.arange(len(values)), order[at:])
+    return np.zeros(len(values), bool)
+
+
+def _refuse_coarse(values: np.ndarray, cells: Sequence[Any], name: str) -> None:
+    """Raises ValueError for numbers so large, or so near to each other, that double precision loses them."""
+    largest = float(np.abs(values).max())
+    usual = values[~far_off(values)]
+    if largest > LARGEST and np.abs(usual).max() > LARGEST:
+        raise ValueError(
+            f"output {name!r}: numbers up to {largest:g} are too large to learn; divide them by {largest:g}"
+        )
+    middle = float(np.median(usual))
+    near = np.ptp(usual) < COARSE * np.spacing(abs(middle))
+    if near and len(set(map(_exact, cells))) > 1:
+        raise ValueError(
+            f"output {name!r}: its numbers lie around {middle:g} and differ by less than double precision can tell; "
+            f"subtract {middle:g} from the column, or name the head category"
+        )
+
+
+def _exact(cell: Any) -> Any:
+    """A cell's number without loss where it is whole."""
+    try:
+        return int(str(cell))
+    except ValueError:
+        return parse_number(cell)
 
 
 def _skewness(values: np.ndarray) -> float:

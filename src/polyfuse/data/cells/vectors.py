@@ -135,6 +135,7 @@ class Sequence(_Scaled):
     """
 
     axes = 2
+    keyword = "max_tokens"
 
     def __init__(self, max_tokens: int = 512, clip: float = 5.0, standardise: bool = True):
         super().__init__(clip, standardise)
@@ -142,6 +143,20 @@ class Sequence(_Scaled):
 
     def _scaled(self, array: np.ndarray | BadCell) -> np.ndarray | BadCell:
         return super()._scaled(array if isinstance(array, BadCell) else array[: self.max_tokens])
+
+    @property
+    def window(self) -> str:
+        """How much of a sequence is read."""
+        return f"{self.max_tokens:,} steps"
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether there may be more steps than were read."""
+        return len(array) >= self.max_tokens
+
+    def cuts(self, cell: Any, limits: Limits) -> bool:  # noqa: ARG002
+        """Whether a sequence has more steps than are read."""
+        array = as_array(cell, self.axes)
+        return not isinstance(array, BadCell) and len(array) > self.max_tokens
 
     def blank(self) -> np.ndarray:
         """One vector of average features."""

@@ -41,7 +41,7 @@ from polyfuse.training.fit import fit as fit_recipe
 
 @dataclass(frozen=True)
 class Inspection:
-    """What ``inspect`` found: number of rows, a dictionary per column, and notes."""
+    """What ``inspect`` found: number of rows, a dictionary per column, its broken cells among it, and notes."""
 
     rows: int
     columns: list[dict[str, Any]]
@@ -231,7 +231,7 @@ def inspect(
     """
     table = read_table(table, media_root=media_root, where=where)
     columns = infer(table, overrides(map(parse_input, inputs)))
-    return Inspection(len(table), inspect_rows(columns), table.notes)
+    return Inspection(len(table), inspect_rows(columns, table.origin), table.notes)
 
 
 def fit(

@@ -136,9 +136,19 @@ def test_inspect_says_why(run, tmp_path):
     assert {name: found[name]["modality"] for name in kinds} == kinds
     assert found["photo"]["missing"] == 1
     assert found["photo"]["broken"] == 1
+    (cell,) = found["photo"]["broken_cells"]
+    assert (cell["row"], cell["file"]) == ("table.csv, row 13", "12.png")
+    assert "picture" in cell["reason"]
     assert all(row["reason"] for row in found.values())
     _, shown, _ = run("inspect", table)
     assert "photo" in shown
+    assert "table.csv, row 13" in shown
+    for n in range(20, 30):
+        (tmp_path / f"{n}.wav").unlink()
+    _, shown, _ = run("inspect", table)
+    assert "21" in shown
+    assert "20.wav: no such file" in shown
+    assert "and 5 more; --json has all" in shown
 
 
 def test_list_names_every_part(run):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
 from polyfuse.cli.common import Json, MediaRoot, TableArgument, Where, print_json, say, show
+
+FEW = 5  # broken cells of a column shown; --json has all
 
 
 def inspect(
@@ -17,7 +20,7 @@ def inspect(
     media_root: MediaRoot = None,
     json: Json = False,
 ) -> None:
-    """Show the modality of every column with the reason, and counts of missing and broken cells."""
+    """Show the modality of every column with the reason, counts of missing and broken cells, and where these are."""
     found = polyfuse.inspect(table, inputs=input or (), where=where, media_root=media_root)
     if json:
         print_json({"rows": found.rows, "columns": found.columns, "notes": found.notes})
@@ -32,4 +35,24 @@ def inspect(
         facts = (str(row[key]) for key in ("column", "modality", "role", "missing", "broken", "distinct"))
         shown.add_row(*facts, f"{row['reason']}; such as: {row['example']}")
     show(shown)
+    if any(row["broken_cells"] for row in found.columns):
+        show(_broken(found.columns))
     say(*found.notes)
+
+
+def _broken(columns: Sequence[dict[str, Any]]) -> Any:
+    """The first cells of each column that cannot be read."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE, title="cells that cannot be read, and count as missing", title_justify="left")
+    for header in ("column", "row", "cell", "reason"):
+        shown.add_column(header, overflow="fold")
+    for row in columns:
+        cells = row["broken_cells"]
+        for cell in cells[:FEW]:
+            shown.add_row(*(escape(str(text)) for text in (row["column"], cell["row"], cell["file"], cell["reason"])))
+        if len(cells) > FEW:
+            shown.add_row(escape(row["column"]), "", "", f"and {len(cells) - FEW:,} more; --json has all")
+    return shown

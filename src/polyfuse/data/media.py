@@ -96,18 +96,23 @@ class Health:
     """What was found of a column's distinct media cells.
 
     Args:
-        broken: keys of the cells that cannot be read.
+        reasons: key of each cell that cannot be read -> why.
         files: how many are files; ``found`` of them exist and are neither empty nor too large.
         opened: how many contents were looked into; ``unreadable`` of them in vain.
         remote: how many are internet addresses.
     """
 
-    broken: frozenset[Any]
+    reasons: dict[Any, str]
     files: int
     found: int
     opened: int
     unreadable: int
     remote: int
+
+    @property
+    def broken(self) -> frozenset[Any]:
+        """Keys of the cells that cannot be read."""
+        return frozenset(self.reasons)
 
 
 def examine(cells: dict[Any, Any], modality: str, root: Path | None, limits: Limits, sample: int) -> Health:
@@ -117,14 +122,15 @@ def examine(cells: dict[Any, Any], modality: str, root: Path | None, limits: Lim
         cells: key -> cell, each distinct cell once.
     """
     paths = {key: path for key, cell in cells.items() if (path := _path(cell)) is not None}
-    lost = {key for key, path in paths.items() if not _usable(path, root, limits)}
+    lost = {key: _lost(path, root, limits) for key, path in paths.items() if not _usable(path, root, limits)}
     odd = [key for key, cell in cells.items() if key not in paths and medium(cell) != modality]
     spread = evenly([key for key in cells if key not in lost], sample)
     opened = dict.fromkeys([*odd, *spread]) if modality in DESCRIBE else {}
-    unreadable = {key for key in opened if not _readable(cells[key], modality, root, limits)}
+    failures = {key: _failure(cells[key], modality, root, limits) for key in opened}
+    unreadable = {key: reason for key, reason in failures.items() if reason}
     remote = sum("://" in path for path in paths.values())
     found = len(paths) - len(lost)
-    return Health(frozenset(lost | unreadable), len(paths), found, len(opened), len(unreadable), remote)
+    return Health(lost | unreadable, len(paths), found, len(opened), len(unreadable), remote)
 
 
 def evenly(items: list, most: int) -> list:
@@ -148,9 +154,19 @@ def _usable(path: str, root: Path | None, limits: Limits) -> bool:
     return stat.S_ISREG(found.st_mode) and 0 < found.st_size <= limits.bytes
 
 
-def _readable(cell: Any, modality: str, root: Path | None, limits: Limits) -> bool:
+def _lost(path: str, root: Path | None, limits: Limits) -> str:
+    """Why a file cannot be used."""
+    try:
+        load(path, root, limits)
+    except BadCell as error:
+        return str(error)
+    return f"{path}: no file that can be read"
+
+
+def _failure(cell: Any, modality: str, root: Path | None, limits: Limits) -> str:
+    """Why a content cannot be read, or nothing."""
     try:
         DESCRIBE[modality](load(cell, root, limits), limits)
-    except BadCell:
-        return False
-    return True
+    except BadCell as error:
+        return str(error)
+    return ""

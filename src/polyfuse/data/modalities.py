@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -66,6 +66,7 @@ class Column:
         broken: rows whose cell is known to be unreadable; large columns are sampled, so there may be more.
         distinct: number of different present cells.
         example: one cell, shortened.
+        unreadable: the broken cells: row, what stands in the cell, and why it cannot be read.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Column:
     broken: int
     distinct: int
     example: str
+    unreadable: tuple[tuple[int, str, str], ...] = ()
 
 
 def infer(
@@ -108,12 +110,14 @@ def _column(table: Table, name: str, override: str | None, limits: Limits, sampl
     glance = _glance(series[~gone], len(series), table.root, sample)
     modality, reason = (override, "named so") if override else verdict(glance)
     broken, found = _broken(glance, modality, limits, sample)
+    rows = np.flatnonzero(~gone)
+    listed = tuple((int(rows[at]), shortened(glance.present.iat[at], 300), why) for at, why in broken.items())
     role, why = _role(glance, modality)
     if override and role != "unsupported":
         role, why = "input", ""
     reason = "; ".join(part for part in (reason, found, why) if part)
     example = shortened(glance.values[0])
-    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
+    return Column(name, modality, reason, role, int(gone.sum()), len(broken), glance.distinct, example, listed)
 
 
 def missing_mask(series: pd.Series) -> np.ndarray:
@@ -145,10 +149,19 @@ def shortened(cell: Any, most: int = 48) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def inspect_rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
-    """One JSON-able row per column, for ``polyfuse inspect``."""
+def inspect_rows(columns: Mapping[str, Column], origin: Callable[[int], str]) -> list[dict[str, Any]]:
+    """One JSON-able row per column, for ``polyfuse inspect``; ``broken_cells`` lists row, cell and reason of each.
+
+    Args:
+        origin: row number -> what messages call the row.
+    """
     order = ("modality", "role", "reason", "missing", "broken", "distinct", "example")
-    return [{"column": name, **{field: getattr(column, field) for field in order}} for name, column in columns.items()]
+    return [
+        {"column": name}
+        | {field: getattr(column, field) for field in order}
+        | {"broken_cells": [{"row": origin(r), "file": cell, "reason": why} for r, cell, why in column.unreadable]}
+        for name, column in columns.items()
+    ]
 
 
 def _role(glance: Glance, modality: str) -> tuple[str, str]:
@@ -195,17 +208,21 @@ def _count_up(glance: Glance) -> bool:
     )
 
 
-# --- broken cells: how many rows, and what there is to say about it ---------------------------------------------------
+# --- broken cells: position among the present ones -> reason, and what there is to say about them ----------------------
 
 
-def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
+Reasons: TypeAlias = dict[int, str]
+
+
+def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
     check = BROKEN.get(modality)
-    return check(glance, modality, limits, sample) if check else (0, "")
+    return check(glance, modality, limits, sample) if check else ({}, "")
 
 
-def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
+def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
     health = media.examine(glance.cells, modality, glance.root, limits, sample)
-    rows = sum(key(cell) in health.broken for cell in glance.present) if health.broken else 0
+    keys = [key(cell) for cell in glance.present] if health.reasons else []
+    rows = {at: health.reasons[found] for at, found in enumerate(keys) if found in health.reasons}
     said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
     said += [f"{health.opened:,} of {glance.distinct:,} opened"] * (0 < health.opened < glance.distinct)
@@ -213,23 +230,26 @@ def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) ->
     return rows, ", ".join(said)
 
 
-def _broken_numbers(glance: Glance, *_: Any) -> tuple[int, str]:
-    return int((~np.isfinite(as_numbers(glance.present))).sum()), ""
+def _broken_numbers(glance: Glance, *_: Any) -> tuple[Reasons, str]:
+    return {int(at): "not a finite number" for at in np.flatnonzero(~np.isfinite(as_numbers(glance.present)))}, ""
 
 
-def _broken_dates(glance: Glance, *_: Any) -> tuple[int, str]:
-    return sum(parse_date(cell) is None for cell in glance.present), ""
+def _broken_dates(glance: Glance, *_: Any) -> tuple[Reasons, str]:
+    return {at: "not a date" for at, cell in enumerate(glance.present) if parse_date(cell) is None}, ""
 
 
-def _broken_arrays(glance: Glance, modality: str, *_: Any) -> tuple[int, str]:
+def _broken_arrays(glance: Glance, modality: str, *_: Any) -> tuple[Reasons, str]:
     """Rows whose cell is no array, or has another number of features than most."""
     arrays = [as_array(cell, 1 if modality == "vector" else 2) for cell in glance.present]
-    widths = [array.shape[-1] if isinstance(array, np.ndarray) else None for array in arrays]
-    usual = Counter(width for width in widths if width is not None).most_common(1)
-    return sum(width != usual[0][0] for width in widths) if usual else len(widths), ""
+    widths = Counter(array.shape[-1] for array in arrays if isinstance(array, np.ndarray)).most_common(1)
+    reasons = {at: str(array) for at, array in enumerate(arrays) if not isinstance(array, np.ndarray)}
+    for at, array in enumerate(arrays):
+        if isinstance(array, np.ndarray) and array.shape[-1] != widths[0][0]:
+            reasons[at] = f"{array.shape[-1]} features, where most have {widths[0][0]}"
+    return dict(sorted(reasons.items())), ""
 
 
-BROKEN: dict[str, Callable[..., tuple[int, str]]] = {
+BROKEN: dict[str, Callable[..., tuple[Reasons, str]]] = {
     "image": _broken_media,
     "audio": _broken_media,
     "video": _broken_media,

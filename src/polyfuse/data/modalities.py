@@ -208,7 +208,7 @@ def _count_up(glance: Glance) -> bool:
     )
 
 
-# --- broken cells: position among the present ones -> reason, and what there is to say about them ----------------------
+# --- broken cells: position among the present ones -> reason, and what there is to say about them ---------------------
 
 
 Reasons: TypeAlias = dict[int, str]

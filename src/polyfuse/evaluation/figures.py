@@ -57,9 +57,11 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     """Predicted against true; points on the diagonal are right."""
     x, y = _thinned(target, value, seed)
     figure, axes, _ = frame()
+    title = f"Predicted against true {name}"
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     if low > 0 and high / low > SKEWED:
         axes.set(xscale="log", yscale="log")
+        name = f"{name}, log scale"
         low, high = low / 1.15, high * 1.15
     else:
         margin = 0.03 * (high - low) or 1.0
@@ -69,7 +71,7 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}")
     for axis in (axes.xaxis, axes.yaxis):
         _short_numbers(axis)
-    return svg(figure, f"Predicted against true {name}")
+    return svg(figure, title)
 
 
 @dataclass(frozen=True)

@@ -93,13 +93,16 @@ class Model:
         Raises:
             ValueError: a column is absent, or a label was not seen in training.
         """
+        began = clock.monotonic()
         table, prepared = self._judgeable(table, where, media_root)
+        seconds = {"reading": round(clock.monotonic() - began, 2)}
         rows = np.arange(len(table))
         notes = [*table.notes, *(note for cells in prepared.values() for note in unseen_values(cells, table))]
         notes += blank_rows(prepared, table) + without_target(prepared, table, {"": rows})
-        return evaluate_rows(
-            self.bundle, table, prepared, rows, name=self.name, notes=list(dict.fromkeys(notes)), unseen=unseen
-        )
+        options: dict[str, Any] = {"name": self.name, "notes": list(dict.fromkeys(notes)), "unseen": unseen}
+        report = evaluate_rows(self.bundle, table, prepared, rows, seconds=seconds, **options)
+        seconds["judging"] = round(clock.monotonic() - began - seconds["reading"], 2)
+        return report
 
     def robustness(
         self,
@@ -357,9 +360,11 @@ def _judged(fitted: Fitted, name: str) -> Model:
             alone = fitted.bundle.network.ensemble is None
             how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
             notes.append(f"no test split: these figures come from validation rows, {how}")
+        began, spent = clock.monotonic(), fitted.bundle.report["seconds"]
         model.fit_report = evaluate_rows(
-            fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
+            fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip", seconds=spent
         )
+        spent["judging"] = round(clock.monotonic() - began, 2)
         fitted.bundle.report["evaluation"] = model.fit_report.to_json()
     fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
     return model

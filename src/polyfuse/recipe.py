@@ -279,6 +279,8 @@ class TrainingRecipe(_Section):
         calibrate: fit a temperature on validation rows.
         views: looks at every row while it is judged, the first as it is, the others with its inputs augmented as in
             training (several crops of a picture, shifts of a sound); their answers are averaged.
+        loggers: where losses and metrics are written while training, beside the model: ``tensorboard``, ``csv``
+            (``metrics.csv``) and ``mlflow``, any of them or none.
         checkpoint: least seconds between two checkpoints from which a killed run can go on.
         workers: processes that make batches; 0 is right unless augmentation is heavy.
         seed: fixes everything random.
@@ -303,6 +305,7 @@ class TrainingRecipe(_Section):
     time: Annotated[Positive | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
     views: Count = 1
+    loggers: Annotated[list[Literal["tensorboard", "csv", "mlflow"]], BeforeValidator(_as_list)] = ["tensorboard"]
     checkpoint: float = Field(20.0, ge=0)
     workers: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)

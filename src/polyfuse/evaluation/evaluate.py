@@ -38,6 +38,7 @@ def evaluate_rows(
     name: str,
     notes: Sequence[str] = (),
     unseen: str = "error",
+    seconds: dict[str, float] | None = None,
 ) -> Report:
     """Judge a model on some rows of a table.
 
@@ -47,6 +48,7 @@ def evaluate_rows(
         name: what the report calls the model.
         notes: what the reader must know.
         unseen: ``error``, or ``skip`` to leave out rows whose label training never saw, and say so.
+        seconds: where time went, by name; the report shows this very dictionary.
 
     Raises:
         ValueError: a label that was not seen in training, with ``unseen="error"``.
@@ -67,6 +69,8 @@ def evaluate_rows(
         missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes[0], reports),
         meta=facts_of(bundle, table, name, notes),
+        history=bundle.report.get("training", {}).get("history", []),
+        seconds=seconds if seconds is not None else {},
     )
 
 

@@ -64,7 +64,11 @@ def _view(report: Report) -> dict[str, Any]:
         "title": str(meta.pop("model", "model")),
         "notes": meta.pop("notes", []),
         "members": meta.pop("members", {}),
-        "facts": {key: fact(value) for key, value in meta.items()},
+        "facts": {key: fact(value) for key, value in meta.items()}
+        | ({"time": glossary.spent(report.seconds)} if report.seconds else {}),
+        "training": markup(figures.training(report.history)) if any(h["steps"] for h in report.history) else "",
+        "networks": len(report.history),
+        "validated": any(h["val_steps"] for h in report.history),
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
         "missing": _missing(report),

@@ -28,6 +28,9 @@ class Report:
         samples: rows to show on the page.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
+        history: of each network that was trained, ``steps`` with the ``loss`` of training, and ``val_steps`` with
+            ``val_loss`` and ``val_quality``; the page draws it.
+        seconds: where time went: ``reading``, ``encoding``, ``training``, ``judging``, those that were done.
     """
 
     rows: int
@@ -36,6 +39,8 @@ class Report:
     missing_modality: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, list[float | None]]] = field(default_factory=list, repr=False)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
@@ -44,6 +49,7 @@ class Report:
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             "missing_modality": plain(self.missing_modality),
+            "seconds": plain(self.seconds),
             "meta": plain(self.meta),
         }
 

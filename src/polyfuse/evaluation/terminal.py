@@ -33,6 +33,8 @@ def render(report: Report) -> RenderableType:
         parts += _missing(report)
     if report.broken:
         parts += _broken(report.broken)
+    if report.seconds:
+        parts += [f"\n[dim]time: {escape(glossary.spent(report.seconds))}[/dim]"]
     parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
     return Group(*parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -91,6 +92,40 @@ def _put(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
         for name, tensor in network.named_parameters():
             if name in weights:
                 tensor.copy_(weights[name])
+
+
+class History(L.Callback):
+    """Loss in training, and loss and quality on validation, against steps; a resumed run goes on with it.
+
+    Args:
+        total: steps of the whole schedule, of which about ``POINTS`` are kept.
+    """
+
+    POINTS = 200
+
+    def __init__(self, total: int):
+        self.every = max(1, total // self.POINTS)
+        self.found: dict[str, list[float | None]] = {
+            name: [] for name in ("steps", "loss", "val_steps", "val_loss", "val_quality")
+        }
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: Any, outputs: Any, *_: Any) -> None:
+        if trainer.global_step % self.every == 0:
+            self._add(steps=trainer.global_step, loss=float(outputs["loss"]))
+
+    def on_validation_end(self, trainer: L.Trainer, learner: Learner) -> None:  # type: ignore[override]
+        quality, loss = learner.validated
+        self._add(val_steps=trainer.global_step, val_loss=loss, val_quality=quality)
+
+    def _add(self, **values: float) -> None:
+        for name, value in values.items():
+            self.found[name].append(float(f"{value:.5g}") if math.isfinite(value) else None)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"found": self.found}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.found = state["found"]
 
 
 class Epochs(L.Callback):

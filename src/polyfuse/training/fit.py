@@ -82,6 +82,7 @@ def fit(
     started = time.monotonic() if started is None else started
     recipe, splits, notes = complete(recipe, table)
     ready = prepare_for_training(recipe, table, splits)
+    read = time.monotonic()
     network = build_network(recipe, ready)
     ready, kept = encoded_once(network, recipe, ready)
     settle(network, ready.rows, splits.train)
@@ -102,6 +103,7 @@ def fit(
         settle(made, ready.rows, splits.train)
         return made
 
+    encoded = time.monotonic()
     trained = train_together(
         network,
         recipe,
@@ -115,6 +117,7 @@ def fit(
         quiet=quiet,
         deadline=deadline,
     )
+    spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
     notes += trained.notes
     if result.planned < result.unhurried:
@@ -127,7 +130,8 @@ def fit(
         how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
         notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
-    report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}}
+    seconds = {name: round(value, 2) for name, value in spent.items()}
+    report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}, "seconds": seconds}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, notes)

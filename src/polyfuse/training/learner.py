@@ -32,6 +32,7 @@ class Learner(L.LightningModule):
         self.unfreezer = Unfreezer(network, recipe, total)
         self.quality = float("-inf")
         self.by_loss = recipe.training.judge == "loss"
+        self.validated = (float("nan"), float("nan"))  # quality and loss of the last look at validation
         self._found: list[tuple[float, float, int]] = []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -43,10 +44,14 @@ class Learner(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         losses = self.network.losses(self.network(batch), batch)
         loss = torch.stack(list(losses.values())).sum()
-        if self.global_step % 10 == 0 and self.logger is not None:
+        if self.global_step % 10 == 0 and self.loggers:
             values = {f"train/{name}": value.item() for name, value in losses.items()}
-            self.logger.log_metrics(values | {"rate": self._groups[-1]["lr"]}, self.global_step)
+            self._log(values | {"rate": self._groups[-1]["lr"]})
         return loss
+
+    def _log(self, values: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(values, self.global_step)
 
     def on_after_backward(self) -> None:
         for rebalance in self._hooks("rebalance"):
@@ -75,11 +80,11 @@ class Learner(L.LightningModule):
         quality, loss = (sum(f[k] * f[2] for f in self._found) / rows for k in (0, 1))
         # accuracy has few distinct values: the loss decides between equal ones
         self.quality = quality - 1e-4 * loss
+        self.validated = quality, loss
         self._found.clear()
         for after_validation in self._hooks("after_validation"):
             after_validation()
-        if self.logger is not None:
-            self.logger.log_metrics({"val/quality": quality, "val/loss": loss}, self.global_step)
+        self._log({"val/quality": quality, "val/loss": loss})
 
     def configure_optimizers(self) -> Any:
         optimizer = AdamW(self._groups, betas=(0.9, 0.99), fused=True)

@@ -15,8 +15,9 @@ from polyfuse.recipe import Recipe, RecipeError, parse, read_recipe
 CHECKPOINT = "last.ckpt"
 DONE = "done.ckpt"  # of a network that came to its end, while others of the same run still train
 EVENTS = "tensorboard"
+METRICS = "metrics.csv"
 NETWORK = "network_"  # folders of the networks of a run that trains several
-FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint", "training.workers")
+FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint", "training.workers", "training.loggers")
 """What may differ between a run and its continuation: it changes nothing that is learned."""
 
 
@@ -33,6 +34,7 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
     """
     if not resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
+        (run / METRICS).unlink(missing_ok=True)
         shutil.rmtree(run / EVENTS, ignore_errors=True)
         clear(run)
         return recipe, []

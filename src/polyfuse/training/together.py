@@ -234,4 +234,5 @@ def _result(results: list[Result]) -> Result:
         kept=f"{len(results)} networks, each the best on the fold that it did not see",
         quality=round(float(np.mean(known)), 5) if known else None,
         interrupted=results[-1].interrupted,
+        history=[one for result in results for one in result.history],
     )

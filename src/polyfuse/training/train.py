@@ -7,13 +7,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
@@ -21,9 +20,10 @@ from polyfuse.inference import BATCH, predict
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
-from polyfuse.training.callbacks import Average, Bar, Epochs, Interruptible, KeepBest, Resumable
+from polyfuse.training.callbacks import Average, Bar, Epochs, History, Interruptible, KeepBest, Resumable
 from polyfuse.training.learner import Learner
-from polyfuse.training.resume import CHECKPOINT, EVENTS, steps_taken
+from polyfuse.training.loggers import build
+from polyfuse.training.resume import CHECKPOINT, steps_taken
 from polyfuse.training.speed import affordable_steps
 
 VALIDATIONS = 40  # at most so many passes over the validation rows
@@ -39,6 +39,8 @@ class Result:
         seconds: of training.
         kept: which weights, and why.
         quality: on validation.
+        history: of each network, ``steps`` with the ``loss`` of training, and ``val_steps`` with ``val_loss`` and
+            ``val_quality``.
     """
 
     steps: int
@@ -48,6 +50,7 @@ class Result:
     kept: str
     quality: float | None
     interrupted: bool
+    history: list[dict[str, list[float | None]]] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """As JSON."""
@@ -115,13 +118,14 @@ class _Run:
         settings = recipe.training
         selecting = settings.select == "best" and self.every
         self.best = KeepBest(max(3, round(settings.patience * epochs / self.every))) if selecting else None
+        self.history = History(total)
         self.average = Average(settings.average * total) if settings.average else None
         self.steps = 0
 
     def fit(self, batches: DataLoader, order: Order, run: Path | None, resume: bool, quiet: bool) -> None:
         """Train, from the run's checkpoint where there is one and it is wanted."""
         last = run / CHECKPOINT if run is not None else None
-        watching: list[L.Callback] = [self.interrupt, Epochs(order), *([self.best] if self.best else [])]
+        watching: list[L.Callback] = [self.interrupt, Epochs(order), self.history, *([self.best] if self.best else [])]
         watching += [self.average] if self.average else []  # behind what keeps the best, which copies the averages
         watching += [] if quiet else [Bar(self.total, self.best)]
         if run is not None:
@@ -163,6 +167,7 @@ class _Run:
             kept=f"best on validation, of step {best.step}" if best else "last of the schedule",
             quality=round(quality, 5) if np.isfinite(quality) else None,
             interrupted=self.interrupt.interrupted,
+            history=[self.history.found],
         )
 
 
@@ -181,7 +186,7 @@ def _trainer(recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path 
         check_val_every_n_epoch=every or 1,
         limit_val_batches=None if every else 0,
         callbacks=callbacks,
-        logger=TensorBoardLogger(str(run), name="", version=EVENTS) if run is not None else False,
+        logger=build(recipe.training.loggers, run) if run is not None else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

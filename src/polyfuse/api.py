@@ -81,7 +81,13 @@ class Model:
         return rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
-        self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, unseen: str = "error"
+        self,
+        table: Any,
+        *,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        unseen: str = "error",
+        importance: int = 0,
     ) -> Report:
         """Judge the model on a table that holds its output columns.
 
@@ -89,6 +95,7 @@ class Model:
             table: whatever ``read_table`` reads.
             where: a pandas query that keeps rows, such as ``split == 'test'``.
             unseen: ``error``, or ``skip`` to leave rows out whose label training never saw, and say so.
+            importance: rows, such as 500, on which it is measured what shuffling each single column costs; 0 for none.
 
         Raises:
             ValueError: a column is absent, or a label was not seen in training.
@@ -100,6 +107,7 @@ class Model:
         notes = [*table.notes, *(note for cells in prepared.values() for note in unseen_values(cells, table))]
         notes += blank_rows(prepared, table) + without_target(prepared, table, {"": rows})
         options: dict[str, Any] = {"name": self.name, "notes": list(dict.fromkeys(notes)), "unseen": unseen}
+        options |= {"importance": importance}
         report = evaluate_rows(self.bundle, table, prepared, rows, seconds=seconds, **options)
         seconds["judging"] = round(clock.monotonic() - began - seconds["reading"], 2)
         return report

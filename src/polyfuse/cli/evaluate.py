@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,10 +17,14 @@ def evaluate(
     media_root: MediaRoot = None,
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
+    importance: Annotated[
+        int, typer.Option(help="Rows on which to measure what shuffling each column costs, such as 500.", min=0)
+    ] = 0,
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
     """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
-    found = polyfuse.load(bundle).evaluate(table, where=where, media_root=media_root, unseen=unseen)
+    options: dict[str, Any] = {"where": where, "media_root": media_root, "unseen": unseen, "importance": importance}
+    found = polyfuse.load(bundle).evaluate(table, **options)
     if json:
         print_json(found.to_json())
     else:

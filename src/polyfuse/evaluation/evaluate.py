@@ -15,16 +15,17 @@ from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
+from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
+from polyfuse.evaluation.targets import outcomes_of
 from polyfuse.inference import predict_subsets
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
-from polyfuse.records import Prediction
 
 MOST_BROKEN = 50  # cells listed per column in a report
 
@@ -39,6 +40,7 @@ def evaluate_rows(
     notes: Sequence[str] = (),
     unseen: str = "error",
     seconds: dict[str, float] | None = None,
+    importance: int = 0,
 ) -> Report:
     """Judge a model on some rows of a table.
 
@@ -49,6 +51,7 @@ def evaluate_rows(
         notes: what the reader must know.
         unseen: ``error``, or ``skip`` to leave out rows whose label training never saw, and say so.
         seconds: where time went, by name; the report shows this very dictionary.
+        importance: rows on which the worth of every single column is measured; 0 for none.
 
     Raises:
         ValueError: a label that was not seen in training, with ``unseen="error"``.
@@ -71,6 +74,7 @@ def evaluate_rows(
         meta=facts_of(bundle, table, name, notes),
         history=bundle.report.get("training", {}).get("history", []),
         seconds=seconds if seconds is not None else {},
+        importance=column_importance(bundle, table, prepared, rows, most=importance) if importance and reports else [],
     )
 
 
@@ -103,29 +107,6 @@ def unseen_labels(
         if found:
             notes.append(f"{output}: {len(found)} rows left out, their labels were not seen in training")
     return notes
-
-
-def outcomes_of(
-    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, found: dict[str, Prediction]
-) -> dict[str, Outcome]:
-    """What is known of each output after prediction over some rows."""
-    return {
-        output: Outcome(
-            task=bundle.network.head(output).task,
-            target=_targets(prepared[f"out:{output}"], rows),
-            value=prediction.value,
-            probabilities=prediction.extra.get("probabilities"),
-            classes=bundle.transforms[f"out:{output}"].facts().get("classes"),
-            scores=None if prediction.scores is None else prediction.scores.float().numpy(),
-        )
-        for output, prediction in found.items()
-    }
-
-
-def _targets(prepared: Prepared, rows: np.ndarray) -> list[Any]:
-    """The true values in original labels and units; None where missing."""
-    values = prepared.transform.decode(prepared.cells)  # type: ignore[attr-defined]
-    return [values[k] if k >= 0 else None for k in prepared.index_RK[rows, 0]]
 
 
 def _broken(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:

@@ -96,8 +96,14 @@ def difference(name: str, value: float) -> str:
     return f"{sign}{100 * abs(value):.1f} points"
 
 
+def lost(metric: str, drop: float | None) -> str:
+    """How much of a metric is lost, positive whichever way it counts: ``3.1 points``, ``0.12``."""
+    if drop is None:
+        return NOTHING
+    return f"{100 * drop:.1f} points" if term(metric).percent else number(drop)
+
+
 def spent(seconds: Mapping[str, float]) -> str:
     """Where time went: ``reading 1.2 s, training 34 s``."""
-    return ", ".join(
-        f"{name} {value:,.0f} s" if value >= 100 else f"{name} {value:.2g} s" for name, value in seconds.items()
-    )
+    shown = {name: f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for name, value in seconds.items()}
+    return ", ".join(f"{name} {value} s" for name, value in shown.items())

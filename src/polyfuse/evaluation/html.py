@@ -73,6 +73,7 @@ def _view(report: Report) -> dict[str, Any]:
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
         "missing": _missing(report),
         "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
+        "importance": [_importance(report, row) for row in report.importance],
         "samples": [(title, shown) for title, shown in _samples(report) if shown],
         "broken": [_broken(column, cells) for column, cells in report.broken.items()],
         "terms": _terms(report),
@@ -175,6 +176,17 @@ def _cell(report: Report, row: dict[str, Any], name: str) -> dict[str, Any]:
         "lost": "" if lost is None else glossary.difference(metric, lost),
         **_places(value, low, high, output.baseline.metrics.get(metric)),
     }
+
+
+def _importance(report: Report, row: dict[str, Any]) -> dict[str, Any]:
+    """What shuffling one column costs each output, with its length of a bar: the share of the greatest loss."""
+    cells = []
+    for name in report.outputs:
+        most = max([1e-12, *(other[name]["drop"] or 0 for other in report.importance)])
+        drop = row[name]["drop"]
+        share = 100 * max(0.0, drop or 0.0) / most
+        cells.append({"lost": glossary.lost(row[name]["metric"], drop), "at": round(share, 1)})
+    return {"column": row["column"], "inputs": ", ".join(row["inputs"]), "rows": row["rows"], "cells": cells}
 
 
 def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -30,6 +30,7 @@ class Report:
             ``versions``; and ``notes``, a list of sentences that the reader must know.
         history: of each network that was trained, ``steps`` with the ``loss`` of training, and ``val_steps`` with
             ``val_loss`` and ``val_quality``; the page draws it.
+        importance: rows of ``column_importance``, the column worth most first; empty where it was not asked for.
         seconds: where time went: ``reading``, ``encoding``, ``training``, ``judging``, those that were done.
     """
 
@@ -41,6 +42,7 @@ class Report:
     meta: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, list[float | None]]] = field(default_factory=list, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
+    importance: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
@@ -49,6 +51,7 @@ class Report:
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             "missing_modality": plain(self.missing_modality),
+            "importance": plain(self.importance),
             "seconds": plain(self.seconds),
             "meta": plain(self.meta),
         }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from polyfuse.evaluation.robustness_report import RobustnessReport
 
 CLASSES = 15  # shown at most, the weakest
+COLUMNS = 20  # shown at most, those worth most
 BROKEN = 5  # broken cells shown per column
 
 
@@ -31,6 +32,8 @@ def render(report: Report) -> RenderableType:
         parts += [f"[dim]{escape(note)}[/dim]" for note in output.notes]
     if report.missing_modality:
         parts += _missing(report)
+    if report.importance:
+        parts += _importance(report)
     if report.broken:
         parts += _broken(report.broken)
     if report.seconds:
@@ -89,6 +92,20 @@ def _missing(report: Report) -> list[RenderableType]:
         intervals = [glossary.written_interval(m, row[n].get(f"{m}_ci")) for n, m in metrics.items()]
         table.add_row(escape(" + ".join(row["inputs"])), *cells, *(intervals if alone else []))
     return [_heading("with only some inputs present"), table]
+
+
+def _importance(report: Report) -> list[RenderableType]:
+    titles = [f"{name}: {glossary.term(output.headline[0]).title}" for name, output in report.outputs.items()]
+    table = _table("column", "input", *titles, text=2)
+    for row in report.importance[:COLUMNS]:
+        table.add_row(
+            escape(row["column"]),
+            escape(", ".join(row["inputs"])),
+            *(glossary.lost(row[name]["metric"], row[name]["drop"]) for name in report.outputs),
+        )
+    rows, count = report.importance[0]["rows"], len(report.importance)
+    most = f"the first {COLUMNS} of {count:,}, " if count > COLUMNS else ""
+    return [_heading("what is lost when one column is shuffled", f"{most}{glossary.counted(rows, 'row')}"), table]
 
 
 def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:

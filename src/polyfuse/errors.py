@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class TableError(ValueError):
+    """A table, or what is asked of it, does not make sense; the message names the column or file and the way out."""
+
+
 @contextmanager
 def extra(name: str) -> Iterator[None]:
     """Around the import of an optional package: its absence becomes an error with the install line.

@@ -118,7 +118,8 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
     (tmp_path / "t.csv").write_text(", name ,b\n0,x,1\n1,y\n")
     table = read_table(tmp_path / "t.csv")
     assert cells(table) == {"name": ["x", "y"], "b": [1, None]}
-    assert len(table.notes) == 2
+    assert len(table.notes) == 3
+    assert "1 rows have fewer cells than the header" in table.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
         ("a,b\n", "no rows"),
         ("", "empty"),
         ("a,b\n1,2\n1,2,3\n", "line 3"),
-        ('a,b\n"1,2\n', "EOF"),
+        ('a,b\n1,2\n"1 2\n', "line 3 opens a quote that never closes"),
         ("a\0b\n", "not text"),
     ],
 )

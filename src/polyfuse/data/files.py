@@ -5,8 +5,6 @@ CSV cells come as the text that was written; ``plain`` makes numbers of them onc
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -18,29 +16,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from polyfuse.data.delimited import read_delimited
 from polyfuse.data.plain import DECIMAL_COMMA, GAPS, MISSING
-
-SNIFFED = 65_536  # characters looked at to find the delimiter
-
-
-class TableError(ValueError):
-    """A table, or what is asked of it, does not make sense; the message names the column or file and the way out."""
+from polyfuse.errors import TableError
 
 
 def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """All cells of a CSV or TSV file as text, missing ones as NaN, and notes on what was guessed."""
     text, notes = _decoded(path)
-    delimiter = _delimiter(text)
-    try:
-        # no header: pandas would rename a second "a" to "a.1" without a word
-        cells = pd.read_csv(io.StringIO(text), sep=delimiter, header=None, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise TableError(f"{path}: the file is empty") from None
-    except pd.errors.ParserError as error:
-        detail = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise TableError(f"{path}: {detail}. A cell that holds {delimiter!r} needs double quotes around it") from None
-    frame = cells.iloc[1:].reset_index(drop=True)
-    frame.columns = pd.Index(cells.iloc[0].fillna(""))
+    frame, delimiter, said = read_delimited(text, path)
+    notes += said
     return (frame, notes) if delimiter == "," else _points(frame, notes)
 
 
@@ -90,19 +75,6 @@ def _legacy_encoding(raw: bytes) -> str:
         except UnicodeDecodeError:
             continue
     return "latin-1"
-
-
-def _delimiter(text: str) -> str:
-    """The delimiter that splits most rows into as many cells as the header, and into more than one."""
-    head = text[:SNIFFED].replace("\r\n", "\n").replace("\r", "\n")
-    if len(text) > SNIFFED:
-        head = head[: head.rfind("\n") + 1] or head
-
-    def agreement(delimiter: str) -> tuple[bool, float, int]:
-        widths = [len(row) for row in csv.reader(io.StringIO(head), delimiter=delimiter) if row] or [0]
-        return widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]
-
-    return max(",;\t|", key=agreement)
 
 
 def read_json(path: Path) -> tuple[pd.DataFrame, list[str]]:

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from polyfuse.data.files import READERS, TableError, from_arrow, from_columns, from_records, read_csv
+from polyfuse.data.files import READERS, from_arrow, from_columns, from_records, read_csv
+from polyfuse.errors import TableError
 
 SPLIT_WORDS = {
     "train": ("train", "training", "trn"),

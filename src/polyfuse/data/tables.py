@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.files import TableError
 from polyfuse.data.media import ending
 from polyfuse.data.plain import plain, typed_text
 from polyfuse.data.sources import Part, parts_of, split_word
 from polyfuse.data.where import matching
+from polyfuse.errors import TableError
 
 __all__ = ["Table", "TableError", "nearest", "read_table", "split_word"]
 

@@ -71,17 +71,22 @@ class Model:
         """Facts of training and, where there was a test split, its evaluation; as JSON."""
         return self.bundle.report
 
-    def _rows(self, table: Table, targets: bool) -> tuple[Rows, dict[str, Prepared]]:
+    def _rows(self, table: Table, targets: bool, max_broken: float | None = None) -> tuple[Rows, dict[str, Prepared]]:
         for item in self.recipe.inputs.values():
             for column in item.columns:
                 table.require(column)
-        prepared = prepare_all(
-            self.recipe, self.bundle.transforms, table, reading_of(self.recipe, table), targets=targets
-        )
+        reading = reading_of(self.recipe, table, max_broken)
+        prepared = prepare_all(self.recipe, self.bundle.transforms, table, reading, targets=targets)
         return rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
-        self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, unseen: str = "error"
+        self,
+        table: Any,
+        *,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        unseen: str = "error",
+        max_broken: float | None = None,
     ) -> Report:
         """Judge the model on a table that holds its output columns.
 
@@ -89,11 +94,12 @@ class Model:
             table: whatever ``read_table`` reads.
             where: a pandas query that keeps rows, such as ``split == 'test'``.
             unseen: ``error``, or ``skip`` to leave rows out whose label training never saw, and say so.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
         Raises:
             ValueError: a column is absent, or a label was not seen in training.
         """
-        table, prepared = self._judgeable(table, where, media_root)
+        table, prepared = self._judgeable(table, where, media_root, max_broken)
         return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
 
     def robustness(
@@ -128,21 +134,28 @@ class Model:
         return robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
 
     def _judgeable(
-        self, table: Any, where: str | None, media_root: str | Path | None
+        self, table: Any, where: str | None, media_root: str | Path | None, max_broken: float | None = None
     ) -> tuple[Table, dict[str, Prepared]]:
         """A table that holds the outputs' columns, and its cells."""
         table = read_table(table, media_root=media_root, where=where)
         for output in self.recipe.outputs.values():
             table.require(output.column)
-        return table, self._rows(table, targets=True)[1]
+        return table, self._rows(table, True, max_broken)[1]
 
     def predict(
-        self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, to: str | None = None
+        self,
+        table: Any,
+        *,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        to: str | None = None,
+        max_broken: float | None = None,
     ) -> pd.DataFrame:
         """One row of predictions per row of the table.
 
         Args:
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
         Returns:
             The row's number in the table as ``row`` (``table_row`` where an output is called so), a column per output
@@ -150,7 +163,7 @@ class Model:
         """
         place = place_for(to, FRAMES) if to else None
         table = read_table(table, media_root=media_root, where=where)
-        rows, prepared = self._rows(table, targets=False)
+        rows, prepared = self._rows(table, False, max_broken)
         self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():

@@ -14,10 +14,20 @@ from polyfuse.data.tables import Table
 from polyfuse.recipe import Recipe
 
 
-def reading_of(recipe: Recipe, table: Table) -> Reading:
-    """How the cells of a table are read under a recipe."""
+def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
+    """How the cells of a table are read under a recipe.
+
+    Args:
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+
+    Raises:
+        ValueError: that is no share.
+    """
+    if max_broken is not None and not 0 <= max_broken <= 1:
+        raise ValueError(f"max_broken {max_broken}: expected a share of cells from 0 to 1")
     limits = Limits(**recipe.data.limits.model_dump())
-    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken, origin=table.origin)
+    share = recipe.data.max_broken if max_broken is None else max_broken
+    return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin)
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:

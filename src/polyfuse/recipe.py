@@ -22,6 +22,8 @@ from pydantic import (
     model_serializer,
 )
 
+from polyfuse.data.names import divide, split_once, unquoted
+
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -455,8 +457,20 @@ def _item(items: list[Any], place: str, setting: str) -> Any:
     return items[int(place)]
 
 
+def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
+    """The parts of a path with those put together that are one name here, which may have dots."""
+    if isinstance(spot, list):
+        return parts
+    if spot is values["data"]["modalities"]:  # column -> modality: nothing lies deeper
+        return [".".join(parts)]
+    whole = next((n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in spot), 1)
+    return [".".join(parts[:whole]), *parts[whole:]]
+
+
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
     """The recipe with ``path.to.field=value`` settings applied; values are YAML.
+
+    A name with dots is known where the recipe has it; elsewhere it stands between double quotes or backticks.
 
     Raises:
         RecipeError: not of that form, or no such field.
@@ -465,23 +479,28 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 
     values = recipe.model_dump(mode="json")
     for setting in settings:
-        path, equals, text = setting.partition("=")
+        path, equals, text = split_once(setting, "=")
         if not equals:
             raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
-        *parents, last = path.strip().split(".")
+        rest = [unquoted(part) for part in divide(path, ".")]
         spot: Any = values
-        for parent in parents:
+        while len(rest := _joined(spot, rest, values)) > 1:
+            parent, *rest = rest
             if isinstance(spot, list):
                 spot = _item(spot, parent, setting)
                 continue
             if not isinstance(spot.get(parent), (dict, list)):
                 spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
             spot = spot[parent]
+        last: Any = rest[0]
+        if isinstance(spot, list):
+            _item(spot, last, setting)
+            last = int(last)
         try:
             spot[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {setting!r}: the value is not YAML: {error}") from None
-    named = {setting.partition("=")[0].strip() for setting in settings}
+    named = {split_once(setting, "=")[0].strip() for setting in settings}
     made, fixed = parse(values, "--set"), recipe.training.steps
     if "training.epochs" in named and "training.steps" not in named and fixed != "auto":
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")

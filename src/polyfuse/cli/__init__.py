@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from polyfuse.cli.common import forgive_characters
 from polyfuse.cli.compare import compare
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
@@ -39,6 +40,7 @@ app.command()(embed)
 
 def main() -> None:
     """Run the command line; what is wrong with the user's input becomes one message and exit status 2."""
+    forgive_characters(sys.stdout, sys.stderr)
     try:
         app()
     except (ValueError, OSError, ImportError) as error:

@@ -10,6 +10,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli import common
+from polyfuse.data.names import split_once, unquoted
 
 
 def fit(
@@ -67,5 +68,6 @@ def fit(
 def default_folder(source: str, outputs: Sequence[str]) -> str:
     """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
     path = Path(source)
+    path = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path
     stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
-    return str(Path("models") / "-".join([stem, *(output.partition("=")[0] for output in outputs)]))
+    return str(Path("models") / "-".join([stem, *(unquoted(split_once(output, "=")[0]) for output in outputs)]))

@@ -43,7 +43,7 @@ def robustness(
 
 
 def _pair(text: str) -> tuple[str, str]:
-    output, equals, metric = text.partition("=")
+    output, equals, metric = text.rpartition("=")  # an output's name may hold one
     if not equals:
         raise ValueError(f"--metric {text}: expected OUTPUT=METRIC, such as price=rmse")
     return output, metric

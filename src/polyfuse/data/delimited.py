@@ -126,7 +126,8 @@ class _Layout:
 
 def _layout(lines: list[str], delimiter: str | None) -> _Layout:
     """The delimiter that splits most rows into as many cells as the header, and into more than one."""
-    head, size = [], 0
+    head: list[str] = []
+    size = 0
     for line in lines:
         size += len(line)
         if size > SNIFFED and head:

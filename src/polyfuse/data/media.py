@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from polyfuse.data.cells import audio, image
-from polyfuse.data.cells.source import BadCell, Limits, Media, load
+from polyfuse.data.cells.source import BadCell, Limits, Media, is_remote, load, located
 
 IMAGE = "png jpg jpeg jpe jfif gif bmp dib webp tif tiff ppm pgm pbm pnm ico tga avif"
 AUDIO = "wav wave flac ogg oga opus mp3 m4a aac aif aiff aifc au wma amr"
@@ -82,10 +82,10 @@ def medium(cell: Any, root: Path | None = None) -> str | None:
 
 
 def _opened(path: str, root: Path | None) -> str | None:
-    if "/" not in path and "\\" not in path:
+    if is_remote(path) or ("/" not in path and "\\" not in path):
         return None
     try:
-        with (root or Path()).joinpath(path).open("rb") as file:
+        with located(path, root).open("rb") as file:
             return signature(file.read(16))
     except (OSError, ValueError):
         return None
@@ -122,7 +122,7 @@ def examine(cells: dict[Any, Any], modality: str, root: Path | None, limits: Lim
     spread = evenly([key for key in cells if key not in lost], sample)
     opened = dict.fromkeys([*odd, *spread]) if modality in DESCRIBE else {}
     unreadable = {key for key in opened if not _readable(cells[key], modality, root, limits)}
-    remote = sum("://" in path for path in paths.values())
+    remote = sum(map(is_remote, paths.values()))
     found = len(paths) - len(lost)
     return Health(frozenset(lost | unreadable), len(paths), found, len(opened), len(unreadable), remote)
 
@@ -142,7 +142,7 @@ def _path(cell: Any) -> str | None:
 
 def _usable(path: str, root: Path | None, limits: Limits) -> bool:
     try:
-        found = (root or Path()).joinpath(path).stat()
+        found = located(path, root).stat()
     except (OSError, ValueError):
         return False
     return stat.S_ISREG(found.st_mode) and 0 < found.st_size <= limits.bytes

@@ -148,8 +148,10 @@ def _role(glance: Glance, modality: str) -> tuple[str, str]:
         return "unusable", ""
     if glance.distinct == 1 and count == glance.rows > 1:
         return "constant", "the same in every row"
-    if all(split_word(cell) for cell in glance.values) and len({split_word(cell) for cell in glance.values}) > 1:
-        return "split", "the words of a split"
+    if len(words := {split_word(cell) for cell in glance.values}) > 1 and None not in words:
+        if "train" in words:
+            return "split", "the words of a split"
+        return "input", "words of a split, but no row is train"
     if modality in ("text", "category") and glance.distinct >= 0.99 * count and count > 2 and _are_ids(glance):
         return "identifier", "another one in every row, and one word with digits"
     if modality == "number" and glance.distinct == count > 2 and _count_up(glance):

@@ -149,6 +149,11 @@ def other_kind(path: Path, known: Iterable[str]) -> str:
     return f"{path}: unknown kind of file; expected {', '.join(known)}, or one of them as .gz, .bz2, .xz or .zip"
 
 
+def is_address(source: str | Path) -> bool:
+    """Whether this is an address on the internet or in a store, not a path."""
+    return bool(ADDRESS.match(str(source))) and str(source)[:5].lower() != "file:"
+
+
 def local(source: str | Path) -> Path:
     """The path of a file that is named by a path or a ``file://`` address.
 
@@ -156,10 +161,9 @@ def local(source: str | Path) -> Path:
         TableError: an internet address; the message shows the line of Python that reads it.
     """
     text = str(source)
-    match = ADDRESS.match(text)
     if text[:5].lower() == "file:":
         return Path(unquote(re.sub(r"(?i)^file:/*(?:localhost(?=/))?/*", "/", text)))
-    if not match:
+    if not is_address(text):
         return Path(source).expanduser()
     address = text if "://" in text else text.replace(":/", "://", 1)
     name = address.partition("?")[0].lower()

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load
+from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load, whole_text
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.store import MemoryStore, Store, cache_root, evict, fingerprint
 from polyfuse.records import Spec
@@ -97,7 +97,8 @@ def fit_transform(
     cells = _training_cells(transform, training, reading)
     if not cells:
         names = ", ".join(repr(c) for c in columns)
-        raise ValueError(f"column {names}: every training cell is missing or broken{_first_failure(training, reading)}")
+        why = _first_failure(training, reading) if transform.media else "; leave it out"
+        raise ValueError(f"column {names}: every training cell is missing or broken{why}")
     transform.fit(cells, columns, reading.limits)
     return transform
 
@@ -150,9 +151,11 @@ def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], 
         present = sum(not is_missing(value) for value in frame[column]) if broken else 0
         if len(broken) > max(FEW, reading.max_broken * present):
             shown = "\n".join(f"  {reading.origin(b.row)}: {b.reason}" for b in broken[:5])
+            check = "Check the paths (media_root)" if made.transform.media else "Check the cells and their type"
             raise ValueError(
                 f"column {column!r}: {len(broken)} of {present} cells cannot be read, more than the allowed share of "
-                f"{reading.max_broken:.0%}:\n{shown}\nCheck the paths (media_root), or raise data.max_broken."
+                f"{reading.max_broken:.0%}:\n{shown}\n{check}, or let them count as missing: max_broken=1 where a "
+                "model judges or predicts (--max-broken 1), data.max_broken=1 among the settings of fit."
             )
 
 
@@ -208,7 +211,7 @@ def _distinct(
 def _broken(row: int, column: str, frame: pd.DataFrame, error: BadCell) -> Broken:
     value = frame[column].iat[row]
     file = value if isinstance(value, str) else value.get("path") or "" if isinstance(value, dict) else ""
-    return Broken(row, column, str(file)[:300], str(error), isinstance(error, UnseenLabel))
+    return Broken(row, column, whole_text(str(file)[:300]), whole_text(str(error)), isinstance(error, UnseenLabel))
 
 
 def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from polyfuse.data.cells.source import whole_text
 from polyfuse.data.files import READERS, from_arrow, from_records, read_csv
 from polyfuse.data.frames import from_frame, from_mapping, is_frame, no_frame
 from polyfuse.data.packed import COMPRESSIONS, local, other_kind, unpacked
+from polyfuse.data.plain import whole_texts
 from polyfuse.errors import TableError
 
 SPLIT_WORDS = {
@@ -165,14 +167,20 @@ def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Pa
         notes.append(f"{name}: column names that are no texts become texts: {', '.join(map(repr, changed[:8]))}")
     if twice := sorted({column for column in names if names.count(column) > 1}):
         raise TableError(f"{name} has more than one column called {', '.join(map(repr, twice))}; rename all but one")
-    return Part(frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True), name, notes)
+    frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
+    for column in frame.select_dtypes(object).columns:
+        series, said = whole_texts(frame[column])
+        if said:
+            frame[column] = series
+            notes += said
+    return Part(frame, name, notes)
 
 
 def _text(name: Any) -> str:
     """A column's name as text; the levels of a name of several joined by an underscore."""
     if isinstance(name, tuple):
-        return "_".join(text for part in name if (text := str(part).strip()))
-    return str(name).strip()
+        return "_".join(text for part in name if (text := _text(part)))
+    return whole_text(str(name)).strip()
 
 
 def _numbers_rows(series: pd.Series) -> bool:

@@ -182,7 +182,7 @@ def _with_full_paths(part: Part) -> pd.DataFrame:
     start = part.root
 
     def full(cell: Any) -> Any:
-        return str(start / cell) if isinstance(cell, str) and ending(cell) and "://" not in cell else cell
+        return str(start / cell.strip()) if isinstance(cell, str) and ending(cell) and "://" not in cell else cell
 
     texts = [name for name in part.frame if part.frame[name].dtype in (object, "str")]
     return part.frame.assign(**{name: part.frame[name].map(full) for name in texts})

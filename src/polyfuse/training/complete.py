@@ -11,7 +11,7 @@ from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
-from polyfuse.data.splits import Splits, split_rows
+from polyfuse.data.splits import Splits, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
@@ -29,6 +29,7 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
+    notes = (no_splits(table.frame) if recipe.data.split is None else []) + notes
     recipe = _with_inputs(recipe, columns)
     splits = _split(recipe, table)
     recipe, said = defaults.encoders(recipe, len(splits.train))

@@ -7,10 +7,15 @@ Cells may be paths, bytes, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import stat
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -156,11 +161,100 @@ def _from_record(value: dict, root: Path | None, limits: Limits) -> Media:
     raise BadCell(f"expected 'bytes', 'path' or 'array' in the cell, found {list(value)}")
 
 
+def is_remote(path: str | Path) -> bool:
+    """Whether a cell is the address of something on the internet or in a store; ``file://`` is on this machine."""
+    text = str(path).strip()
+    return ("://" in text or text.startswith(("http:/", "https:/"))) and not _FILE.match(text)
+
+
+def located(path: str | Path, root: Path | None = None) -> Path:
+    """Where the file of a cell lies; what people write in tables is not always what a file is called.
+
+    Where there is no file of exactly that path, blanks around it are taken off, a ``file://`` address is read as a
+    path, backslashes are read as slashes, and letters may differ in case or composition, as long as only one file fits.
+
+    Args:
+        root: folder that relative paths start from.
+
+    Returns:
+        The path of a file; the path as written where none fits.
+    """
+    text = str(path)
+    exact = _below(root, text)
+    if _exists(exact):
+        return exact
+    cleaned = text.strip()
+    if address := _FILE.match(cleaned):
+        cleaned = unquote(cleaned[address.end() :])
+        cleaned = cleaned if os.name != "nt" else cleaned.lstrip("/")
+    for spelling in dict.fromkeys((cleaned, cleaned.replace("\\", "/"))):
+        full = _below(root, spelling)
+        if found := full if _exists(full) else _spelled_otherwise(full):
+            return found
+    return exact
+
+
+_HALF = re.compile(r"[\ud800-\udfff]")
+_FILE = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
+
+
+def _below(root: Path | None, path: str) -> Path:
+    return Path(path) if root is None else root / path  # an absolute path stays as it is
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, or a null byte
+        return False
+
+
+def _spelled_otherwise(path: Path) -> Path | None:
+    """The only file whose path differs in letter case, or in how accents are composed."""
+    found = Path(path.anchor) if path.anchor else Path()
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if part in ("..", "."):
+            found /= part
+            continue
+        try:
+            names = _names(str(found), found.stat().st_mtime_ns)
+        except (OSError, ValueError):
+            return None
+        fits = [part] if part in names.get(_folded(part), ()) else names.get(_folded(part), ())
+        if len(fits) != 1:
+            return None
+        found /= fits[0]
+    return found
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", whole_text(name)).casefold()
+
+
+def whole_text(text: str) -> str:
+    """A text with halves of surrogate pairs joined, and the sign U+FFFD for each half that stands alone.
+
+    Python's texts may hold halves, from JSON or from names of files in other encodings; files and reports cannot.
+    """
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@lru_cache(maxsize=64)
+def _names(folder: str, _changed: int) -> dict[str, list[str]]:
+    """Names in a folder by what they are without regard to case; read again when the folder has changed."""
+    names: dict[str, list[str]] = {}
+    for name in os.listdir(folder):
+        names.setdefault(_folded(name), []).append(name)
+    return names
+
+
 def _from_file(path: str | Path, root: Path | None, limits: Limits) -> bytes:
     text = str(path)
-    if "://" in text or text.startswith(("http:/", "https:/")):
+    if is_remote(text):
         raise BadCell(f"{text}: remote addresses are not read; download the file first")
-    full = Path(path) if root is None else root / path  # an absolute path stays as it is
+    full = located(path, root)
     try:
         status = full.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe may never end

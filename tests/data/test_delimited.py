@@ -86,6 +86,10 @@ def test_a_cell_of_several_lines_stays_one(tmp_path):
     file = io.StringIO(newline="")
     csv.writer(file).writerows([["id", "text", "label"], *rows])
     assert read(tmp_path, file.getvalue())[0]["text"] == [row[1] for row in rows]
+    long = [[n, "one, two, three, four, five\n" * 9, n % 2] for n in range(8)]
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([["id", "text", "label"], *long])
+    assert read(tmp_path, file.getvalue())[0]["text"] == [row[1] for row in long]
     assert read(tmp_path, 'text\n"one\ntwo"\nthree\n')[0]["text"] == ["one\ntwo", "three"]
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,18 +47,18 @@ def read_delimited(text: str, path: Path) -> tuple[pd.DataFrame, str, list[str]]
         raise TableError(f"{path}: the file is empty")
     notes = rows.without_titles(layout)
     names = _cells(_body(rows.texts[0]), layout.delimiter, STRICT)
-    frame = pd.read_csv(
-        io.StringIO("".join(rows.texts[1:])),
-        sep=layout.delimiter,
-        header=None,
-        names=range(max(rows.widths)),
-        index_col=False,
-        lineterminator="\n",
-        dtype=str,
-        keep_default_na=False,
-    )
+    frame = _parsed(rows, layout.delimiter)
     frame, names, said = _fitted(frame, names, rows, layout.delimiter)
     return frame.set_axis(pd.Index(names, dtype=object), axis=1), layout.delimiter, [*notes, *said]
+
+
+def _parsed(rows: _Rows, delimiter: str) -> pd.DataFrame:
+    options: dict[str, Any] = {"header": None, "index_col": False, "dtype": str, "keep_default_na": False}
+    options |= {"sep": delimiter, "lineterminator": "\n", "names": range(max(rows.widths))}
+    try:
+        return pd.read_csv(io.StringIO("".join(rows.texts[1:])), **options)
+    except pd.errors.ParserError as error:
+        raise TableError(f"{rows.path}: cannot be read as rows of cells: {error}") from None
 
 
 def _body(line: str) -> str:
@@ -138,7 +139,9 @@ def _layout(lines: list[str], delimiter: str | None) -> _Layout:
     usual = Counter(widths[1:] or widths).most_common(1)[0][0]
     tried = best if widths[0] > 1 else DELIMITERS
     titled = next(filter(None, (_titled(head, d) for d in tried)), None)
-    return titled or _Layout(best, max(usual, widths[0]) if widths[0] > 1 else widths[0])
+    # lines of long cells may have more delimiters than the header; only nearly all of them outvote it
+    outvoted = usual > widths[0] > 1 and widths.count(usual) >= 0.9 * (len(widths) - 1)
+    return titled or _Layout(best, usual if outvoted else widths[0])
 
 
 def _agreement(head: list[str], delimiter: str) -> tuple[bool, float, int]:

@@ -1,4 +1,4 @@
-"""From a file to a frame: CSV and TSV with their encoding and delimiter found out, JSON, JSON Lines and Parquet.
+"""From a file to a frame: delimited text with its encoding found out, JSON, JSON Lines, Parquet and Arrow.
 
 CSV cells come as the text that was written; ``plain`` makes numbers of them once all files of a table are together.
 """

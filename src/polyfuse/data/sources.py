@@ -168,7 +168,7 @@ def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Pa
     if twice := sorted({column for column in names if names.count(column) > 1}):
         raise TableError(f"{name} has more than one column called {', '.join(map(repr, twice))}; rename all but one")
     frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
-    for column in frame.select_dtypes(object).columns:
+    for column in names:
         series, said = whole_texts(frame[column])
         if said:
             frame[column] = series

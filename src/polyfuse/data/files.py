@@ -18,8 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from polyfuse.data.plain import DECIMAL_COMMA, GAPS, MISSING
-
 SNIFFED = 65_536  # characters looked at to find the delimiter
 
 
@@ -41,20 +39,9 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
         raise TableError(f"{path}: {detail}. A cell that holds {delimiter!r} needs double quotes around it") from None
     frame = cells.iloc[1:].reset_index(drop=True)
     frame.columns = pd.Index(cells.iloc[0].fillna(""))
-    return (frame, notes) if delimiter == "," else _points(frame, notes)
-
-
-def _points(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Decimal commas as points; a file whose cells may hold commas often comes from where 3,5 is a number."""
-    columns = []
-    for i, name in enumerate(frame.columns):
-        column = frame.iloc[:, i]
-        words = column[~column.isin(MISSING | GAPS)].dropna()
-        if words.str.contains(",").any() and words.str.fullmatch(DECIMAL_COMMA).all():
-            column = column.str.replace(",", ".")
-            notes = [*notes, f"column {name!r}: commas read as decimal points"]
-        columns.append(column)
-    return pd.concat(columns, axis=1), notes
+    # a file whose cells may hold commas often comes from where 3,5 is a number
+    frame.attrs["usual"] = "comma" if delimiter == ";" else ""
+    return frame, notes
 
 
 def _decoded(path: Path) -> tuple[str, list[str]]:

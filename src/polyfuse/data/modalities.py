@@ -81,9 +81,12 @@ def infer(
         sample: how many distinct cells of a column are looked at closely. Files are all looked up.
 
     Raises:
-        TableError: an override names no column, or no modality.
+        TableError: an override names no column, no modality, or one that the cells leave open.
     """
     overrides = overrides or {}
+    for name, reason in table.undecided.items():
+        if overrides.get(name) in ("number", "date"):
+            raise TableError(f"column {name!r}: {reason}")
     for name, modality in overrides.items():
         table.require(name)
         if modality not in MODALITIES:
@@ -98,10 +101,12 @@ def _column(table: Table, name: str, override: str | None, limits: Limits, sampl
     if gone.all():
         return Column(name, override or "unknown", "every cell is missing", "empty", len(series), 0, 0, "")
     glance = _glance(series[~gone], len(series), table.root, sample)
-    modality, reason = (override, "named so") if override else verdict(glance)
-    broken, found = _broken(glance, modality, limits, sample)
+    undecided = table.undecided.get(name)
+    found = ("unknown", undecided) if undecided else verdict(glance)
+    modality, reason = (override, "named so") if override else found
+    broken, health = _broken(glance, modality, limits, sample)
     role, why = ("input", "") if override else _role(glance, modality)
-    reason = "; ".join(part for part in (reason, found, why) if part)
+    reason = "; ".join(part for part in (reason, health, why) if part)
     example = shortened(glance.values[0])
     return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
 

@@ -74,6 +74,8 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
         series = table.require(output["column"])
+        if (undecided := table.undecided.get(output["column"])) and output["head"]["name"] in ("auto", "number"):
+            raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
             if head not in registry.HEADS:

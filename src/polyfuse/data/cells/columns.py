@@ -86,7 +86,8 @@ class _Number:
 def _numbers(values: Sequence[Any]) -> np.ndarray:
     """(U,) float64, NaN where there is no finite number."""
     try:
-        numbers = np.array(values, dtype=np.float64)  # the usual case, fast; None becomes NaN
+        # the usual case, fast; None becomes NaN. Texts have a grammar of their own: NumPy would read 12_345
+        numbers = np.zeros(()) if any(isinstance(v, str) for v in values) else np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         numbers = np.zeros(())
     if numbers.ndim != 1:  # a value was no number, or each was a list of them

@@ -17,7 +17,8 @@ from polyfuse.recipe import Recipe
 def reading_of(recipe: Recipe, table: Table) -> Reading:
     """How the cells of a table are read under a recipe."""
     limits = Limits(**recipe.data.limits.model_dump())
-    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken, origin=table.origin)
+    data = recipe.data
+    return Reading(root=table.root, limits=limits, max_broken=data.max_broken, origin=table.origin, slots=data.slots)
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -43,7 +44,7 @@ def summary(cells: Prepared, table: Table) -> list[str]:
     by_column: dict[str, list[Broken]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
-    return [
+    return cells.notes + [
         f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
         f"{table.origin(found[0].row)}: {_why(found[0])}"
         for column, found in by_column.items()

@@ -31,9 +31,12 @@ from polyfuse.data.rules import (
     number_shape,
     verdict,
 )
+from polyfuse.data.several import items_of, most_items
 from polyfuse.data.tables import Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
+
+MEDIA = ("image", "audio", "video")
 
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
@@ -58,6 +61,7 @@ class Column:
         broken: rows whose cell is known to be unreadable; large columns are sampled, so there may be more.
         distinct: number of different present cells.
         example: one cell, shortened.
+        slots: of media, how many the fullest cell holds.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Column:
     broken: int
     distinct: int
     example: str
+    slots: int = 1
 
 
 def infer(
@@ -108,7 +113,8 @@ def _column(table: Table, name: str, override: str | None, limits: Limits, sampl
     role, why = ("input", "") if override else _role(glance, modality)
     reason = "; ".join(part for part in (reason, health, why) if part)
     example = shortened(glance.values[0])
-    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
+    slots = most_items(glance.cells.values()) if modality in MEDIA else 1
+    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example, slots)
 
 
 def missing_mask(series: pd.Series) -> np.ndarray:
@@ -186,11 +192,14 @@ def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple
 
 
 def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
-    health = media.examine(glance.cells, modality, glance.root, limits, sample)
-    rows = sum(key(cell) in health.broken for cell in glance.present) if health.broken else 0
+    items = {name: items_of(cell) for name, cell in glance.cells.items()}
+    each = {(name, n): i for name, some in items.items() for n, i in enumerate(some) if not is_missing(i)}
+    health = media.examine(each, modality, glance.root, limits, sample)
+    broken = {name for name, _ in health.broken}
+    rows = sum(key(cell) in broken for cell in glance.present) if broken else 0
     said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
-    said += [f"{health.opened:,} of {glance.distinct:,} opened"] * (0 < health.opened < glance.distinct)
+    said += [f"{health.opened:,} of {len(each):,} opened"] * (0 < health.opened < len(each))
     said += [f"{health.unreadable:,} of those unreadable"] * (health.unreadable > 0)
     return rows, ", ".join(said)
 

@@ -11,6 +11,7 @@ from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
+from polyfuse.data.several import MOST
 from polyfuse.data.splits import Splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.presets import knows
@@ -107,6 +108,8 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
+    several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
+    values["data"]["slots"] = {**several, **values["data"]["slots"]}
     return parse(values)
 
 

@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data import media
-from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.rules import (
     FEW,
+    MOST,
     SENTENCE,
     Glance,
     alike,
@@ -28,7 +30,6 @@ from polyfuse.data.rules import (
     as_numbers,
     distinct_cells,
     key,
-    number_shape,
     verdict,
 )
 from polyfuse.data.several import items_of, most_items
@@ -273,7 +274,8 @@ def _labels(glance: Glance) -> str:
     labels = [label for cell in sets for label in cell]
     known = set(labels)
     # lists can be nothing else that an output learns, so that a list that comes again repeats its labels; a text may
-    repeats = len(glance.present) / glance.distinct if glance.kind == "several" else 1
+    lists = any(as_labels(cell) is not None for cell in glance.values[:1])
+    repeats = len(glance.present) / glance.distinct if lists else 1
     if not known or len(labels) * repeats < 2 * len(known) or len(known) == 1:
         return ""
     if sum(len(str(label).split()) >= SENTENCE for label in known) > len(known) / 2:
@@ -282,13 +284,22 @@ def _labels(glance: Glance) -> str:
 
 
 def _label_sets(glance: Glance) -> list[list[Any]]:
-    """The labels in each cell: lists of texts or whole numbers, or texts divided by a bar or semicolon."""
-    if glance.kind == "several":
-        sets = [np.asarray(cell).tolist() if number_shape(cell) else list(cell) for cell in glance.values]
-        named = all(isinstance(label, str) for cell in sets for label in cell)
-        # equally long lists of numbers are features, or flags per label
-        codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
-        return sets if named or codes else []
+    """The labels in each cell: lists of texts or whole numbers, flags per label, or texts with bars or semicolons.
+
+    A list may be written as text, as a CSV file holds it.
+    """
+    sets = [labels for cell in glance.values if (labels := as_labels(cell)) is not None]
+    if glance.kind == "several" or (sets and len(sets) >= MOST * len(glance.values)):
+        return _listed_labels(sets)
     texts = [cell for cell in glance.values if isinstance(cell, str)]
     mark = next((mark for mark in "|;" if sum(mark in text for text in texts) >= 0.1 * len(glance.values)), None)
     return [[part.strip() for part in text.split(mark)] for text in texts] if mark else []
+
+
+def _listed_labels(sets: list[list[Any]]) -> list[list[Any]]:
+    if sets and are_multi_hot(sets):
+        return [[place for place, flag in enumerate(cell) if flag] for cell in sets]
+    named = all(isinstance(label, str) for cell in sets for label in cell)
+    # equally long lists of other numbers are features
+    codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
+    return sets if named or codes else []

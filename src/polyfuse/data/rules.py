@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data import media
-from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import digest, is_missing
 from polyfuse.data.cells.vectors import as_array
@@ -108,8 +108,9 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((bool, np.bool_), "flag"),
     ((str, Path), "words"),
     ((numbers.Real, decimal.Decimal), "number"),
-    ((datetime.date, np.datetime64), "date"),
-    ((np.ndarray, list, tuple), "several"),
+    ((datetime.date, np.datetime64, pd.Period), "date"),
+    ((np.ndarray, list, tuple, set, frozenset), "several"),
+    ((pd.Interval,), "interval"),
     ((bytes, bytearray, memoryview, dict), "content"),
 )
 
@@ -184,7 +185,8 @@ def _is_utf8(content: bytes) -> bool:
 def _several(glance: Glance) -> Verdict:
     """Lists and arrays: texts, pixels, or ready-made features."""
     if all(isinstance(item, str) for cell in glance.values for item in cell):
-        return "text", f"lists of texts, {_middle([len(cell) for cell in glance.values]):.0f} each"
+        kind = "sets" if isinstance(glance.values[0], (set, frozenset)) else "lists"
+        return "text", f"{kind} of texts, {_middle([len(cell) for cell in glance.values]):.0f} each"
     shapes = [found for cell in glance.values if (found := number_shape(cell))]
     if 2 * len(shapes) <= len(glance.values):
         return "unknown", "lists of mixed things"
@@ -217,7 +219,7 @@ def _date(glance: Glance) -> Verdict:
 
 def _written_dates(glance: Glance) -> Verdict:
     dates = [isinstance(cell, str) and parse_date(cell) is not None and not cell.isdigit() for cell in glance.values]
-    return ("date", "dates as year-month-day") if sum(dates) >= MOST * len(dates) else None
+    return ("date", "dates as text") if sum(dates) >= MOST * len(dates) else None
 
 
 def _written_numbers(glance: Glance) -> Verdict:
@@ -288,10 +290,11 @@ def are_whole(values: np.ndarray) -> bool:
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "flag": (lambda _: ("category", "true or false"),),
+    "interval": (lambda glance: ("category", f"intervals, {glance.distinct:,} distinct"),),
     "words": (_paths, _declared, _written_dates, _written_numbers, _written_arrays, _prose),
     "number": (_declared, _number),
-    "date": (_date,),
+    "date": (_declared, _date),
     "several": (_listed_media, _several),
     "content": (_contents,),
-    "other": (_contents,),
+    "other": (_declared, _contents),
 }

@@ -55,7 +55,7 @@ Media = bytes | np.ndarray | Sound
 
 def is_missing(value: Any) -> bool:
     """True for None, NaN, NaT, pandas' NA, blank text, empty lists and records of nothing."""
-    if value is None or (isinstance(value, (str, bytes, list, tuple)) and len(value) == 0):
+    if value is None or (isinstance(value, (str, bytes, list, tuple, set, frozenset)) and len(value) == 0):
         return True
     if isinstance(value, np.ndarray):
         return value.size == 0

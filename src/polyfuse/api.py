@@ -71,6 +71,11 @@ class Model:
         """Facts of training and, where there was a test split, its evaluation; as JSON."""
         return self.bundle.report
 
+    def _read(self, table: Any, where: str | None, media_root: str | Path | None) -> Table:
+        """A table whose numbers and dates are read as those of training were."""
+        formats = self.recipe.data.formats
+        return read_table(table, media_root=media_root, where=where, formats=formats, decide=False)
+
     def _rows(self, table: Table, targets: bool, max_broken: float | None = None) -> tuple[Rows, dict[str, Prepared]]:
         for item in self.recipe.inputs.values():
             for column in item.columns:
@@ -137,7 +142,7 @@ class Model:
         self, table: Any, where: str | None, media_root: str | Path | None, max_broken: float | None = None
     ) -> tuple[Table, dict[str, Prepared]]:
         """A table that holds the outputs' columns, and its cells."""
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         for output in self.recipe.outputs.values():
             table.require(output.column)
         return table, self._rows(table, True, max_broken)[1]
@@ -162,7 +167,7 @@ class Model:
             with its value, ``OUTPUT_confidence`` and, for categories, ``OUTPUT_p_CLASS``.
         """
         place = place_for(to, FRAMES) if to else None
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         rows, prepared = self._rows(table, False, max_broken)
         self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
@@ -199,7 +204,7 @@ class Model:
         place = place_for(to, (".npy",)) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
         if place:
             write_vectors(vectors, place)

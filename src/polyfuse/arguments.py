@@ -32,10 +32,20 @@ def asked_for(
     recipe, own = recipe_of(source)
     recipe = with_arguments(recipe, **arguments)
     recipe = override(recipe, list(settings)) if settings else recipe
-    read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
+    source = table_of(recipe, own, table)
+    formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
+    read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
+    recipe.data.formats.update({c: f for c, f in read.formats.items() if f != "point"})  # type: ignore[misc]
     if recipe.data.split is None and read.split is not None:
         recipe.data.split = read.split
     return recipe, read
+
+
+def _no_numbers(recipe: Recipe) -> list[str]:
+    """Columns that are said to hold something other than numbers and dates: in labels, ``3,5`` is 3 and 5."""
+    kinds = {c: i.modality for i in recipe.inputs.values() for c in i.columns} | dict(recipe.data.modalities)
+    inputs = [c for c, modality in kinds.items() if modality not in (None, "columns", "number", "date")]
+    return inputs + [o.column for o in recipe.outputs.values() if o.head.name not in ("auto", "number")]
 
 
 def recipe_of(source: Any) -> tuple[Recipe, Any]:

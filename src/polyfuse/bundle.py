@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,8 +55,14 @@ class Bundle:
 
 
 def slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
-    """Reader name -> number of its columns that are cells of their own."""
-    return {n: 1 if transforms[f"in:{n}"].joint else len(i.columns) for n, i in recipe.readers.items()}
+    """Reader name -> number of cells of a row that are encoded by themselves: columns, and files in one cell."""
+
+    def size(transform: Transform, columns: Sequence[str]) -> int:
+        if transform.joint:
+            return 1
+        return sum(recipe.data.slots.get(c, 1) for c in columns) if transform.media else len(columns)
+
+    return {n: size(transforms[f"in:{n}"], i.columns) for n, i in recipe.readers.items()}
 
 
 def save(bundle: Bundle, folder: str | Path) -> Path:

@@ -27,7 +27,7 @@ def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) ->
         raise ValueError(f"max_broken {max_broken}: expected a share of cells from 0 to 1")
     limits = Limits(**recipe.data.limits.model_dump())
     share = recipe.data.max_broken if max_broken is None else max_broken
-    return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin)
+    return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin, slots=recipe.data.slots)
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -53,7 +53,7 @@ def summary(cells: Prepared, table: Table) -> list[str]:
     by_column: dict[str, list[Broken]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
-    return [
+    return cells.notes + [
         f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
         f"{table.origin(found[0].row)}: {_why(found[0])}"
         for column, found in by_column.items()

@@ -143,6 +143,9 @@ class DataRecipe(_Section):
         fractions: shares of train, val and test in a made split.
         columns: columns to gather into inputs, beside those of named inputs; every usable one when none is named.
         modalities: column -> modality, over what is inferred.
+        formats: column -> how its numbers are written (``point`` or ``comma`` before decimals) or its dates
+            (``day_first``, ``month_first``), over what the column itself shows.
+        slots: column -> how many files of one of its cells are read, where cells hold several.
         max_broken: share of a column's cells that may be unreadable.
         limits: what is too large to read.
     """
@@ -155,6 +158,8 @@ class DataRecipe(_Section):
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modalities: dict[str, str] = {}
+    formats: dict[str, Literal["point", "comma", "day_first", "month_first"]] = {}
+    slots: dict[str, Count] = {}
     max_broken: float = Field(0.2, ge=0, le=1)
     limits: LimitsRecipe = LimitsRecipe()
 

@@ -19,7 +19,6 @@ from pyarrow import feather
 
 from polyfuse.data.delimited import read_delimited
 from polyfuse.data.packed import read_excel
-from polyfuse.data.plain import DECIMAL_COMMA, GAPS, MISSING
 from polyfuse.errors import TableError
 
 
@@ -27,21 +26,9 @@ def read_csv(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[s
     """All cells of a CSV or TSV file as text, missing ones as NaN, and notes on what was guessed."""
     text, notes = _decoded(path, raw)
     frame, delimiter, said = read_delimited(text, path)
-    notes += said
-    return (frame, notes) if delimiter == "," else _points(frame, notes)
-
-
-def _points(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Decimal commas as points; a file whose cells may hold commas often comes from where 3,5 is a number."""
-    columns = []
-    for i, name in enumerate(frame.columns):
-        column = frame.iloc[:, i]
-        words = column[~column.isin(MISSING | GAPS)].dropna()
-        if words.str.contains(",").any() and words.str.fullmatch(DECIMAL_COMMA).all():
-            column = column.str.replace(",", ".")
-            notes = [*notes, f"column {name!r}: commas read as decimal points"]
-        columns.append(column)
-    return pd.concat(columns, axis=1), notes
+    # a file whose cells may hold commas often comes from where 3,5 is a number
+    frame.attrs["usual"] = "comma" if delimiter == ";" else ""
+    return frame, notes + said
 
 
 def _decoded(path: Path, raw: bytes | None) -> tuple[str, list[str]]:

@@ -24,7 +24,6 @@ INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,14})"
 EXPONENT = r"[eE][+-]?[0-9]+"
 FRACTION = rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:{EXPONENT})?|{EXPONENT})|\.[0-9]+(?:{EXPONENT})?)"
 NUMBER = rf"(?:{INTEGER}|{FRACTION}|[+-]?inf)"
-DECIMAL_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?"
 FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE": True, "FALSE": False})
 
 

@@ -46,6 +46,7 @@ class Part:
         root: the file's folder.
         split: train, val or test when its name says so.
         text: True when the cells are CSV text whose types are still to be found.
+        usual: the format of numbers that the file's form suggests, see ``formats``; empty for none.
     """
 
     frame: pd.DataFrame
@@ -54,6 +55,7 @@ class Part:
     root: Path | None = None
     split: str | None = None
     text: bool = False
+    usual: str = ""
 
 
 def parts_of(source: Any) -> list[Part]:
@@ -123,7 +125,9 @@ def _from_path(path: Path) -> Part:
     if reader is None:
         raise TableError(other_kind(path, READERS))
     frame, notes = reader(path, raw)
-    return replace(_clean(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
+    usual = frame.attrs.pop("usual", "")
+    part = replace(_clean(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
+    return replace(part, usual=usual)
 
 
 def _no_file(path: Path) -> str:

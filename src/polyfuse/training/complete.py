@@ -11,6 +11,7 @@ from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
+from polyfuse.data.several import MOST
 from polyfuse.data.splits import Splits, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.presets import knows
@@ -75,6 +76,8 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
         series = table.require(output["column"])
+        if (undecided := table.undecided.get(output["column"])) and output["head"]["name"] in ("auto", "number"):
+            raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
             if head not in registry.HEADS:
@@ -106,6 +109,8 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
+    several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
+    values["data"]["slots"] = {**several, **values["data"]["slots"]}
     return parse(values)
 
 

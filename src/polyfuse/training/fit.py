@@ -73,6 +73,7 @@ def fit(
     started = time.monotonic() if started is None else started
     recipe, splits, notes = complete(recipe, table)
     ready = prepare_for_training(recipe, table, splits)
+    notes += dict.fromkeys(note for made in ready.transforms.values() for note in getattr(made, "notes", ()))
     network = build_network(recipe, ready)
     ready, kept = encoded_once(network, recipe, ready)
     settle(network, ready.rows, splits.train)

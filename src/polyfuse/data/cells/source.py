@@ -1,7 +1,7 @@
 """From the value of a media cell to bytes or an array, within limits, so that one bad cell never stops a run.
 
-Cells may be paths, bytes, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL images, NumPy arrays, or
-``{"array", "sampling_rate"}``. NumPy only: training, serving and the torch-free runtime share this code.
+Cells may be paths, bytes, base64 and data URIs, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL images, NumPy
+arrays, or ``{"array", "sampling_rate"}``. NumPy only: training, serving and the torch-free runtime share this code.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
+
+from polyfuse.data.cells.written import embedded, saved_array
 
 
 class BadCell(ValueError):
@@ -58,7 +60,7 @@ Media = bytes | np.ndarray | Sound
 
 def is_missing(value: Any) -> bool:
     """True for None, NaN, NaT, pandas' NA, blank text, empty lists and records of nothing."""
-    if value is None or (isinstance(value, (str, bytes, list, tuple)) and len(value) == 0):
+    if value is None or (isinstance(value, (str, bytes, list, tuple, set, frozenset)) and len(value) == 0):
         return True
     if isinstance(value, np.ndarray):
         return value.size == 0
@@ -95,10 +97,12 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
     """
     if isinstance(value, dict):
         return _from_record(value, root, limits)
+    if isinstance(value, str) and (content := embedded(value)) is not None:
+        return _content(content, limits)
     if isinstance(value, (str, Path)):
         return _from_file(value, root, limits)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _checked(bytes(value), limits)
+        return _content(bytes(value), limits)
     if isinstance(value, (np.ndarray, list, tuple)):
         return _array(value)
     if hasattr(value, "getbands"):  # a PIL image, without importing PIL
@@ -155,7 +159,7 @@ def _from_record(value: dict, root: Path | None, limits: Limits) -> Media:
             raise BadCell(f"an {{'array': ...}} sound needs its 'sampling_rate' in Hz, found {rate!r}")
         return Sound(_array(value["array"]), int(rate))
     if isinstance(value.get("bytes"), (bytes, bytearray, memoryview)):
-        return _checked(bytes(value["bytes"]), limits)
+        return _content(bytes(value["bytes"]), limits)
     if isinstance(value.get("path"), (str, Path)):
         return _from_file(value["path"], root, limits)
     raise BadCell(f"expected 'bytes', 'path' or 'array' in the cell, found {list(value)}")
@@ -250,7 +254,7 @@ def _names(folder: str, _changed: int) -> dict[str, list[str]]:
     return names
 
 
-def _from_file(path: str | Path, root: Path | None, limits: Limits) -> bytes:
+def _from_file(path: str | Path, root: Path | None, limits: Limits) -> Media:
     text = str(path)
     if is_remote(text):
         raise BadCell(f"{text}: remote addresses are not read; download the file first")
@@ -261,12 +265,18 @@ def _from_file(path: str | Path, root: Path | None, limits: Limits) -> bytes:
             raise BadCell(f"{path}: not a file")
         if status.st_size > limits.bytes:
             raise BadCell(f"{path}: {status.st_size:,} bytes, over the limit of {limits.bytes:,} (data.limits.bytes)")
-        return _checked(full.read_bytes(), limits, text)
+        return _content(full.read_bytes(), limits, text)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         if isinstance(error, BadCell):
             raise
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise BadCell(f"{path}: {reason}") from None
+
+
+def _content(content: bytes, limits: Limits, name: str = "cell") -> Media:
+    """Bytes within limits; the array where they are that of a ``.npy`` file."""
+    array = saved_array(_checked(content, limits, name))
+    return content if array is None else _array(array)
 
 
 def _checked(content: bytes, limits: Limits, name: str = "cell") -> bytes:

@@ -7,36 +7,43 @@ import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from polyfuse import bundle as bundles
-from polyfuse import inference, registry
+from polyfuse import registry
 from polyfuse.arguments import asked_for
-from polyfuse.bundle import Bundle
-from polyfuse.comparison.compare import best_fusion
-from polyfuse.comparison.compare import compare as compare_fusions
-from polyfuse.comparison.findings import Comparison
-from polyfuse.data.batches import Rows
 from polyfuse.data.inputs import overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
-from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
 from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
-from polyfuse.evaluation.card import card
-from polyfuse.evaluation.evaluate import evaluate_rows
+from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.report import Report
-from polyfuse.evaluation.robustness import SEVERITIES, robustness
 from polyfuse.evaluation.robustness_report import RobustnessReport
-from polyfuse.reading import prepare_all, reading_of, rows_of, summary
+from polyfuse.later import Later
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
-from polyfuse.training.fit import Fitted
-from polyfuse.training.fit import fit as fit_recipe
+
+if TYPE_CHECKING:
+    from polyfuse import bundle as bundles
+    from polyfuse import inference, reading
+    from polyfuse.bundle import Bundle
+    from polyfuse.comparison import compare as comparing
+    from polyfuse.comparison.findings import Comparison
+    from polyfuse.data.batches import Rows
+    from polyfuse.data.prepare import Prepared
+    from polyfuse.evaluation import card, evaluate
+    from polyfuse.evaluation import robustness as noising
+    from polyfuse.training import fit as training
+    from polyfuse.training.fit import Fitted
+else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
+    bundles, inference, reading = Later("polyfuse.bundle"), Later("polyfuse.inference"), Later("polyfuse.reading")
+    card, evaluate = Later("polyfuse.evaluation.card"), Later("polyfuse.evaluation.evaluate")
+    noising, comparing = Later("polyfuse.evaluation.robustness"), Later("polyfuse.comparison.compare")
+    training = Later("polyfuse.training.fit")
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,10 @@ class Model:
         for item in self.recipe.inputs.values():
             for column in item.columns:
                 table.require(column)
-        prepared = prepare_all(
-            self.recipe, self.bundle.transforms, table, reading_of(self.recipe, table), targets=targets
+        prepared = reading.prepare_all(
+            self.recipe, self.bundle.transforms, table, reading.reading_of(self.recipe, table), targets=targets
         )
-        return rows_of(prepared, len(table), self.recipe), prepared
+        return reading.rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
         self, table: Any, *, where: str | None = None, media_root: str | Path | None = None, unseen: str = "error"
@@ -94,7 +101,9 @@ class Model:
             ValueError: a column is absent, or a label was not seen in training.
         """
         table, prepared = self._judgeable(table, where, media_root)
-        return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
+        return evaluate.evaluate_rows(
+            self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen
+        )
 
     def robustness(
         self,
@@ -125,7 +134,7 @@ class Model:
         table, prepared = self._judgeable(table, where, media_root)
         options: dict[str, Any] = {"inputs": inputs, "severities": severities, "corruptions": corruptions}
         options |= {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
-        return robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
+        return noising.robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
 
     def _judgeable(
         self, table: Any, where: str | None, media_root: str | Path | None
@@ -151,7 +160,7 @@ class Model:
         place = place_for(to, FRAMES) if to else None
         table = read_table(table, media_root=media_root, where=where)
         rows, prepared = self._rows(table, targets=False)
-        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
+        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in reading.summary(cells, table)))
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():
             columns[name] = prediction.value
@@ -281,10 +290,10 @@ def fit(
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
-        recipe, note = best_fusion(recipe, read, started=started)
+        recipe, note = comparing.best_fusion(recipe, read, started=started)
         choice = [note]
     run = Path(f"{to}.run") if to is not None else None
-    fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
+    fitted = training.fit(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
     fitted.notes[:0] = choice
     model = _judged(fitted, Path(to).name if to is not None else "model")
     if to is not None:
@@ -333,7 +342,7 @@ def compare(
     limit = parse({"training": {"time": budget}}).training.time
     place = Path(to) if to is not None else None
     runs = place / "runs" if place else None
-    found = compare_fusions(recipe, read, fusions=fusions, seeds=seeds, budget=limit, unit=unit, runs=runs, say=say)
+    found = comparing.compare(recipe, read, fusions=fusions, seeds=seeds, budget=limit, unit=unit, runs=runs, say=say)
     if place:
         found.to_html(place / "comparison.html")
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -352,11 +361,11 @@ def _judged(fitted: Fitted, name: str) -> Model:
             alone = fitted.bundle.network.ensemble is None
             how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
             notes.append(f"no test split: these figures come from validation rows, {how}")
-        model.fit_report = evaluate_rows(
+        model.fit_report = evaluate.evaluate_rows(
             fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
         )
         fitted.bundle.report["evaluation"] = model.fit_report.to_json()
-    fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
+    fitted.bundle.card = card.card(fitted.bundle, name, fitted.notes)
     return model
 
 

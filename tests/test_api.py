@@ -449,6 +449,9 @@ def test_a_killed_run_resumes_to_the_same_weights(table, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(table, tmp_path, number):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        pytest.skip("a process in the background ignores Ctrl-C")
+
     def interrupt():
         while not list((tmp_path / "m.run").rglob("events.out.tfevents.*")):
             time.sleep(0.05)
@@ -463,5 +466,6 @@ def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(table, tmp_path, nu
     facts = model.report["training"]
     assert facts["interrupted"]
     assert 0 < facts["steps"] < facts["planned"]
-    assert any("--resume" in note for note in model.notes)
+    # epochs end all the time, but a checkpoint is due every 20 seconds only
+    assert any("the same call begins again" in note or "--resume" in note for note in model.notes)
     pf.load(tmp_path / "m").predict(table)

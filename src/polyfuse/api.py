@@ -23,6 +23,7 @@ from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.later import Later
+from polyfuse.process import training_alone
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
@@ -238,6 +239,7 @@ def inspect(
     return Inspection(len(table), inspect_rows(columns), table.notes)
 
 
+@training_alone()
 def fit(
     source: Any,
     *,
@@ -301,6 +303,7 @@ def fit(
     return model
 
 
+@training_alone()
 def compare(
     source: Any,
     *,
@@ -361,10 +364,14 @@ def _judged(fitted: Fitted, name: str) -> Model:
             alone = fitted.bundle.network.ensemble is None
             how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
             notes.append(f"no test split: these figures come from validation rows, {how}")
-        model.fit_report = evaluate.evaluate_rows(
-            fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
-        )
-        fitted.bundle.report["evaluation"] = model.fit_report.to_json()
+        try:
+            model.fit_report = evaluate.evaluate_rows(
+                fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
+            )
+            fitted.bundle.report["evaluation"] = model.fit_report.to_json()
+        except KeyboardInterrupt:  # what was learned is not lost with what it is worth
+            fitted.bundle.report["training"]["interrupted"] = True
+            model.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
     fitted.bundle.card = card.card(fitted.bundle, name, fitted.notes)
     return model
 

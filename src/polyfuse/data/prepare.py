@@ -19,11 +19,12 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.store import MemoryStore, Store, cache_root, evict, fingerprint
+from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
 from polyfuse.records import Spec
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
 CHUNK = 256  # media cells in memory at once
+MEDIA = "decoded media"  # what the stores of this file hold
 FEW = 10  # so many unreadable cells never stop a run: a table of two rows to predict may hold a bad one
 
 
@@ -70,6 +71,7 @@ class Prepared:
         digests: content digest of each distinct cell.
         broken: what could not be read.
         assemble: from collated fields to ready tokens, where cells are tokens that an encoder made earlier.
+        notes: what the user should know of how they are kept.
     """
 
     transform: Transform
@@ -78,6 +80,7 @@ class Prepared:
     digests: list[bytes]
     broken: list[Broken] = field(default_factory=list)
     assemble: Callable[[Any], Any] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def fit_transform(
@@ -226,7 +229,7 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
                 broken.append(_broken(row, columns[slot], frame, key))
             else:
                 index[row, slot] = seen.setdefault(key, len(seen))
-    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken)
+    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=kept.notes)
 
 
 def _chunks(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
@@ -238,7 +241,7 @@ def _read_chunk(
     transform: Transform,
     values: list[Any],
     by_path: dict[str, bytes | BadCell],
-    kept: Store | MemoryStore,
+    kept: FallbackStore,
     reading: Reading,
 ) -> list[bytes | BadCell]:
     """The key of each value, after whatever was new among them is decoded and stored."""
@@ -262,10 +265,11 @@ def _read_chunk(
     return [results[at] if at in results else by_path[paths[at]] for at in range(len(values))]  # type: ignore[index]
 
 
-def _open_store(transform: Transform, reading: Reading) -> Store | MemoryStore:
+def _open_store(transform: Transform, reading: Reading) -> FallbackStore:
     if reading.cache is None:
-        return MemoryStore()
+        return FallbackStore(None, MEDIA)
     name = fingerprint(type(transform).__qualname__, transform.state(), asdict(reading.limits))
-    store = Store(reading.cache / "cells" / name)
-    evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
+    store = FallbackStore(reading.cache / "cells" / name, MEDIA)
+    if store.writable:
+        evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
     return store

@@ -22,11 +22,12 @@ from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
+from polyfuse.process import Interrupted
 from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.complete import complete
-from polyfuse.training.resume import begun
+from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
 from polyfuse.training.train import Result, Split
 
@@ -93,19 +94,22 @@ def fit(
         settle(made, ready.rows, splits.train)
         return made
 
-    trained = train_together(
-        network,
-        recipe,
-        ready.rows,
-        split,
-        further,
-        groups_R=_groups(recipe, table),
-        spare=not len(splits.test),
-        run=run,
-        resume=resume,
-        quiet=quiet,
-        deadline=deadline,
-    )
+    try:
+        trained = train_together(
+            network,
+            recipe,
+            ready.rows,
+            split,
+            further,
+            groups_R=_groups(recipe, table),
+            spare=not len(splits.test),
+            run=run,
+            resume=resume,
+            quiet=quiet,
+            deadline=deadline,
+        )
+    except KeyboardInterrupt as stop:  # while learners were fitted or weighed, or a second one
+        raise Interrupted(f"before there was a model; {way_on(run, recipe.training.checkpoint)}") from stop
     network, result = trained.network, trained.result
     notes += trained.notes
     notes += dict.fromkeys(note for cells in ready.prepared.values() for note in summary(cells, table))
@@ -116,8 +120,8 @@ def fit(
             + ("" if enough else ", less than one pass over the training rows: give it more")
         )
     if result.interrupted:
-        how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
-        notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")
+        way = way_on(run, recipe.training.checkpoint)
+        notes.append(f"interrupted after {result.steps} of {result.planned} steps; {way}")
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
     report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}

@@ -135,7 +135,8 @@ class _Run:
             path = str(last) if resume and last is not None and last.exists() else None
             # worker processes ask for rows before any callback is heard
             order.at_step(steps_taken(last) if path and last else 0)
-            trainer.fit(self.learner, batches, checks, ckpt_path=path)
+            with self.interrupt.listening():
+                trainer.fit(self.learner, batches, checks, ckpt_path=path)
         self.steps = trainer.global_step
 
     def finish(self, run: Path | None) -> None:

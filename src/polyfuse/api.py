@@ -207,13 +207,17 @@ class Model:
         return bundles.save(self.bundle, folder)
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path, *, device: str = "auto") -> Model:
     """Read a saved model.
+
+    Args:
+        device: where it predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
         BundleError: no model there, a damaged file, or a newer format.
+        ValueError: no such device here.
     """
-    return Model(bundles.load(folder), Path(folder).name)
+    return Model(bundles.load(folder, device), Path(folder).name)
 
 
 def parts(kind: str) -> list[Listing]:
@@ -258,6 +262,7 @@ def fit(
     settings: Sequence[str] = (),
     resume: bool = False,
     quiet: bool = False,
+    device: str = "auto",
 ) -> Model:
     """Train a model, judge it on the test split where there is one, and save it where ``to`` says.
 
@@ -280,6 +285,8 @@ def fit(
         settings: ``FIELD=VALUE`` of the recipe, such as ``training.epochs=5``.
         resume: go on from the checkpoint in ``TO.run``.
         quiet: no progress bar.
+        device: where it trains and predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or
+            ``mps``; one device, of several GPUs the first.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -292,10 +299,10 @@ def fit(
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
-        recipe, note = comparing.best_fusion(recipe, read, started=started)
+        recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
     run = Path(f"{to}.run") if to is not None else None
-    fitted = training.fit(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
+    fitted = training.fit(recipe, read, run=run, resume=resume, quiet=quiet, started=started, device=device)
     fitted.notes[:0] = choice
     model = _judged(fitted, Path(to).name if to is not None else "model")
     if to is not None:
@@ -322,6 +329,7 @@ def compare(
     seed: int | None = None,
     settings: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
+    device: str = "auto",
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
@@ -335,6 +343,7 @@ def compare(
             share; ``group`` by default.
         to: folder that keeps every run, so that a stopped comparison goes on, and the findings as JSON and HTML.
         say: told of every run as it ends.
+        device: as for ``fit``.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -345,7 +354,8 @@ def compare(
     limit = parse({"training": {"time": budget}}).training.time
     place = Path(to) if to is not None else None
     runs = place / "runs" if place else None
-    found = comparing.compare(recipe, read, fusions=fusions, seeds=seeds, budget=limit, unit=unit, runs=runs, say=say)
+    options: dict[str, Any] = {"fusions": fusions, "seeds": seeds, "budget": limit, "unit": unit}
+    found = comparing.compare(recipe, read, **options, runs=runs, say=say, device=device)
     if place:
         found.to_html(place / "comparison.html")
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)

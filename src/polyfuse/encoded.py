@@ -23,6 +23,7 @@ from polyfuse.data.batches import collated
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, spared
+from polyfuse.device import device_of
 from polyfuse.layers.pooling import pooled
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
@@ -153,7 +154,7 @@ class _Encoding:
 
     def __init__(self, network: Network, name: str, cells: Prepared, store: FallbackStore):
         self.encoder, self.cells, self.pools = network.encoder(name), cells, name in network.pooled
-        self.device = next(network.parameters()).device  # an encoder of statistics has none of its own
+        self.device = device_of(network)  # an encoder of statistics has none of its own
         self.store = store
         known = self._known(store)
         self.missing = [k for k, key in enumerate(cells.digests) if key not in known]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
 
 
 def evaluate(
@@ -15,12 +15,13 @@ def evaluate(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    device: Device = "auto",
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
     """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
-    found = polyfuse.load(bundle).evaluate(table, where=where, media_root=media_root, unseen=unseen)
+    found = polyfuse.load(bundle, device=device).evaluate(table, where=where, media_root=media_root, unseen=unseen)
     if json:
         print_json(found.to_json())
     else:

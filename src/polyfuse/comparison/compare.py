@@ -33,6 +33,7 @@ def compare(
     unit: str | None = None,
     runs: Path | None = None,
     say: Say | None = None,
+    device: str = "auto",
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
@@ -45,6 +46,7 @@ def compare(
         unit: column whose values are resampled together: rows that share a sound are not independent.
         runs: folder that keeps every run, from which a stopped comparison goes on.
         say: told of every run.
+        device: see ``device.choose_device``.
 
     Raises:
         ValueError: no such fusion or output, no test rows, or a budget without validation rows.
@@ -53,7 +55,7 @@ def compare(
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, found {seeds}")
     started = time.monotonic()
-    stage = Stage(recipe, table, output, unit)
+    stage = Stage(recipe, table, output, unit, device)
     if not len(stage.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
     first = stage.recipe.training.seed
@@ -71,7 +73,7 @@ def compare(
         "seeds": seeds,
         "steps": steps,
         "seconds": round(time.monotonic() - started, 1),
-        "machine": machine(),
+        "machine": machine(stage.device.type),
         "notes": [*stage.notes, *dropped, *_stopped(tried), *([cut] if limit and steps < stage.steps else [])],
     }
     if unit is not None:
@@ -99,22 +101,25 @@ def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     return names, notes
 
 
-def machine() -> str:
-    """Cores, memory and versions, for whoever reads seconds."""
+def machine(device: str = "cpu") -> str:
+    """Cores, memory, accelerator and versions, for whoever reads seconds."""
     import torch
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    on = "" if device == "cpu" else f", on {device}"
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {python}, torch {torch.__version__}"
+    cores = f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}{on}"
+    return f"{cores}, Python {python}, torch {torch.__version__}"
 
 
 def best_fusion(
-    recipe: Recipe, table: Table, say: Say | None = None, started: float | None = None
+    recipe: Recipe, table: Table, say: Say | None = None, started: float | None = None, device: str = "auto"
 ) -> tuple[Recipe, str]:
     """The recipe with the fusion that was best on validation rows, and a note on it: ``fusion: auto``.
 
     Args:
         started: when (``time.monotonic()``) the recipe's time budget began to run; half of it is for choosing.
+        device: see ``device.choose_device``.
 
     Raises:
         RecipeError: no validation rows to choose by, or too little time to choose.
@@ -122,7 +127,7 @@ def best_fusion(
     started, whole = time.monotonic() if started is None else started, recipe.training.time
     recipe = recipe.model_copy(deep=True)
     recipe.training.time = None
-    stage = Stage(recipe, table)
+    stage = Stage(recipe, table, device=device)
     if not len(stage.split.val):
         raise RecipeError("fusion: auto chooses on validation rows, and there are none; name a fusion, or give some")
     limit = None if whole is None else Budget(whole / 2, started)

@@ -20,6 +20,7 @@ from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
+from polyfuse.device import choose_device, device_of, place
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
 from polyfuse.process import Interrupted
@@ -59,6 +60,7 @@ def fit(
     resume: bool = False,
     quiet: bool = False,
     started: float | None = None,
+    device: str | torch.device = "auto",
 ) -> Fitted:
     """Train the model that a recipe describes on a table.
 
@@ -67,14 +69,15 @@ def fit(
         run: folder for checkpoints and TensorBoard event files.
         resume: go on from the run's last checkpoint.
         started: ``time.monotonic()`` from which a time budget counts.
+        device: where everything computes that is a network; see ``device.choose_device``.
 
     Raises:
         ValueError: what is asked cannot be; nothing was trained.
     """
-    started = time.monotonic() if started is None else started
+    started, where = time.monotonic() if started is None else started, choose_device(device)
     recipe, splits, notes = complete(recipe, table)
     ready = prepare_for_training(recipe, table, splits)
-    network = build_network(recipe, ready)
+    network = build_network(recipe, ready, device=where)
     ready, kept = encoded_once(network, recipe, ready)
     settle(network, ready.rows, splits.train)
     network, said = asked(network, recipe, ready, splits.train)
@@ -90,7 +93,7 @@ def fit(
     def further(seed: int) -> Network:
         own = recipe.model_copy(deep=True)
         own.training.seed = seed
-        made = build_network(own, ready, shared)
+        made = build_network(own, ready, shared, device=where)
         settle(made, ready.rows, splits.train)
         return made
 
@@ -145,7 +148,7 @@ def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
         return
     network.eval()
     with torch.inference_mode():
-        batch = plain[0, some].to(next(network.parameters()).device)
+        batch = plain[0, some].to(device_of(network))
         for name, cells in batch.inputs.items():
             tokens: Any = network.read(name, cells).fields
             if tokens.x_BTD.shape[1] == 1 and tokens.mask_BT.any():
@@ -196,11 +199,18 @@ def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready,
     return replace(ready, prepared=prepared, rows=replace(ready.rows, inputs=inputs, augment=augment)), notes
 
 
-def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module] | None = None) -> Network:
+def build_network(
+    recipe: Recipe,
+    ready: Ready,
+    encoders: Mapping[str, nn.Module] | None = None,
+    *,
+    device: torch.device = torch.device("cpu"),
+) -> Network:
     """A fresh network by the recipe's seed, weights of other models taken where the recipe says so.
 
     Args:
         encoders: input name -> an encoder to share instead of making one.
+        device: where it goes; its weights are the same on all.
     """
     torch.manual_seed(recipe.training.seed)
     facts = {name: transform.facts() for name, transform in ready.transforms.items()}
@@ -208,7 +218,7 @@ def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module
     for name, item in recipe.readers.items():
         if item.init_from and name not in (encoders or {}):
             _start(network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from)
-    return network
+    return place(network, device)
 
 
 def _start(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: str) -> None:
@@ -254,7 +264,7 @@ def asked(
     recipe.fusion = parse({"fusion": {**recipe.fusion.model_dump(), "query": query}}).fusion
     found = network
     if query != taken:
-        found = build_network(recipe, ready, encoders)
+        found = build_network(recipe, ready, encoders, device=device_of(network))
         settle(found, ready.rows, train_rows)
     counts = ", ".join(f"{name} {length:.0f}" for name, length in lengths.items())
     return found, [f"{recipe.fusion.name} asks from input {query!r}, which has the most tokens ({counts} per row)"]
@@ -266,7 +276,7 @@ def _token_counts(network: Network, rows: Rows, numbers: np.ndarray) -> dict[str
     plain = replace(rows, augment={})
     network.eval()
     with torch.inference_mode():
-        encoded = network.encode(plain[0, some].to(next(network.parameters()).device))
+        encoded = network.encode(plain[0, some].to(device_of(network)))
     return {name: float(tokens.mask_BT.sum(1).float().mean()) for name, tokens in encoded.items()}
 
 

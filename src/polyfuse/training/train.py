@@ -13,10 +13,12 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
+from polyfuse.device import device_of, place, trainer_options
 from polyfuse.inference import BATCH, predict
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
@@ -128,15 +130,17 @@ class _Run:
             watching.append(Resumable(run, self.recipe.training.checkpoint))
             run.mkdir(parents=True, exist_ok=True)
             (run / "recipe.yaml").write_text(self.recipe.to_yaml(), encoding="utf8")
+        device = device_of(self.network)
         self.network.train()  # Lightning keeps the mode that it finds
         with _quiet():
-            trainer = _trainer(self.recipe, self.total, watching, run, self.every)
+            trainer = _trainer(self.recipe, self.total, watching, run, self.every, device)
             checks = loader(self.plain, Order(self.val, BATCH)) if self.every else None
             path = str(last) if resume and last is not None and last.exists() else None
             # worker processes ask for rows before any callback is heard
             order.at_step(steps_taken(last) if path and last else 0)
             with self.interrupt.listening():
                 trainer.fit(self.learner, batches, checks, ckpt_path=path)
+        place(self.network, device)  # Lightning leaves it on the processor
         self.steps = trainer.global_step
 
     def finish(self, run: Path | None) -> None:
@@ -173,8 +177,11 @@ def planned_steps(recipe: Recipe, per_epoch: int) -> int:
     return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
 
 
-def _trainer(recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path | None, every: int) -> L.Trainer:
+def _trainer(
+    recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path | None, every: int, device: torch.device
+) -> L.Trainer:
     return L.Trainer(
+        **trainer_options(device),
         max_steps=total,
         max_epochs=-1,
         precision="bf16-mixed" if recipe.training.precision == "bf16" else "32-true",

@@ -248,6 +248,8 @@ def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_pat
     assert isinstance(steps, int)
     assert 1 <= steps < 4000 * 3
     assert model.recipe.training.time is None
+    if any("longer than they were measured" in note for note in model.notes):
+        pytest.skip("the machine became slower on the way")
     assert f"the time budget had room for {steps:,} of 12,000 steps" in model.notes
     again = pf.fit(tmp_path / "m", quiet=True)
     assert again.report["training"]["steps"] == steps

@@ -65,5 +65,5 @@ def trainer_options(device: torch.device) -> dict[str, Any]:
 
 
 def generators(device: torch.device) -> list[torch.device]:
-    """Devices, besides the processor, whose random draws a computation on this one takes from."""
-    return [] if device.type == "cpu" else [device]
+    """Devices, besides the processor, whose random draws a measurement on this one has to give back."""
+    return [device] if device.type == "cuda" else []

@@ -19,6 +19,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import input_facts
 from polyfuse.recipe import Recipe, RecipeError, parse
 
+OVER = 1.1  # times the budget that are not worth a note
 AUTO_TRAININGS = 6  # ``fusion: auto`` takes about as long as so many trainings
 
 
@@ -63,6 +64,7 @@ def compare(
     limit = None if budget is None else Budget(budget, started)
     tried = run_all(stage, names, range(first, first + seeds), limit, kept, say or (lambda _: None))
     steps = max((run.steps for one in tried for run in one.runs), default=0)
+    notes = [*stage.notes, *dropped, *_stopped(tried)]
     cut = f"the budget had room for {steps:,} of {stage.steps:,} steps of each training"
     counts = {side: len(getattr(stage.splits, side)) for side in ("train", "val", "test")}
     meta = {
@@ -72,13 +74,22 @@ def compare(
         "inputs": input_facts(stage.recipe),
         "seeds": seeds,
         "steps": steps,
+        **({} if budget is None else {"budget": budget}),
         "seconds": round(time.monotonic() - started, 1),
         "machine": machine(stage.device.type),
-        "notes": [*stage.notes, *dropped, *_stopped(tried), *([cut] if limit and steps < stage.steps else [])],
+        "notes": [*notes, *([cut] if limit and steps < stage.steps else []), *_over(limit)],
     }
     if unit is not None:
         meta["resampled by"] = unit
     return judged(stage, tried, meta)
+
+
+def _over(limit: Budget | None) -> list[str]:
+    """A note where the budget did not hold."""
+    spent = 0.0 if limit is None else limit.spent()
+    if limit is None or spent <= OVER * limit.seconds:
+        return []
+    return [f"it took {spent:.0f} s, more than the budget of {limit.seconds:.0f} s; fewer fusions or seeds take less"]
 
 
 def _stopped(tried: Sequence[Tried]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import time
@@ -235,12 +236,28 @@ class Stage:
 
 @cache
 def _code() -> str:
-    """Names the code that decides what is learned: runs of another version are other work."""
+    """Names the code that decides what is learned: runs of another version are other work, those of other words not."""
     found, root = hashlib.blake2b(digest_size=16), Path(polyfuse.__file__).parent
     for place in LEARNING:
         for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
-            found.update(file.read_bytes())
+            found.update(meaning(file.read_text(encoding="utf8")).encode())
     return found.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """What Python code does: without its layout, comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not _is_text(one)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string that nobody reads."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _fused(recipe: Recipe, name: str) -> Recipe:

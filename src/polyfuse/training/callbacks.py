@@ -168,6 +168,37 @@ class Interruptible(L.Callback):
         trainer.should_stop |= self.interrupted
 
 
+class Pace(L.Callback):
+    """Keeps a time budget: where steps take longer than they were measured to, the schedule goes by faster.
+
+    Rates still fall to their end, over fewer steps, so that training is shorter and not broken off.
+
+    Args:
+        total: steps of the schedule.
+        deadline: ``time.monotonic()`` by which it is over, but for a step and a validation.
+    """
+
+    WARM = 5  # steps before which nothing is concluded
+
+    def __init__(self, total: int, deadline: float):
+        self.total, self.deadline, self.taken, self._started = total, deadline, 0, 0.0
+        self.hurried = False
+
+    def on_train_start(self, *_: Any) -> None:
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: Learner, *_: Any) -> None:  # type: ignore[override]
+        now = time.monotonic()
+        self.taken += 1
+        left = self.total - trainer.global_step - learner.ahead
+        room = (self.deadline - now) * self.taken / max(1e-9, now - self._started)
+        if self.taken >= self.WARM and 1 <= room < left:
+            learner.ahead += left / room - 1
+        late = now >= self.deadline and left >= 1
+        self.hurried |= late or learner.ahead > 0
+        trainer.should_stop |= self.hurried and (late or left < 1)
+
+
 class Bar(L.Callback):
     """One progress bar on standard error: steps, loss, best validation, time left.
 

@@ -122,6 +122,12 @@ def fit(
             f"the time budget had room for {result.planned:,} of {result.unhurried:,} steps"
             + ("" if enough else ", less than one pass over the training rows: give it more")
         )
+    if result.shortened:
+        notes.append(
+            f"steps took longer than they were measured to: {result.steps:,} of {result.planned:,} were taken so that "
+            "the time budget holds, and the rates fell faster; the recipe fitted again takes as many and repeats this "
+            "model nearly, not exactly"
+        )
     if result.interrupted:
         way = way_on(run, recipe.training.checkpoint)
         notes.append(f"interrupted after {result.steps} of {result.planned} steps; {way}")

@@ -21,7 +21,7 @@ from polyfuse.model import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
 from polyfuse.training.join import join
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done
-from polyfuse.training.speed import step_seconds
+from polyfuse.training.speed import probed_until, step_seconds
 from polyfuse.training.stack import Features, candidates, target_of, voices
 from polyfuse.training.train import Result, Split, planned_steps, train
 
@@ -172,9 +172,10 @@ def _count(network: Network, plan: _Plan) -> int:
     settings = plan.recipe.training
     share = shared_cell(plan.rows.inputs, plan.split.train)
     order = Order(plan.split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
-    one = step_seconds(copy.deepcopy(network), plan.recipe, loader(plan.rows, order)) * planned_steps(
-        plan.recipe, len(order)
+    each = step_seconds(
+        copy.deepcopy(network), plan.recipe, loader(plan.rows, order), until=probed_until(plan.deadline)
     )
+    one = each * planned_steps(plan.recipe, len(order))
     rounds = ROUNDS if plan.recipe.preset == "best" else 1
     return int(np.clip(room // one, 1, rounds * folds))
 
@@ -200,11 +201,10 @@ def _networks(
         own.training.seed += k
         run = None if plan.run is None else plan.run / f"{NETWORK}{k}"
         deadline = None
-        if plan.deadline is not None and k == 0:
-            if plan.resume and run is not None and (run / "recipe.yaml").exists():
-                own.training.steps = read_recipe(run).training.steps  # measured already
-            else:
-                deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / count
+        if plan.deadline is not None:
+            deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / (count - k)
+            if k == 0 and plan.resume and run is not None and (run / "recipe.yaml").exists():
+                own.training.steps, own.training.time = read_recipe(run).training.steps, None  # measured already
         facts = take_done(run, made) if run is not None and plan.resume else None
         results.append(
             Result(**facts) if facts else train(made, own, plan.rows, split, run=run, deadline=deadline, **options)
@@ -230,6 +230,7 @@ def _result(results: list[Result]) -> Result:
         steps=sum(result.steps for result in results),
         planned=sum(result.planned for result in results),
         unhurried=sum(result.unhurried for result in results),
+        shortened=sum(result.shortened for result in results),
         seconds=round(sum(result.seconds for result in results), 2),
         kept=f"{len(results)} networks, each the best on the fold that it did not see",
         quality=round(float(np.mean(known)), 5) if known else None,

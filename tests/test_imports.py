@@ -17,7 +17,8 @@ ROOT = Path(polyfuse.__file__).parent
 
 # lowest first; modules of one row never import each other
 LAYERS = [
-    ["records", "registry", "errors", "cache", "later", "process", "data.cells"],
+    ["errors"],
+    ["records", "registry", "cache", "later", "process", "data.cells"],
     ["layers", "metrics", "starter", "device"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],

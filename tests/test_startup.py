@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 import polyfuse as pf
 from polyfuse.later import Later
+from tests.conftest import PROJECT
 from tests.tiny import FAST, write_table
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -65,6 +67,33 @@ def test_loading_and_predicting_import_nothing_that_trains(saved, tmp_path):
 def test_judging_imports_nothing_that_trains(saved):
     found = loaded("import polyfuse as pf\npf.load(sys.argv[1]).evaluate(sys.argv[2])", saved[1], saved[0])
     assert not found & {*TRAINING, *PAGES}
+
+
+BARE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pandas", "torch", "pyarrow", "yaml", "safetensors", "transformers", "lightning"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from polyfuse.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"), [(["--help"], 0, ""), (["starter"], 0, ""), (["list"], 2, "pandas")]
+)
+def test_a_bare_install_names_the_line_that_completes_it(words, status, said):
+    done = subprocess.run([sys.executable, "-c", BARE, *words], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert not said or f"error: this needs {said}: pip install 'polyfuse[train]'" in done.stderr
+
+
+def test_what_the_bare_install_imports_is_among_its_dependencies():
+    core = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    packages = {name.partition(">")[0] for name in core}
+    assert {"filelock", "pydantic", "typer", "rich", "numpy"} <= packages
 
 
 def test_a_later_module_is_imported_by_its_first_attribute():

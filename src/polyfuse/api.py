@@ -280,7 +280,7 @@ def fit(
         where: a pandas query that keeps rows.
         media_root: folder that paths in cells start from.
         to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
-        time: budget, such as ``5m`` or seconds.
+        time: budget for reading, training and judging, such as ``5m`` or seconds; what does not fit is said.
         seed: fixes everything random.
         settings: ``FIELD=VALUE`` of the recipe, such as ``training.epochs=5``.
         resume: go on from the checkpoint in ``TO.run``.
@@ -302,7 +302,8 @@ def fit(
         recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
     run = Path(f"{to}.run") if to is not None else None
-    fitted = training.fit(recipe, read, run=run, resume=resume, quiet=quiet, started=started, device=device)
+    options: dict[str, Any] = {"run": run, "resume": resume, "quiet": quiet, "started": started, "device": device}
+    fitted = training.fit(recipe, read, judging=evaluate.judging_seconds, **options)
     fitted.notes[:0] = choice
     model = _judged(fitted, Path(to).name if to is not None else "model")
     if to is not None:
@@ -367,7 +368,7 @@ def _judged(fitted: Fitted, name: str) -> Model:
     """The model with its report: on the test rows, or on validation rows where there is no test split."""
     model = Model(fitted.bundle, name)
     model.notes = fitted.notes
-    rows = fitted.splits.test if len(fitted.splits.test) else fitted.splits.val
+    rows = training.judged_rows(fitted.splits)
     if len(rows) and fitted.bundle.recipe.outputs:
         notes = list(fitted.notes)
         if not len(fitted.splits.test):

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import polyfuse as pf
+from polyfuse.evaluation import evaluate
 from polyfuse.training import callbacks, speed, train
+from polyfuse.training import fit as fitting
 from polyfuse.training.callbacks import Pace
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -84,6 +86,40 @@ def test_a_training_slower_than_measured_ends_in_time_and_says_so(monkeypatch):
     assert facts["shortened"] == 10**6 - facts["steps"]
     assert model.recipe.training.steps == facts["steps"]
     assert any("longer than they were measured" in note for note in model.notes)
+
+
+def test_judging_is_part_of_the_budget_or_said_before_it_is_spent(monkeypatch, caplog):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=200), "y": rng.normal(size=200)})
+    frame["split"] = np.resize(["train", "test"], 200)
+    deadlines, real = [], fitting.train_together
+
+    def spied(*args, deadline=None, **more):
+        deadlines.append(deadline - time.monotonic())
+        return real(*args, deadline=deadline, **more)
+
+    monkeypatch.setattr(fitting, "train_together", spied)
+    options = {"outputs": ["y"], "split": "split", "settings": ["preset=plain", "training.epochs=1"], "quiet": True}
+    for seconds, room in ((1.0, 1000 - 1.0), (900.0, 600)):
+        monkeypatch.setattr("polyfuse.evaluation.evaluate.judging_seconds", lambda *_, told=seconds: told)
+        model = pf.fit(frame, time=1000, **options)
+        assert room - 60 < deadlines[-1] <= room
+        assert any("judging 100 rows takes about 900 s" in note for note in model.notes) is (seconds == 900)
+    assert "which will not hold" in caplog.text
+
+
+def test_judging_is_timed_on_few_rows(monkeypatch):
+    judged, clock = [], Clock()
+    monkeypatch.setattr(evaluate, "time", clock)
+
+    def judge(bundle, table, prepared, rows, **_):
+        judged.append(len(rows))
+        clock.now += 1 + len(rows) / 10
+
+    monkeypatch.setattr(evaluate, "evaluate_rows", judge)
+    assert evaluate.judging_seconds(None, None, None, np.arange(1000)) == pytest.approx(1 + 100)
+    assert judged == [16, 64]
+    assert evaluate.judging_seconds(None, None, None, np.arange(10)) == pytest.approx(2)
 
 
 def test_a_probe_takes_no_longer_than_its_share(monkeypatch):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +32,10 @@ from polyfuse.training.complete import complete
 from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
 from polyfuse.training.train import Result, Split
+
+JUDGING_SHARE = 0.4  # of a time budget, at most, that training leaves for judging
+Judging: TypeAlias = Callable[[Bundle, Table, dict[str, Prepared], np.ndarray], float]
+"""Seconds that judging a model on some rows takes, network trained or not."""
 
 SETTLED = 1000  # training rows by which the tokens of encoders that never change are standardised
 
@@ -61,6 +66,7 @@ def fit(
     quiet: bool = False,
     started: float | None = None,
     device: str | torch.device = "auto",
+    judging: Judging | None = None,
 ) -> Fitted:
     """Train the model that a recipe describes on a table.
 
@@ -70,6 +76,7 @@ def fit(
         resume: go on from the run's last checkpoint.
         started: ``time.monotonic()`` from which a time budget counts.
         device: where everything computes that is a network; see ``device.choose_device``.
+        judging: how long the judging takes that follows, for which a time budget leaves room.
 
     Raises:
         ValueError: what is asked cannot be; nothing was trained.
@@ -85,7 +92,12 @@ def fit(
     if run is not None:
         recipe, said = begun(recipe, run, resume)
         notes += said
-    deadline = started + recipe.training.time if recipe.training.time else None
+    deadline, share = started + recipe.training.time if recipe.training.time else None, 0.0
+    if deadline is not None and judging is not None:
+        bundle = Bundle(recipe, network, ready.transforms, ready.specs)
+        share, said = _judging_share(judging, bundle, table, ready.prepared, judged_rows(splits), deadline)
+        deadline -= share
+        notes += said
     split = labelled(ready.rows, splits)
     notes += _idle_tokens(network, ready.rows, split)
     shared = {name: network.encoder(name) for name in network.frozen}
@@ -110,6 +122,7 @@ def fit(
             resume=resume,
             quiet=quiet,
             deadline=deadline,
+            judging=share,
         )
     except KeyboardInterrupt as stop:  # while learners were fitted or weighed, or a second one
         raise Interrupted(f"before there was a model; {way_on(run, recipe.training.checkpoint)}") from stop
@@ -136,6 +149,29 @@ def fit(
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, notes)
+
+
+def judged_rows(splits: Splits) -> np.ndarray:
+    """The rows that a model is judged on: test rows, or validation rows where there are none."""
+    return splits.test if len(splits.test) else splits.val
+
+
+def _judging_share(
+    judging: Judging, bundle: Bundle, table: Table, prepared: dict[str, Prepared], rows: np.ndarray, deadline: float
+) -> tuple[float, list[str]]:
+    """Seconds of a time budget that are left for judging, and what to say where it takes more than that."""
+    if not len(rows) or not bundle.recipe.outputs:
+        return 0.0, []
+    left = max(0.0, deadline - time.monotonic())
+    needed = judging(bundle, table, prepared, rows)
+    if needed <= JUDGING_SHARE * left:
+        return needed, []
+    said = (
+        f"judging {len(rows):,} rows takes about {needed:.0f} s, more than {JUDGING_SHARE:.0%} of what is left of the "
+        "time budget, which will not hold; fewer test rows take less"
+    )
+    logging.getLogger("polyfuse").warning(said)  # before the time is spent
+    return JUDGING_SHARE * left, [said]
 
 
 def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:

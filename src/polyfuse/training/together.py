@@ -60,6 +60,7 @@ class _Plan:
         rows: that train or validate, ascending.
         fold_R: fold of each of them.
         make: seed -> a further network with fresh weights.
+        judging: seconds that judging takes for each network, for which a time budget leaves room.
     """
 
     recipe: Recipe
@@ -72,6 +73,7 @@ class _Plan:
     resume: bool
     quiet: bool
     deadline: float | None
+    judging: float = 0.0
 
 
 def train_together(
@@ -87,6 +89,7 @@ def train_together(
     resume: bool,
     quiet: bool,
     deadline: float | None,
+    judging: float = 0.0,
 ) -> Trained:
     """Train a network, and what answers beside it where the recipe wants that.
 
@@ -96,10 +99,12 @@ def train_together(
         make: seed -> another network of the recipe.
         groups_R: group of each row of the table; folds do not part them.
         spare: leave the validation rows out of all, as no test rows are there to judge the model.
+        judging: seconds that judging takes for each further network, within the deadline.
     """
     numbers = np.sort(split.train if spare else np.concatenate([split.train, split.val]))
     fold_R = _folds(network, recipe, rows, numbers, groups_R) if _wanted(recipe, network) else None
     plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline)  # type: ignore[arg-type]
+    plan.judging = judging
     if fold_R is None:
         return _alone(network, plan, _unfolded(recipe, network))
     if spare:  # one network is judged on the first fold, then
@@ -115,6 +120,8 @@ def train_together(
     }
     hurried = [] if until is None or time.monotonic() < until else [HURRIED]
     count = _count(network, plan)
+    if plan.deadline is not None:
+        plan.deadline -= (count - 1) * judging
     networks, results, judged = _networks(network, plan, count)
     result = _result(results)
     if result.interrupted:
@@ -175,7 +182,7 @@ def _count(network: Network, plan: _Plan) -> int:
     each = step_seconds(
         copy.deepcopy(network), plan.recipe, loader(plan.rows, order), until=probed_until(plan.deadline)
     )
-    one = each * planned_steps(plan.recipe, len(order))
+    one = each * planned_steps(plan.recipe, len(order)) + plan.judging
     rounds = ROUNDS if plan.recipe.preset == "best" else 1
     return int(np.clip(room // one, 1, rounds * folds))
 

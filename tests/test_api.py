@@ -18,7 +18,7 @@ import torch
 import polyfuse as pf
 from polyfuse.bundle import BundleError
 from polyfuse.recipe import RecipeError, parse
-from polyfuse.training.callbacks import Resumable
+from polyfuse.training.callbacks import Pace, Resumable
 from tests.encoders.checkpoints import make
 from tests.tiny import FAST, write_table
 
@@ -240,7 +240,8 @@ def test_selection_on_validation_keeps_the_best_weights(tmp_path):
     assert last.report["training"]["kept"] == "last of the schedule"
 
 
-def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_path):
+def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(Pace, "on_train_batch_end", lambda *_: None)  # a machine that is slower later is another matter
     settings = ("preset=plain", "training.epochs=4000", "training.batch_size=16", "width=16")
     model = pf.fit(table, outputs=["label"], inputs=["area", "kind"], split="split", time="4s", settings=settings,
                    to=tmp_path / "m", quiet=True)  # fmt: skip
@@ -248,8 +249,6 @@ def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_pat
     assert isinstance(steps, int)
     assert 1 <= steps < 4000 * 3
     assert model.recipe.training.time is None
-    if any("longer than they were measured" in note for note in model.notes):
-        pytest.skip("the machine became slower on the way")
     assert f"the time budget had room for {steps:,} of 12,000 steps" in model.notes
     again = pf.fit(tmp_path / "m", quiet=True)
     assert again.report["training"]["steps"] == steps

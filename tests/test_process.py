@@ -114,10 +114,13 @@ def test_the_command_says_what_is_kept_and_ends_with_130(frame, tmp_path, monkey
 
 @pytest.mark.parametrize("checkpoint", [False, True])
 def test_a_way_on_is_only_named_where_there_is_one(frame, tmp_path, monkeypatch, checkpoint):
+    sent = []
+
     def interrupt(self, trainer, learner):
-        if checkpoint:
+        if checkpoint and not sent:
             trainer.save_checkpoint(self.path)
-        signal.raise_signal(signal.SIGINT)
+        if not sent:
+            sent.append(signal.raise_signal(signal.SIGINT))
 
     monkeypatch.setattr(Resumable, "on_train_epoch_end", interrupt)
     settings = ["preset=plain", "training.steps=50", "width=16"]
@@ -126,6 +129,14 @@ def test_a_way_on_is_only_named_where_there_is_one(frame, tmp_path, monkeypatch,
     (note,) = [note for note in model.notes if note.startswith("interrupted")]
     assert ("--resume" in note) is checkpoint
     assert ("begins again" in note) is not checkpoint
+
+
+def test_a_second_signal_ends_at_once(frame, tmp_path, monkeypatch):
+    before = handlers()
+    monkeypatch.setattr(Resumable, "on_train_epoch_end", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted, match="before there was a model"):
+        fit(frame, to=tmp_path / "m", settings=["preset=plain", "training.steps=50", "width=16"])
+    assert handlers() == before
 
 
 def test_a_model_outlives_an_interruption_of_its_judging(frame, tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from polyfuse.errors import extra
+
 __version__ = "0.1.0"
 __all__ = ["Model", "Recipe", "compare", "demo", "fit", "inspect", "load", "parts", "read_recipe", "read_table"]
 
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'polyfuse' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    with extra("train"):
+        module = importlib.import_module(_HOMES[name])
+    value = getattr(module, name)
     globals()[name] = value
     return value
 

@@ -7,36 +7,44 @@ import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from polyfuse import bundle as bundles
-from polyfuse import inference, registry
+from polyfuse import registry
 from polyfuse.arguments import asked_for
-from polyfuse.bundle import Bundle
-from polyfuse.comparison.compare import best_fusion
-from polyfuse.comparison.compare import compare as compare_fusions
-from polyfuse.comparison.findings import Comparison
-from polyfuse.data.batches import Rows
 from polyfuse.data.inputs import overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
-from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
 from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
-from polyfuse.evaluation.card import card
-from polyfuse.evaluation.evaluate import evaluate_rows
+from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.report import Report
-from polyfuse.evaluation.robustness import SEVERITIES, robustness
 from polyfuse.evaluation.robustness_report import RobustnessReport
-from polyfuse.reading import prepare_all, reading_of, rows_of, summary
+from polyfuse.later import Later
+from polyfuse.process import training_alone
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
-from polyfuse.training.fit import Fitted
-from polyfuse.training.fit import fit as fit_recipe
+
+if TYPE_CHECKING:
+    from polyfuse import bundle as bundles
+    from polyfuse import inference, reading
+    from polyfuse.bundle import Bundle
+    from polyfuse.comparison import compare as comparing
+    from polyfuse.comparison.findings import Comparison
+    from polyfuse.data.batches import Rows
+    from polyfuse.data.prepare import Prepared
+    from polyfuse.evaluation import card, evaluate
+    from polyfuse.evaluation import robustness as noising
+    from polyfuse.training import fit as training
+    from polyfuse.training.fit import Fitted
+else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
+    bundles, inference, reading = Later("polyfuse.bundle"), Later("polyfuse.inference"), Later("polyfuse.reading")
+    card, evaluate = Later("polyfuse.evaluation.card"), Later("polyfuse.evaluation.evaluate")
+    noising, comparing = Later("polyfuse.evaluation.robustness"), Later("polyfuse.comparison.compare")
+    training = Later("polyfuse.training.fit")
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,9 @@ class Model:
         for item in self.recipe.inputs.values():
             for column in item.columns:
                 table.require(column)
-        reading = reading_of(self.recipe, table, max_broken)
-        prepared = prepare_all(self.recipe, self.bundle.transforms, table, reading, targets=targets)
-        return rows_of(prepared, len(table), self.recipe), prepared
+        how = reading.reading_of(self.recipe, table, max_broken)
+        prepared = reading.prepare_all(self.recipe, self.bundle.transforms, table, how, targets=targets)
+        return reading.rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
         self,
@@ -105,7 +113,9 @@ class Model:
             ValueError: a column is absent, or a label was not seen in training.
         """
         table, prepared = self._judgeable(table, where, media_root, max_broken)
-        return evaluate_rows(self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen)
+        return evaluate.evaluate_rows(
+            self.bundle, table, prepared, np.arange(len(table)), name=self.name, unseen=unseen
+        )
 
     def robustness(
         self,
@@ -136,7 +146,7 @@ class Model:
         table, prepared = self._judgeable(table, where, media_root)
         options: dict[str, Any] = {"inputs": inputs, "severities": severities, "corruptions": corruptions}
         options |= {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
-        return robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
+        return noising.robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
 
     def _judgeable(
         self, table: Any, where: str | None, media_root: str | Path | None, max_broken: float | None = None
@@ -169,7 +179,7 @@ class Model:
         place = place_for(to, FRAMES) if to else None
         table = self._read(table, where, media_root)
         rows, prepared = self._rows(table, False, max_broken)
-        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
+        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in reading.summary(cells, table)))
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
         for name, prediction in inference.predict(self.bundle.network, rows).items():
             columns[name] = prediction.value
@@ -215,13 +225,17 @@ class Model:
         return bundles.save(self.bundle, folder)
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path, *, device: str = "auto") -> Model:
     """Read a saved model.
+
+    Args:
+        device: where it predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
         BundleError: no model there, a damaged file, or a newer format.
+        ValueError: no such device here.
     """
-    return Model(bundles.load(folder), Path(folder).name)
+    return Model(bundles.load(folder, device), Path(folder).name)
 
 
 def parts(kind: str) -> list[Listing]:
@@ -247,6 +261,7 @@ def inspect(
     return Inspection(len(table), inspect_rows(columns), table.notes)
 
 
+@training_alone()
 def fit(
     source: Any,
     *,
@@ -265,6 +280,7 @@ def fit(
     settings: Sequence[str] = (),
     resume: bool = False,
     quiet: bool = False,
+    device: str = "auto",
 ) -> Model:
     """Train a model, judge it on the test split where there is one, and save it where ``to`` says.
 
@@ -282,11 +298,13 @@ def fit(
         where: a pandas query that keeps rows.
         media_root: folder that paths in cells start from.
         to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
-        time: budget, such as ``5m`` or seconds.
+        time: budget for reading, training and judging, such as ``5m`` or seconds; what does not fit is said.
         seed: fixes everything random.
         settings: ``FIELD=VALUE`` of the recipe, such as ``training.epochs=5``.
         resume: go on from the checkpoint in ``TO.run``.
         quiet: no progress bar.
+        device: where it trains and predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or
+            ``mps``; one device, of several GPUs the first.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -299,10 +317,11 @@ def fit(
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
-        recipe, note = best_fusion(recipe, read, started=started)
+        recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
     run = Path(f"{to}.run") if to is not None else None
-    fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
+    options: dict[str, Any] = {"run": run, "resume": resume, "quiet": quiet, "started": started, "device": device}
+    fitted = training.fit(recipe, read, judging=evaluate.judging_seconds, **options)
     fitted.notes[:0] = choice
     model = _judged(fitted, Path(to).name if to is not None else "model")
     if to is not None:
@@ -310,6 +329,7 @@ def fit(
     return model
 
 
+@training_alone()
 def compare(
     source: Any,
     *,
@@ -328,6 +348,7 @@ def compare(
     seed: int | None = None,
     settings: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
+    device: str = "auto",
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
@@ -341,6 +362,7 @@ def compare(
             share; ``group`` by default.
         to: folder that keeps every run, so that a stopped comparison goes on, and the findings as JSON and HTML.
         say: told of every run as it ends.
+        device: as for ``fit``.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -351,7 +373,8 @@ def compare(
     limit = parse({"training": {"time": budget}}).training.time
     place = Path(to) if to is not None else None
     runs = place / "runs" if place else None
-    found = compare_fusions(recipe, read, fusions=fusions, seeds=seeds, budget=limit, unit=unit, runs=runs, say=say)
+    options: dict[str, Any] = {"fusions": fusions, "seeds": seeds, "budget": limit, "unit": unit}
+    found = comparing.compare(recipe, read, **options, runs=runs, say=say, device=device)
     if place:
         found.to_html(place / "comparison.html")
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -363,18 +386,22 @@ def _judged(fitted: Fitted, name: str) -> Model:
     """The model with its report: on the test rows, or on validation rows where there is no test split."""
     model = Model(fitted.bundle, name)
     model.notes = fitted.notes
-    rows = fitted.splits.test if len(fitted.splits.test) else fitted.splits.val
+    rows = training.judged_rows(fitted.splits)
     if len(rows) and fitted.bundle.recipe.outputs:
         notes = list(fitted.notes)
         if not len(fitted.splits.test):
             alone = fitted.bundle.network.ensemble is None
             how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
             notes.append(f"no test split: these figures come from validation rows, {how}")
-        model.fit_report = evaluate_rows(
-            fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
-        )
-        fitted.bundle.report["evaluation"] = model.fit_report.to_json()
-    fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
+        try:
+            model.fit_report = evaluate.evaluate_rows(
+                fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
+            )
+            fitted.bundle.report["evaluation"] = model.fit_report.to_json()
+        except KeyboardInterrupt:  # what was learned is not lost with what it is worth
+            fitted.bundle.report["training"]["interrupted"] = True
+            model.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+    fitted.bundle.card = card.card(fitted.bundle, name, fitted.notes)
     return model
 
 

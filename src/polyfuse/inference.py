@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.device import device_of
 from polyfuse.ensemble import Heard, hidden
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.model import Network
@@ -32,7 +33,7 @@ def states(
         keeps: subsets of inputs that stay present, the others being missing in every row; None for all inputs.
         numbers: row numbers to visit; all by default.
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
     numbers = np.arange(len(rows)) if numbers is None else numbers
     training = network.training
     network.eval()

@@ -49,7 +49,7 @@ def prepare_all(
 
 
 def summary(cells: Prepared, table: Table) -> list[str]:
-    """One sentence per column with cells that could not be read: how many, and the first of them."""
+    """How the cells are kept, where that is not as usual, and a sentence per column with cells that cannot be read."""
     by_column: dict[str, list[Broken]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)

@@ -33,6 +33,7 @@ Output = Annotated[
 Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
+Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 PIPE = 160  # columns of what no terminal shows
 

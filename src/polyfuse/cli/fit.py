@@ -31,6 +31,7 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
     set: common.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
@@ -50,6 +51,7 @@ def fit(
         time=time,
         seed=seed,
         settings=set or (),
+        device=device,
         resume=resume,
         quiet=json,
     )

@@ -21,11 +21,12 @@ from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.cells.written import embedded
 from polyfuse.data.several import items_of
-from polyfuse.data.store import MemoryStore, Store, cache_root, evict, fingerprint
+from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
 from polyfuse.records import Spec
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
 CHUNK = 256  # media cells in memory at once
+MEDIA = "decoded media"  # what the stores of this file hold
 FEW = 10  # so many unreadable cells never stop a run: a table of two rows to predict may hold a bad one
 
 
@@ -73,7 +74,7 @@ class Prepared:
         index_RK: row and slot -> position in ``cells``, or -1 where missing.
         digests: content digest of each distinct cell.
         broken: what could not be read.
-        notes: what was left out, one sentence each.
+        notes: what was left out, and how cells are kept, one sentence each.
         assemble: from collated fields to ready tokens, where cells are tokens that an encoder made earlier.
     """
 
@@ -242,7 +243,7 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
             else:
                 index[row, slot] = seen.setdefault(key, len(seen))
     notes = [note for column in columns if (note := _left_out(column, items[column], reading))]
-    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=notes)
+    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=[*kept.notes, *notes])
 
 
 def _left_out(column: str, items: list[list[Any]], reading: Reading) -> str:
@@ -265,7 +266,7 @@ def _read_chunk(
     transform: Transform,
     values: list[Any],
     by_path: dict[str, bytes | BadCell],
-    kept: Store | MemoryStore,
+    kept: FallbackStore,
     reading: Reading,
 ) -> list[bytes | BadCell]:
     """The key of each value, after whatever was new among them is decoded and stored."""
@@ -289,10 +290,11 @@ def _read_chunk(
     return [results[at] if at in results else by_path[paths[at]] for at in range(len(values))]  # type: ignore[index]
 
 
-def _open_store(transform: Transform, reading: Reading) -> Store | MemoryStore:
+def _open_store(transform: Transform, reading: Reading) -> FallbackStore:
     if reading.cache is None:
-        return MemoryStore()
+        return FallbackStore(None, MEDIA)
     name = fingerprint(type(transform).__qualname__, transform.state(), asdict(reading.limits))
-    store = Store(reading.cache / "cells" / name)
-    evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
+    store = FallbackStore(reading.cache / "cells" / name, MEDIA)
+    if store.writable:
+        evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
     return store

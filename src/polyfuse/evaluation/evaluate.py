@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
@@ -26,6 +27,7 @@ from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 
+TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
 MOST_BROKEN = 50  # cells listed per column in a report
 
 
@@ -68,6 +70,19 @@ def evaluate_rows(
         samples=_samples(bundle, table, rows, outcomes[0], reports),
         meta=facts_of(bundle, table, name, notes),
     )
+
+
+def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> float:
+    """About how long ``evaluate_rows`` takes, from few of the rows; whether the network is trained changes nothing."""
+    spent, few = 0.0, TIMED[0]
+    for few in TIMED:
+        before, started = spent, time.monotonic()
+        evaluate_rows(bundle, table, prepared, rows[:few], name="", unseen="skip")
+        spent = time.monotonic() - started
+        if len(rows) <= few:
+            return spent
+    each = max(0.0, spent - before) / (TIMED[1] - TIMED[0])
+    return spent + each * (len(rows) - few)
 
 
 def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:

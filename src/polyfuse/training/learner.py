@@ -30,15 +30,17 @@ class Learner(L.LightningModule):
         self.network, self.recipe, self.total = network, recipe, total
         self._groups = parameter_groups(network, recipe)  # before the unfreezer hides what waits
         self.unfreezer = Unfreezer(network, recipe, total)
+        self.ahead = 0.0  # steps by which the schedule is further than those that were taken; see ``callbacks.Pace``
         self.quality = float("-inf")
         self.by_loss = recipe.training.judge == "loss"
         self._found: list[tuple[float, float, int]] = []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         _seed(self.recipe.training.seed * 1_000_003 + self.global_step)
-        self.unfreezer.step(self.global_step)
+        place = self.global_step + self.ahead
+        self.unfreezer.step(int(place))
         training = self.recipe.training
-        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, self.global_step / self.total)
+        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         losses = self.network.losses(self.network(batch), batch)
@@ -84,7 +86,7 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = AdamW(self._groups, betas=(0.9, 0.99), fused=True)
         warmup = self.recipe.training.warmup
-        schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))
+        schedule = LambdaLR(optimizer, lambda step: factor(step + self.ahead, self.total, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, *_: Any, **__: Any) -> None:

@@ -19,6 +19,7 @@ from polyfuse.ensemble import Ensemble, Heard
 from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
 from polyfuse.layers.pooling import pooled as mean_token
+from polyfuse.layers.space import Projection
 from polyfuse.recipe import InputRecipe, Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
 
@@ -35,6 +36,7 @@ class Network(nn.Module):
         width: D between encoders and heads.
         slots: reader name -> number of columns that share the encoder.
         weights: output name -> weight of its loss.
+        space: projections of the inputs that an objective compares, by input name.
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
             fusion or objective ``wants_scores``.
         frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
@@ -59,6 +61,7 @@ class Network(nn.Module):
         slots: Mapping[str, int],
         weights: Mapping[str, float],
         reads: Mapping[str, Sequence[str]] | None = None,
+        space: Mapping[str, nn.Module] | None = None,
         input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
         pooled: frozenset[str] = frozenset(),
@@ -92,6 +95,7 @@ class Network(nn.Module):
         self.input_heads = nn.ModuleDict(
             {f"out_{n}": nn.ModuleList((input_heads or {}).get(name, [])) for n, name in enumerate(heads)}
         )
+        self.space = nn.ModuleDict({f"in_{self.inputs.index(name)}": part for name, part in (space or {}).items()})
         self.ensemble: Ensemble | None = None
         for name in frozen:
             self.encoder(name).requires_grad_(False)
@@ -197,7 +201,7 @@ class Network(nn.Module):
         Args:
             heard: what the ensemble read; asked for where it is not given.
         """
-        state = State(encoded, self.fuse(encoded))
+        state = State(encoded, self.fuse(encoded), shared=self.shared(encoded))
         for n, name in enumerate(self.outputs):
             alone = self.input_heads[f"out_{n}"]
             if len(alone):  # type: ignore[arg-type]
@@ -212,6 +216,12 @@ class Network(nn.Module):
             for name, own_BC in state.scores.items():
                 state.scores[name] = self.ensemble.decide(name, own_BC, self.head(name), heard, batch)
         return state
+
+    def shared(self, encoded: dict[str, Tokens]) -> dict[str, Tensor]:
+        """Vectors of the aligned inputs in the shared space, (B, E) each."""
+        return {
+            name: self.space[f"in_{n}"](encoded[name]) for n, name in enumerate(self.inputs) if f"in_{n}" in self.space
+        }
 
     def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""
@@ -283,6 +293,8 @@ def build(
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
+    aligned = dict.fromkeys(name for module, _ in objectives for name in getattr(module, "aligns", ()))
+    space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
@@ -299,6 +311,7 @@ def build(
         frozen=frozenset(name for name, item in readers.items() if item.transfer == "frozen"),
         pooled=frozenset(name for name, item in readers.items() if item.cache == "pooled"),
         aside=frozenset(name for name, item in readers.items() if not item.fused),
+        space=space,
         input_heads=input_heads,
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),

@@ -221,6 +221,22 @@ class ObjectiveRecipe(NamedPart):
     weight: float = Field(1.0, ge=0)
 
 
+class SpaceRecipe(_Section):
+    """The space that alignments share: one vector per input, whatever its length.
+
+    Args:
+        size: of a vector.
+        hidden: units of a layer between the tokens' mean and the vector; 0 for none.
+        dropout: before each linear layer.
+        pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
+    """
+
+    size: Count = 256
+    hidden: int = Field(0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    pool: Literal["mean", "max", "attention"] = "mean"
+
+
 class MemberRecipe(NamedPart):
     """A classical learner over what some inputs hold before any training; its keywords are its settings.
 
@@ -317,6 +333,7 @@ class Recipe(_Section):
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
             to 5,000 rows.
         width: D of the tokens that reach the fusion.
+        space: what aligned inputs share, where an objective aligns inputs.
         ensemble: who answers beside the network.
         preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
             answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
@@ -330,6 +347,7 @@ class Recipe(_Section):
     outputs: dict[str, OutputRecipe] = {}
     objectives: Annotated[list[ObjectiveRecipe] | None, BeforeValidator(_as_parts)] = None
     width: Auto | Count = "auto"
+    space: SpaceRecipe = SpaceRecipe()
     ensemble: EnsembleRecipe = EnsembleRecipe()
     training: TrainingRecipe = TrainingRecipe()
 

@@ -373,6 +373,11 @@ class Recipe(_Section):
         return found
 
     @property
+    def keys(self) -> list[str]:
+        """Columns whose equal values make rows the same to an objective."""
+        return list(dict.fromkeys(o.keywords["key"] for o in self.extra_losses if o.keywords.get("key")))
+
+    @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
         """The objectives; none while they are still to be chosen."""
         return self.objectives or []

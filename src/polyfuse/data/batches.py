@@ -50,6 +50,7 @@ class Rows(Dataset):
         count: number of rows.
         weights_R: weight of each row in the loss, all 1 by default.
         augment: input name -> augmentation of its fields, for training.
+        keys: column that an objective asked for -> a number per row, the same for equal values, -1 for none.
         views: further looks at every row, for judging.
     """
 
@@ -59,6 +60,7 @@ class Rows(Dataset):
     weights_R: np.ndarray | None = None
     augment: Mapping[str, Augment] = field(default_factory=dict)
     views: Views = Views()
+    keys: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.count
@@ -75,6 +77,7 @@ class Rows(Dataset):
             outputs={name: gather(prepared, rows) for name, prepared in self.outputs.items()},
             rows_B=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
             weights_B=torch.from_numpy(weights).float(),
+            keys={name: torch.from_numpy(code_R[rows]) for name, code_R in self.keys.items()},
         )
 
 

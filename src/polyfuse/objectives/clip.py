@@ -1,4 +1,4 @@
-"""Contrastive alignment by softmax over the batch: InfoNCE. Radford et al., CLIP, ICML 2021; van den Oord et al., 2018."""
+"""Contrastive alignment by softmax over the batch, InfoNCE. van den Oord et al., 2018; Radford et al., ICML 2021."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contrastive alignment in which a class makes positives. Khosla et al., Supervised contrastive learning, NeurIPS 2020."""
+"""Contrastive alignment in which a class makes positives. Khosla et al., NeurIPS 2020."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
-    outputs = [output.column for output in recipe.outputs.values()]
+    outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")

@@ -127,11 +127,16 @@ class Model:
         options |= {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
         return robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
 
+    def _read(self, table: Any, where: str | None, media_root: str | Path | None) -> Table:
+        """A table, read as that of the training was: columns of lists that it holds are exploded."""
+        read = read_table(table, media_root=media_root, where=where)
+        return read.exploded([name for name in self.recipe.data.explode if name in read.frame])
+
     def _judgeable(
         self, table: Any, where: str | None, media_root: str | Path | None
     ) -> tuple[Table, dict[str, Prepared]]:
         """A table that holds the outputs' columns, and its cells."""
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         for output in self.recipe.outputs.values():
             table.require(output.column)
         return table, self._rows(table, targets=True)[1]
@@ -149,7 +154,7 @@ class Model:
             with its value, ``OUTPUT_confidence`` and, for categories, ``OUTPUT_p_CLASS``.
         """
         place = place_for(to, FRAMES) if to else None
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         rows, prepared = self._rows(table, targets=False)
         self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
         columns: dict[str, Any] = {"row" if "row" not in self.recipe.outputs else "table_row": table.rows_N}
@@ -186,7 +191,7 @@ class Model:
         place = place_for(to, (".npy",)) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
         if place:
             write_vectors(vectors, place)
@@ -237,6 +242,7 @@ def fit(
     inputs: Sequence[str] = (),
     fusion: str | None = None,
     preset: str | None = None,
+    align: Sequence[str] = (),
     split: str | None = None,
     group: str | None = None,
     where: str | None = None,
@@ -259,6 +265,8 @@ def fit(
         fusion: a name from ``parts("fusions")``.
         preset: ``plain``, ``scratch``, ``starter`` or ``best``: which encoders and members are taken where the recipe
             names none.
+        align: inputs to align with each other in one space (``clip``), so that each finds the others; ``outputs`` may
+            then be empty.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
         where: a pandas query that keeps rows.
@@ -278,6 +286,7 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
+    arguments["align"] = align
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
@@ -346,7 +355,7 @@ def _judged(fitted: Fitted, name: str) -> Model:
     model = Model(fitted.bundle, name)
     model.notes = fitted.notes
     rows = fitted.splits.test if len(fitted.splits.test) else fitted.splits.val
-    if len(rows) and fitted.bundle.recipe.outputs:
+    if len(rows) and (fitted.bundle.recipe.outputs or fitted.bundle.network.aligned):
         notes = list(fitted.notes)
         if not len(fitted.splits.test):
             alone = fitted.bundle.network.ensemble is None

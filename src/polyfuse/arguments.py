@@ -32,7 +32,7 @@ def asked_for(
     read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
     if recipe.data.split is None and read.split is not None:
         recipe.data.split = read.split
-    return recipe, read
+    return recipe, read.exploded(recipe.data.explode)
 
 
 def recipe_of(source: Any) -> tuple[Recipe, Any]:
@@ -75,6 +75,7 @@ def with_arguments(
     time: str | float | None = None,
     seed: int | None = None,
     preset: str | None = None,
+    align: Sequence[str] = (),
 ) -> Recipe:
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
@@ -96,6 +97,9 @@ def with_arguments(
     if outputs:
         split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
+    if align:
+        names = [name.strip() for text in ([align] if isinstance(align, str) else align) for name in text.split(",")]
+        values["objectives"] = [{"name": "clip", "between": names}]
     if inputs:
         _take_inputs(values, [parse_input(text) for text in inputs])
     return parse(values, "arguments")

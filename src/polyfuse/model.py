@@ -107,6 +107,11 @@ class Network(nn.Module):
         """Whether the fusion joins scores of the inputs instead of tokens."""
         return hasattr(self.fusion, "decide")
 
+    @property
+    def aligned(self) -> list[str]:
+        """Inputs that have a vector in the shared space."""
+        return [name for n, name in enumerate(self.inputs) if f"in_{n}" in self.space]
+
     def encoder(self, name: str) -> nn.Module:
         """The encoder of a reader."""
         return self.encoders[f"in_{self.readers.index(name)}"]
@@ -219,9 +224,7 @@ class Network(nn.Module):
 
     def shared(self, encoded: dict[str, Tokens]) -> dict[str, Tensor]:
         """Vectors of the aligned inputs in the shared space, (B, E) each."""
-        return {
-            name: self.space[f"in_{n}"](encoded[name]) for n, name in enumerate(self.inputs) if f"in_{n}" in self.space
-        }
+        return {name: self.space[f"in_{self.inputs.index(name)}"](encoded[name]) for name in self.aligned}
 
     def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""

@@ -139,6 +139,8 @@ class DataRecipe(_Section):
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
         fractions: shares of train, val and test in a made split.
+        explode: columns of lists (captions of a picture): a row per entry. Rows made of one never part in a made split.
+        draw: which of these rows an epoch of training sees: ``all``, or ``one`` of each, drawn anew.
         columns: columns to gather into inputs, beside those of named inputs; every usable one when none is named.
         modalities: column -> modality, over what is inferred.
         max_broken: share of a column's cells that may be unreadable.
@@ -151,6 +153,8 @@ class DataRecipe(_Section):
     split: str | None = None
     group: str | None = None
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    explode: Annotated[list[str], BeforeValidator(_as_list)] = []
+    draw: Literal["all", "one"] = "all"
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modalities: dict[str, str] = {}
     max_broken: float = Field(0.2, ge=0, le=1)

@@ -21,6 +21,9 @@ def fit(
     preset: Annotated[
         str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
     ] = None,
+    align: Annotated[
+        str | None, typer.Option(help="Inputs to align in one space, A,B[,C]: each then finds the others.")
+    ] = None,
     split: common.Split = None,
     group: common.Group = None,
     where: common.Where = None,
@@ -41,6 +44,7 @@ def fit(
         inputs=input or (),
         fusion=fusion,
         preset=preset,
+        align=align or (),
         split=split,
         group=group,
         where=where,

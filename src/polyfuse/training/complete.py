@@ -16,6 +16,8 @@ from polyfuse.data.tables import Table
 from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
 
+TOGETHER = "rows of one list"
+
 
 def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
@@ -49,10 +51,13 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
 
 
 def _split(recipe: Recipe, table: Table) -> Splits:
+    frame, group = table.frame, recipe.data.group
+    if recipe.data.explode and group is None:  # entries of one list stay together
+        frame, group = frame.assign(**{TOGETHER: table.rows_N}), TOGETHER
     return split_rows(
-        table.frame,
+        frame,
         column=recipe.data.split,
-        group=recipe.data.group,
+        group=group,
         stratify=next((o.column for o in recipe.outputs.values()), None),
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,

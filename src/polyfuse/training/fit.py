@@ -129,7 +129,7 @@ def fit(
 def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
     """A number per row for its group, where the recipe names a column of groups."""
     if recipe.data.group is None:
-        return None
+        return table.rows_N if recipe.data.explode else None
     return np.unique(table.frame[recipe.data.group].astype(str), return_inverse=True)[1]
 
 
@@ -182,7 +182,10 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
     rows = replace(
-        rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared), keys=_keys(recipe, table)
+        rows_of(prepared, len(table), recipe),
+        augment=changes_of(recipe, prepared),
+        keys=_keys(recipe, table),
+        origin_R=table.rows_N if recipe.data.draw == "one" else None,
     )
     return Ready(specs, transforms, prepared, rows)
 

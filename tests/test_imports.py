@@ -27,7 +27,7 @@ LAYERS = [
     ["model"],
     ["bundle", "inference", "encoded"],
     ["training", "evaluation"],
-    ["comparison"],
+    ["comparison", "search"],
     ["digits"],
     ["api"],
     ["cli"],
@@ -46,6 +46,8 @@ HEAVY = {
     "sklearn",
     "scipy",
     "gguf",
+    "lancedb",
+    "faiss",
 }
 
 

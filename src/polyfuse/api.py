@@ -34,6 +34,8 @@ from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.reading import prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
+from polyfuse.search.index import Index
+from polyfuse.search.zero_shot import zero_shot
 from polyfuse.starter import State, states
 from polyfuse.training.fit import Fitted
 from polyfuse.training.fit import fit as fit_recipe
@@ -197,6 +199,41 @@ class Model:
             write_vectors(vectors, place)
         return vectors
 
+    def zero_shot(
+        self,
+        table: Any,
+        labels: Sequence[str],
+        templates: Sequence[str] = ("{}",),
+        *,
+        of: str | None = None,
+        by: str | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        to: str | None = None,
+    ) -> pd.DataFrame:
+        """The most likely of some labels for every row by their names alone, where the model aligns inputs.
+
+        Args:
+            labels: names that need not have been seen, two at least.
+            templates: sentences with ``{}`` where a label goes; their vectors are averaged.
+            of: aligned input that is classified; by default the first that is no text.
+            by: aligned input that reads the labels.
+            to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made.
+
+        Returns:
+            ``row``, ``label``, ``confidence`` and ``p_LABEL``.
+
+        Raises:
+            ValueError: the model aligns nothing, or what is asked cannot be.
+        """
+        place = place_for(to, FRAMES) if to else None
+        read = self._read(table, where, media_root)
+        found, self.notes = zero_shot(self.bundle, read, labels, templates, of=of, by=by)
+        found.insert(0, "row", read.rows_N)
+        if place:
+            write_frame(found, place)
+        return found
+
     def save(self, folder: str | Path) -> Path:
         """Write the model as a folder; see ``bundle``."""
         return bundles.save(self.bundle, folder)
@@ -209,6 +246,20 @@ def load(folder: str | Path) -> Model:
         BundleError: no model there, a damaged file, or a newer format.
     """
     return Model(bundles.load(folder), Path(folder).name)
+
+
+def index(model: Model | str | Path, table: Any, *, to: str | Path, media_root: str | Path | None = None) -> Index:
+    """Make an index of a table's rows that can be searched by every input the model aligns.
+
+    Args:
+        model: one fitted with ``align``, or the folder of one; it is kept in the index.
+        to: a new folder.
+
+    Raises:
+        ValueError: the model aligns nothing, the folder holds something, or the table lacks a column.
+    """
+    made = model if isinstance(model, Model) else load(model)
+    return Index.create(made.bundle, table, to, media_root=media_root)
 
 
 def parts(kind: str) -> list[Listing]:

@@ -237,6 +237,14 @@ class Network(nn.Module):
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Weighted mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
+        return self.output_losses(state, batch) | self.objective_losses(self.represented(state), batch)
+
+    def represented(self, state: State) -> list[Any]:
+        """What each objective takes of a state, row by row."""
+        return [objective.represent(state) for objective in self.objectives]  # type: ignore[operator]
+
+    def output_losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
+        """Weighted mean loss of every output, each row on its own."""
         found = {}
         for name in self.outputs:
             head = self.head(name)
@@ -244,9 +252,13 @@ class Network(nn.Module):
             scored = name in state.scores
             loss_B = head.loss_of(state.scores[name], batch) if scored else head.loss(state.fused, batch)
             found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6)
-        heads = {name: self.head(name) for name in self.outputs}
-        for at, objective in enumerate(self.objectives):
-            loss = objective.loss(objective.represent(state), batch, heads)  # type: ignore[operator]
+        return found
+
+    def objective_losses(self, represented: Sequence[Any], batch: Batch) -> dict[str, Tensor]:
+        """Weighted loss of every objective, which may compare the rows of a batch with each other."""
+        heads, found = {name: self.head(name) for name in self.outputs}, {}
+        for at, (objective, what) in enumerate(zip(self.objectives, represented, strict=True)):
+            loss = objective.loss(what, batch, heads)  # type: ignore[operator]
             found[f"{at}:{type(objective).__name__}"] = self.objective_weights[at] * loss
         return found
 

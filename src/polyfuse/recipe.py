@@ -280,6 +280,8 @@ class TrainingRecipe(_Section):
         epochs: passes over the training rows.
         steps: optimizer steps; where it is a number it wins over ``epochs``.
         batch_size: rows per step.
+        chunk: rows that pass through the network together, where a batch is larger than memory holds; objectives still
+            compare all rows of the batch (gradient caching). None for all.
         learning_rate: peak rate of fusion and heads.
         weight_decay: of fusion and heads.
         warmup: share of the steps in which the rate rises; then it falls as a cosine.
@@ -307,6 +309,7 @@ class TrainingRecipe(_Section):
     epochs: Auto | Positive = "auto"
     steps: Auto | Count = "auto"
     batch_size: Auto | Count = "auto"
+    chunk: Count | None = None
     learning_rate: Auto | NotNegative = "auto"
     weight_decay: Auto | NotNegative = "auto"
     warmup: float = Field(0.2, ge=0, lt=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,5 +86,5 @@ def _words(bundle: Bundle, labels: Sequence[str], templates: Sequence[str], by: 
 
 def _scale(bundle: Bundle) -> float:
     """By what the objective multiplies cosines."""
-    scales = [objective.scale for objective in bundle.network.objectives if hasattr(objective, "scale")]
-    return float(scales[0].detach()) if scales else SCALE
+    learnt: list[Any] = [objective.scale for objective in bundle.network.objectives if hasattr(objective, "scale")]
+    return float(learnt[0].detach()) if learnt else SCALE

@@ -28,7 +28,7 @@ LAYERS = [
     ["model"],
     ["bundle", "inference", "encoded"],
     ["training", "evaluation"],
-    ["comparison"],
+    ["comparison", "search"],
     ["digits"],
     ["api"],
     ["cli"],
@@ -47,6 +47,8 @@ HEAVY = {
     "sklearn",
     "scipy",
     "gguf",
+    "lancedb",
+    "faiss",
 }
 
 

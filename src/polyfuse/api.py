@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from polyfuse.data.prepare import Prepared
     from polyfuse.evaluation import card, evaluate
     from polyfuse.evaluation import robustness as noising
+    from polyfuse.search import index as indexing
+    from polyfuse.search import zero_shot as naming
+    from polyfuse.search.index import Index
     from polyfuse.training import fit as training
     from polyfuse.training.fit import Fitted
 else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
@@ -45,6 +48,7 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     card, evaluate = Later("polyfuse.evaluation.card"), Later("polyfuse.evaluation.evaluate")
     noising, comparing = Later("polyfuse.evaluation.robustness"), Later("polyfuse.comparison.compare")
     training = Later("polyfuse.training.fit")
+    indexing, naming = Later("polyfuse.search.index"), Later("polyfuse.search.zero_shot")
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,10 @@ class Model:
         return self.bundle.report
 
     def _read(self, table: Any, where: str | None, media_root: str | Path | None) -> Table:
-        """A table whose numbers and dates are read as those of training were."""
+        """A table, read as that of training was: its numbers and dates, and a row per entry of columns of lists."""
         formats = self.recipe.data.formats
-        return read_table(table, media_root=media_root, where=where, formats=formats, decide=False)
+        read = read_table(table, media_root=media_root, where=where, formats=formats, decide=False)
+        return read.exploded([name for name in self.recipe.data.explode if name in read.frame])
 
     def _rows(self, table: Table, targets: bool, max_broken: float | None = None) -> tuple[Rows, dict[str, Prepared]]:
         for item in self.recipe.inputs.values():
@@ -220,6 +225,41 @@ class Model:
             write_vectors(vectors, place)
         return vectors
 
+    def zero_shot(
+        self,
+        table: Any,
+        labels: Sequence[str],
+        templates: Sequence[str] = ("{}",),
+        *,
+        of: str | None = None,
+        by: str | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        to: str | None = None,
+    ) -> pd.DataFrame:
+        """The most likely of some labels for every row by their names alone, where the model aligns inputs.
+
+        Args:
+            labels: names that need not have been seen, two at least.
+            templates: sentences with ``{}`` where a label goes; their vectors are averaged.
+            of: aligned input that is classified; by default the first that is no text.
+            by: aligned input that reads the labels.
+            to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made.
+
+        Returns:
+            ``row``, ``label``, ``confidence`` and ``p_LABEL``.
+
+        Raises:
+            ValueError: the model aligns nothing, or what is asked cannot be.
+        """
+        place = place_for(to, FRAMES) if to else None
+        read = self._read(table, where, media_root)
+        found, self.notes = naming.zero_shot(self.bundle, read, labels, templates, of=of, by=by)
+        found.insert(0, "row", read.rows_N)
+        if place:
+            write_frame(found, place)
+        return found
+
     def save(self, folder: str | Path) -> Path:
         """Write the model as a folder; see ``bundle``."""
         return bundles.save(self.bundle, folder)
@@ -236,6 +276,20 @@ def load(folder: str | Path, *, device: str = "auto") -> Model:
         ValueError: no such device here.
     """
     return Model(bundles.load(folder, device), Path(folder).name)
+
+
+def index(model: Model | str | Path, table: Any, *, to: str | Path, media_root: str | Path | None = None) -> Index:
+    """Make an index of a table's rows that can be searched by every input the model aligns.
+
+    Args:
+        model: one fitted with ``align``, or the folder of one; it is kept in the index.
+        to: a new folder.
+
+    Raises:
+        ValueError: the model aligns nothing, the folder holds something, or the table lacks a column.
+    """
+    made = model if isinstance(model, Model) else load(model)
+    return indexing.Index.create(made.bundle, table, to, media_root=media_root)
 
 
 def parts(kind: str) -> list[Listing]:
@@ -270,6 +324,7 @@ def fit(
     inputs: Sequence[str] = (),
     fusion: str | None = None,
     preset: str | None = None,
+    align: Sequence[str] = (),
     split: str | None = None,
     group: str | None = None,
     where: str | None = None,
@@ -293,6 +348,8 @@ def fit(
         fusion: a name from ``parts("fusions")``.
         preset: ``plain``, ``scratch``, ``starter`` or ``best``: which encoders and members are taken where the recipe
             names none.
+        align: inputs to align with each other in one space (``clip``), so that each finds the others; ``outputs`` may
+            then be empty.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
         where: a pandas query that keeps rows.
@@ -314,6 +371,7 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
+    arguments["align"] = align
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
@@ -387,7 +445,7 @@ def _judged(fitted: Fitted, name: str) -> Model:
     model = Model(fitted.bundle, name)
     model.notes = fitted.notes
     rows = training.judged_rows(fitted.splits)
-    if len(rows) and fitted.bundle.recipe.outputs:
+    if len(rows) and (fitted.bundle.recipe.outputs or fitted.bundle.network.aligned):
         notes = list(fitted.notes)
         if not len(fitted.splits.test):
             alone = fitted.bundle.network.ensemble is None

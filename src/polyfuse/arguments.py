@@ -38,7 +38,7 @@ def asked_for(
     recipe.data.formats.update({c: f for c, f in read.formats.items() if f != "point"})  # type: ignore[misc]
     if recipe.data.split is None and read.split is not None:
         recipe.data.split = read.split
-    return recipe, read
+    return recipe, read.exploded(recipe.data.explode)
 
 
 def _no_numbers(recipe: Recipe) -> list[str]:
@@ -89,6 +89,7 @@ def with_arguments(
     time: str | float | None = None,
     seed: int | None = None,
     preset: str | None = None,
+    align: Sequence[str] = (),
 ) -> Recipe:
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
@@ -109,6 +110,9 @@ def with_arguments(
         values["preset"] = preset
     if heads := dict(map(_output, listed(outputs))):
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in heads.items()}
+    if align:
+        names = [name.strip() for text in listed(align) for name in text.split(",")]
+        values["objectives"] = [{"name": "clip", "between": names}]
     if requests := [parse_input(text) for text in listed(inputs)]:
         _take_inputs(values, requests)
     return parse(values, "arguments")

@@ -141,6 +141,8 @@ class DataRecipe(_Section):
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
         fractions: shares of train, val and test in a made split.
+        explode: columns of lists (captions of a picture): a row per entry. Rows made of one never part in a made split.
+        draw: which of these rows an epoch of training sees: ``all``, or ``one`` of each, drawn anew.
         columns: columns to gather into inputs, beside those of named inputs; every usable one when none is named.
         modalities: column -> modality, over what is inferred.
         formats: column -> how its numbers are written (``point`` or ``comma`` before decimals) or its dates
@@ -156,6 +158,8 @@ class DataRecipe(_Section):
     split: str | None = None
     group: str | None = None
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    explode: Annotated[list[str], BeforeValidator(_as_list)] = []
+    draw: Literal["all", "one"] = "all"
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modalities: dict[str, str] = {}
     formats: dict[str, Literal["point", "comma", "day_first", "month_first"]] = {}
@@ -228,6 +232,22 @@ class ObjectiveRecipe(NamedPart):
     weight: float = Field(1.0, ge=0)
 
 
+class SpaceRecipe(_Section):
+    """The space that alignments share: one vector per input, whatever its length.
+
+    Args:
+        size: of a vector.
+        hidden: units of a layer between the tokens' mean and the vector; 0 for none.
+        dropout: before each linear layer.
+        pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
+    """
+
+    size: Count = 256
+    hidden: int = Field(0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    pool: Literal["mean", "max", "attention"] = "mean"
+
+
 class MemberRecipe(NamedPart):
     """A classical learner over what some inputs hold before any training; its keywords are its settings.
 
@@ -267,6 +287,8 @@ class TrainingRecipe(_Section):
         epochs: passes over the training rows.
         steps: optimizer steps; where it is a number it wins over ``epochs``.
         batch_size: rows per step.
+        chunk: rows that pass through the network together, where a batch is larger than memory holds; objectives still
+            compare all rows of the batch (gradient caching). None for all.
         learning_rate: peak rate of fusion and heads.
         weight_decay: of fusion and heads.
         warmup: share of the steps in which the rate rises; then it falls as a cosine.
@@ -294,6 +316,7 @@ class TrainingRecipe(_Section):
     epochs: Auto | Positive = "auto"
     steps: Auto | Count = "auto"
     batch_size: Auto | Count = "auto"
+    chunk: Count | None = None
     learning_rate: Auto | NotNegative = "auto"
     weight_decay: Auto | NotNegative = "auto"
     warmup: float = Field(0.2, ge=0, lt=1)
@@ -324,6 +347,7 @@ class Recipe(_Section):
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
             to 5,000 rows.
         width: D of the tokens that reach the fusion.
+        space: what aligned inputs share, where an objective aligns inputs.
         ensemble: who answers beside the network.
         preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
             answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
@@ -337,6 +361,7 @@ class Recipe(_Section):
     outputs: dict[str, OutputRecipe] = {}
     objectives: Annotated[list[ObjectiveRecipe] | None, BeforeValidator(_as_parts)] = None
     width: Auto | Count = "auto"
+    space: SpaceRecipe = SpaceRecipe()
     ensemble: EnsembleRecipe = EnsembleRecipe()
     training: TrainingRecipe = TrainingRecipe()
 
@@ -360,6 +385,11 @@ class Recipe(_Section):
             for reader, encoder in zip(self.reads[name], item.encoders, strict=True):
                 found[reader] = item.model_copy(update={"encoder": encoder, **encoder.own})
         return found
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns whose equal values make rows the same to an objective."""
+        return list(dict.fromkeys(o.keywords["key"] for o in self.extra_losses if o.keywords.get("key")))
 
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:

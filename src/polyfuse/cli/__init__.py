@@ -13,11 +13,14 @@ from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
 from polyfuse.cli.fit import fit
+from polyfuse.cli.index import index
 from polyfuse.cli.inspect import inspect
 from polyfuse.cli.list import list_parts
 from polyfuse.cli.predict import predict
 from polyfuse.cli.robustness import robustness
+from polyfuse.cli.search import search
 from polyfuse.cli.starter import starter
+from polyfuse.cli.zero_shot import zero_shot
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +39,9 @@ app.command()(compare)
 app.command()(robustness)
 app.command()(predict)
 app.command()(embed)
+app.command("zero-shot")(zero_shot)
+app.command()(index)
+app.command()(search)
 
 
 def main() -> None:

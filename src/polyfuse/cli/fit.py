@@ -22,6 +22,9 @@ def fit(
     preset: Annotated[
         str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
     ] = None,
+    align: Annotated[
+        str | None, typer.Option(help="Inputs to align in one space, A,B[,C]: each then finds the others.")
+    ] = None,
     split: common.Split = None,
     group: common.Group = None,
     where: common.Where = None,
@@ -43,6 +46,7 @@ def fit(
         inputs=input or (),
         fusion=fusion,
         preset=preset,
+        align=align or (),
         split=split,
         group=group,
         where=where,

@@ -7,7 +7,7 @@ relative media paths start from, which file and row each row came from, and note
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,29 @@ class Table:
         table.notes.append(f"where {expression!r} keeps {len(table):,} of {len(self):,} rows")
         return table
 
+    def exploded(self, columns: Sequence[str]) -> Table:
+        """A row per entry of the lists in some columns, the first entries of all of them side by side, and so on.
+
+        A cell that is no list is a list of one; shorter lists are filled with missing cells. Rows keep their origin.
+
+        Raises:
+            TableError: no such column.
+        """
+        if not columns:
+            return self
+        lists = {name: [_entries(cell) for cell in self.require(name)] for name in columns}
+        count_R = np.array([max(1, *map(len, cells)) for cells in zip(*lists.values(), strict=True)])
+        table = self.select(np.repeat(np.arange(len(self)), count_R))
+        for name, cells in lists.items():
+            values = [
+                cell[n] if n < len(cell) else None
+                for cell, count in zip(cells, count_R, strict=True)
+                for n in range(count)
+            ]
+            table.frame[name] = pd.Series(values, dtype=object)
+        table.notes.append(f"{', '.join(columns)}: {len(self):,} rows with lists became {len(table):,}, one per entry")
+        return table
+
     def origin(self, row: int) -> str:
         """Where a row was read, for messages: ``train.csv, row 17``, data rows counted from 1."""
         position = int(self.rows_N[row])
@@ -108,6 +131,13 @@ class Table:
                 return f"{name}, row {position + 1}"
             position -= rows
         raise IndexError(f"row {row} of {self.name} came from none of its parts")
+
+
+def _entries(cell: Any) -> list[Any]:
+    """What a list cell holds; a plain cell is one entry, a missing one none."""
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return list(cell)
+    return [] if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)) else [cell]
 
 
 def read_table(

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from polyfuse import __version__
@@ -20,6 +21,7 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.report import Report
+from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
 from polyfuse.inference import predict_subsets
@@ -68,6 +70,7 @@ def evaluate_rows(
         broken=_broken(prepared, table, rows),
         missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes[0], reports),
+        alignment=retrieval(bundle, prepared, rows, _things(bundle, table)),
         meta=facts_of(bundle, table, name, notes),
     )
 
@@ -83,6 +86,12 @@ def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepare
             return spent
     each = max(0.0, spent - before) / (TIMED[1] - TIMED[0])
     return spent + each * (len(rows) - few)
+
+
+def _things(bundle: Bundle, table: Table) -> np.ndarray | None:
+    """What each row stands for, where an alignment has a key and the table holds it."""
+    keys = [key for key in bundle.recipe.keys if key in table.frame]
+    return pd.factorize(table.frame[keys[0]].astype(object))[0] if keys else None
 
 
 def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:

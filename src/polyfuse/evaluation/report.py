@@ -26,6 +26,7 @@ class Report:
         broken: column -> its unreadable cells, each ``{"row", "file", "reason"}``, or just their number.
         missing_modality: rows of ``missing_table``; empty when the model has a single input.
         samples: rows to show on the page.
+        alignment: findings of ``retrieval``: how well each aligned input finds the others.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
     """
@@ -35,6 +36,7 @@ class Report:
     broken: Broken = field(default_factory=dict)
     missing_modality: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    alignment: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,6 +46,7 @@ class Report:
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             "missing_modality": plain(self.missing_modality),
+            "alignment": plain(self.alignment),
             "meta": plain(self.meta),
         }
 

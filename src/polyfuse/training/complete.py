@@ -17,6 +17,8 @@ from polyfuse.data.tables import Table
 from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
 
+TOGETHER = "rows of one list"
+
 
 def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
@@ -51,10 +53,13 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
 
 
 def _split(recipe: Recipe, table: Table) -> Splits:
+    frame, group = table.frame, recipe.data.group
+    if recipe.data.explode and group is None:  # entries of one list stay together
+        frame, group = frame.assign(**{TOGETHER: table.rows_N}), TOGETHER
     return split_rows(
-        table.frame,
+        frame,
         column=recipe.data.split,
-        group=recipe.data.group,
+        group=group,
         stratify=next((o.column for o in recipe.outputs.values()), None),
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,
@@ -93,7 +98,7 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
-    outputs = [output.column for output in recipe.outputs.values()]
+    outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")

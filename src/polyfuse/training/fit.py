@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -178,7 +179,7 @@ def _judging_share(
 def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
     """A number per row for its group, where the recipe names a column of groups."""
     if recipe.data.group is None:
-        return None
+        return table.rows_N if recipe.data.explode else None
     return np.unique(table.frame[recipe.data.group].astype(str), return_inverse=True)[1]
 
 
@@ -230,8 +231,18 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     specs, reading = _specs(recipe), reading_of(recipe, table)
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
-    rows = replace(rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared))
+    rows = replace(
+        rows_of(prepared, len(table), recipe),
+        augment=changes_of(recipe, prepared),
+        keys=_keys(recipe, table),
+        origin_R=table.rows_N if recipe.data.draw == "one" else None,
+    )
     return Ready(specs, transforms, prepared, rows)
+
+
+def _keys(recipe: Recipe, table: Table) -> dict[str, np.ndarray]:
+    """Column that an objective asked for -> a number per row, -1 where its cell is empty."""
+    return {name: pd.factorize(table.require(name).astype(object))[0].astype(np.int64) for name in recipe.keys}
 
 
 def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:

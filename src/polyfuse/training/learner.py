@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
+from polyfuse.training.chunks import Chunks
 from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
 
@@ -33,6 +34,7 @@ class Learner(L.LightningModule):
         self.ahead = 0.0  # steps by which the schedule is further than those that were taken; see ``callbacks.Pace``
         self.quality = float("-inf")
         self.by_loss = recipe.training.judge == "loss"
+        self.pending: Chunks | None = None
         self._found: list[tuple[float, float, int]] = []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -43,12 +45,24 @@ class Learner(L.LightningModule):
         self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        chunk = self.recipe.training.chunk
+        if chunk is not None and len(batch) > chunk:
+            self.pending = Chunks(self.network, batch, chunk)
+            return self.pending.loss()
         losses = self.network.losses(self.network(batch), batch)
         loss = torch.stack(list(losses.values())).sum()
         if self.global_step % 10 == 0 and self.logger is not None:
             values = {f"train/{name}": value.item() for name, value in losses.items()}
             self.logger.log_metrics(values | {"rate": self._groups[-1]["lr"]}, self.global_step)
         return loss
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """As usual; of a batch in chunks the second pass follows, under the precision of the first."""
+        loss.backward(*args, **kwargs)
+        if self.pending is not None:
+            with self.trainer.precision_plugin.forward_context():
+                self.pending.backward()
+            self.pending = None
 
     def on_after_backward(self) -> None:
         for rebalance in self._hooks("rebalance"):

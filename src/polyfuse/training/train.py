@@ -90,7 +90,9 @@ def train(
     """
     settings = recipe.training
     share = shared_cell(rows.inputs, split.train)
-    order = Order(split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
+    order = Order(
+        split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share, origin=rows.origin_R
+    )
     batches = loader(rows, order, settings.workers)
     unhurried = planned_steps(recipe, len(order))
     if deadline is not None and settings.time is not None:

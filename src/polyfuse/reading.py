@@ -19,10 +19,20 @@ from polyfuse.data.tables import Table
 from polyfuse.recipe import Recipe
 
 
-def reading_of(recipe: Recipe, table: Table) -> Reading:
-    """How the cells of a table are read under a recipe."""
+def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
+    """How the cells of a table are read under a recipe.
+
+    Args:
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+
+    Raises:
+        ValueError: that is no share.
+    """
+    if max_broken is not None and not 0 <= max_broken <= 1:
+        raise ValueError(f"max_broken {max_broken}: expected a share of cells from 0 to 1")
     limits = Limits(**recipe.data.limits.model_dump())
-    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken, origin=table.origin)
+    share = recipe.data.max_broken if max_broken is None else max_broken
+    return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin, slots=recipe.data.slots)
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -44,17 +54,21 @@ def prepare_all(
 
 
 def summary(cells: Prepared, table: Table) -> list[str]:
-    """One sentence per column with cells that could not be read, or categories that are not known: how many, and the
-    first of them.
+    """How the cells are kept, where that is not as usual; and a sentence per column with cells that could not be read,
+    or categories that are not known: how many, and the first of them.
     """
     by_column: dict[str, list[Broken]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
-    return [
-        f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
-        f"{table.origin(found[0].row)}: {_why(found[0])}"
-        for column, found in by_column.items()
-    ] + unseen_values(cells, table)
+    return (
+        cells.notes
+        + [
+            f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
+            f"{table.origin(found[0].row)}: {_why(found[0])}"
+            for column, found in by_column.items()
+        ]
+        + unseen_values(cells, table)
+    )
 
 
 def said_of_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:

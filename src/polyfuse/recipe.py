@@ -22,6 +22,8 @@ from pydantic import (
     model_serializer,
 )
 
+from polyfuse.data.names import divide, split_once, unquoted
+
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -139,8 +141,13 @@ class DataRecipe(_Section):
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
         fractions: shares of train, val and test in a made split.
+        explode: columns of lists (captions of a picture): a row per entry. Rows made of one never part in a made split.
+        draw: which of these rows an epoch of training sees: ``all``, or ``one`` of each, drawn anew.
         columns: columns to gather into inputs, beside those of named inputs; every usable one when none is named.
         modalities: column -> modality, over what is inferred.
+        formats: column -> how its numbers are written (``point`` or ``comma`` before decimals) or its dates
+            (``day_first``, ``month_first``), over what the column itself shows.
+        slots: column -> how many files of one of its cells are read, where cells hold several.
         max_broken: share of a column's cells that may be unreadable.
         limits: what is too large to read.
     """
@@ -151,8 +158,12 @@ class DataRecipe(_Section):
     split: str | None = None
     group: str | None = None
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    explode: Annotated[list[str], BeforeValidator(_as_list)] = []
+    draw: Literal["all", "one"] = "all"
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modalities: dict[str, str] = {}
+    formats: dict[str, Literal["point", "comma", "day_first", "month_first"]] = {}
+    slots: dict[str, Count] = {}
     max_broken: float = Field(0.2, ge=0, le=1)
     limits: LimitsRecipe = LimitsRecipe()
 
@@ -221,6 +232,22 @@ class ObjectiveRecipe(NamedPart):
     weight: float = Field(1.0, ge=0)
 
 
+class SpaceRecipe(_Section):
+    """The space that alignments share: one vector per input, whatever its length.
+
+    Args:
+        size: of a vector.
+        hidden: units of a layer between the tokens' mean and the vector; 0 for none.
+        dropout: before each linear layer.
+        pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
+    """
+
+    size: Count = 256
+    hidden: int = Field(0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    pool: Literal["mean", "max", "attention"] = "mean"
+
+
 class MemberRecipe(NamedPart):
     """A classical learner over what some inputs hold before any training; its keywords are its settings.
 
@@ -260,6 +287,8 @@ class TrainingRecipe(_Section):
         epochs: passes over the training rows.
         steps: optimizer steps; where it is a number it wins over ``epochs``.
         batch_size: rows per step.
+        chunk: rows that pass through the network together, where a batch is larger than memory holds; objectives still
+            compare all rows of the batch (gradient caching). None for all.
         learning_rate: peak rate of fusion and heads.
         weight_decay: of fusion and heads.
         warmup: share of the steps in which the rate rises; then it falls as a cosine.
@@ -289,6 +318,7 @@ class TrainingRecipe(_Section):
     epochs: Auto | Positive = "auto"
     steps: Auto | Count = "auto"
     batch_size: Auto | Count = "auto"
+    chunk: Count | None = None
     learning_rate: Auto | NotNegative = "auto"
     weight_decay: Auto | NotNegative = "auto"
     warmup: float = Field(0.2, ge=0, lt=1)
@@ -320,6 +350,7 @@ class Recipe(_Section):
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
             to 5,000 rows.
         width: D of the tokens that reach the fusion.
+        space: what aligned inputs share, where an objective aligns inputs.
         ensemble: who answers beside the network.
         preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
             answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
@@ -333,6 +364,7 @@ class Recipe(_Section):
     outputs: dict[str, OutputRecipe] = {}
     objectives: Annotated[list[ObjectiveRecipe] | None, BeforeValidator(_as_parts)] = None
     width: Auto | Count = "auto"
+    space: SpaceRecipe = SpaceRecipe()
     ensemble: EnsembleRecipe = EnsembleRecipe()
     training: TrainingRecipe = TrainingRecipe()
 
@@ -356,6 +388,11 @@ class Recipe(_Section):
             for reader, encoder in zip(self.reads[name], item.encoders, strict=True):
                 found[reader] = item.model_copy(update={"encoder": encoder, **encoder.own})
         return found
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns whose equal values make rows the same to an objective."""
+        return list(dict.fromkeys(o.keywords["key"] for o in self.extra_losses if o.keywords.get("key")))
 
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
@@ -458,8 +495,20 @@ def _item(items: list[Any], place: str, setting: str) -> Any:
     return items[int(place)]
 
 
+def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
+    """The parts of a path with those put together that are one name here, which may have dots."""
+    if isinstance(spot, list):
+        return parts
+    if spot is values["data"]["modalities"]:  # column -> modality: nothing lies deeper
+        return [".".join(parts)]
+    whole = next((n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in spot), 1)
+    return [".".join(parts[:whole]), *parts[whole:]]
+
+
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
     """The recipe with ``path.to.field=value`` settings applied; values are YAML.
+
+    A name with dots is known where the recipe has it; elsewhere it stands between double quotes or backticks.
 
     Raises:
         RecipeError: not of that form, or no such field.
@@ -468,23 +517,28 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 
     values = recipe.model_dump(mode="json")
     for setting in settings:
-        path, equals, text = setting.partition("=")
+        path, equals, text = split_once(setting, "=")
         if not equals:
             raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
-        *parents, last = path.strip().split(".")
+        rest = [unquoted(part) for part in divide(path, ".")]
         spot: Any = values
-        for parent in parents:
+        while len(rest := _joined(spot, rest, values)) > 1:
+            parent, *rest = rest
             if isinstance(spot, list):
                 spot = _item(spot, parent, setting)
                 continue
             if not isinstance(spot.get(parent), (dict, list)):
                 spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
             spot = spot[parent]
+        last: Any = rest[0]
+        if isinstance(spot, list):
+            _item(spot, last, setting)
+            last = int(last)
         try:
             spot[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {setting!r}: the value is not YAML: {error}") from None
-    named = {setting.partition("=")[0].strip() for setting in settings}
+    named = {split_once(setting, "=")[0].strip() for setting in settings}
     made, fixed = parse(values, "--set"), recipe.training.steps
     if "training.epochs" in named and "training.steps" not in named and fixed != "auto":
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")

@@ -26,6 +26,7 @@ def compare(
     to: Annotated[str | None, typer.Option(help="Folder for runs and findings; a stopped one goes on.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
     set: common.Set = None,
+    device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
     """Train fusions and single inputs on the same splits and compare them on the same test rows (the first output)."""
@@ -46,6 +47,7 @@ def compare(
             to=to,
             seed=seed,
             settings=set or (),
+            device=device,
             say=None if json else common.say,
         )
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MaxBroken, MediaRoot, TableArgument, Where, print_json, say, show
 
 
 def evaluate(
@@ -15,6 +15,8 @@ def evaluate(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
     importance: Annotated[
@@ -23,8 +25,8 @@ def evaluate(
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
     """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
-    options: dict[str, Any] = {"where": where, "media_root": media_root, "unseen": unseen, "importance": importance}
-    found = polyfuse.load(bundle).evaluate(table, **options)
+    options: dict[str, Any] = {"where": where, "media_root": media_root, "max_broken": max_broken, "unseen": unseen}
+    found = polyfuse.load(bundle, device=device).evaluate(table, **options, importance=importance)
     if json:
         print_json(found.to_json())
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import Bundle, Device, Json, MaxBroken, MediaRoot, TableArgument, Where, print_json, say
 
 
 def predict(
@@ -16,11 +16,13 @@ def predict(
     to: Annotated[str, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")],
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Predict every output of a table's rows and write them to a file."""
-    model = polyfuse.load(bundle)
-    found = model.predict(table, where=where, media_root=media_root, to=to)
+    model = polyfuse.load(bundle, device=device)
+    found = model.predict(table, where=where, media_root=media_root, max_broken=max_broken, to=to)
     if json:
         print_json({"rows": len(found), "to": to, "columns": list(found.columns)})
     else:

@@ -13,6 +13,7 @@ from polyfuse.data.cells.source import BadCell, load
 from polyfuse.data.cells.text import over_limit
 from polyfuse.data.media import evenly
 from polyfuse.data.prepare import Prepared, Reading
+from polyfuse.data.several import items_of
 
 LOOKED = 500  # distinct sounds of a column whose length is looked up again; beyond, their share is estimated
 
@@ -22,7 +23,8 @@ class Cut:
     """The cells of a column that are cut.
 
     Args:
-        cells: how many are longer than the window; ``exact`` says whether each was looked at.
+        cells: how many are longer than the window, each of several in a cell counted; ``exact`` says whether all were
+            looked at.
         characters: how many texts have more characters than are read (``data.limits.characters``).
         present: cells of the column.
     """
@@ -48,36 +50,41 @@ def count_cut(
     if not hasattr(transform, "window"):
         return []
     full = {int(k): transform.fills(prepared.cells[int(k)]) for k in np.unique(prepared.index_RK[rows]) if k >= 0}
-    found = [
-        _column(prepared, frame[column], slot, rows, full, reading, kind == "text")
-        for slot, (column, kind) in enumerate(columns.items())
-    ]
+    found, slot = [], 0
+    for column, kind in columns.items():
+        slots = range(slot, slot := slot + (reading.slots.get(column, 1) if transform.media else 1))
+        found.append(_column(prepared, frame[column], slots, rows, full, reading, kind == "text"))
     return [cut for cut in found if cut.cells or cut.characters]
 
 
 def _column(
     prepared: Prepared,
     series: pd.Series,
-    slot: int,
+    slots: range,
     rows: np.ndarray,
     full: Mapping[int, bool],
     reading: Reading,
     text: bool,
 ) -> Cut:
     transform: Any = prepared.transform
-    places = [(int(row), int(k)) for row, k in zip(rows, prepared.index_RK[rows, slot], strict=True) if k >= 0]
-    by_key: dict[Any, list[int]] = {}  # equal cells are looked at once
-    for row, k in places:
-        cell = series.iat[row]
+    places = [(int(row), at, int(k)) for at, slot in enumerate(slots) for row, k in _there(prepared, rows, slot)]
+    by_key: dict[Any, list[Any]] = {}  # equal cells are looked at once
+    for row, at, k in places:
+        cell = items_of(series.iat[row])[at] if transform.media else series.iat[row]
         if full[k]:
-            by_key.setdefault(cell if isinstance(cell, str) else k, []).append(row)
+            by_key.setdefault(cell if isinstance(cell, str) else k, []).append(cell)
     looked = evenly(list(by_key), LOOKED if transform.media else len(by_key))
-    cut = [key for key in looked if _cuts(transform, series.iat[by_key[key][0]], reading)]
+    cut = [key for key in looked if _cuts(transform, by_key[key][0], reading)]
     count = sum(len(by_key[key]) for key in cut)
     if len(looked) < len(by_key):
         count = round(sum(map(len, by_key.values())) * count / sum(len(by_key[key]) for key in looked))
-    characters = sum(over_limit(series.iat[row], reading.limits) for row, _ in places) if text else 0
+    characters = sum(over_limit(series.iat[row], reading.limits) for row, *_ in places) if text else 0
     return Cut(str(series.name), count, characters, len(places), len(looked) == len(by_key))
+
+
+def _there(prepared: Prepared, rows: np.ndarray, slot: int) -> list[tuple[int, int]]:
+    """Row and number of the cell that it has in a slot, for rows that have one."""
+    return [(row, k) for row, k in zip(rows, prepared.index_RK[rows, slot], strict=True) if k >= 0]
 
 
 def _cuts(transform: Any, cell: Any, reading: Reading) -> bool:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from polyfuse import registry
 from polyfuse.data.modalities import MODALITIES, Column, encoder_of, missing_mask
+from polyfuse.data.names import divide, split_once, unquoted
 from polyfuse.data.rules import key
 from polyfuse.data.tables import Table, TableError, nearest
 
@@ -27,7 +28,6 @@ ROLES = {
     "constant": "the same in every row",
     "empty": "every cell is missing",
     "split": "it says which split a row is in",
-    "unusable": "nothing here can read it; name its modality",
     "address": "it holds internet addresses, which say little as words; download what they show, or name the column as "
     "an input to learn from the words of the addresses",
 }
@@ -54,21 +54,25 @@ class InputRequest:
 def parse_input(text: str) -> InputRequest:
     """Read ``COL``, ``COL=MODALITY[:ENCODER]`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``.
 
+    A name that holds one of ``= @ , :`` stands between double quotes or backticks.
+
     Raises:
         TableError: not of this form.
 
     Example:
         >>> parse_input("photos@front,back=image:resnet")
         InputRequest(name='photos', columns=('front', 'back'), modality='image', encoder='resnet')
+        >>> parse_input('"a=b"=text')
+        InputRequest(name=None, columns=('a=b',), modality='text', encoder=None)
     """
-    what, equals, kind = text.partition("=")
-    name, at, listed = what.partition("@") if "@" in what else ("", "", what)
-    columns = tuple(column.strip() for column in (listed.split(",") if at else [listed]))
+    what, equals, kind = split_once(text, "=")
+    name, at, listed = split_once(what, "@")
+    columns = tuple(map(unquoted, divide(listed, ",") if at else [name]))
     modality, colon, encoder = kind.partition(":")
-    empty = not all(columns) or (at and not name.strip()) or (equals and not modality) or (colon and not encoder)
+    empty = not all(columns) or (at and not unquoted(name)) or (equals and not modality) or (colon and not encoder)
     if empty:
         raise TableError(f"input {text!r}: expected COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]")
-    request = InputRequest(name.strip() or None, columns, modality.strip() or None, encoder.strip() or None)
+    request = InputRequest(unquoted(name) if at else None, columns, modality.strip() or None, encoder.strip() or None)
     _check_modality(request)
     return request
 
@@ -79,7 +83,8 @@ def _check_modality(request: InputRequest) -> None:
         hint = nearest(request.modality or "", known) or "."
         listed = ", ".join(known)
         raise TableError(
-            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}"
+            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}. "
+            "A column whose name holds = or @ goes between double quotes"
         )
 
 
@@ -116,7 +121,7 @@ def _reason(column: Column) -> str:
     if column.role in ("input", "unsupported"):
         heard = f" (its sound can be: {column.name}=audio as an input)" if column.modality == "video" else ""
         return f"{column.modality} is not read yet{heard}"
-    return f"{column.reason}; {ROLES[column.role]}" if column.role == "unusable" else ROLES[column.role]
+    return ROLES.get(column.role, column.reason)  # of what nothing here can read, the reason says what to do
 
 
 def left_out(columns: Mapping[str, Column], used: Iterable[str], reasons: Mapping[str, str]) -> list[str]:

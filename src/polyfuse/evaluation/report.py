@@ -26,6 +26,7 @@ class Report:
         broken: column -> its unreadable cells, each ``{"row", "file", "reason"}``, or just their number.
         missing_modality: rows of ``missing_table``; empty when the model has a single input.
         samples: rows to show on the page.
+        alignment: findings of ``retrieval``: how well each aligned input finds the others.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
         history: of each network that was trained, ``steps`` with the ``loss`` of training, and ``val_steps`` with
@@ -39,6 +40,7 @@ class Report:
     broken: Broken = field(default_factory=dict)
     missing_modality: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    alignment: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, list[float | None]]] = field(default_factory=list, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Report:
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             "missing_modality": plain(self.missing_modality),
+            "alignment": plain(self.alignment),
             "importance": plain(self.importance),
             "seconds": plain(self.seconds),
             "meta": plain(self.meta),

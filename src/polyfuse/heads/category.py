@@ -99,7 +99,7 @@ class Category(nn.Module):
 
     def decode(self, scores_BC: Tensor) -> Prediction:
         """Labels, with ``probabilities`` (B, C) and ``confidence`` (B,)."""
-        probabilities = (scores_BC.detach().float() / self.temperature).softmax(-1).cpu().numpy()
+        probabilities = (scores_BC.detach().float().cpu() / self.temperature.cpu()).softmax(-1).numpy()
         value = [self.classes[at] for at in probabilities.argmax(-1)]
         return Prediction(value, scores_BC, {"probabilities": probabilities, "confidence": probabilities.max(-1)})
 

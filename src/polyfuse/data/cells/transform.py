@@ -20,7 +20,8 @@ class Transform(Protocol):
     tuples with the value of every column of the input, in column order, instead of one value; a joint transform also
     has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them,
     and ``unseen(cells) -> [(position, column, value)]`` for categories that training did not show. What reads only so
-    much of a cell also answers to ``Window``.
+    much of a cell also answers to ``Window``. One that decides something that a user should know keeps a sentence about
+    it in ``notes``, a list.
     """
 
     media: bool

@@ -25,7 +25,7 @@ ROLES = ("input", "identifier", "constant", "empty", "split", "unusable", "addre
 
 
 def column(name: str, modality: str, role: str = "input") -> Column:
-    return Column(name, modality, "", role, 0, 0, 5, "")
+    return Column(name, modality, "seen so", role, 0, 0, 5, "")
 
 
 def table_of(**modalities: str) -> dict[str, Column]:

@@ -47,7 +47,7 @@ def test_any_cells_at_all_are_understood_or_called_unknown(cells, modality):
     assert column.modality in (*MODALITIES, "unknown")
     assert column.missing == sum(map(is_missing, table.frame["a"]))
     assert 0 <= column.broken <= len(cells) - column.missing
-    json.dumps(inspect_rows({"a": column}))
+    json.dumps(inspect_rows({"a": column}, table.origin))
 
 
 @given(

@@ -117,7 +117,7 @@ class _Category:
     def _index(self) -> None:
         self._place = {label: at for at, label in enumerate(self.known, UNSEEN + 1)}
         for label, at in list(self._place.items()):
-            for other in (*_SAME.get(label.lower(), ()), label.removesuffix(".0"), f"{label}.0"):
+            for other in (*_SAME.get(label.lower().removesuffix(".0"), ()), label.removesuffix(".0"), f"{label}.0"):
                 self._place.setdefault(other, at)
         self.size = len(self.known) + UNSEEN + 1
 

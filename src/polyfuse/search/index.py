@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from polyfuse import bundle as bundles
-from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table, read_table
-from polyfuse.search.encode import fingerprint, query_vector, vectors_of
+from polyfuse.later import Later
 from polyfuse.search.rows import metadata, pictures
 from polyfuse.search.shelf import MODEL, Shelf
 from polyfuse.search.store import SearchError, arrow, new_ids
+
+if TYPE_CHECKING:
+    from polyfuse import bundle as bundles
+    from polyfuse.bundle import Bundle
+    from polyfuse.search import encode
+else:  # the class is named without torch
+    bundles, encode = Later("polyfuse.bundle"), Later("polyfuse.search.encode")
 
 ROWS = 2000  # encoded and written at once
 
@@ -51,7 +56,7 @@ class Index:
             raise SearchError("the model aligns no inputs, so nothing can be found by it: fit one with --align A,B")
         read = _read(bundle, table, media_root)
         inputs = {name: str(bundle.recipe.inputs[name].modality) for name in bundle.network.aligned}
-        facts = {"fingerprint": fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
+        facts = {"fingerprint": encode.fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
         parts, notes = _parts(bundle, read)
         first = next(parts)
         shelf = Shelf.create(to, facts, first, lambda place: bundles.save(bundle, place))
@@ -83,7 +88,7 @@ class Index:
         Raises:
             SearchError: it is another one.
         """
-        if fingerprint(bundle) != self._shelf.facts["fingerprint"]:
+        if encode.fingerprint(bundle) != self._shelf.facts["fingerprint"]:
             raise SearchError(
                 f"{self._shelf.place} was made by another model: make the index again, or ask with its own"
             )
@@ -152,7 +157,7 @@ class Index:
         """
         asked = self._asked(text, image, audio, cells, by)
         but = self._shelf.row_id(row) if row is not None else id
-        vectors = query_vector(self.bundle, asked) if asked else {}
+        vectors = encode.query_vector(self.bundle, asked) if asked else {}
         if but is not None:
             vectors = {**self._shelf.vectors_of(but), **vectors}
         if not vectors:
@@ -212,7 +217,7 @@ def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:
         for start in range(0, len(table), ROWS):
             rows = np.arange(start, min(start + ROWS, len(table)))
             part = table.select(rows)
-            vectors, said = vectors_of(bundle, part)
+            vectors, said = encode.vectors_of(bundle, part)
             notes.extend(note for note in said if note not in notes)
             yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], pictures(part, shown, limits))
 

@@ -9,14 +9,19 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from polyfuse.data.where import matching
-from polyfuse.search.scan import Scan
+from polyfuse.later import Later
 from polyfuse.search.store import THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
+
+if TYPE_CHECKING:
+    from polyfuse.search import scan
+else:
+    scan = Later("polyfuse.search.scan")
 
 FORMAT = 1
 FACTS, MODEL, TABLE = "index.json", "model", "table"
@@ -33,7 +38,7 @@ class _Loaded:
 
     version: int
     frame: pd.DataFrame
-    scans: dict[str, Scan]
+    scans: dict[str, scan.Scan]
     there: dict[str, np.ndarray]
 
 
@@ -213,7 +218,7 @@ class Shelf:
         for name in self.inputs:
             column = rows.column(VECTOR + name).combine_chunks()
             full_NE = column.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32)
-            scans[name] = Scan(full_NE)
+            scans[name] = scan.Scan(full_NE)
             there[name] = rows.column(THERE + name).to_numpy(zero_copy_only=False).astype(bool)
         return _Loaded(version, frame, scans, there)
 

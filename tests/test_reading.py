@@ -163,3 +163,22 @@ def test_values_that_are_all_unseen_are_said_loudly(model):
     trained.predict(frame.assign(kind="U"))
     (note,) = trained.notes
     assert note.startswith("WARNING: column 'kind': not one of its 40 values was seen in training (the first: 'U' in")
+
+
+def test_every_sound_of_a_cell_is_measured(tmp_path):
+    for name, seconds in (("short", 1), ("long", 12)):
+        soundfile.write(tmp_path / f"{name}.wav", np.random.default_rng(seconds).normal(size=8000 * seconds), 8000)
+    cells = ["short.wav;long.wav", "short.wav", "long.wav", "long.wav;long.wav"] * (ROWS // 4)
+    frame = pd.DataFrame(
+        {"s": [";".join(str(tmp_path / one) for one in cell.split(";")) for cell in cells], "y": LABELS}
+    )
+    (note,) = [note for note in said(frame) if "longer than" in note]
+    assert note.startswith("column 's': 40 of 60 training cells are longer than")
+
+
+def test_the_note_on_a_column_that_nothing_reads_says_what_to_do():
+    table = read_table(pd.DataFrame({"p": [f"{n}.pdf" for n in range(ROWS)], "x": np.arange(ROWS) * 1.5, "y": LABELS}))
+    notes = complete(parse({"outputs": {"y": {"column": "y"}}}), table)[2]
+    assert any(
+        note.startswith("column 'p' is left out: paths of .pdf files: ") and "save their" in note for note in notes
+    )

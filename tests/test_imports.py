@@ -17,7 +17,7 @@ ROOT = Path(polyfuse.__file__).parent
 
 # lowest first; modules of one row never import each other
 LAYERS = [
-    ["records", "registry", "errors", "cache", "data.cells"],
+    ["records", "registry", "errors", "cache", "messages", "data.cells"],
     ["layers", "metrics", "starter"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
@@ -25,12 +25,13 @@ LAYERS = [
     ["checks", "defaults", "reading", "arguments"],
     ["ensemble"],
     ["model"],
-    ["bundle", "inference", "encoded"],
+    ["bundle", "inference", "encoded", "answers"],
     ["training", "evaluation"],
     ["comparison"],
     ["digits"],
     ["api"],
-    ["cli"],
+    ["sklearn", "cli"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 CELLS_MAY_IMPORT = {"numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}

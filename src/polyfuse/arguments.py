@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,23 @@ from polyfuse.data.inputs import InputRequest, overrides, parse_input
 from polyfuse.data.tables import Table, read_table
 from polyfuse.recipe import Recipe, RecipeError, override, parse, read_recipe
 
+Names = str | Sequence[str]
+"""One name, or several."""
+Settings = str | Sequence[str] | Mapping[str, Any]
+"""``FIELD=VALUE``, several of them, or fields and their values."""
+
+
+def names_of(names: Any) -> list[str]:
+    """A list of names from one name or several; columns that a frame numbers are named by their numbers."""
+    several = names if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    return [str(name) for name in several]
+
 
 def asked_for(
     source: Any,
     table: Any,
     *,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     **arguments: Any,
 ) -> tuple[Recipe, Table]:
     """The recipe with everything that was given, and its table, read.
@@ -23,12 +34,12 @@ def asked_for(
     Args:
         source: a table, a ``Recipe``, a recipe's path, or a saved model's folder.
         table: instead of the recipe's own.
-        settings: ``FIELD=VALUE`` of the recipe.
+        settings: ``FIELD=VALUE`` of the recipe, or a dict of fields.
         arguments: see ``with_arguments``.
     """
     recipe, own = recipe_of(source)
     recipe = with_arguments(recipe, **arguments)
-    recipe = override(recipe, list(settings)) if settings else recipe
+    recipe = override(recipe, settings if isinstance(settings, Mapping) else names_of(settings)) if settings else recipe
     read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
     if recipe.data.split is None and read.split is not None:
         recipe.data.split = read.split
@@ -65,8 +76,8 @@ def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
 def with_arguments(
     recipe: Recipe,
     *,
-    outputs: Sequence[str] = (),
-    inputs: Sequence[str] = (),
+    outputs: Names = (),
+    inputs: Names = (),
     fusion: str | None = None,
     split: str | None = None,
     group: str | None = None,
@@ -93,11 +104,11 @@ def with_arguments(
                 "the preset out, or begin with a recipe that names no encoders"
             )
         values["preset"] = preset
-    if outputs:
-        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
+    if asked := names_of(outputs):
+        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in asked]
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
-    if inputs:
-        _take_inputs(values, [parse_input(text) for text in inputs])
+    if named := names_of(inputs):
+        _take_inputs(values, [parse_input(text) for text in named])
     return parse(values, "arguments")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -426,7 +427,8 @@ def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) ->
     where = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
         return f"{where}: no such field{near(str(loc[-1]), _fields_at(loc[:-1]))}"
-    return f"{where}: {message}, found {value!r}"
+    message = message.removeprefix("Value error, ")  # what pydantic puts before a message of our own
+    return f"{where}: {message}" + ("" if ", found " in message else f", found {value!r}")
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -455,20 +457,20 @@ def _item(items: list[Any], place: str, setting: str) -> Any:
     return items[int(place)]
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with ``path.to.field=value`` settings applied; values are YAML.
+def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
+    """The recipe with settings applied.
+
+    Args:
+        settings: ``path.to.field=value``, values in YAML; or path -> value, sections within sections as in a recipe:
+            ``{"training": {"epochs": 5}, "fusion.depth": 2}``.
 
     Raises:
         RecipeError: not of that form, or no such field.
     """
-    import yaml
-
     values = recipe.model_dump(mode="json")
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
-        *parents, last = path.strip().split(".")
+    pairs = list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_setting(text) for text in settings]
+    for path, value, setting in pairs:
+        *parents, last = path.split(".")
         spot: Any = values
         for parent in parents:
             if isinstance(spot, list):
@@ -477,12 +479,39 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
             if not isinstance(spot.get(parent), (dict, list)):
                 spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
             spot = spot[parent]
-        try:
-            spot[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting!r}: the value is not YAML: {error}") from None
-    named = {setting.partition("=")[0].strip() for setting in settings}
-    made, fixed = parse(values, "--set"), recipe.training.steps
+        if isinstance(spot, list):
+            _item(spot, last, setting)
+            spot[int(last)] = value
+        else:
+            spot[last] = value
+    named = {path for path, _, _ in pairs}
+    made, fixed = parse(values, "settings" if isinstance(settings, Mapping) else "--set"), recipe.training.steps
     if "training.epochs" in named and "training.steps" not in named and fixed != "auto":
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")
     return made
+
+
+def _setting(text: str) -> tuple[str, Any, str]:
+    """The field, the value and the text of ``FIELD=VALUE``."""
+    import yaml
+
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {text!r}: expected FIELD=VALUE, such as training.epochs=5")
+    try:
+        return path.strip(), yaml.safe_load(value), text
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text!r}: the value is not YAML: {error}") from None
+
+
+SECTIONS = re.compile(r"data|data\.limits|training|ensemble|inputs|inputs\.[^.]+|outputs|outputs\.[^.]+")
+"""Where a dict of settings holds fields of its own, beside which the others stay as they are."""
+
+
+def _flat_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    for name, value in settings.items():
+        path = f"{prefix}{name}".strip()
+        if isinstance(value, Mapping) and SECTIONS.fullmatch(path):
+            yield from _flat_settings(value, f"{path}.")
+        else:
+            yield path, dict(value) if isinstance(value, Mapping) else value, f"{path}={value}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+import polyfuse
 from polyfuse.cli.compare import compare
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
@@ -16,6 +18,7 @@ from polyfuse.cli.inspect import inspect
 from polyfuse.cli.list import list_parts
 from polyfuse.cli.predict import predict
 from polyfuse.cli.robustness import robustness
+from polyfuse.cli.show import show
 from polyfuse.cli.starter import starter
 
 app = typer.Typer(
@@ -23,7 +26,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Learn from tables whose cells are text, images, sound, video and numbers.",
 )
 app.command()(demo)
 app.command("list")(list_parts)
@@ -35,12 +37,28 @@ app.command()(compare)
 app.command()(robustness)
 app.command()(predict)
 app.command()(embed)
+app.command()(show)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"polyfuse {polyfuse.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Learn from tables whose cells are text, images, sound, video and numbers."""
 
 
 def main() -> None:
     """Run the command line; what is wrong with the user's input becomes one message and exit status 2."""
     try:
-        app()
+        app(prog_name="polyfuse")
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("POLYFUSE_DEBUG"):
             raise

@@ -19,7 +19,10 @@ def embed(
     media_root: MediaRoot = None,
     json: Json = False,
 ) -> None:
-    """Write one vector per row: the fused representation, or that of one input."""
+    """Write one vector per row.
+
+    The fused representation, or that of one input.
+    """
     found = polyfuse.load(bundle).embed(table, of=of, where=where, media_root=media_root, to=to)
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})

@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import (
+    Bundle,
+    Cost,
+    Json,
+    MediaRoot,
+    TableArgument,
+    Threshold,
+    Where,
+    by_output,
+    print_json,
+    say,
+    show,
+)
+from polyfuse.data.places import page_place
 
 
 def evaluate(
@@ -17,10 +30,25 @@ def evaluate(
     media_root: MediaRoot = None,
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
+    cost: Cost = None,
+    threshold: Threshold = None,
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
-    """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
-    found = polyfuse.load(bundle).evaluate(table, where=where, media_root=media_root, unseen=unseen)
+    """Judge a saved model on a table.
+
+    Metrics with intervals, calibration, and what each input is worth.
+    """
+    if report:
+        page_place(report, table)
+    found = polyfuse.load(bundle).evaluate(
+        table,
+        where=where,
+        media_root=media_root,
+        unseen=unseen,
+        costs=by_output(cost, "--cost"),
+        thresholds=by_output(threshold, "--threshold"),
+        verbose=False,
+    )
     if json:
         print_json(found.to_json())
     else:

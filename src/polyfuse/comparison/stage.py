@@ -118,9 +118,14 @@ class Stage:
         return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
 
     @property
+    def judgeable(self) -> bool:
+        """Whether a test row has a value of the compared output."""
+        return bool((self.ready.rows.outputs[self.output].index_RK[self.splits.test, 0] >= 0).any())
+
+    @property
     def judged(self) -> np.ndarray:
-        """Test rows, or validation rows of a table without."""
-        return self.splits.test if len(self.splits.test) else self.split.val
+        """Test rows, or validation rows of a table without any that can be judged."""
+        return self.splits.test if self.judgeable else self.split.val
 
     @cached_property
     def groups(self) -> list[Hashable] | None:
@@ -198,7 +203,8 @@ class Stage:
         return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
 
     def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
-        rows = self.splits.test
+        test = self.splits.test
+        rows = test[self.ready.rows.outputs[self.output].index_RK[test, 0] >= 0]
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
         raw = _of(self.ready, bundle.recipe).prepared
         options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}

@@ -31,16 +31,13 @@ from polyfuse.data.rules import (
     number_shape,
     verdict,
 )
-from polyfuse.data.tables import Table, TableError, nearest, split_word
+from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
 
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
 
-ID_NAMES = frozenset(
-    ("id", "ids", "uuid", "guid", "key", "index", "idx", "nr", "no", "filename", "hash", "编号", "序号")
-)
 ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
 """One ASCII word with a digit in it."""
 

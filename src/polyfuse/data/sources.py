@@ -73,6 +73,11 @@ def _is_part(key: Any, value: Any) -> bool:
     return _is_table(value) or (split_word(key) is not None and (rows or isinstance(value, Mapping)))
 
 
+def _is_column(value: Any) -> bool:
+    """Whether a value of a dict is a column of cells, and not one cell."""
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, bytearray, memoryview, Mapping))
+
+
 def _is_dataset(value: Any) -> bool:
     """A Hugging Face ``Dataset``, known by what it can do: importing the library to ask takes a second."""
     return hasattr(value, "with_format") and hasattr(value, "features")
@@ -96,12 +101,20 @@ def _split_in(name: str) -> str | None:
 
 def _from_object(source: Any) -> Part:
     if isinstance(source, pd.DataFrame):
-        return _clean(_with_index(source), "the DataFrame")
+        return _clean(with_index(source), "the DataFrame")
     if isinstance(source, pa.Table):
         return _clean(from_arrow(source), "the Arrow table")
     if _is_dataset(source):
         return _from_dataset(source)
     if isinstance(source, Mapping):
+        single = [str(name) for name, value in source.items() if not _is_column(value)]
+        if single and len(single) == len(source):
+            return _clean(from_records([source]), "the dict of one row")
+        if single:
+            raise TableError(
+                f"the dict holds single cells ({', '.join(map(repr, single[:5]))}) beside columns of many; a row is a "
+                "dict in a list, [{...}], and a table a dict of equally long lists"
+            )
         return _clean(from_columns(source), "the dict of lists")
     if isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
         return _clean(from_records(list(source)), "the list of dicts")
@@ -142,7 +155,7 @@ def _from_dataset(source: Any) -> Part:
     return _clean(frame, "the dataset")
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
     """A named index is a column; an unnamed one only counts rows."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     return frame.reset_index(level=named) if named else frame

@@ -21,7 +21,7 @@ from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
-from polyfuse.inference import predict_subsets
+from polyfuse.inference import Rules, decided, predict_subsets
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
@@ -38,6 +38,7 @@ def evaluate_rows(
     name: str,
     notes: Sequence[str] = (),
     unseen: str = "error",
+    rules: Rules | None = None,
 ) -> Report:
     """Judge a model on some rows of a table.
 
@@ -47,15 +48,17 @@ def evaluate_rows(
         name: what the report calls the model.
         notes: what the reader must know.
         unseen: ``error``, or ``skip`` to leave out rows whose label training never saw, and say so.
+        rules: how classes are answered, where not by the rules of the heads.
 
     Raises:
-        ValueError: a label that was not seen in training, with ``unseen="error"``.
+        ValueError: a label that was not seen in training, with ``unseen="error"``; or no row has any target.
     """
-    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen)]
+    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen), *unlabelled(bundle, table, prepared, rows)]
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
+    found = [decided(bundle.network, one, rules or {}) for one in found]
     outcomes = [outcomes_of(bundle, prepared, rows, one) for one in found]
     by_keep = dict(zip(keeps, outcomes, strict=True))
     groups = groups_of(bundle, table, rows)
@@ -101,6 +104,28 @@ def unseen_labels(
     return notes
 
 
+def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> list[str]:
+    """A note per output that has no target in any row.
+
+    Raises:
+        ValueError: no output has one, so that there is nothing to judge.
+    """
+    chosen = set(rows.tolist())
+    empty = [
+        output
+        for output in bundle.recipe.outputs
+        if (prepared[f"out:{output}"].index_RK[rows, 0] < 0).all()
+        and not any(b.unseen and b.row in chosen for b in prepared[f"out:{output}"].broken)
+    ]
+    columns = ", ".join(repr(bundle.recipe.outputs[output].column) for output in empty)
+    if empty and len(empty) == len(bundle.recipe.outputs):
+        raise ValueError(
+            f"{table.name}: none of the {len(rows):,} rows has a value of {columns}, so there is nothing to judge; "
+            "predict (polyfuse predict) answers rows whose values are not known"
+        )
+    return [f"output {output!r} is not judged: no row has a value of it" for output in empty]
+
+
 def outcomes_of(
     bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, found: dict[str, Prediction]
 ) -> dict[str, Outcome]:
@@ -144,10 +169,15 @@ def _samples(
     bundle: Bundle, table: Table, rows: np.ndarray, outcomes: dict[str, Outcome], reports: dict[str, Any]
 ) -> list[Sample]:
     show_row = partial(_show_row, bundle, table, rows)
+    ids = (
+        [f"{table.identifier} {name}" for name in table.frame[table.identifier].iloc[rows]]
+        if table.identifier
+        else None
+    )
     return [
         sample
         for output, outcome in outcomes.items()
-        for sample in samples(output, outcome, reports[output], show_row, rows=rows)
+        for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
 
 

@@ -93,3 +93,11 @@ def difference(name: str, value: float) -> str:
         return signed(value)
     sign = "+" if value > 0 else "−" if value < 0 else ""
     return f"{sign}{100 * abs(value):.1f} points"
+
+
+def bytes_(count: int) -> str:
+    """A size for people: ``1.2 MB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

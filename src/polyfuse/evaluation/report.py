@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import RenderableType
 
 from polyfuse.evaluation import html, terminal
-from polyfuse.evaluation.outcome import OutputReport, plain
+from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.outcome import OutputReport, output_from_json, plain
 from polyfuse.evaluation.samples import Sample
 
 Broken = Mapping[str, Sequence[dict[str, Any]] | int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """How good a model is on a table. ``rich.print(report)`` shows it in the terminal.
 
@@ -36,6 +37,21 @@ class Report:
     missing_modality: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Report:
+        """A report as ``to_json`` gave it, such as the one that is saved with a model: all but single rows."""
+        outputs = {name: output_from_json(one) for name, one in found["outputs"].items()}
+        missing = list(found.get("missing_modality", []))
+        return cls(found["rows"], outputs, dict(found.get("broken", {})), missing, [], dict(found.get("meta", {})))
+
+    def __repr__(self) -> str:
+        judged = "; ".join(f"{name}: {output!r}" for name, output in self.outputs.items())
+        notes = len(self.meta.get("notes", []))
+        return f"Report({self.rows:,} rows; {judged}; {notes} notes; print it with rich, or to_html(path))"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""

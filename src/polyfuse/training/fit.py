@@ -39,6 +39,7 @@ class Fitted:
 
     Args:
         prepared: ``in:NAME`` and ``out:NAME`` -> cells of the whole table.
+        judged: rows that tell how good the model is: of the test split, else of validation.
         notes: what the user should know.
     """
 
@@ -47,6 +48,7 @@ class Fitted:
     splits: Splits
     prepared: dict[str, Prepared]
     result: Result
+    judged: np.ndarray
     notes: list[str] = field(default_factory=list)
 
 
@@ -83,6 +85,8 @@ def fit(
         notes += said
     deadline = started + recipe.training.time if recipe.training.time else None
     split = labelled(ready.rows, splits)
+    tested = has_target(ready.rows)[splits.test].any()
+    notes += _unlabelled(recipe, ready.rows, splits)
     notes += _idle_tokens(network, ready.rows, split)
     shared = {name: network.encoder(name) for name in network.frozen}
 
@@ -100,7 +104,7 @@ def fit(
         split,
         further,
         groups_R=_groups(recipe, table),
-        spare=not len(splits.test),
+        spare=not tested,
         run=run,
         resume=resume,
         quiet=quiet,
@@ -122,7 +126,19 @@ def fit(
     report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
-    return Fitted(made, table, splits, ready.prepared, result, notes)
+    return Fitted(made, table, splits, ready.prepared, result, splits.test if tested else split.val, notes)
+
+
+def _unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
+    """A note per output that no test row, or not every one, has a value of."""
+    notes = []
+    for name, output in recipe.outputs.items():
+        known = int((rows.outputs[name].index_RK[splits.test, 0] >= 0).sum())
+        if known < len(splits.test):
+            count = f"{known:,} of {len(splits.test):,} test rows have" if known else "no test row has"
+            end = "the others are not judged" if known else "its figures cannot come from the test split"
+            notes.append(f"output {name!r}: {count} a value of {output.column!r} that can be judged; {end}")
+    return notes
 
 
 def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
@@ -292,7 +308,12 @@ def _transforms(
 
 def labelled(rows: Rows, splits: Splits) -> Split:
     """The training and validation rows that have at least one target to learn from."""
-    if not rows.outputs:
-        return Split(splits.train, splits.val)
-    has_R = np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)
+    has_R = has_target(rows)
     return Split(*(numbers[has_R[numbers]] for numbers in (splits.train, splits.val)))
+
+
+def has_target(rows: Rows) -> np.ndarray:
+    """True for each row with a target of at least one output, and for every row where there are no outputs."""
+    if not rows.outputs:
+        return np.ones(rows.count, dtype=bool)
+    return np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)

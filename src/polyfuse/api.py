@@ -38,7 +38,7 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness import SEVERITIES, robustness
 from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.evaluation.summary import Summary, summarise
-from polyfuse.messages import tell
+from polyfuse.messages import bars, tell
 from polyfuse.reading import prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
@@ -168,12 +168,13 @@ class Model:
             ValueError: a column is absent, no row has a value to judge by, or a label was not seen in training.
         """
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
-        table, prepared = self._judgeable(table, where, media_root)
-        notes = _rules_in_words(costs, thresholds)
-        rows = np.arange(len(table))
-        report = evaluate_rows(
-            self.bundle, table, prepared, rows, name=self.name, notes=notes, unseen=unseen, rules=rules
-        )
+        with bars(verbose):
+            table, prepared = self._judgeable(table, where, media_root)
+            notes = _rules_in_words(costs, thresholds)
+            rows = np.arange(len(table))
+            report = evaluate_rows(
+                self.bundle, table, prepared, rows, name=self.name, notes=notes, unseen=unseen, rules=rules
+            )
         broken = [note for cells in prepared.values() for note in summary(cells, table)]
         tell([*report.meta["notes"], *broken], verbose)
         return report
@@ -265,9 +266,11 @@ class Model:
         place = place_for(to, FRAMES, table) if to else None
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
         source, table = table, read_table(table, media_root=media_root, where=where)
-        rows, prepared = self._rows(table, targets=False)
+        with bars(verbose):
+            rows, prepared = self._rows(table, targets=False)
+            said = inference.predict(self.bundle.network, rows)
         self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
-        predictions = inference.decided(self.bundle.network, inference.predict(self.bundle.network, rows), rules)
+        predictions = inference.decided(self.bundle.network, said, rules)
         classes = {name: self.bundle.transforms[f"out:{name}"].facts().get("classes", []) for name in predictions}
         own = own_columns(source, table, as_written=False) if with_table else None
         beside = None if own is None else [str(name) for name in own.columns]
@@ -278,9 +281,9 @@ class Model:
             kept = made.without(dropped)
             if with_table:
                 kept = side_by_side(own_columns(source, table, as_written=True), kept)
-            columns, said = write_frame(kept, place)
+            columns, left_out = write_frame(kept, place)
             self.written_columns = columns
-            self.notes += said
+            self.notes += left_out
             if proba is None and dropped:
                 many = ", ".join(f"{len(made.probabilities[name])} classes of {name}" for name in dropped)
                 self.notes.append(f"{place.name} has no columns for the probabilities of the {many}: ask with proba")
@@ -415,7 +418,8 @@ def fit(
     run = Path(f"{to}.run") if to is not None else None
     fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
     fitted.notes[:0] = choice
-    model = _judged(fitted, Path(to).name if to is not None else "model")
+    with bars(not quiet):
+        model = _judged(fitted, Path(to).name if to is not None else "model")
     if to is not None:
         model.save(to)
     tell(model.notes, not quiet if verbose is None else verbose)

@@ -13,6 +13,7 @@ from torch import Tensor
 from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.ensemble import Heard, hidden
 from polyfuse.layers.pooling import masked_mean
+from polyfuse.messages import progress
 from polyfuse.model import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
 
@@ -37,7 +38,8 @@ def states(
     training = network.training
     network.eval()
     try:
-        for batch in loader(rows, Order(numbers, BATCH)) if len(numbers) else []:
+        order = Order(numbers, BATCH)
+        for batch in progress(loader(rows, order), "answering", len(order)) if len(numbers) else []:
             with torch.inference_mode():
                 looks = [(b, network.encode(b), network.hear(b)) for b in _views(network, rows, batch, device)]
                 found = [_together(network, [_kept(network, *look, keep) for look in looks]) for keep in keeps]

@@ -21,6 +21,7 @@ from polyfuse.cli.common import (
     show,
 )
 from polyfuse.data.places import page_place
+from polyfuse.messages import bars
 
 
 def evaluate(
@@ -40,15 +41,16 @@ def evaluate(
     """
     if report:
         page_place(report, table)
-    found = polyfuse.load(bundle).evaluate(
-        table,
-        where=where,
-        media_root=media_root,
-        unseen=unseen,
-        costs=by_output(cost, "--cost"),
-        thresholds=by_output(threshold, "--threshold"),
-        verbose=False,
-    )
+    with bars(not json):
+        found = polyfuse.load(bundle).evaluate(
+            table,
+            where=where,
+            media_root=media_root,
+            unseen=unseen,
+            costs=by_output(cost, "--cost"),
+            thresholds=by_output(threshold, "--threshold"),
+            verbose=False,
+        )
     if json:
         print_json(found.to_json())
     else:

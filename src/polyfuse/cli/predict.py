@@ -19,6 +19,7 @@ from polyfuse.cli.common import (
     print_json,
     say,
 )
+from polyfuse.messages import bars
 
 SHOWN = 30  # columns named at most
 
@@ -43,17 +44,18 @@ def predict(
     The table itself is never written over.
     """
     model = polyfuse.load(bundle)
-    found = model.predict(
-        table,
-        where=where,
-        media_root=media_root,
-        to=to,
-        with_table=with_table,
-        proba=proba,
-        costs=by_output(cost, "--cost"),
-        thresholds=by_output(threshold, "--threshold"),
-        verbose=False,
-    )
+    with bars(not json):
+        found = model.predict(
+            table,
+            where=where,
+            media_root=media_root,
+            to=to,
+            with_table=with_table,
+            proba=proba,
+            costs=by_output(cost, "--cost"),
+            thresholds=by_output(threshold, "--threshold"),
+            verbose=False,
+        )
     columns = model.written_columns
     if json:
         print_json({"rows": len(found), "to": to, "columns": columns, "notes": model.notes})

@@ -9,6 +9,7 @@ import typer
 import polyfuse
 from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
 from polyfuse.data.places import page_place
+from polyfuse.messages import bars
 
 
 def robustness(
@@ -36,17 +37,18 @@ def robustness(
         page_place(report, table)
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
-    found = polyfuse.load(bundle).robustness(
-        table,
-        where=where,
-        media_root=media_root,
-        inputs=input,
-        metrics=metrics,
-        seed=seed,
-        unseen=unseen,
-        verbose=False,
-        **degrees,
-    )
+    with bars(not json):
+        found = polyfuse.load(bundle).robustness(
+            table,
+            where=where,
+            media_root=media_root,
+            inputs=input,
+            metrics=metrics,
+            seed=seed,
+            unseen=unseen,
+            verbose=False,
+            **degrees,
+        )
     if json:
         print_json(found.to_json())
     else:

@@ -20,6 +20,7 @@ from polyfuse import registry
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.store import MemoryStore, Store, cache_root, evict, fingerprint
+from polyfuse.messages import progress
 from polyfuse.records import Spec
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
@@ -217,7 +218,8 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
     seen: dict[bytes, int] = {}
     by_path: dict[str, bytes | BadCell] = {}
     broken: list[Broken] = []
-    for places in _chunks([(r, k) for k, c in enumerate(columns) for r in range(len(frame))]):
+    every = [(r, k) for k, c in enumerate(columns) for r in range(len(frame))]
+    for places in progress(_chunks(every), f"reading {', '.join(columns)}", -(-len(every) // CHUNK)):
         values = {(r, k): frame[columns[k]].iat[r] for r, k in places}
         values = {place: value for place, value in values.items() if not is_missing(value)}
         keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)

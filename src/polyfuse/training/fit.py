@@ -21,6 +21,7 @@ from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
+from polyfuse.messages import bars
 from polyfuse.model import Network, build
 from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary
 from polyfuse.recipe import Recipe, RecipeError, parse
@@ -74,7 +75,8 @@ def fit(
     """
     started = time.monotonic() if started is None else started
     recipe, splits, notes = complete(recipe, table)
-    ready = prepare_for_training(recipe, table, splits)
+    with bars(not quiet):
+        ready = prepare_for_training(recipe, table, splits)
     network = build_network(recipe, ready)
     ready, kept = encoded_once(network, recipe, ready)
     settle(network, ready.rows, splits.train)

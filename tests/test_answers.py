@@ -64,6 +64,21 @@ def test_the_table_that_is_read_is_never_written_over(model, table, tmp_path):
     assert table.read_bytes() == before
 
 
+def test_the_demo_leaves_another_table_alone(table, tmp_path):
+    pd.read_csv(table).to_parquet(tmp_path / "table.parquet")
+    before = (tmp_path / "table.parquet").read_bytes()
+    with pytest.raises(ValueError, match="would write over it: name another folder"):
+        pf.demo(tmp_path)
+    assert (tmp_path / "table.parquet").read_bytes() == before
+
+
+def test_judging_without_the_outputs_column_points_at_predict(model, table):
+    with pytest.raises(
+        ValueError, match=r"no column 'label'; did you mean 'Label'\?; judging needs .* polyfuse predict"
+    ):
+        model.evaluate(pd.read_csv(table).rename(columns={"label": "Label"}))
+
+
 def test_the_index_of_a_frame_is_kept(model, table):
     frame = pd.read_csv(table).sample(frac=1, random_state=0)
     found = model.predict(frame, verbose=False)

@@ -81,9 +81,10 @@ def test_mistakes_are_named(frame):
         PolyfuseRegressor().fit(frame[["area"]], [1.0, 2.0, 3.0])
 
 
+BRIEF = {"training": {"steps": 60, "batch_size": 32}, "width": 16}
 ESTIMATORS = [
-    PolyfuseClassifier(preset="plain", settings={"training.epochs": 40, "width": 16}),
-    PolyfuseRegressor(preset="plain", settings={"training.epochs": 40, "width": 16}),
+    PolyfuseClassifier(preset="plain", settings=BRIEF),
+    PolyfuseRegressor(preset="plain", settings=BRIEF),
 ]
 
 

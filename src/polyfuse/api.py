@@ -27,7 +27,7 @@ from polyfuse.data.inputs import overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
 from polyfuse.data.places import refuse_source
 from polyfuse.data.prepare import Prepared
-from polyfuse.data.tables import Table, read_table
+from polyfuse.data.tables import Table, TableError, nearest, read_table
 from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation import terminal
@@ -222,7 +222,10 @@ class Model:
         """A table that holds the outputs' columns, and its cells."""
         table = read_table(table, media_root=media_root, where=where)
         for output in self.recipe.outputs.values():
-            table.require(output.column)
+            if output.column not in table.frame:
+                what = "judging needs the columns of the outputs, and predict (polyfuse predict) answers without them"
+                hint = nearest(output.column, table.frame.columns)
+                raise TableError(f"{table.name} has no column {output.column!r}{hint}; {what}")
         return table, self._rows(table, targets=True)[1]
 
     def predict(
@@ -509,11 +512,17 @@ def _judged(fitted: Fitted, name: str) -> Model:
 
 
 def demo(to: str | Path = "demo-output", *, quiet: bool = False) -> Report:
-    """Train on digits that are written, spoken and hinted at; save the model, its table and its report under ``to``."""
+    """Train on digits that are written, spoken and hinted at; save the model, its table and its report under ``to``.
+
+    Raises:
+        ValueError: another table lies where the demo's would go.
+    """
     place = Path(to)
     place.mkdir(parents=True, exist_ok=True)
-    table = place / "table.parquet"
-    build_demo().to_parquet(table, index=False)
+    table, made = place / "table.parquet", build_demo()
+    if table.exists() and list(read_table(table).frame.columns) != list(made.columns):
+        raise ValueError(f"{table} is another table, and the demo would write over it: name another folder")
+    made.to_parquet(table, index=False)
     inputs = ("handwriting", "speech", "clue")
     settings = ("training.epochs=32",)  # more gain a point or two and take more than 90 seconds on two cores
     model = fit(
@@ -525,6 +534,7 @@ def demo(to: str | Path = "demo-output", *, quiet: bool = False) -> Report:
         to=place / "model",
         settings=settings,
         quiet=quiet,
+        verbose=False,  # the report says it
     )
     assert model.evaluation is not None
     model.evaluation.to_html(place / "report.html")

@@ -154,10 +154,13 @@ def _milliseconds(bundle: Bundle, table: Table) -> dict[str, float]:
     found: dict[str, float] = {}
     columns = columns_of(bundle.recipe)
     for name, readers in bundle.recipe.reads.items():
-        begun = time.perf_counter()
-        for reader in readers:
-            cells = prepare(bundle.transforms[f"in:{reader}"], some.frame, columns[f"in:{reader}"], reading)
-            with torch.inference_mode():
-                bundle.network.read(reader, gather(cells, np.arange(len(some))))
-        found[name] = 1000 * (time.perf_counter() - begun) / len(some)
+        seconds = []
+        for _ in range(2):  # the first time, code and memory are fetched as well
+            begun = time.perf_counter()
+            for reader in readers:
+                cells = prepare(bundle.transforms[f"in:{reader}"], some.frame, columns[f"in:{reader}"], reading)
+                with torch.inference_mode():
+                    bundle.network.read(reader, gather(cells, np.arange(len(some))))
+            seconds.append(time.perf_counter() - begun)
+        found[name] = 1000 * min(seconds) / len(some)
     return found

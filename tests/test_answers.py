@@ -74,7 +74,7 @@ def test_the_demo_leaves_another_table_alone(table, tmp_path):
 
 def test_judging_without_the_outputs_column_points_at_predict(model, table):
     with pytest.raises(
-        ValueError, match=r"no column 'label'; did you mean 'Label'\?; judging needs .* polyfuse predict"
+        ValueError, match=r"no column 'label'; did you mean 'Label'\?; judging needs .*polyfuse predict"
     ):
         model.evaluate(pd.read_csv(table).rename(columns={"label": "Label"}))
 

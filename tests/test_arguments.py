@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse.arguments import names_of
+from polyfuse.data.names import listed
 from polyfuse.recipe import Recipe, RecipeError, override, parse
 
 
 def test_one_name_several_and_numbers():
-    assert names_of("label") == ["label"]
-    assert names_of(["a", "b"]) == ["a", "b"]
-    assert names_of(3) == ["3"]
-    assert names_of(()) == []
+    assert listed("label") == ["label"]
+    assert listed(["a", "b"]) == ["a", "b"]
+    assert listed(3) == ["3"]
+    assert listed(()) == []
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from polyfuse.data.sources import parts_of, with_index
+from polyfuse.data.frames import with_index
+from polyfuse.data.sources import parts_of
 from polyfuse.data.tables import Table
-from polyfuse.records import Prediction
+
+if TYPE_CHECKING:  # looking at a table needs no torch
+    from polyfuse.records import Prediction
 
 MANY = 20  # classes above which a file gets no column per class unless asked
 

@@ -8,43 +8,59 @@ import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from rich.console import RenderableType
 
-from polyfuse import bundle as bundles
-from polyfuse import inference, registry
+from polyfuse import registry
 from polyfuse.answers import answers, index_of, own_columns, side_by_side
-from polyfuse.arguments import Names, Settings, asked_for, names_of
-from polyfuse.bundle import Bundle
-from polyfuse.comparison.compare import best_fusion
-from polyfuse.comparison.compare import compare as compare_fusions
-from polyfuse.comparison.findings import Comparison
-from polyfuse.data.batches import Rows
+from polyfuse.arguments import Names, Settings, asked_for
 from polyfuse.data.inputs import overrides, parse_input
 from polyfuse.data.modalities import infer, inspect_rows
+from polyfuse.data.names import listed
 from polyfuse.data.places import refuse_source
-from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, TableError, nearest, read_table
 from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation import terminal
-from polyfuse.evaluation.card import card
-from polyfuse.evaluation.evaluate import evaluate_rows
+from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.report import Report
-from polyfuse.evaluation.robustness import SEVERITIES, robustness
 from polyfuse.evaluation.robustness_report import RobustnessReport
-from polyfuse.evaluation.summary import Summary, summarise
+from polyfuse.later import Later
 from polyfuse.messages import bars, tell
-from polyfuse.reading import prepare_all, reading_of, rows_of, summary
+from polyfuse.process import training_alone
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
-from polyfuse.training.fit import Fitted
-from polyfuse.training.fit import fit as fit_recipe
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from polyfuse import bundle as bundles
+    from polyfuse import inference, reading
+    from polyfuse.bundle import Bundle
+    from polyfuse.comparison import compare as comparing
+    from polyfuse.comparison.findings import Comparison
+    from polyfuse.data.batches import Rows
+    from polyfuse.data.prepare import Prepared
+    from polyfuse.evaluation import card, evaluate
+    from polyfuse.evaluation import robustness as noising
+    from polyfuse.evaluation import summary as summing
+    from polyfuse.evaluation.summary import Summary
+    from polyfuse.search import index as indexing
+    from polyfuse.search import zero_shot as naming
+    from polyfuse.search.index import Index
+    from polyfuse.training import fit as training
+    from polyfuse.training.fit import Fitted
+else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
+    bundles, inference, reading = Later("polyfuse.bundle"), Later("polyfuse.inference"), Later("polyfuse.reading")
+    card, evaluate = Later("polyfuse.evaluation.card"), Later("polyfuse.evaluation.evaluate")
+    summing = Later("polyfuse.evaluation.summary")
+    noising, comparing = Later("polyfuse.evaluation.robustness"), Later("polyfuse.comparison.compare")
+    training = Later("polyfuse.training.fit")
+    indexing, naming = Later("polyfuse.search.index"), Later("polyfuse.search.zero_shot")
 
 
 @dataclass(frozen=True, repr=False)
@@ -127,22 +143,25 @@ class Model:
         Args:
             table: some of its rows are read and encoded, to measure the milliseconds that each input takes per row.
         """
-        read = None if table is None else read_table(table, media_root=media_root, where=where)
+        read = None if table is None else self._read(table, where, media_root)
         if read is not None:
             self._require_inputs(read)
-        return summarise(self.bundle, self.name, self.folder, read)
+        return summing.summarise(self.bundle, self.name, self.folder, read)
 
     def _require_inputs(self, table: Table) -> None:
         for item in self.recipe.inputs.values():
             for column in item.columns:
                 table.require(column)
 
-    def _rows(self, table: Table, targets: bool) -> tuple[Rows, dict[str, Prepared]]:
+    def _read(self, table: Any, where: str | None, media_root: str | Path | None) -> Table:
+        """A table, read as that of training was."""
+        return reading.read_again(self.recipe, table, where=where, media_root=media_root)
+
+    def _rows(self, table: Table, targets: bool, max_broken: float | None = None) -> tuple[Rows, dict[str, Prepared]]:
         self._require_inputs(table)
-        prepared = prepare_all(
-            self.recipe, self.bundle.transforms, table, reading_of(self.recipe, table), targets=targets
-        )
-        return rows_of(prepared, len(table), self.recipe), prepared
+        how = reading.reading_of(self.recipe, table, max_broken)
+        prepared = reading.prepare_all(self.recipe, self.bundle.transforms, table, how, targets=targets)
+        return reading.rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
         self,
@@ -151,6 +170,7 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         unseen: str = "error",
+        max_broken: float | None = None,
         costs: Mapping[Any, Any] | None = None,
         thresholds: Any = None,
         verbose: bool = True,
@@ -161,6 +181,7 @@ class Model:
             table: whatever ``read_table`` reads.
             where: a pandas query that keeps rows, such as ``split == 'test'``.
             unseen: ``error``, or ``skip`` to leave rows out whose label training never saw, and say so.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
             costs, thresholds: as for ``predict``.
             verbose: log what the reader of the report must know, such as cells that cannot be read.
 
@@ -169,13 +190,13 @@ class Model:
         """
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
         with bars(verbose):
-            table, prepared = self._judgeable(table, where, media_root)
+            table, prepared = self._judgeable(table, where, media_root, max_broken)
             notes = _rules_in_words(costs, thresholds)
             rows = np.arange(len(table))
-            report = evaluate_rows(
+            report = evaluate.evaluate_rows(
                 self.bundle, table, prepared, rows, name=self.name, notes=notes, unseen=unseen, rules=rules
             )
-        broken = [note for cells in prepared.values() for note in summary(cells, table)]
+        broken = [note for cells in prepared.values() for note in reading.summary(cells, table)]
         tell([*report.meta["notes"], *broken], verbose)
         return report
 
@@ -209,24 +230,24 @@ class Model:
         """
         table, prepared = self._judgeable(table, where, media_root)
         options: dict[str, Any] = {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
-        options["inputs"] = None if inputs is None else names_of(inputs)
+        options["inputs"] = None if inputs is None else listed(inputs)
         options["severities"] = [severities] if isinstance(severities, (int, float)) else severities
-        options["corruptions"] = corruptions and {kind: names_of(names) for kind, names in corruptions.items()}
-        report = robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
+        options["corruptions"] = corruptions and {kind: listed(names) for kind, names in corruptions.items()}
+        report = noising.robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
         tell(report.meta["notes"], verbose)
         return report
 
     def _judgeable(
-        self, table: Any, where: str | None, media_root: str | Path | None
+        self, table: Any, where: str | None, media_root: str | Path | None, max_broken: float | None = None
     ) -> tuple[Table, dict[str, Prepared]]:
         """A table that holds the outputs' columns, and its cells."""
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         for output in self.recipe.outputs.values():
             if output.column not in table.frame:
                 what = "judging needs the columns of the outputs, and predict (polyfuse predict) answers without them"
                 hint = nearest(output.column, table.frame.columns)
                 raise TableError(f"{table.name} has no column {output.column!r}{hint}; {what}")
-        return table, self._rows(table, targets=True)[1]
+        return table, self._rows(table, True, max_broken)[1]
 
     def predict(
         self,
@@ -237,6 +258,7 @@ class Model:
         to: str | Path | None = None,
         with_table: bool = False,
         proba: bool | None = None,
+        max_broken: float | None = None,
         costs: Mapping[Any, Any] | None = None,
         thresholds: Any = None,
         verbose: bool = True,
@@ -251,6 +273,7 @@ class Model:
                 called ``OUTPUT_predicted``.
             proba: a column per class with its probability. By default the result has them all, and the file leaves
                 out those of outputs with more than 20 classes.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
             costs: class -> what it costs to miss it, 1 for the others (``{"fraud": 10}``): the answer is the class with
                 the least expected cost. With several outputs, output -> class -> cost.
             thresholds: class -> probability from which it is the answer, of two classes (``{"fraud": 0.2}``), or of
@@ -268,11 +291,11 @@ class Model:
         """
         place = place_for(to, FRAMES, table) if to else None
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
-        source, table = table, read_table(table, media_root=media_root, where=where)
+        source, table = table, self._read(table, where, media_root)
         with bars(verbose):
-            rows, prepared = self._rows(table, targets=False)
+            rows, prepared = self._rows(table, False, max_broken)
             said = inference.predict(self.bundle.network, rows)
-        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
+        self.notes = list(dict.fromkeys(note for cells in prepared.values() for note in reading.summary(cells, table)))
         predictions = inference.decided(self.bundle.network, said, rules)
         classes = {name: self.bundle.transforms[f"out:{name}"].facts().get("classes", []) for name in predictions}
         own = own_columns(source, table, as_written=False) if with_table else None
@@ -314,11 +337,51 @@ class Model:
         place = place_for(to, (".npy",), table) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
-        table = read_table(table, media_root=media_root, where=where)
+        table = self._read(table, where, media_root)
         vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
         if place:
             write_vectors(vectors, place)
         return vectors
+
+    def zero_shot(
+        self,
+        table: Any,
+        labels: Names,
+        templates: Names = "{}",
+        *,
+        of: str | None = None,
+        by: str | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        to: str | Path | None = None,
+        verbose: bool = True,
+    ) -> pd.DataFrame:
+        """The most likely of some labels for every row by their names alone, where the model aligns inputs.
+
+        Args:
+            labels: names that need not have been seen, two at least.
+            templates: sentences with ``{}`` where a label goes; their vectors are averaged.
+            of: aligned input that is classified; by default the first that is no text.
+            by: aligned input that reads the labels.
+            to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
+                read is never written over.
+            verbose: log what is to be said of the table.
+
+        Returns:
+            ``row``, ``label``, ``confidence`` and ``p_LABEL``; the index is that of the frame that was given.
+
+        Raises:
+            ValueError: the model aligns nothing, or what is asked cannot be.
+        """
+        place = place_for(to, FRAMES, table) if to else None
+        read = self._read(table, where, media_root)
+        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), of=of, by=by)
+        found.insert(0, "row", read.rows_N)
+        if place:
+            write_frame(found, place)
+        tell(self.notes, verbose)
+        index = index_of(table, read)
+        return found if index is None else found.set_axis(index, axis=0)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a folder; see ``bundle``."""
@@ -326,15 +389,33 @@ class Model:
         return self.folder
 
 
-def load(folder: str | Path) -> Model:
+def load(folder: str | Path, *, device: str = "auto") -> Model:
     """Read a saved model.
+
+    Args:
+        device: where it predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
         BundleError: no model there, a damaged file, or a newer format.
+        ValueError: no such device here.
     """
-    model = Model(bundles.load(folder), Path(folder).name)
+    model = Model(bundles.load(folder, device), Path(folder).name)
     model.folder = Path(folder)
     return model
+
+
+def index(model: Model | str | Path, table: Any, *, to: str | Path, media_root: str | Path | None = None) -> Index:
+    """Make an index of a table's rows that can be searched by every input the model aligns.
+
+    Args:
+        model: one fitted with ``align``, or the folder of one; it is kept in the index.
+        to: a new folder.
+
+    Raises:
+        ValueError: the model aligns nothing, the folder holds something, or the table lacks a column.
+    """
+    made = model if isinstance(model, Model) else load(model)
+    return indexing.Index.create(made.bundle, table, to, media_root=media_root)
 
 
 def parts(kind: str) -> list[Listing]:
@@ -356,10 +437,11 @@ def inspect(
         inputs: ``COL=MODALITY`` overrides.
     """
     table = read_table(table, media_root=media_root, where=where)
-    columns = infer(table, overrides(map(parse_input, names_of(inputs))))
+    columns = infer(table, overrides(map(parse_input, listed(inputs))))
     return Inspection(len(table), inspect_rows(columns), table.notes)
 
 
+@training_alone()
 def fit(
     source: Any,
     *,
@@ -368,6 +450,7 @@ def fit(
     inputs: Names = (),
     fusion: str | None = None,
     preset: str | None = None,
+    align: Names = (),
     split: str | None = None,
     group: str | None = None,
     where: str | None = None,
@@ -379,6 +462,7 @@ def fit(
     resume: bool = False,
     quiet: bool = False,
     verbose: bool | None = None,
+    device: str = "auto",
 ) -> Model:
     """Train a model, judge it on the test split where there is one, and save it where ``to`` says.
 
@@ -391,12 +475,14 @@ def fit(
         fusion: a name from ``parts("fusions")``.
         preset: ``plain``, ``scratch``, ``starter`` or ``best``: which encoders and members are taken where the recipe
             names none.
+        align: inputs to align with each other in one space (``clip``), so that each finds the others; ``outputs`` may
+            then be empty.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
         where: a pandas query that keeps rows.
         media_root: folder that paths in cells start from.
         to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
-        time: budget, such as ``5m`` or seconds.
+        time: budget for reading, training and judging, such as ``5m`` or seconds; what does not fit is said.
         seed: fixes everything random.
         settings: ``FIELD=VALUE`` of the recipe, such as ``training.epochs=5``, or several; or a dict of fields, such as
             ``{"training": {"epochs": 5}}``.
@@ -404,6 +490,8 @@ def fit(
         quiet: no progress bar, and no notes.
         verbose: log the notes on the table, the splits and the training (logger ``polyfuse``), which also stand in
             ``Model.notes``; the opposite of ``quiet`` by default.
+        device: where it trains and predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or
+            ``mps``; one device, of several GPUs the first.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -413,13 +501,15 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
+    arguments["align"] = align
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
-        recipe, note = best_fusion(recipe, read, started=started)
+        recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
     run = Path(f"{to}.run") if to is not None else None
-    fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
+    options: dict[str, Any] = {"run": run, "resume": resume, "quiet": quiet, "started": started, "device": device}
+    fitted = training.fit(recipe, read, judging=evaluate.judging_seconds, **options)
     fitted.notes[:0] = choice
     with bars(not quiet):
         model = _judged(fitted, Path(to).name if to is not None else "model")
@@ -429,6 +519,7 @@ def fit(
     return model
 
 
+@training_alone()
 def compare(
     source: Any,
     *,
@@ -448,6 +539,7 @@ def compare(
     settings: Settings = (),
     say: Callable[[str], None] | None = None,
     verbose: bool = True,
+    device: str = "auto",
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
@@ -462,6 +554,7 @@ def compare(
         to: folder that keeps every run, so that a stopped comparison goes on, and the findings as JSON and HTML.
         say: told of every run as it ends; by default each is written to standard error.
         verbose: log the notes as well; without, nothing is said but to ``say``.
+        device: as for ``fit``.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -475,7 +568,8 @@ def compare(
     for page in pages:
         refuse_source(page, recipe.data.table)
     say = say or (_to_standard_error if verbose else None)
-    found = compare_fusions(recipe, read, fusions=fusions, seeds=seeds, budget=limit, unit=unit, runs=runs, say=say)
+    options: dict[str, Any] = {"fusions": fusions, "seeds": seeds, "budget": limit, "unit": unit}
+    found = comparing.compare(recipe, read, **options, runs=runs, say=say, device=device)
     if place:
         found.to_html(place / "comparison.html")
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -497,17 +591,22 @@ def _judged(fitted: Fitted, name: str) -> Model:
     """The model with its evaluation: on the test rows, or on validation rows where no test row can be judged."""
     model = Model(fitted.bundle, name)
     model.notes = fitted.notes
-    if len(fitted.judged) and fitted.bundle.recipe.outputs:
+    if len(fitted.judged) and (fitted.bundle.recipe.outputs or fitted.bundle.network.aligned):
         if not np.isin(fitted.judged, fitted.splits.test).all():
             alone = fitted.bundle.network.ensemble is None
             how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
             what = "no test row can be judged" if len(fitted.splits.test) else "no test split"
             fitted.notes.append(f"{what}: these figures come from validation rows, {how}")
-        model.evaluation = evaluate_rows(
-            fitted.bundle, fitted.table, fitted.prepared, fitted.judged, name=name, notes=fitted.notes, unseen="skip"
-        )
-        fitted.bundle.report["evaluation"] = model.evaluation.to_json()
-    fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
+        options: dict[str, Any] = {"name": name, "notes": fitted.notes, "unseen": "skip"}
+        try:
+            model.evaluation = evaluate.evaluate_rows(
+                fitted.bundle, fitted.table, fitted.prepared, fitted.judged, **options
+            )
+            fitted.bundle.report["evaluation"] = model.evaluation.to_json()
+        except KeyboardInterrupt:  # what was learned is not lost with what it is worth
+            fitted.bundle.report["training"]["interrupted"] = True
+            model.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+    fitted.bundle.card = card.card(fitted.bundle, name, fitted.notes)
     return model
 
 

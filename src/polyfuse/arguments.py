@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyfuse import registry
 from polyfuse.data.inputs import InputRequest, overrides, parse_input
+from polyfuse.data.names import listed, split_once, unquoted
+from polyfuse.data.packed import is_address, local
 from polyfuse.data.tables import Table, read_table
-from polyfuse.recipe import Recipe, RecipeError, override, parse, read_recipe
+from polyfuse.recipe import Recipe, RecipeError, near, override, parse, read_recipe
 
 Names = str | Sequence[str]
 """One name, or several."""
 Settings = str | Sequence[str] | Mapping[str, Any]
 """``FIELD=VALUE``, several of them, or fields and their values."""
-
-
-def names_of(names: Any) -> list[str]:
-    """A list of names from one name or several; columns that a frame numbers are named by their numbers."""
-    several = names if isinstance(names, Iterable) and not isinstance(names, str) else [names]
-    return [str(name) for name in several]
 
 
 def asked_for(
@@ -39,11 +36,22 @@ def asked_for(
     """
     recipe, own = recipe_of(source)
     recipe = with_arguments(recipe, **arguments)
-    recipe = override(recipe, settings if isinstance(settings, Mapping) else names_of(settings)) if settings else recipe
-    read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
+    if settings:
+        recipe = override(recipe, settings if isinstance(settings, Mapping) else listed(settings))
+    source = table_of(recipe, own, table)
+    formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
+    read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
+    recipe.data.formats.update({c: f for c, f in read.formats.items() if f != "point"})  # type: ignore[misc]
     if recipe.data.split is None and read.split is not None:
         recipe.data.split = read.split
-    return recipe, read
+    return recipe, read.exploded(recipe.data.explode)
+
+
+def _no_numbers(recipe: Recipe) -> list[str]:
+    """Columns that are said to hold something other than numbers and dates: in labels, ``3,5`` is 3 and 5."""
+    kinds = {c: i.modality for i in recipe.inputs.values() for c in i.columns} | dict(recipe.data.modalities)
+    inputs = [c for c, modality in kinds.items() if modality not in (None, "columns", "number", "date")]
+    return inputs + [o.column for o in recipe.outputs.values() if o.head.name not in ("auto", "number")]
 
 
 def recipe_of(source: Any) -> tuple[Recipe, Any]:
@@ -58,7 +66,8 @@ def recipe_of(source: Any) -> tuple[Recipe, Any]:
 def _paths(source: Any) -> list[str]:
     """The files of a table, for the recipe that is saved; none where it is not read from files, or from a dict."""
     files = list(source) if isinstance(source, (list, tuple)) else [source]
-    return [str(Path(f).resolve()) for f in files] if all(isinstance(f, (str, Path)) for f in files) else []
+    named = all(isinstance(f, (str, Path)) and not is_address(f) for f in files)
+    return [str(local(f).resolve()) for f in files] if named else []
 
 
 def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
@@ -86,11 +95,12 @@ def with_arguments(
     time: str | float | None = None,
     seed: int | None = None,
     preset: str | None = None,
+    align: Sequence[str] = (),
 ) -> Recipe:
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
     root = None if media_root is None else str(Path(media_root).expanduser().resolve())  # a saved recipe moves
-    given = {"split": split, "group": group, "where": where, "media_root": root}
+    given = {"split": _name(split), "group": _name(group), "where": where, "media_root": root}
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
     if time is not None:
@@ -104,12 +114,30 @@ def with_arguments(
                 "the preset out, or begin with a recipe that names no encoders"
             )
         values["preset"] = preset
-    if asked := names_of(outputs):
-        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in asked]
-        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
-    if named := names_of(inputs):
-        _take_inputs(values, [parse_input(text) for text in named])
+    if heads := dict(map(_output, listed(outputs))):
+        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in heads.items()}
+    if align:
+        names = [name.strip() for text in listed(align) for name in text.split(",")]
+        values["objectives"] = [{"name": "clip", "between": names}]
+    if requests := [parse_input(text) for text in listed(inputs)]:
+        _take_inputs(values, requests)
     return parse(values, "arguments")
+
+
+def _name(column: Any) -> str | None:
+    return None if column is None else str(column)
+
+
+def _output(text: str) -> tuple[str, str]:
+    """The column and head of ``COL`` or ``COL=HEAD``; a column whose name holds ``=`` stands between double quotes."""
+    column, _, head = split_once(text, "=")
+    if head.strip() not in ("", "auto", *registry.HEADS):
+        hint = near(head.strip(), list(registry.HEADS))
+        raise RecipeError(
+            f"output {text!r}: unknown head {head.strip()!r}{hint}; a column whose name holds '=' goes between double "
+            "quotes"
+        )
+    return unquoted(column), head.strip()
 
 
 def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.device import device_of
 from polyfuse.ensemble import Heard, hidden
 from polyfuse.layers.pooling import masked_mean
+from polyfuse.layers.space import unit
 from polyfuse.messages import progress
 from polyfuse.model import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
@@ -33,7 +35,7 @@ def states(
         keeps: subsets of inputs that stay present, the others being missing in every row; None for all inputs.
         numbers: row numbers to visit; all by default.
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
     numbers = np.arange(len(rows)) if numbers is None else numbers
     training = network.training
     network.eval()
@@ -147,8 +149,25 @@ def joined(parts: list[Prediction]) -> Prediction:
     return Prediction(value, torch.cat(scores).cpu() if scores else None, extra)
 
 
+def shared_vectors(
+    network: Network, rows: Rows, numbers: np.ndarray | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Aligned input -> its unit vectors in the shared space (rows, E) float32, and where it is present (rows,)."""
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in network.aligned}
+    for _, (state,) in states(network, rows, numbers=numbers):
+        for name, parts in found.items():
+            parts.append((unit(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
+    return {name: tuple(np.concatenate(side) for side in zip(*parts, strict=True)) for name, parts in found.items()}  # type: ignore[misc]
+
+
 def embed(network: Network, rows: Rows, *, of: str | None = None) -> np.ndarray:
-    """One vector per row (rows, D) float32: the fused representation, or one input's own before fusion."""
+    """One vector per row (rows, D) float32: the fused representation, or one input's own before fusion.
+
+    Of an aligned input it is the unit vector in the shared space, and zeros where the row misses it.
+    """
+    if of in network.aligned and len(rows):
+        vectors_RE, present_R = shared_vectors(network, rows)[of]
+        return vectors_RE * present_R[:, None]
     vectors: list[Tensor] = []
     for _, (state,) in states(network, rows):
         tokens = state.encoded[of] if of is not None else _fused_tokens(state)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from polyfuse.data import augment
 from polyfuse.data.augment import Augmentation
@@ -10,14 +12,30 @@ from polyfuse.data.batches import Rows, Views
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
-from polyfuse.data.tables import Table
+from polyfuse.data.tables import Table, read_table
 from polyfuse.recipe import Recipe
 
 
-def reading_of(recipe: Recipe, table: Table) -> Reading:
-    """How the cells of a table are read under a recipe."""
+def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
+    """How the cells of a table are read under a recipe.
+
+    Args:
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+
+    Raises:
+        ValueError: that is no share.
+    """
+    if max_broken is not None and not 0 <= max_broken <= 1:
+        raise ValueError(f"max_broken {max_broken}: expected a share of cells from 0 to 1")
     limits = Limits(**recipe.data.limits.model_dump())
-    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken, origin=table.origin)
+    share = recipe.data.max_broken if max_broken is None else max_broken
+    return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin, slots=recipe.data.slots)
+
+
+def read_again(recipe: Recipe, table: Any, *, where: str | None = None, media_root: str | Path | None = None) -> Table:
+    """A table, read as that of training was: its numbers and dates, and a row per entry of columns of lists."""
+    read = read_table(table, media_root=media_root, where=where, formats=recipe.data.formats, decide=False)
+    return read.exploded([name for name in recipe.data.explode if name in read.frame])
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -39,11 +57,11 @@ def prepare_all(
 
 
 def summary(cells: Prepared, table: Table) -> list[str]:
-    """One sentence per column with cells that could not be read: how many, and the first of them."""
+    """How the cells are kept, where that is not as usual, and a sentence per column with cells that cannot be read."""
     by_column: dict[str, list[Broken]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
-    return [
+    return cells.notes + [
         f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
         f"{table.origin(found[0].row)}: {_why(found[0])}"
         for column, found in by_column.items()

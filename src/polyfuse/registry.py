@@ -105,6 +105,12 @@ OBJECTIVES: Table = {
     "ogm_ge": "polyfuse.objectives.ogm_ge:OGMGE",
     "gradient_blending": "polyfuse.objectives.gradient_blending:GradientBlending",
     "mixup": "polyfuse.objectives.mixup:Mixup",
+    "clip": "polyfuse.objectives.clip:Clip",
+    "siglip": "polyfuse.objectives.siglip:SigLip",
+    "supcon": "polyfuse.objectives.supcon:SupCon",
+    "triplet": "polyfuse.objectives.triplet:Triplet",
+    "vicreg": "polyfuse.objectives.vicreg:VICReg",
+    "barlow": "polyfuse.objectives.barlow:BarlowTwins",
 }
 
 LEARNERS: Table = {  # classical ones, fitted on features beside the network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -234,3 +235,21 @@ def test_mistakes_are_one_line_on_standard_error_and_status_2(run, tmp_path, arg
     assert out == ""
     assert err.startswith("error: ")
     assert message in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf8"])
+def test_a_console_that_cannot_show_a_character_replaces_it(monkeypatch, tmp_path, encoding):
+    (tmp_path / "t.jsonl").write_text('{"größe": 1, "字": "猫 \\ud83d"}\n{"größe": 2, "字": "x"}\n', encoding="utf8")
+    for json_wanted in (False, True):
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stderr", err)
+        monkeypatch.setattr("sys.argv", ["polyfuse", "inspect", str(tmp_path / "t.jsonl"), *["--json"] * json_wanted])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+        out.flush()
+        said = out.buffer.getvalue().decode(encoding)
+        assert "number" in said
+        if json_wanted:
+            assert [column["column"] for column in json.loads(said)["columns"]] == ["größe", "字"]

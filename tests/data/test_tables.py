@@ -118,7 +118,8 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
     (tmp_path / "t.csv").write_text(", name ,b\n0,x,1\n1,y\n")
     table = read_table(tmp_path / "t.csv")
     assert cells(table) == {"name": ["x", "y"], "b": [1, None]}
-    assert len(table.notes) == 2
+    assert len(table.notes) == 3
+    assert "1 rows have fewer cells than the header" in table.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
         ("a,b\n", "no rows"),
         ("", "empty"),
         ("a,b\n1,2\n1,2,3\n", "line 3"),
-        ('a,b\n"1,2\n', "EOF"),
+        ('a,b\n1,2\n"1 2\n', "line 3 opens a quote that never closes"),
         ("a\0b\n", "not text"),
     ],
 )
@@ -147,7 +148,8 @@ def test_csv_that_makes_no_sense_says_why(tmp_path, content, message):
         ("t.json", '{"a": 1}', "expected a list of objects"),
         ("t.json", "{", "not JSON"),
         ("t.parquet", "PAR1", "not a readable Parquet"),
-        ("t.xlsx", "", "unknown kind of file"),
+        ("t.arrow", "ARROW1", "not a readable Arrow"),
+        ("t.xyz", "", "unknown kind of file"),
     ],
 )
 def test_other_files_that_make_no_sense_say_why(tmp_path, name, content, message):
@@ -210,6 +212,24 @@ def test_whole_numbers_stay_whole_beside_missing_cells(tmp_path):
         write(frame, tmp_path / f"t.{ending}")
         assert str(read_table(tmp_path / f"t.{ending}").frame["label"][0]) == "3", ending
     assert str(read_table([{"label": 3}, {"label": None}]).frame["label"][0]) == "3"
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [7, 3, 12], [0, 1, 0]])
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "Unnamed: 0.1"])
+def test_an_index_that_was_written_without_a_name_is_no_column(tmp_path, order, name):
+    frame = pd.DataFrame({"a": ["x", "y", "z"], name: order, "b": [7, 7, 8]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for source in (frame, tmp_path / "t.csv"):
+        table = read_table(source)
+        assert list(table.frame) == ["a", "b"]
+        assert any("numbers the rows" in note and name in note for note in table.notes)
+
+
+@pytest.mark.parametrize("values", [[1, 1, 0], ["x", "y", "z"], [0.5, 1.5, 2.5], [True, False, True], [1, None, 2]])
+def test_other_columns_without_a_name_stay(values):
+    table = read_table(pd.DataFrame({"": values, "a": [1, 2, 3]}))
+    assert list(table.frame) == ["column_1", "a"]
+    assert list(read_table(pd.DataFrame({"Unnamed: 0": [2, 0, 1]})).frame) == ["Unnamed: 0"]
 
 
 def test_a_named_index_becomes_a_column_and_others_go():

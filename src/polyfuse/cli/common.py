@@ -13,16 +13,27 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as \"split == 'test'\".")]
 MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
+MaxBroken = Annotated[
+    float | None, typer.Option(help="Share of a column's cells that may be unreadable; the recipe's by default.")
+]
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of a saved model.")]
-TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV, JSON Lines or Parquet file.")]
+TableArgument = Annotated[
+    str, typer.Argument(metavar="TABLE", help="CSV, TSV, JSON Lines, Parquet or Excel file; also as .gz or .zip.")
+]
 
-INPUT = "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default."
+INPUT = (
+    "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default. "
+    "A name that holds = @ or , goes between double quotes."
+)
 Source = Annotated[str, typer.Argument(metavar="TABLE|RECIPE.yaml", help="A table, a recipe or a saved model.")]
 Table = Annotated[str | None, typer.Option(help="Table for a recipe, instead of its own.")]
-Output = Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more.")]
+Output = Annotated[
+    list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more; quotes as for --input.")
+]
 Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
+Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 Cost = Annotated[
     list[str] | None, typer.Option(help="[OUTPUT:]CLASS=COST of missing a class, where others cost 1; again for more.")
@@ -67,9 +78,20 @@ def by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
 
 
 def print_json(document: Any) -> None:
-    """One document on standard output, valid JSON (no NaN)."""
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, allow_nan=False)
-    sys.stdout.write("\n")
+    """One document on standard output, valid JSON (no NaN), in escapes where the output cannot hold its characters."""
+    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=1, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def forgive_characters(*streams: Any) -> None:
+    """Let these streams replace what they cannot show: a console's alphabet must not end what is done already."""
+    for stream in streams:
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
 
 
 def show(result: Any) -> None:

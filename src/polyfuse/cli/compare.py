@@ -26,6 +26,7 @@ def compare(
     to: Annotated[str | None, typer.Option(help="Folder for runs and findings; a stopped one goes on.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
     set: common.Set = None,
+    device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
     """Compare fusions and single inputs on the same rows.
@@ -49,6 +50,7 @@ def compare(
             to=to,
             seed=seed,
             settings=set or (),
+            device=device,
             say=None if json else common.say,
             verbose=False,
         )

@@ -10,7 +10,9 @@ import polyfuse
 from polyfuse.cli.common import (
     Bundle,
     Cost,
+    Device,
     Json,
+    MaxBroken,
     MediaRoot,
     TableArgument,
     Threshold,
@@ -29,6 +31,8 @@ def evaluate(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
     cost: Cost = None,
@@ -42,10 +46,11 @@ def evaluate(
     if report:
         page_place(report, table)
     with bars(not json):
-        found = polyfuse.load(bundle).evaluate(
+        found = polyfuse.load(bundle, device=device).evaluate(
             table,
             where=where,
             media_root=media_root,
+            max_broken=max_broken,
             unseen=unseen,
             costs=by_output(cost, "--cost"),
             thresholds=by_output(threshold, "--threshold"),

@@ -10,6 +10,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli import common
+from polyfuse.data.names import split_once, unquoted
 
 
 def fit(
@@ -21,6 +22,9 @@ def fit(
     preset: Annotated[
         str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
     ] = None,
+    align: Annotated[
+        str | None, typer.Option(help="Inputs to align in one space, A,B[,C]: each then finds the others.")
+    ] = None,
     split: common.Split = None,
     group: common.Group = None,
     where: common.Where = None,
@@ -30,6 +34,7 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
     set: common.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
@@ -41,6 +46,7 @@ def fit(
         inputs=input or (),
         fusion=fusion,
         preset=preset,
+        align=align or (),
         split=split,
         group=group,
         where=where,
@@ -49,6 +55,7 @@ def fit(
         time=time,
         seed=seed,
         settings=set or (),
+        device=device,
         resume=resume,
         quiet=json,
         verbose=False,
@@ -68,5 +75,6 @@ def fit(
 def default_folder(source: str, outputs: Sequence[str]) -> str:
     """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
     path = Path(source)
+    path = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path
     stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
-    return str(Path("models") / "-".join([stem, *(output.partition("=")[0] for output in outputs)]))
+    return str(Path("models") / "-".join([stem, *(unquoted(split_once(output, "=")[0]) for output in outputs)]))

@@ -10,7 +10,9 @@ import polyfuse
 from polyfuse.cli.common import (
     Bundle,
     Cost,
+    Device,
     Json,
+    MaxBroken,
     MediaRoot,
     TableArgument,
     Threshold,
@@ -30,6 +32,8 @@ def predict(
     to: Annotated[str, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")],
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
     with_table: Annotated[bool, typer.Option("--with-table", help="The table's own columns first.")] = False,
     proba: Annotated[
         bool | None,
@@ -43,12 +47,13 @@ def predict(
 
     The table itself is never written over.
     """
-    model = polyfuse.load(bundle)
+    model = polyfuse.load(bundle, device=device)
     with bars(not json):
         found = model.predict(
             table,
             where=where,
             media_root=media_root,
+            max_broken=max_broken,
             to=to,
             with_table=with_table,
             proba=proba,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
 from polyfuse.data.places import page_place
 from polyfuse.messages import bars
 
@@ -17,6 +17,7 @@ def robustness(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    device: Device = "auto",
     json: Json = False,
     input: Annotated[list[str] | None, typer.Option(help="Noise this input only; may be repeated.")] = None,
     severity: Annotated[
@@ -38,7 +39,7 @@ def robustness(
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
     with bars(not json):
-        found = polyfuse.load(bundle).robustness(
+        found = polyfuse.load(bundle, device=device).robustness(
             table,
             where=where,
             media_root=media_root,
@@ -59,7 +60,7 @@ def robustness(
 
 
 def _pair(text: str) -> tuple[str, str]:
-    output, equals, metric = text.partition("=")
+    output, equals, metric = text.rpartition("=")  # an output's name may hold one
     if not equals:
         raise ValueError(f"--metric {text}: expected OUTPUT=METRIC, such as price=rmse")
     return output, metric

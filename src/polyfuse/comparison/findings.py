@@ -18,6 +18,8 @@ from polyfuse.evaluation.html import written
 from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import plain
 
+TESTED_FROM = 0.25  # share of the schedule from which on a comparison under a budget has p-values
+
 
 @dataclass(frozen=True, repr=False)
 class Line:
@@ -147,11 +149,13 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
     fusions = [one for one in tried if one.variant.kind == "fusion"]
     notes = list(meta.get("notes", []))
     against = _best_single(stage, single, found, notes)
+    told = _told_apart(stage, fusions, meta, notes)
     base = next((one for one in fusions if one.variant.name == "concat" and one.completed), None)
     done = [one for one in fusions if one.completed]
-    p_single = holm({one.variant.name: p_value(found[one.variant], found[against.variant]) for one in done})  # type: ignore[arg-type]
+    tested = done if told else []
+    p_single = holm({one.variant.name: p_value(found[one.variant], found[against.variant]) for one in tested})  # type: ignore[arg-type]
     p_concat = holm(
-        {one.variant.name: p_value(found[one.variant], found[base.variant]) for one in done if one is not base}  # type: ignore[arg-type]
+        {one.variant.name: p_value(found[one.variant], found[base.variant]) for one in tested if one is not base}  # type: ignore[arg-type]
         if base
         else {}
     )
@@ -165,6 +169,18 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
         best=best_on_validation(stage, done),
         meta={**meta, "against": against.variant.name, "notes": notes},
     )
+
+
+def _told_apart(stage: Stage, fusions: Sequence[Tried], meta: Mapping[str, Any], notes: list[str]) -> bool:
+    """Whether trainings went far enough for p-values to say something of the fusions, and a note where not."""
+    steps = max((run.steps for one in fusions for run in one.runs), default=0)
+    if not meta.get("budget") or steps >= TESTED_FROM * stage.steps:
+        return True
+    notes.append(
+        f"no p-values: trainings took {steps:,} of {stage.steps:,} steps, less than {TESTED_FROM:.0%} of the schedule, "
+        "and what has hardly begun to learn cannot be told apart by them; give a larger budget"
+    )
+    return False
 
 
 def _measured(stage: Stage, one: Tried) -> Measured | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import time
@@ -22,6 +23,7 @@ from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
+from polyfuse.device import choose_device, device_of
 from polyfuse.encoded import weights_digest
 from polyfuse.evaluation.evaluate import outcomes_of
 from polyfuse.evaluation.glossary import term
@@ -87,12 +89,22 @@ class Stage:
         recipe: may leave anything open; its fusion is what the variants replace.
         output: name of the compared output; the first by default.
         unit: column whose values are resampled together.
+        device: see ``device.choose_device``.
 
     Raises:
         RecipeError: no output, or no such one.
+        ValueError: no such device.
     """
 
-    def __init__(self, recipe: Recipe, table: Table, output: str | None = None, unit: str | None = None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        table: Table,
+        output: str | None = None,
+        unit: str | None = None,
+        device: str | torch.device = "auto",
+    ):
+        self.device = choose_device(device)
         self.recipe, self.splits, self.notes = complete(recipe, table)
         self.table = table
         if not self.recipe.outputs:
@@ -103,7 +115,7 @@ class Stage:
         if self.unit is not None:
             table.require(self.unit)
         self.ready: Ready = prepare_for_training(self.recipe, table, self.splits)
-        base = build_network(_fused(self.recipe, "concat"), self.ready)
+        base = build_network(_fused(self.recipe, "concat"), self.ready, device=self.device)
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += said
@@ -160,7 +172,7 @@ class Stage:
         """An untrained network, its recipe, and the cells that it reads."""
         recipe = self.variant_recipe(variant, seed, steps)
         kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.readers}
-        network = build_network(recipe, kept, shared)
+        network = build_network(recipe, kept, shared, device=self.device)
         settle(network, kept.rows, self.splits.train)
         network, _ = asked(network, recipe, kept, self.splits.train, shared)
         return network, recipe, kept
@@ -230,12 +242,28 @@ class Stage:
 
 @cache
 def _code() -> str:
-    """Names the code that decides what is learned: runs of another version are other work."""
+    """Names the code that decides what is learned: runs of another version are other work, those of other words not."""
     found, root = hashlib.blake2b(digest_size=16), Path(polyfuse.__file__).parent
     for place in LEARNING:
         for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
-            found.update(file.read_bytes())
+            found.update(meaning(file.read_text(encoding="utf8")).encode())
     return found.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """What Python code does: without its layout, comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not _is_text(one)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string that nobody reads."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _fused(recipe: Recipe, name: str) -> Recipe:
@@ -278,7 +306,7 @@ def _latency(network: Network, rows: Rows, numbers: np.ndarray) -> float:
     times = []
     with torch.inference_mode():
         for n in range(LATENCY_CALLS + 3):
-            batch = plain[0, numbers[n % len(numbers) :][:1]]
+            batch = plain[0, numbers[n % len(numbers) :][:1]].to(device_of(network))
             started = time.perf_counter()
             network.predict(batch)
             times.append(time.perf_counter() - started)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from polyfuse import registry
 from polyfuse.data.modalities import MODALITIES, Column, missing_mask
+from polyfuse.data.names import divide, split_once, unquoted
 from polyfuse.data.rules import key
 from polyfuse.data.tables import Table, TableError, nearest
 
@@ -50,21 +51,25 @@ class InputRequest:
 def parse_input(text: str) -> InputRequest:
     """Read ``COL``, ``COL=MODALITY[:ENCODER]`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``.
 
+    A name that holds one of ``= @ , :`` stands between double quotes or backticks.
+
     Raises:
         TableError: not of this form.
 
     Example:
         >>> parse_input("photos@front,back=image:resnet")
         InputRequest(name='photos', columns=('front', 'back'), modality='image', encoder='resnet')
+        >>> parse_input('"a=b"=text')
+        InputRequest(name=None, columns=('a=b',), modality='text', encoder=None)
     """
-    what, equals, kind = text.partition("=")
-    name, at, listed = what.partition("@") if "@" in what else ("", "", what)
-    columns = tuple(column.strip() for column in (listed.split(",") if at else [listed]))
+    what, equals, kind = split_once(text, "=")
+    name, at, listed = split_once(what, "@")
+    columns = tuple(map(unquoted, divide(listed, ",") if at else [name]))
     modality, colon, encoder = kind.partition(":")
-    empty = not all(columns) or (at and not name.strip()) or (equals and not modality) or (colon and not encoder)
+    empty = not all(columns) or (at and not unquoted(name)) or (equals and not modality) or (colon and not encoder)
     if empty:
         raise TableError(f"input {text!r}: expected COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]")
-    request = InputRequest(name.strip() or None, columns, modality.strip() or None, encoder.strip() or None)
+    request = InputRequest(unquoted(name) if at else None, columns, modality.strip() or None, encoder.strip() or None)
     _check_modality(request)
     return request
 
@@ -75,7 +80,8 @@ def _check_modality(request: InputRequest) -> None:
         hint = nearest(request.modality or "", known) or "."
         listed = ", ".join(known)
         raise TableError(
-            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}"
+            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}. "
+            "A column whose name holds = or @ goes between double quotes"
         )
 
 

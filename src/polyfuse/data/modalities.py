@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data import media
-from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.rules import (
     FEW,
+    MOST,
     SENTENCE,
     Glance,
     alike,
@@ -28,12 +30,14 @@ from polyfuse.data.rules import (
     as_numbers,
     distinct_cells,
     key,
-    number_shape,
     verdict,
 )
+from polyfuse.data.several import items_of, most_items
 from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
+
+MEDIA = ("image", "audio", "video")
 
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
@@ -55,6 +59,7 @@ class Column:
         broken: rows whose cell is known to be unreadable; large columns are sampled, so there may be more.
         distinct: number of different present cells.
         example: one cell, shortened.
+        slots: of media, how many the fullest cell holds.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Column:
     broken: int
     distinct: int
     example: str
+    slots: int = 1
 
 
 def infer(
@@ -78,9 +84,12 @@ def infer(
         sample: how many distinct cells of a column are looked at closely. Files are all looked up.
 
     Raises:
-        TableError: an override names no column, or no modality.
+        TableError: an override names no column, no modality, or one that the cells leave open.
     """
     overrides = overrides or {}
+    for name, reason in table.undecided.items():
+        if overrides.get(name) in ("number", "date"):
+            raise TableError(f"column {name!r}: {reason}")
     for name, modality in overrides.items():
         table.require(name)
         if modality not in MODALITIES:
@@ -95,12 +104,15 @@ def _column(table: Table, name: str, override: str | None, limits: Limits, sampl
     if gone.all():
         return Column(name, override or "unknown", "every cell is missing", "empty", len(series), 0, 0, "")
     glance = _glance(series[~gone], len(series), table.root, sample)
-    modality, reason = (override, "named so") if override else verdict(glance)
-    broken, found = _broken(glance, modality, limits, sample)
+    undecided = table.undecided.get(name)
+    found = ("unknown", undecided) if undecided else verdict(glance)
+    modality, reason = (override, "named so") if override else found
+    broken, health = _broken(glance, modality, limits, sample)
     role, why = ("input", "") if override else _role(glance, modality)
-    reason = "; ".join(part for part in (reason, found, why) if part)
+    reason = "; ".join(part for part in (reason, health, why) if part)
     example = shortened(glance.values[0])
-    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
+    slots = most_items(glance.cells.values()) if modality in MEDIA else 1
+    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example, slots)
 
 
 def missing_mask(series: pd.Series) -> np.ndarray:
@@ -145,8 +157,10 @@ def _role(glance: Glance, modality: str) -> tuple[str, str]:
         return "unusable", ""
     if glance.distinct == 1 and count == glance.rows > 1:
         return "constant", "the same in every row"
-    if all(split_word(cell) for cell in glance.values) and len({split_word(cell) for cell in glance.values}) > 1:
-        return "split", "the words of a split"
+    if len(words := {split_word(cell) for cell in glance.values}) > 1 and None not in words:
+        if "train" in words:
+            return "split", "the words of a split"
+        return "input", "words of a split, but no row is train"
     if modality in ("text", "category") and glance.distinct >= 0.99 * count and count > 2 and _are_ids(glance):
         return "identifier", "another one in every row, and one word with digits"
     if modality == "number" and glance.distinct == count > 2 and _count_up(glance):
@@ -178,11 +192,14 @@ def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple
 
 
 def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
-    health = media.examine(glance.cells, modality, glance.root, limits, sample)
-    rows = sum(key(cell) in health.broken for cell in glance.present) if health.broken else 0
+    items = {name: items_of(cell) for name, cell in glance.cells.items()}
+    each = {(name, n): i for name, some in items.items() for n, i in enumerate(some) if not is_missing(i)}
+    health = media.examine(each, modality, glance.root, limits, sample)
+    broken = {name for name, _ in health.broken}
+    rows = sum(key(cell) in broken for cell in glance.present) if broken else 0
     said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
-    said += [f"{health.opened:,} of {glance.distinct:,} opened"] * (0 < health.opened < glance.distinct)
+    said += [f"{health.opened:,} of {len(each):,} opened"] * (0 < health.opened < len(each))
     said += [f"{health.unreadable:,} of those unreadable"] * (health.unreadable > 0)
     return rows, ", ".join(said)
 
@@ -256,7 +273,8 @@ def _labels(glance: Glance) -> str:
     labels = [label for cell in sets for label in cell]
     known = set(labels)
     # lists can be nothing else that an output learns, so that a list that comes again repeats its labels; a text may
-    repeats = len(glance.present) / glance.distinct if glance.kind == "several" else 1
+    lists = any(as_labels(cell) is not None for cell in glance.values[:1])
+    repeats = len(glance.present) / glance.distinct if lists else 1
     if not known or len(labels) * repeats < 2 * len(known) or len(known) == 1:
         return ""
     if sum(len(str(label).split()) >= SENTENCE for label in known) > len(known) / 2:
@@ -265,13 +283,22 @@ def _labels(glance: Glance) -> str:
 
 
 def _label_sets(glance: Glance) -> list[list[Any]]:
-    """The labels in each cell: lists of texts or whole numbers, or texts divided by a bar or semicolon."""
-    if glance.kind == "several":
-        sets = [np.asarray(cell).tolist() if number_shape(cell) else list(cell) for cell in glance.values]
-        named = all(isinstance(label, str) for cell in sets for label in cell)
-        # equally long lists of numbers are features, or flags per label
-        codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
-        return sets if named or codes else []
+    """The labels in each cell: lists of texts or whole numbers, flags per label, or texts with bars or semicolons.
+
+    A list may be written as text, as a CSV file holds it.
+    """
+    sets = [labels for cell in glance.values if (labels := as_labels(cell)) is not None]
+    if glance.kind == "several" or (sets and len(sets) >= MOST * len(glance.values)):
+        return _listed_labels(sets)
     texts = [cell for cell in glance.values if isinstance(cell, str)]
     mark = next((mark for mark in "|;" if sum(mark in text for text in texts) >= 0.1 * len(glance.values)), None)
     return [[part.strip() for part in text.split(mark)] for text in texts] if mark else []
+
+
+def _listed_labels(sets: list[list[Any]]) -> list[list[Any]]:
+    if sets and are_multi_hot(sets):
+        return [[place for place, flag in enumerate(cell) if flag] for cell in sets]
+    named = all(isinstance(label, str) for cell in sets for label in cell)
+    # equally long lists of other numbers are features
+    codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
+    return sets if named or codes else []

@@ -93,6 +93,18 @@ def split_rows(
     return Splits(train, val, test, notes)
 
 
+def no_splits(frame: pd.DataFrame) -> list[str]:
+    """A note on each column that holds words of a split and cannot be one, since no row trains."""
+    notes = []
+    for name in frame:
+        present = frame[name][~missing_mask(frame[name])]
+        if present.dtype.kind in "biufcmM" or not all(map(split_word, present.head(9))):
+            continue
+        if len(words := {split_word(cell) for cell in present}) > 1 and not words & {None, "train"}:
+            notes.append(f"column {name!r} holds words of a split, but no row is train: it is not taken as the split")
+    return notes
+
+
 def _check(frame: pd.DataFrame, fractions: Sequence[float], *columns: str | None) -> None:
     for name in columns:
         if name is not None and name not in frame:

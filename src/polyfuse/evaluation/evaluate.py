@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from polyfuse import __version__
@@ -19,6 +21,7 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.report import Report
+from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
 from polyfuse.inference import Rules, decided, predict_subsets
@@ -26,6 +29,7 @@ from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 
+TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
 MOST_BROKEN = 50  # cells listed per column in a report
 
 
@@ -69,8 +73,28 @@ def evaluate_rows(
         broken=_broken(prepared, table, rows),
         missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes[0], reports),
+        alignment=retrieval(bundle, prepared, rows, _things(bundle, table)),
         meta=facts_of(bundle, table, name, notes),
     )
+
+
+def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> float:
+    """About how long ``evaluate_rows`` takes, from few of the rows; whether the network is trained changes nothing."""
+    spent, few = 0.0, TIMED[0]
+    for few in TIMED:
+        before, started = spent, time.monotonic()
+        evaluate_rows(bundle, table, prepared, rows[:few], name="", unseen="skip")
+        spent = time.monotonic() - started
+        if len(rows) <= few:
+            return spent
+    each = max(0.0, spent - before) / (TIMED[1] - TIMED[0])
+    return spent + each * (len(rows) - few)
+
+
+def _things(bundle: Bundle, table: Table) -> np.ndarray | None:
+    """What each row stands for, where an alignment has a key and the table holds it."""
+    keys = [key for key in bundle.recipe.keys if key in table.frame]
+    return pd.factorize(table.frame[keys[0]].astype(object))[0] if keys else None
 
 
 def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:

@@ -42,6 +42,10 @@ TERMS = {
     "r2": Term("R²", "share of the variance explained: 1 is perfect, 0 the mean"),
     "rmsle": Term("RMSLE", "RMSE of log(1 + value): relative error", higher=False),
     "r2_log": Term("R² of logs", "R² of the logarithms"),
+    "recall@1": Term("R@1", "share of queries whose match comes first in the whole gallery", percent=True),
+    "recall@5": Term("R@5", "share of queries with a match among the first five", percent=True),
+    "recall@10": Term("R@10", "share of queries with a match among the first ten", percent=True),
+    "median_rank": Term("Median rank", "half of the queries find their match by this place", higher=False),
     "spearman": Term("Spearman", "rank correlation: 1 when the order is right"),
 }
 

@@ -27,6 +27,7 @@ class Report:
         broken: column -> its unreadable cells, each ``{"row", "file", "reason"}``, or just their number.
         missing_modality: rows of ``missing_table``; empty when the model has a single input.
         samples: rows to show on the page.
+        alignment: findings of ``retrieval``: how well each aligned input finds the others.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
     """
@@ -36,14 +37,15 @@ class Report:
     broken: Broken = field(default_factory=dict)
     missing_modality: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    alignment: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Report:
         """A report as ``to_json`` gave it, such as the one that is saved with a model: all but single rows."""
         outputs = {name: output_from_json(one) for name, one in found["outputs"].items()}
-        missing = list(found.get("missing_modality", []))
-        return cls(found["rows"], outputs, dict(found.get("broken", {})), missing, [], dict(found.get("meta", {})))
+        lists = {name: list(found.get(name, [])) for name in ("missing_modality", "alignment")}
+        return cls(found["rows"], outputs, dict(found.get("broken", {})), **lists, meta=dict(found.get("meta", {})))
 
     def __repr__(self) -> str:
         judged = "; ".join(f"{name}: {output!r}" for name, output in self.outputs.items())
@@ -60,6 +62,7 @@ class Report:
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             "missing_modality": plain(self.missing_modality),
+            "alignment": plain(self.alignment),
             "meta": plain(self.meta),
         }
 

@@ -13,15 +13,13 @@ from polyfuse.data.corrupt import CORRUPTIONS, of_modality
 from polyfuse.data.corrupt.apply import Source
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
-from polyfuse.evaluation.curves import Curve, Headline, Point, mean_curve
+from polyfuse.evaluation.curves import SEVERITIES, Curve, Headline, Point, mean_curve
 from polyfuse.evaluation.evaluate import facts_of, groups_of, outcomes_of, unlabelled, unseen_labels
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
 from polyfuse.reading import rows_of
-
-SEVERITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 Judged = dict[Case, dict[str, OutputReport]]
 

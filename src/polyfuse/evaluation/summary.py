@@ -17,6 +17,7 @@ from polyfuse.bundle import Bundle
 from polyfuse.data.batches import gather
 from polyfuse.data.prepare import prepare
 from polyfuse.data.tables import Table
+from polyfuse.device import device_of
 from polyfuse.evaluation import terminal
 from polyfuse.evaluation.notebook import as_html
 from polyfuse.reading import columns_of, reading_of
@@ -151,7 +152,7 @@ def _milliseconds(bundle: Bundle, table: Table) -> dict[str, float]:
     """Input -> milliseconds to read and encode one row, over the first rows of a table, nothing taken from a cache."""
     some = table.select(np.arange(min(len(table), TIMED_ROWS)))
     reading = replace(reading_of(bundle.recipe, some), cache=None)
-    found: dict[str, float] = {}
+    device, found = device_of(bundle.network), dict[str, float]()
     columns = columns_of(bundle.recipe)
     for name, readers in bundle.recipe.reads.items():
         seconds = []
@@ -160,7 +161,7 @@ def _milliseconds(bundle: Bundle, table: Table) -> dict[str, float]:
             for reader in readers:
                 cells = prepare(bundle.transforms[f"in:{reader}"], some.frame, columns[f"in:{reader}"], reading)
                 with torch.inference_mode():
-                    bundle.network.read(reader, gather(cells, np.arange(len(some))))
+                    bundle.network.read(reader, gather(cells, np.arange(len(some))).to(device))
             seconds.append(time.perf_counter() - begun)
         found[name] = 1000 * min(seconds) / len(some)
     return found

@@ -34,6 +34,8 @@ def render(report: Report) -> RenderableType:
         parts += [f"[dim]{escape(note)}[/dim]" for note in output.notes]
     if report.missing_modality:
         parts += _missing(report)
+    if report.alignment:
+        parts += _alignment(report)
     if report.broken:
         parts += _broken(report.broken)
     parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
@@ -78,6 +80,15 @@ def _classes(name: str, output: OutputReport) -> list[RenderableType]:
         shares = (glossary.written("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
         table.add_row(escape(str(row["class"])), f"{row['support']:,}", *shares)
     return [_heading(f"{name} by class", facts), table]
+
+
+def _alignment(report: Report) -> list[RenderableType]:
+    names = list(report.alignment[0]["metrics"])
+    table = _table("query", "finds", "queries", "gallery", *(glossary.term(n).title for n in names), text=2)
+    for row in report.alignment:
+        shown = (glossary.written(name, row["metrics"][name]) for name in names)
+        table.add_row(escape(row["query"]), escape(row["gallery"]), f"{row['queries']:,}", f"{row['size']:,}", *shown)
+    return [_heading("alignment", "each cell against the whole gallery"), table]
 
 
 def _missing(report: Report) -> list[RenderableType]:

@@ -140,7 +140,7 @@ class Category(nn.Module):
         Args:
             rule_C: see ``decision_rule``; the head's own by default.
         """
-        probabilities = (scores_BC.detach().float() / self.temperature).softmax(-1).cpu().numpy()
+        probabilities = (scores_BC.detach().float().cpu() / self.temperature.cpu()).softmax(-1).numpy()
         answer_B = (probabilities * (self.rule_C if rule_C is None else rule_C)).argmax(-1)
         confidence = np.take_along_axis(probabilities, answer_B[:, None], -1)[:, 0]
         value = [self.classes[at] for at in answer_B]

@@ -11,10 +11,13 @@ from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
-from polyfuse.data.splits import Splits, split_rows
+from polyfuse.data.several import MOST
+from polyfuse.data.splits import Splits, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
+
+TOGETHER = "rows of one list"
 
 
 def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
@@ -29,6 +32,7 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
+    notes = (no_splits(table.frame) if recipe.data.split is None else []) + notes
     recipe = _with_inputs(recipe, columns)
     splits = _split(recipe, table)
     recipe, said = defaults.encoders(recipe, len(splits.train))
@@ -49,10 +53,13 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
 
 
 def _split(recipe: Recipe, table: Table) -> Splits:
+    frame, group = table.frame, recipe.data.group
+    if recipe.data.explode and group is None:  # entries of one list stay together
+        frame, group = frame.assign(**{TOGETHER: table.rows_N}), TOGETHER
     return split_rows(
-        table.frame,
+        frame,
         column=recipe.data.split,
-        group=recipe.data.group,
+        group=group,
         stratify=next((o.column for o in recipe.outputs.values()), None),
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,
@@ -74,6 +81,8 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
         series = table.require(output["column"])
+        if (undecided := table.undecided.get(output["column"])) and output["head"]["name"] in ("auto", "number"):
+            raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
             if head not in registry.HEADS:
@@ -89,7 +98,7 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
-    outputs = [output.column for output in recipe.outputs.values()]
+    outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
@@ -105,6 +114,8 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
+    several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
+    values["data"]["slots"] = {**several, **values["data"]["slots"]}
     return parse(values)
 
 

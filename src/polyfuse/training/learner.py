@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
+from polyfuse.training.chunks import Chunks
 from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
 
@@ -30,23 +31,38 @@ class Learner(L.LightningModule):
         self.network, self.recipe, self.total = network, recipe, total
         self._groups = parameter_groups(network, recipe)  # before the unfreezer hides what waits
         self.unfreezer = Unfreezer(network, recipe, total)
+        self.ahead = 0.0  # steps by which the schedule is further than those that were taken; see ``callbacks.Pace``
         self.quality = float("-inf")
         self.by_loss = recipe.training.judge == "loss"
+        self.pending: Chunks | None = None
         self._found: list[tuple[float, float, int]] = []
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         _seed(self.recipe.training.seed * 1_000_003 + self.global_step)
-        self.unfreezer.step(self.global_step)
+        place = self.global_step + self.ahead
+        self.unfreezer.step(int(place))
         training = self.recipe.training
-        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, self.global_step / self.total)
+        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        chunk = self.recipe.training.chunk
+        if chunk is not None and len(batch) > chunk:
+            self.pending = Chunks(self.network, batch, chunk)
+            return self.pending.loss()
         losses = self.network.losses(self.network(batch), batch)
         loss = torch.stack(list(losses.values())).sum()
         if self.global_step % 10 == 0 and self.logger is not None:
             values = {f"train/{name}": value.item() for name, value in losses.items()}
             self.logger.log_metrics(values | {"rate": self._groups[-1]["lr"]}, self.global_step)
         return loss
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """As usual; of a batch in chunks the second pass follows, under the precision of the first."""
+        loss.backward(*args, **kwargs)
+        if self.pending is not None:
+            with self.trainer.precision_plugin.forward_context():
+                self.pending.backward()
+            self.pending = None
 
     def on_after_backward(self) -> None:
         for rebalance in self._hooks("rebalance"):
@@ -84,7 +100,7 @@ class Learner(L.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = AdamW(self._groups, betas=(0.9, 0.99), fused=True)
         warmup = self.recipe.training.warmup
-        schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))
+        schedule = LambdaLR(optimizer, lambda step: factor(step + self.ahead, self.total, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, *_: Any, **__: Any) -> None:

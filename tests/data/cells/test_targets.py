@@ -6,12 +6,14 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
 from polyfuse.data.cells.targets import Category, Labels, Number
+from polyfuse.data.modalities import infer_output
 
 LIMITS = Limits()
 COLUMN = {"mood": "category"}
@@ -169,3 +171,49 @@ def test_a_negative_number_on_a_log_scale_is_broken():
 def test_nothing_to_learn_is_refused(cells, reason):
     with pytest.raises(ValueError, match=f"'mood'.*{reason}"):
         Number().fit(cells, COLUMN, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "write", [str, json.dumps, set, frozenset, tuple, lambda s: str(set(s)), lambda s: str(np.array(s)), np.array]
+)
+def test_sets_of_labels_however_they_are_written(write):
+    sets = [["a", "b c"], ["b c", "d"], ["a", "d"], ["d"]]
+    cells = [write(labels) for labels in sets]
+    made = fitted(Labels(), cells)
+    assert made.classes == ["a", "b c", "d"]
+    assert made.decode(encoded(made, *cells)) == sets
+    assert made.decode(encoded(made, "[]", "set()")) == [[], []]
+    assert infer_output(pd.Series(cells * 5, dtype=object, name="y"))[0] == "labels"
+
+
+@pytest.mark.parametrize("write", [list, np.array, str, lambda s: str(np.array(s)), lambda s: [float(x) for x in s]])
+def test_flags_per_label_are_sets_of_places(write):
+    flags = [[1, 0, 1], [0, 1, 1], [0, 0, 0], [1, 1, 0]]
+    cells = [write(cell) for cell in flags]
+    made = fitted(Labels(), cells)
+    assert made.classes == [0, 1, 2]
+    assert made.decode(encoded(made, *cells)) == [[0, 2], [1, 2], [], [0, 1]]
+    assert infer_output(pd.Series(cells * 5, dtype=object, name="y"))[0] == "labels"
+
+
+@pytest.mark.parametrize(
+    ("classes", "given_"),
+    [
+        *(([True, False], ["true", "TRUE", 1, 1.0, "1", np.True_]), (["true", "false"], [True, "True", 1, "1"])),
+        *(([1, 0], [True, "true", 1.0, "1", "1.0"]), (["0", "1"], [True, "True", 1.0])),
+    ],
+)
+def test_one_flag_in_any_writing_is_one_label(classes, given_):
+    made = fitted(Category(), classes * 3)
+    yes = [next(label for label in classes if str(label).lower() in ("true", "1"))]
+    assert made.decode(encoded(made, *given_)) == yes * len(given_)
+    (error,) = encoded(made, 2)
+    assert isinstance(error, UnseenLabel)
+
+
+def test_intervals_are_classes_from_low_to_high():
+    cells = pd.cut(pd.Series([1, 3, 7, 12, 30, 4, 8, 40]), [0, 5, 10, 50])
+    made = fitted(Category(), list(cells))
+    assert made.classes == ["(0, 5]", "(5, 10]", "(10, 50]"]
+    assert made.decode(encoded(made, *cells, "(5, 10]")) == [*map(str, cells), "(5, 10]"]
+    assert infer_output(pd.concat([cells] * 4).rename("y"))[0] == "category"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
+from polyfuse.data.cells.written import written_list
 
 
 def plain_label(value: Any) -> Any:
@@ -26,8 +28,40 @@ def _listed(classes: Sequence[Any]) -> str:
     return f"{shown}, and {len(classes) - 10:,} more" if len(classes) > 10 else shown
 
 
+_INTERVAL = re.compile(r"[\[(]\s*([-+.\deE]+|-inf)\s*,\s*([-+.\deE]+|inf)\s*[\])]")
+FLAGS = {"true": True, "false": False}
+
+
 def _ordered(labels: Mapping[Any, int]) -> list[Any]:
+    """Numbers by size, then words by letters; intervals such as ``(5, 10]`` by where they begin."""
+    bounds = {label: _INTERVAL.fullmatch(label) for label in labels if isinstance(label, str)}
+    if bounds and all(bounds.values()) and len(bounds) == len(labels):
+        return sorted(labels, key=lambda label: tuple(map(float, bounds[label].groups())))  # type: ignore[union-attr]
     return sorted(labels, key=lambda label: (isinstance(label, str), label))
+
+
+def as_labels(cell: Any) -> list[Any] | None:
+    """The members of a list, set or array of labels, or of a text that was written from one; None for anything else.
+
+    A text is one only where its members are texts, whole numbers or flags.
+    """
+    if isinstance(cell, (set, frozenset)):
+        return sorted(cell, key=str)
+    if isinstance(cell, np.ndarray):
+        return cell.tolist() if cell.ndim == 1 else None
+    if isinstance(cell, (list, tuple)):
+        return [label.item() if isinstance(label, np.generic) else label for label in cell]
+    members = written_list(cell) if isinstance(cell, str) else None
+    return members if members is not None and all(isinstance(label, (str, int)) for label in members) else None
+
+
+def are_multi_hot(sets: Sequence[Sequence[Any]]) -> bool:
+    """Whether lists are flags, one per label: all of one length, of 0 and 1 alone, some coming twice in a list."""
+    if len({len(cell) for cell in sets}) != 1 or len(sets[0]) < 2:
+        return False
+    flags = [flag for cell in sets for flag in cell]
+    numbers = all(isinstance(flag, (bool, int, float, np.number, np.bool_)) and flag in (0, 1) for flag in flags)
+    return numbers and (len(sets[0]) > 2 or any(cell[0] == cell[1] for cell in sets))
 
 
 class _Classes:
@@ -53,6 +87,8 @@ class _Classes:
         """Number of a label's class, or None."""
         label = plain_label(label)
         found = self._place.get((isinstance(label, bool), label))
+        if found is None and (flag := _flag(label)) is not None:  # true, "True", 1 and "1" are one answer
+            return next((n for (_, known), n in self._place.items() if _flag(known) is flag), None)
         if found is None and isinstance(label, (bool, int, float)):  # a table of text has "3" where another has 3
             return self._place.get((False, str(label)))
         if found is None and isinstance(label, str):
@@ -74,6 +110,13 @@ class _Classes:
 
     def _unseen(self, label: Any) -> UnseenLabel:
         return UnseenLabel(f"label {plain_label(label)!r} was not seen in training; known: {_listed(self.classes)}")
+
+
+def _flag(label: Any) -> bool | None:
+    """The truth that a label may stand for."""
+    if isinstance(label, (bool, int, float)):
+        return bool(label) if label in (0, 1) else None
+    return FLAGS.get(label.lower(), {"1": True, "0": False}.get(label))
 
 
 def _as_number(text: str) -> Any:
@@ -119,7 +162,9 @@ class Category(_Classes):
 
 
 class Labels(_Classes):
-    """A set of labels per cell (``target.labels``): a list, or text with a separator. Field ``target`` (U, C) float32.
+    """A set of labels per cell (``target.labels``): a list, a set, either written as text, or text with a separator.
+
+    Field ``target`` (U, C) float32. Lists of 0 and 1, all of one length, are flags: labels are their places, from 0.
 
     Args:
         separator: between labels of a text; ``auto`` takes the first of ``|``, ``;`` and ``,`` that occurs in training.
@@ -128,10 +173,14 @@ class Labels(_Classes):
     def __init__(self, separator: str = "auto"):
         super().__init__()
         self.separator = separator
+        self.flags = 0  # how many a cell holds, where cells are flags per label
 
     def _split(self, cell: Any) -> list[Any]:
-        if isinstance(cell, (list, tuple, np.ndarray)):
-            return [plain_label(label) for label in cell]
+        members = as_labels(cell)
+        if self.flags and members is not None and len(members) == self.flags:
+            return [place for place, flag in enumerate(members) if flag]
+        if members is not None:
+            return [plain_label(label) for label in members]
         return [plain_label(label) for label in str(cell).split(self.separator) if label.strip()]
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
@@ -141,20 +190,23 @@ class Labels(_Classes):
             ValueError: no cell has any label.
         """
         if self.separator == "auto":
-            texts = [cell for cell in cells if isinstance(cell, str)]
+            texts = [cell for cell in cells if isinstance(cell, str) and as_labels(cell) is None]
             self.separator = next((s for s in "|;," if any(s in text for text in texts)), "|")
+        sets = [as_labels(cell) for cell in cells]
+        lists = [members for members in sets if members is not None]
+        self.flags = len(lists[0]) if len(lists) == len(cells) and are_multi_hot(lists) else 0
         self._learn(Counter(label for cell in cells for label in set(self._split(cell))))
         if not self.classes:
             raise ValueError(f"output {next(iter(columns))!r}: no training row has any label")
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
-        return {**super().state(), "separator": self.separator}
+        return {**super().state(), "separator": self.separator, "flags": self.flags}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
         super().restore(state)
-        self.separator = state["separator"]
+        self.separator, self.flags = state["separator"], state.get("flags", 0)
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:  # noqa: ARG002
         """Multi-hot vectors, or the error that names an unseen label."""

@@ -29,8 +29,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def as_text(cell: Any, limits: Limits) -> str | BadCell:
     """The text of a cell: words of a list are joined by blanks, bytes are UTF-8, a whole number has no point."""
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        cell = " ".join(map(str, cell))
+    if isinstance(cell, (list, tuple, np.ndarray, set, frozenset)):
+        cell = " ".join(map(str, sorted(cell, key=str) if isinstance(cell, (set, frozenset)) else cell))
     elif isinstance(cell, bytes):
         cell = cell.decode("utf8", "replace")
     elif isinstance(cell, (float, np.floating)) and float(cell).is_integer():

@@ -19,6 +19,7 @@ class Transform(Protocol):
     """The contract. ``media`` cells arrive as ``source.Media`` and their arrays are kept on disk; ``joint`` cells are
     tuples with the value of every column of the input, in column order, instead of one value; a joint transform also
     has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them.
+    One that decides something that a user should know keeps a sentence about it in ``notes``, a list.
     """
 
     media: bool

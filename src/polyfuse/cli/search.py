@@ -33,9 +33,7 @@ def search(
     options |= {"weights": dict(map(_weight, weight or ())), "find": find, "k": k, "where": where}
     found = opened.search(text, **options)
     if html:
-        from polyfuse.search.page import write_results
-
-        write_results(opened, found, html, asked=text or image or audio or f"row {row if row is not None else id}")
+        opened.to_html(found, html, asked=text or image or audio or f"row {row if row is not None else id}")
     if json:
         print_json(_plain(found))
         return

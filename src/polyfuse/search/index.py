@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from polyfuse import bundle as bundles
-from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
-from polyfuse.reading import read_again
-from polyfuse.search.encode import fingerprint, query_vector, vectors_of
+from polyfuse.later import Later
+from polyfuse.search.page import write_results
 from polyfuse.search.rows import metadata, pictures
-from polyfuse.search.shelf import MODEL, Shelf
+from polyfuse.search.shelf import FACTS, MODEL, Shelf
 from polyfuse.search.store import SearchError, arrow, new_ids
+
+if TYPE_CHECKING:
+    from polyfuse import bundle as bundles
+    from polyfuse import reading
+    from polyfuse.bundle import Bundle
+    from polyfuse.search import encode
+else:  # what needs torch: an index can be named, looked for and asked for its size without
+    bundles, reading, encode = Later("polyfuse.bundle"), Later("polyfuse.reading"), Later("polyfuse.search.encode")
 
 ROWS = 2000  # encoded and written at once
 
@@ -50,9 +56,9 @@ class Index:
         """
         if not bundle.network.aligned:
             raise SearchError("the model aligns no inputs, so nothing can be found by it: fit one with --align A,B")
-        read = read_again(bundle.recipe, table, media_root=media_root)
+        read = reading.read_again(bundle.recipe, table, media_root=media_root)
         inputs = {name: str(bundle.recipe.inputs[name].modality) for name in bundle.network.aligned}
-        facts = {"fingerprint": fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
+        facts = {"fingerprint": encode.fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
         parts, notes = _parts(bundle, read)
         first = next(parts)
         shelf = Shelf.create(to, facts, first, lambda place: bundles.save(bundle, place))
@@ -71,6 +77,11 @@ class Index:
         """
         return cls(Shelf.open(place))
 
+    @staticmethod
+    def is_at(place: str | Path) -> bool:
+        """Whether a folder holds an index."""
+        return (Path(place) / FACTS).exists()
+
     @cached_property
     def bundle(self) -> Bundle:
         """The model of the index."""
@@ -84,7 +95,7 @@ class Index:
         Raises:
             SearchError: it is another one.
         """
-        if fingerprint(bundle) != self._shelf.facts["fingerprint"]:
+        if encode.fingerprint(bundle) != self._shelf.facts["fingerprint"]:
             raise SearchError(
                 f"{self._shelf.place} was made by another model: make the index again, or ask with its own"
             )
@@ -104,7 +115,7 @@ class Index:
 
     def add(self, table: Any, *, media_root: str | Path | None = None) -> int:
         """Add the rows of a table; how many. When it returns they are on disk, and the next search finds them."""
-        read = read_again(self.bundle.recipe, table, media_root=media_root)
+        read = reading.read_again(self.bundle.recipe, table, media_root=media_root)
         parts, self.notes = _parts(self.bundle, read)
         for part in parts:
             self._shelf.store.add(part)
@@ -153,7 +164,7 @@ class Index:
         """
         asked = self._asked(text, image, audio, cells, by)
         but = self._shelf.row_id(row) if row is not None else id
-        vectors = query_vector(self.bundle, asked) if asked else {}
+        vectors = encode.query_vector(self.bundle, asked) if asked else {}
         if but is not None:
             vectors = {**self._shelf.vectors_of(but), **vectors}
         if not vectors:
@@ -165,6 +176,16 @@ class Index:
         others = [name for name in self.inputs if name not in asked] if asked else list(self.inputs)
         chosen = [find] if isinstance(find, str) else list(find or others or self.inputs)
         return self._shelf.search(query_E, find=chosen, k=k, where=where, but=but)
+
+    def to_html(self, found: pd.DataFrame, path: str | Path, *, asked: str) -> Path:
+        """Write what was found as one page that loads nothing, with pictures where rows have some.
+
+        Args:
+            found: as ``search`` gives it.
+            asked: what the page says was asked.
+        """
+        pictures = self.thumbnails([int(id) for id in found.id]) if len(found) else {}
+        return write_results(found, pictures, path, asked=asked, place=self.name)
 
     def thumbnails(self, ids: Sequence[int]) -> dict[int, dict[str, bytes]]:
         """Row id -> input -> its picture to show."""
@@ -208,7 +229,7 @@ def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:
         for start in range(0, len(table), ROWS):
             rows = np.arange(start, min(start + ROWS, len(table)))
             part = table.select(rows)
-            vectors, said = vectors_of(bundle, part)
+            vectors, said = encode.vectors_of(bundle, part)
             notes.extend(note for note in said if note not in notes)
             yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], pictures(part, shown, limits))
 

@@ -9,14 +9,20 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from polyfuse.data.where import matching
-from polyfuse.search.scan import Scan
+from polyfuse.later import Later
 from polyfuse.search.store import THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
+
+if TYPE_CHECKING:
+    from polyfuse.search import scan
+    from polyfuse.search.scan import Scan
+else:  # which needs torch
+    scan = Later("polyfuse.search.scan")
 
 FORMAT = 1
 FACTS, MODEL, TABLE = "index.json", "model", "table"
@@ -130,7 +136,7 @@ class Shelf:
         at = np.flatnonzero(loaded.frame.id.to_numpy() == id)
         if not len(at):
             raise SearchError(f"{self.place} has no row with id {id}")
-        return {n: np.asarray(scan.full_NE[at[0]]) for n, scan in loaded.scans.items() if loaded.there[n][at[0]]}
+        return {n: np.asarray(one.full_NE[at[0]]) for n, one in loaded.scans.items() if loaded.there[n][at[0]]}
 
     def row_id(self, row: int) -> int:
         """The id of the row of that number, as the table had it that it came from.
@@ -213,7 +219,7 @@ class Shelf:
         for name in self.inputs:
             column = rows.column(VECTOR + name).combine_chunks()
             full_NE = column.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32)
-            scans[name] = Scan(full_NE)
+            scans[name] = scan.Scan(full_NE)
             there[name] = rows.column(THERE + name).to_numpy(zero_copy_only=False).astype(bool)
         return _Loaded(version, frame, scans, there)
 

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 DATA = frozenset(
-    (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".xlsx", ".gz")
+    [
+        ".csv",
+        ".tsv",
+        ".tab",
+        ".txt",
+        ".json",
+        ".jsonl",
+        ".ndjson",
+        ".parquet",
+        ".arrow",
+        ".feather",
+        ".xlsx",
+        ".gz",
+        ".bz2",
+        ".xz",
+        ".zip",
+    ]
 )
 """Endings of files that hold data, which no page takes the place of."""
 MANY = 100  # files of one split, at most; a longer list in a dict is a column
@@ -42,13 +60,21 @@ def refuse_source(place: Path, source: Any) -> None:
 def files_of(source: Any) -> list[Path]:
     """The files among what ``read_table`` takes; none of a frame, a dataset or plain Python."""
     if isinstance(source, (str, Path)):
-        return [Path(source).expanduser()]
+        return [path_of(source)]
     if isinstance(source, (list, tuple)):
         return [file for item in source if isinstance(item, (str, Path)) for file in files_of(item)]
     if isinstance(source, Mapping):
         lists = [value for value in source.values() if not isinstance(value, (list, tuple)) or len(value) <= MANY]
         return [file for value in lists if isinstance(value, (str, Path, list, tuple)) for file in files_of(value)]
     return []
+
+
+def path_of(source: str | Path) -> Path:
+    """The path of a file that is named by a path or a ``file://`` address."""
+    text = str(source)
+    if text[:5].lower() == "file:":
+        return Path(unquote(re.sub(r"(?i)^file:/*(?:localhost(?=/))?/*", "/", text)))
+    return Path(source).expanduser()
 
 
 def _same(place: Path, file: Path) -> bool:

@@ -99,12 +99,14 @@ def fit(
         recipe, said = begun(recipe, run, resume)
         notes += said
     split = labelled(ready.rows, splits)
-    tested = bool(has_target(ready.rows)[splits.test].any())
+    has_R = has_target(ready.rows)
+    tested = bool(has_R[splits.test].any())
     judged = splits.test if tested else split.val
     deadline, share = started + recipe.training.time if recipe.training.time else None, 0.0
     if deadline is not None and judging is not None:
         bundle = Bundle(recipe, network, ready.transforms, ready.specs)
-        share, said = _judging_share(judging, bundle, table, ready.prepared, judged, deadline)
+        known_first = judged[np.argsort(~has_R[judged], kind="stable")]  # timed on few: some that can be judged
+        share, said = _judging_share(judging, bundle, table, ready.prepared, known_first, deadline)
         deadline -= share
         notes += said
     notes += _unlabelled(recipe, ready.rows, splits)

@@ -42,7 +42,14 @@ def test_the_table_that_is_read_is_never_written_over(model, table, tmp_path):
     link.symlink_to(table)
     os.link(table, hard)
     relative = os.path.relpath(table)
-    cases = [(table, table), (relative, str(table)), (link, table), (hard, [table]), (table, {"test": table})]
+    cases = [
+        (table, table),
+        (relative, str(table)),
+        (link, table),
+        (hard, [table]),
+        (table, {"test": table}),
+        (table, table.as_uri()),
+    ]
     for to, source in cases:
         with pytest.raises(ValueError, match="would destroy it: name another file"):
             model.predict(source, to=to)

@@ -24,6 +24,8 @@ def test_one_name_several_and_numbers():
         ({"fusion": {"name": "concat", "depth": 2}}, ["fusion={name: concat, depth: 2}"]),
         ({"inputs": {"image": {"encoder": "vit"}}}, ["inputs.image.encoder=vit"]),
         ({"data": {"limits": {"seconds": 9}}}, ["data.limits.seconds=9"]),
+        ({"inputs": {"a.b": {"columns": ["a.b"]}}}, ['inputs."a.b".columns=["a.b"]']),
+        ({"data.formats": {"a.b": "comma"}}, ["data.formats.a.b=comma"]),
         ({"outputs.y.head": {"name": "category", "cost": {"a": 2}}}, ["outputs.y.head={name: category, cost: {a: 2}}"]),
     ],
 )

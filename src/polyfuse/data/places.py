@@ -8,25 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-DATA = frozenset(
-    [
-        ".csv",
-        ".tsv",
-        ".tab",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".ndjson",
-        ".parquet",
-        ".arrow",
-        ".feather",
-        ".xlsx",
-        ".gz",
-        ".bz2",
-        ".xz",
-        ".zip",
-    ]
-)
+TEXTS = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson")
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+DATA = frozenset((*TEXTS, *PACKED, ".parquet", ".arrow", ".feather", ".xlsx"))
 """Endings of files that hold data, which no page takes the place of."""
 MANY = 100  # files of one split, at most; a longer list in a dict is a column
 

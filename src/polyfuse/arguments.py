@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,17 @@ from polyfuse.data.packed import is_address, local
 from polyfuse.data.tables import Table, read_table
 from polyfuse.recipe import Recipe, RecipeError, near, override, parse, read_recipe
 
+Names = str | Sequence[str]
+"""One name, or several."""
+Settings = str | Sequence[str] | Mapping[str, Any]
+"""``FIELD=VALUE``, several of them, or fields and their values."""
+
 
 def asked_for(
     source: Any,
     table: Any,
     *,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     **arguments: Any,
 ) -> tuple[Recipe, Table]:
     """The recipe with everything that was given, and its table, read.
@@ -26,12 +31,13 @@ def asked_for(
     Args:
         source: a table, a ``Recipe``, a recipe's path, or a saved model's folder.
         table: instead of the recipe's own.
-        settings: ``FIELD=VALUE`` of the recipe.
+        settings: ``FIELD=VALUE`` of the recipe, or a dict of fields.
         arguments: see ``with_arguments``.
     """
     recipe, own = recipe_of(source)
     recipe = with_arguments(recipe, **arguments)
-    recipe = override(recipe, list(settings)) if settings else recipe
+    if settings:
+        recipe = override(recipe, settings if isinstance(settings, Mapping) else listed(settings))
     source = table_of(recipe, own, table)
     formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
     read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
@@ -79,8 +85,8 @@ def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
 def with_arguments(
     recipe: Recipe,
     *,
-    outputs: Sequence[str] = (),
-    inputs: Sequence[str] = (),
+    outputs: Names = (),
+    inputs: Names = (),
     fusion: str | None = None,
     split: str | None = None,
     group: str | None = None,

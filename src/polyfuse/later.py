@@ -1,7 +1,7 @@
 """Modules that are imported when something of them is first used, so that a verb loads what it needs and no more.
 
-Only the front door has such modules, which knows everything and of which a call uses a part, and search beside it.
-Where a package of the extra ``train`` is absent, the error has the line that installs it.
+Only what users call has such modules: the front door, which knows everything and of which a call uses a part, and an
+index of rows. Where a package of the extra ``train`` is absent, the error has the line that installs it.
 """
 
 from __future__ import annotations

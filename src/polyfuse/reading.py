@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from polyfuse.data.cells.transform import Transform
 from polyfuse.data.cut import count_cut
 from polyfuse.data.modalities import missing_mask
 from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
-from polyfuse.data.tables import Table
+from polyfuse.data.tables import Table, read_table
 from polyfuse.recipe import Recipe
 
 
@@ -33,6 +34,12 @@ def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) ->
     limits = Limits(**recipe.data.limits.model_dump())
     share = recipe.data.max_broken if max_broken is None else max_broken
     return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin, slots=recipe.data.slots)
+
+
+def read_again(recipe: Recipe, table: Any, *, where: str | None = None, media_root: str | Path | None = None) -> Table:
+    """A table, read as that of training was: its numbers and dates, and a row per entry of columns of lists."""
+    read = read_table(table, media_root=media_root, where=where, formats=recipe.data.formats, decide=False)
+    return read.exploded([name for name in recipe.data.explode if name in read.frame])
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:

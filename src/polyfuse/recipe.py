@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -466,7 +467,8 @@ def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) ->
     where = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
         return f"{where}: no such field{near(str(loc[-1]), _fields_at(loc[:-1]))}"
-    return f"{where}: {message}, found {value!r}"
+    message = message.removeprefix("Value error, ")  # what pydantic puts before a message of our own
+    return f"{where}: {message}" + ("" if ", found " in message else f", found {value!r}")
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -499,28 +501,27 @@ def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
     """The parts of a path with those put together that are one name here, which may have dots."""
     if isinstance(spot, list):
         return parts
-    if spot is values["data"]["modalities"]:  # column -> modality: nothing lies deeper
+    if any(spot is values["data"][field] for field in BY_COLUMN):  # column -> word or number: nothing lies deeper
         return [".".join(parts)]
     whole = next((n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in spot), 1)
     return [".".join(parts[:whole]), *parts[whole:]]
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with ``path.to.field=value`` settings applied; values are YAML.
+def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
+    """The recipe with settings applied.
+
+    Args:
+        settings: ``path.to.field=value``, values in YAML; or path -> value, sections within sections as in a recipe:
+            ``{"training": {"epochs": 5}, "fusion.depth": 2}``.
 
     A name with dots is known where the recipe has it; elsewhere it stands between double quotes or backticks.
 
     Raises:
         RecipeError: not of that form, or no such field.
     """
-    import yaml
-
     values = recipe.model_dump(mode="json")
-    for setting in settings:
-        path, equals, text = split_once(setting, "=")
-        if not equals:
-            raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
-        rest = [unquoted(part) for part in divide(path, ".")]
+    pairs = list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_setting(text) for text in settings]
+    for rest, value, setting in pairs:
         spot: Any = values
         while len(rest := _joined(spot, rest, values)) > 1:
             parent, *rest = rest
@@ -534,12 +535,48 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
         if isinstance(spot, list):
             _item(spot, last, setting)
             last = int(last)
-        try:
-            spot[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting!r}: the value is not YAML: {error}") from None
-    named = {split_once(setting, "=")[0].strip() for setting in settings}
-    made, fixed = parse(values, "--set"), recipe.training.steps
+        spot[last] = value
+    named = {".".join(path) for path, _, _ in pairs}
+    made, fixed = parse(values, "settings" if isinstance(settings, Mapping) else "--set"), recipe.training.steps
     if "training.epochs" in named and "training.steps" not in named and fixed != "auto":
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")
     return made
+
+
+def _setting(text: str) -> tuple[list[str], Any, str]:
+    """The names on the path to the field, the value and the text of ``FIELD=VALUE``."""
+    import yaml
+
+    path, equals, value = split_once(text, "=")
+    if not equals:
+        raise RecipeError(f"--set {text!r}: expected FIELD=VALUE, such as training.epochs=5")
+    try:
+        return _path(path), yaml.safe_load(value), text
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text!r}: the value is not YAML: {error}") from None
+
+
+def _path(text: str) -> list[str]:
+    return [unquoted(part) for part in divide(text, ".")]
+
+
+BY_COLUMN = ("modalities", "formats", "slots")
+"""Fields of ``data`` that hold a word or number for each of some columns."""
+SECTIONS = (("data",), ("data", "limits"), ("training",), ("ensemble",), ("inputs",), ("outputs",))
+"""Where a dict of settings holds fields of its own, beside which the others stay as they are; so does each input and
+output."""
+
+
+def _flat_settings(settings: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[list[str], Any, str]]:
+    for key, value in settings.items():
+        named = prefix in (("inputs",), ("outputs",)) and isinstance(value, Mapping)  # names may have dots
+        path = [*prefix, str(key)] if named else [*prefix, *_path(str(key))]
+        if isinstance(value, Mapping) and (named or tuple(path) in SECTIONS or _is_named(path)):
+            yield from _flat_settings(value, tuple(path))
+        else:
+            yield path, dict(value) if isinstance(value, Mapping) else value, f"{'.'.join(path)}={value}"
+
+
+def _is_named(path: list[str]) -> bool:
+    """Whether a path leads to an input or output."""
+    return len(path) == 2 and path[0] in ("inputs", "outputs")

@@ -142,7 +142,7 @@ def choose(table: dict[str, Any], name: str, kind: str) -> Any:
     if name in table:
         return table[name]
     near = difflib.get_close_matches(str(name), table, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(table)) or 'none'}.")
 
 

@@ -264,7 +264,11 @@ def test_a_dict_of_tables_names_splits():
 def test_splits_may_be_plain_python():
     table = read_table({"train": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], "test": {"a": [3], "b": ["z"]}})
     assert table.frame.to_dict("list") == {"a": [1, 2, 3], "b": ["x", "y", "z"], "split": ["train", "train", "test"]}
-    assert [table.origin(row) for row in range(3)] == ["train, row 1", "train, row 2", "test, row 1"]
+    assert [table.origin(row) for row in range(3)] == [
+        "train, row 0",
+        "train, row 1",
+        "test, row 2 (row 0 of that file)",
+    ]
 
 
 def test_files_of_different_folders_keep_their_media(tmp_path, write_image):
@@ -294,7 +298,8 @@ def test_rows_know_where_they_came_from_after_selection(keep):
     table = read_table(frames).select(np.array([*keep, True, False, True]))
     assert table.frame.index.tolist() == list(range(len(table)))
     for row, number in enumerate(table.frame["n"]):
-        assert table.origin(row).endswith(f"row {number + 1}")
+        assert f", row {table.rows_N[row]}" in table.origin(row)
+        assert table.origin(row).removesuffix(" of that file)").endswith(f"row {number}")
 
 
 def test_hugging_face_datasets_are_read_without_decoding(tmp_path, write_image):

@@ -51,7 +51,9 @@ def test_every_way_to_ask(index, world):
     assert (by_picture.label == "b").mean() >= 0.8
     by_sound = index.search(audio=str(folder / frame.sound[dark]), k=10)
     assert set(by_sound.found) <= {"photo", "words"}
-    number = int(index.search("dark quiet evening", k=1).row[0])
+    best = index.search("dark quiet evening", k=1)
+    number = int(best.row[0])
+    assert best.price[0] == frame.price[number]  # counted from 0, as predictions are
     by_row = index.search(row=number, k=60)
     assert number not in by_row.row.tolist()
     assert len(by_row) == 59

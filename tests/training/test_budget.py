@@ -108,6 +108,17 @@ def test_judging_is_part_of_the_budget_or_said_before_it_is_spent(monkeypatch, c
     assert "which will not hold" in caplog.text
 
 
+def test_judging_is_timed_on_rows_that_can_be_judged():
+    """The first test rows have no value of the output; in no test row at all, validation rows are judged."""
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 200), "y": np.linspace(1, 0, 200)})
+    frame["split"] = np.resize(["train", "val", "test", "test"], 200)
+    options = {"outputs": ["y"], "split": "split", "settings": ["preset=plain", "training.epochs=1"], "quiet": True}
+    test = frame.index[frame.split == "test"]
+    for known in (test[:70], test):
+        model = pf.fit(frame.assign(y=frame.y.where(~frame.index.isin(known))), time=1000, **options)
+        assert model.evaluation.rows == (100 if len(known) < len(test) else 50)
+
+
 def test_judging_is_timed_on_few_rows(monkeypatch):
     judged, clock = [], Clock()
     monkeypatch.setattr(evaluate, "time", clock)

@@ -35,12 +35,46 @@ Split = Annotated[str | None, typer.Option(help="Column with the values train, v
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
 Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
+Cost = Annotated[
+    list[str] | None, typer.Option(help="[OUTPUT:]CLASS=COST of missing a class, where others cost 1; again for more.")
+]
+Threshold = Annotated[
+    list[str] | None,
+    typer.Option(help="[OUTPUT:]CLASS=PROBABILITY from which a class is the answer; again for more."),
+]
 PIPE = 160  # columns of what no terminal shows
 
 
 def command() -> str:
     """How to call this program again: its name, or where it lies when the shell does not know the name."""
     return "polyfuse" if shutil.which("polyfuse") else os.path.relpath(sys.argv[0])
+
+
+def by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
+    """``[OUTPUT:]CLASS=NUMBER`` -> class -> number, or output -> class -> number; None where nothing is given.
+
+    Raises:
+        ValueError: not of this form, or an output is named in some and not in others.
+    """
+    if not settings:
+        return None
+    found: dict[str, Any] = {}
+    for text in settings:
+        what, equals, value = text.rpartition("=")
+        output, colon, name = what.partition(":")
+        try:
+            number = float(value)
+        except ValueError:
+            equals = ""
+        if not (equals and what and (name or not colon)):
+            raise ValueError(f"{option} {text}: expected [OUTPUT:]CLASS=NUMBER, such as fraud=10")
+        if colon:
+            found.setdefault(output, {})[name] = number
+        else:
+            found[what] = number
+    if len({isinstance(own, dict) for own in found.values()}) > 1:
+        raise ValueError(f"{option}: name the output in all of them, OUTPUT:CLASS=NUMBER, or in none")
+    return found
 
 
 def print_json(document: Any) -> None:

@@ -29,7 +29,10 @@ def compare(
     device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
-    """Train fusions and single inputs on the same splits and compare them on the same test rows (the first output)."""
+    """Compare fusions and single inputs on the same rows.
+
+    All are trained on the same splits and judged on the same test rows, on the first output.
+    """
     try:
         found = polyfuse.compare(
             source,
@@ -49,6 +52,7 @@ def compare(
             settings=set or (),
             device=device,
             say=None if json else common.say,
+            verbose=False,
         )
     except KeyboardInterrupt:
         common.say("the same command goes on from the runs in " + to if to else "with --to DIR, runs would be kept")

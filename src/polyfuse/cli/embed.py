@@ -20,7 +20,10 @@ def embed(
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Write one vector per row: the fused representation, or that of one input."""
+    """Write one vector per row.
+
+    The fused representation, or that of one input.
+    """
     found = polyfuse.load(bundle, device=device).embed(table, of=of, where=where, media_root=media_root, to=to)
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})

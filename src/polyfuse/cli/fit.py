@@ -58,16 +58,17 @@ def fit(
         device=device,
         resume=resume,
         quiet=json,
+        verbose=False,
     )
     if json:
-        common.print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
-        raise typer.Exit(130 if model.report["training"]["interrupted"] else 0)
-    if model.fit_report is not None:
-        common.show(model.fit_report)
+        common.print_json({"model": to, "training": model.facts["training"], **(model.facts.get("evaluation") or {})})
+        raise typer.Exit(130 if model.facts["training"]["interrupted"] else 0)
+    if model.evaluation is not None:
+        common.show(model.evaluation)
     else:
         common.say(*model.notes)
     common.say(f"saved to {to}", f"next: {common.command()} evaluate {to} TABLE --report report.html")
-    if model.report["training"]["interrupted"]:
+    if model.facts["training"]["interrupted"]:
         raise typer.Exit(130)
 
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import polyfuse
 from polyfuse.cli.common import Json, MediaRoot, command, print_json, say
-from polyfuse.later import Later
-
-if TYPE_CHECKING:
-    from polyfuse.search import shelf
-else:
-    shelf = Later("polyfuse.search.shelf")
 
 
 def index(
@@ -27,7 +20,7 @@ def index(
     json: Json = False,
 ) -> None:
     """Make an index of a table, or change one."""
-    if (Path(model) / shelf.FACTS).exists():
+    if polyfuse.Index.is_at(model):
         if to is not None:
             raise ValueError(f"{model} is an index already: leave --to out to add to it, or name a model")
         found, done = _changed(model, table, delete, compact, media_root)

@@ -8,6 +8,8 @@ import typer
 
 import polyfuse
 from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.data.places import page_place
+from polyfuse.messages import bars
 
 
 def robustness(
@@ -28,12 +30,26 @@ def robustness(
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
-    """Judge a saved model under growing noise in each input and in all: curves, area, and the share that is kept."""
+    """Judge a saved model under growing noise in its inputs.
+
+    In each alone and in all together: curves, their area, and the share of the advantage that is kept.
+    """
+    if report:
+        page_place(report, table)
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
-    found = polyfuse.load(bundle, device=device).robustness(
-        table, where=where, media_root=media_root, inputs=input, metrics=metrics, seed=seed, unseen=unseen, **degrees
-    )
+    with bars(not json):
+        found = polyfuse.load(bundle, device=device).robustness(
+            table,
+            where=where,
+            media_root=media_root,
+            inputs=input,
+            metrics=metrics,
+            seed=seed,
+            unseen=unseen,
+            verbose=False,
+            **degrees,
+        )
     if json:
         print_json(found.to_json())
     else:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
 from polyfuse.cli.common import Json, print_json, show
-from polyfuse.later import Later
-
-if TYPE_CHECKING:
-    from polyfuse.search import page
-else:
-    page = Later("polyfuse.search.page")
 
 SHOWN = 60  # characters of a cell on the terminal
 
@@ -39,7 +33,7 @@ def search(
     options |= {"weights": dict(map(_weight, weight or ())), "find": find, "k": k, "where": where}
     found = opened.search(text, **options)
     if html:
-        page.write_results(opened, found, html, asked=text or image or audio or f"row {row if row is not None else id}")
+        opened.to_html(found, html, asked=text or image or audio or f"row {row if row is not None else id}")
     if json:
         print_json(_plain(found))
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
 
 
 def zero_shot(
@@ -20,13 +20,17 @@ def zero_shot(
     to: Annotated[str | None, typer.Option(help="A .csv, .tsv, .jsonl or .parquet file.", metavar="FILE")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Say for every row which of some labels fits best, none of which was trained on."""
+    """Say for every row which of some labels fits best.
+
+    None of them needs to have been trained on.
+    """
     labels = [name.strip() for text in label for name in text.split(",") if name.strip()]
-    model = polyfuse.load(bundle)
+    model = polyfuse.load(bundle, device=device)
     options = {"of": of, "by": by, "where": where, "media_root": media_root}
-    found = model.zero_shot(table, labels, template or ("{}",), to=to, **options)
+    found = model.zero_shot(table, labels, template or ("{}",), to=to, verbose=False, **options)
     say(*(f"note: {note}" for note in model.notes))
     if json:
         counts = found.label.value_counts()

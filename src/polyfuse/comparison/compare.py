@@ -59,6 +59,8 @@ def compare(
     stage = Stage(recipe, table, output, unit, device)
     if not len(stage.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
+    if not stage.judgeable:
+        raise RecipeError(f"comparing needs test rows with a value of output {stage.output!r}, and no test row has one")
     first = stage.recipe.training.seed
     kept = Runs(runs, stage.fingerprint)
     limit = None if budget is None else Budget(budget, started)

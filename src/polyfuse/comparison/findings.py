@@ -15,12 +15,13 @@ from polyfuse.comparison.plan import Tried
 from polyfuse.comparison.stage import Run, Stage
 from polyfuse.comparison.statistics import Measured, holm, measured, p_value
 from polyfuse.evaluation.html import written
+from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import plain
 
 TESTED_FROM = 0.25  # share of the schedule from which on a comparison under a budget has p-values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Line:
     """One row: a fusion of all inputs, or one input alone.
 
@@ -41,6 +42,10 @@ class Line:
     p_single: float | None = None
     p_concat: float | None = None
 
+    def __repr__(self) -> str:
+        value = "refused" if self.found is None else f"{self.found.value:.4g}"
+        return f"Line({self.name}: {value}, {len(self.runs)} runs{'' if self.completed else ', not complete'})"
+
     def mean(self, name: str) -> float | None:
         """Mean of a fact over the runs, None where a run has none."""
         values = [getattr(run, name) for run in self.runs]
@@ -54,7 +59,7 @@ class Line:
         return {n: None if any(v is None for v in values) else float(np.mean(values)) for n, values in each.items()}  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Fusions and single inputs on the same rows. ``rich.print(comparison)`` shows it in the terminal.
 
@@ -73,6 +78,13 @@ class Comparison:
     single: list[Line]
     best: str | None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        lines = ", ".join(f"{line.name} {line.found.value:.4g}" for line in self.fusions if line.found)
+        return f"Comparison({self.output} by {self.metric}: {lines}; best on validation: {self.best})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values.

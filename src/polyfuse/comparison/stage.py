@@ -25,12 +25,12 @@ from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.device import choose_device, device_of
 from polyfuse.encoded import weights_digest
-from polyfuse.evaluation.evaluate import outcomes_of
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
+from polyfuse.evaluation.targets import outcomes_of
 from polyfuse.inference import predict_subsets
 from polyfuse.model import Network
 from polyfuse.reading import rows_of
@@ -130,9 +130,14 @@ class Stage:
         return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
 
     @property
+    def judgeable(self) -> bool:
+        """Whether a test row has a value of the compared output."""
+        return bool((self.ready.rows.outputs[self.output].index_RK[self.splits.test, 0] >= 0).any())
+
+    @property
     def judged(self) -> np.ndarray:
-        """Test rows, or validation rows of a table without."""
-        return self.splits.test if len(self.splits.test) else self.split.val
+        """Test rows, or validation rows of a table without any that can be judged."""
+        return self.splits.test if self.judgeable else self.split.val
 
     @cached_property
     def groups(self) -> list[Hashable] | None:
@@ -210,7 +215,8 @@ class Stage:
         return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
 
     def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
-        rows = self.splits.test
+        test = self.splits.test
+        rows = test[self.ready.rows.outputs[self.output].index_RK[test, 0] >= 0]
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
         raw = _of(self.ready, bundle.recipe).prepared
         options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}

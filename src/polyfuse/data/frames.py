@@ -40,7 +40,7 @@ def from_frame(frame: Any) -> pd.DataFrame:
         TableError: a column of a type that cannot be read.
     """
     if isinstance(frame, pd.DataFrame):
-        return _plain_types(_with_index(frame))
+        return _plain_types(with_index(frame))
     try:
         if hasattr(frame, "__arrow_c_stream__"):
             return from_arrow(pa.table(frame))
@@ -53,7 +53,7 @@ def from_frame(frame: Any) -> pd.DataFrame:
         raise TableError(f"the {said_type(frame)} cannot be read: {error}; give frame.to_pandas()") from None
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
     """A named index is a column; an unnamed one only counts rows."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     return frame.reset_index(level=named) if named else frame

@@ -34,7 +34,7 @@ from polyfuse.data.rules import (
     verdict,
 )
 from polyfuse.data.several import items_of, most_items
-from polyfuse.data.tables import Table, TableError, nearest, split_word
+from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
 
@@ -45,9 +45,6 @@ TABULAR = ("number", "category", "date")
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
 
-ID_NAMES = frozenset(
-    ("id", "ids", "uuid", "guid", "key", "index", "idx", "nr", "no", "filename", "hash", "编号", "序号")
-)
 ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
 """One ASCII word with a digit in it."""
 ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*://|www\.)\S+\s*", re.IGNORECASE)

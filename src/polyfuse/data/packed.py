@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote
 
 import pandas as pd
 
 from polyfuse.data.media import ending
+from polyfuse.data.places import path_of
 from polyfuse.errors import TableError
 
 UNPACKED = 4_000_000_000
@@ -161,10 +161,8 @@ def local(source: str | Path) -> Path:
         TableError: an internet address; the message shows the line of Python that reads it.
     """
     text = str(source)
-    if text[:5].lower() == "file:":
-        return Path(unquote(re.sub(r"(?i)^file:/*(?:localhost(?=/))?/*", "/", text)))
-    if not is_address(text):
-        return Path(source).expanduser()
+    if text[:5].lower() == "file:" or not is_address(text):
+        return path_of(source)
     address = text if "://" in text else text.replace(":/", "://", 1)
     name = address.partition("?")[0].lower()
     if dataset := re.match(r"(?:https?://huggingface\.co/datasets/|hf://datasets/)([\w.\-]+/[\w.\-]+)/?$", address):

@@ -22,6 +22,7 @@ from polyfuse.data.cells.transform import Transform
 from polyfuse.data.cells.written import embedded
 from polyfuse.data.several import items_of
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
+from polyfuse.messages import progress
 from polyfuse.records import Spec
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
@@ -237,7 +238,7 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
     by_path: dict[str, bytes | BadCell] = {}
     broken: list[Broken] = []
     there = [(r, k) for k, (c, n) in enumerate(slots) for r in range(len(frame)) if n < len(items[c][r])]
-    for places in _chunks(there):
+    for places in progress(_chunks(there), f"reading {', '.join(columns)}", -(-len(there) // CHUNK)):
         values = {(r, k): items[slots[k][0]][r][slots[k][1]] for r, k in places}
         values = {place: value for place, value in values.items() if not is_missing(value)}
         keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)

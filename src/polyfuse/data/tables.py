@@ -7,8 +7,10 @@ relative media paths start from, which file and row each row came from, and note
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ from polyfuse.data.plain import plain, typed_text
 from polyfuse.data.sources import Part, parts_of, split_word
 from polyfuse.data.where import matching
 from polyfuse.errors import TableError
+
+ID_NAMES = frozenset(
+    ("id", "ids", "uuid", "guid", "key", "index", "idx", "nr", "no", "filename", "hash", "编号", "序号")
+)
+"""Words in the names of columns that name rows."""
 
 __all__ = ["Table", "TableError", "nearest", "read_table", "split_word"]
 
@@ -100,6 +107,17 @@ class Table:
         table.notes.append(f"where {expression!r} keeps {len(table):,} of {len(self):,} rows")
         return table
 
+    @cached_property
+    def identifier(self) -> str | None:
+        """The column that names the rows: called an id, with a cell in every row, and no cell twice."""
+        for name in self.frame:
+            words = re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])", name)
+            if ID_NAMES.isdisjoint(word.lower() for word in words):
+                continue
+            if self.frame[name].map(_names_a_row).all() and self.frame[name].is_unique:
+                return str(name)
+        return None
+
     def exploded(self, columns: Sequence[str]) -> Table:
         """A row per entry of the lists in some columns, the first entries of all of them side by side, and so on.
 
@@ -124,13 +142,28 @@ class Table:
         return table
 
     def origin(self, row: int) -> str:
-        """Where a row was read, for messages: ``train.csv, row 17``, data rows counted from 1."""
-        position = int(self.rows_N[row])
+        """Where a row was read, for messages: ``train.csv, row 17 (id 'x7')``.
+
+        The number is the one that the report and predictions give: rows of all files, counted from 0 as frames do.
+        """
+        number = position = int(self.rows_N[row])
+        place = None
         for name, rows in self.parts:
             if position < rows:
-                return f"{name}, row {position + 1}"
+                place = name
+                break
             position -= rows
-        raise IndexError(f"row {row} of {self.name} came from none of its parts")
+        if place is None:
+            raise IndexError(f"row {row} of {self.name} came from none of its parts")
+        facts = [f"row {position} of that file"] if position != number else []
+        facts += [f"{self.identifier} {self.frame[self.identifier].iloc[row]}"] if self.identifier else []
+        return f"{place}, row {number}" + (f" ({', '.join(facts)})" if facts else "")
+
+
+def _names_a_row(cell: Any) -> bool:
+    """Whether a cell can be an identifier: a whole number, or one short word."""
+    word = isinstance(cell, str) and 0 < len(cell) <= 64 and not any(map(str.isspace, cell))
+    return word or (isinstance(cell, (int, np.integer)) and not isinstance(cell, bool))
 
 
 def _entries(cell: Any) -> list[Any]:

@@ -25,8 +25,8 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
-from polyfuse.evaluation.targets import outcomes_of
-from polyfuse.inference import predict_subsets
+from polyfuse.evaluation.targets import outcomes_of, unlabelled
+from polyfuse.inference import Rules, decided, predict_subsets
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
 
@@ -45,6 +45,7 @@ def evaluate_rows(
     unseen: str = "error",
     seconds: dict[str, float] | None = None,
     importance: int = 0,
+    rules: Rules | None = None,
 ) -> Report:
     """Judge a model on some rows of a table.
 
@@ -56,19 +57,24 @@ def evaluate_rows(
         unseen: ``error``, or ``skip`` to leave out rows whose label training never saw, and say so.
         seconds: where time went, by name; the report shows this very dictionary.
         importance: rows on which the worth of every single column is measured; 0 for none.
+        rules: how classes are answered, where not by the rules of the heads.
 
     Raises:
-        ValueError: a label that was not seen in training, with ``unseen="error"``.
+        ValueError: a label that was not seen in training, with ``unseen="error"``; or no row has any target.
     """
-    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen)]
+    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen), *unlabelled(bundle, table, prepared, rows)]
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
+    found = [decided(bundle.network, one, rules or {}) for one in found]
     outcomes = [outcomes_of(bundle, prepared, rows, one) for one in found]
     by_keep = dict(zip(keeps, outcomes, strict=True))
     groups = groups_of(bundle, table, rows)
     reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes[0].items()}
+    worth = []
+    if importance and reports:
+        worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
     return Report(
         rows=len(rows),
         outputs=reports,
@@ -79,7 +85,7 @@ def evaluate_rows(
         meta=facts_of(bundle, table, name, notes),
         history=bundle.report.get("training", {}).get("history", []),
         seconds=seconds if seconds is not None else {},
-        importance=column_importance(bundle, table, prepared, rows, most=importance) if importance and reports else [],
+        importance=worth,
     )
 
 
@@ -153,10 +159,15 @@ def _samples(
     bundle: Bundle, table: Table, rows: np.ndarray, outcomes: dict[str, Outcome], reports: dict[str, Any]
 ) -> list[Sample]:
     show_row = partial(_show_row, bundle, table, rows)
+    ids = (
+        [f"{table.identifier} {name}" for name in table.frame[table.identifier].iloc[rows]]
+        if table.identifier
+        else None
+    )
     return [
         sample
         for output, outcome in outcomes.items()
-        for sample in samples(output, outcome, reports[output], show_row, rows=rows)
+        for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
 
 

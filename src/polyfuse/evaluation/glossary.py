@@ -111,3 +111,11 @@ def spent(seconds: Mapping[str, float]) -> str:
     """Where time went: ``reading 1.2 s, training 34 s``."""
     shown = {name: f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for name, value in seconds.items()}
     return ", ".join(f"{name} {value} s" for name, value in shown.items())
+
+
+def bytes_(count: int) -> str:
+    """A size for people: ``1.2 MB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

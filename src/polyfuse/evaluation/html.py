@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.data.places import page_place
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.shown import Shown
@@ -33,8 +34,12 @@ def page(report: Report) -> str:
 
 
 def written(path: str | Path, page: str) -> Path:
-    """The path, after the page was written there; folders are made."""
-    path = Path(path)
+    """The path, after the page was written there; folders are made.
+
+    Raises:
+        ValueError: the path ends as files of data do.
+    """
+    path = page_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf8")
     return path

@@ -18,14 +18,21 @@ from polyfuse.evaluation import glossary
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.targets import outcomes_of
-from polyfuse.inference import predict
+from polyfuse.inference import Rules, decided, predict
 from polyfuse.reading import columns_of, reading_of, rows_of
 
 SHUFFLES = 3
 
 
 def column_importance(
-    bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray, *, most: int = 500, seed: int = 0
+    bundle: Bundle,
+    table: Table,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    *,
+    most: int = 500,
+    seed: int = 0,
+    rules: Rules | None = None,
 ) -> list[dict[str, Any]]:
     """How much worse each output's headline metric becomes when one column is shuffled, the mean of three shuffles.
 
@@ -35,6 +42,7 @@ def column_importance(
         prepared: ``in:NAME`` and ``out:NAME`` -> cells of the whole table.
         rows: row numbers to judge, of which at most ``most`` are drawn.
         seed: of the draw and the shuffles.
+        rules: how classes are answered, where not by the rules of the heads.
 
     Returns:
         The column worth most first: ``{"column", "inputs", "rows", OUTPUT: {"metric", "value", "drop", "spread"}}``; a
@@ -44,7 +52,7 @@ def column_importance(
     some = np.sort(rng.permutation(rows)[:most])
     small = table.select(some)
     cells = {name: replace(one, index_RK=one.index_RK[some], broken=[], unseen=[]) for name, one in prepared.items()}
-    full = _judged(bundle, small, cells)
+    full = _judged(bundle, small, cells, rules)
     reads: dict[str, list[str]] = {}
     for name, item in bundle.recipe.inputs.items():
         for column in item.columns:
@@ -52,7 +60,8 @@ def column_importance(
     found = []
     for column, inputs in reads.items():
         orders = [rng.permutation(len(some)) for _ in range(SHUFFLES)]
-        shuffled = [_judged(bundle, small, _shuffled(bundle, small, cells, column, order)) for order in orders]
+        mixed = (_shuffled(bundle, small, cells, column, order) for order in orders)
+        shuffled = [_judged(bundle, small, one, rules) for one in mixed]
         worth = {output: _worth(report, [one[output] for one in shuffled]) for output, report in full.items()}
         found.append({"column": column, "inputs": inputs, "rows": len(some), **worth})
     first = next(iter(full))
@@ -68,8 +77,11 @@ def _worth(full: OutputReport, shuffled: list[OutputReport]) -> dict[str, Any]:
     return {"metric": metric, "value": value, "drop": drop, "spread": spread}
 
 
-def _judged(bundle: Bundle, table: Table, cells: Mapping[str, Prepared]) -> dict[str, OutputReport]:
-    found = predict(bundle.network, rows_of(cells, len(table), bundle.recipe))
+def _judged(
+    bundle: Bundle, table: Table, cells: Mapping[str, Prepared], rules: Rules | None
+) -> dict[str, OutputReport]:
+    said = predict(bundle.network, rows_of(cells, len(table), bundle.recipe))
+    found = decided(bundle.network, said, rules or {})
     outcomes: dict[str, Outcome] = outcomes_of(bundle, cells, np.arange(len(table)), found)
     return {output: judge(outcome, bootstrap=0) for output, outcome in outcomes.items()}
 

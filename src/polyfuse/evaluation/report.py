@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import RenderableType
 
 from polyfuse.evaluation import html, terminal
-from polyfuse.evaluation.outcome import OutputReport, plain
+from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.outcome import OutputReport, output_from_json, plain
 from polyfuse.evaluation.samples import Sample
 
 Broken = Mapping[str, Sequence[dict[str, Any]] | int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """How good a model is on a table. ``rich.print(report)`` shows it in the terminal.
 
@@ -45,6 +46,22 @@ class Report:
     history: list[dict[str, list[float | None]]] = field(default_factory=list, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
     importance: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Report:
+        """A report as ``to_json`` gave it, such as the one that is saved with a model: all but single rows."""
+        outputs = {name: output_from_json(one) for name, one in found["outputs"].items()}
+        parts: dict[str, Any] = {n: list(found.get(n, [])) for n in ("missing_modality", "alignment", "importance")}
+        parts |= {name: dict(found.get(name, {})) for name in ("broken", "meta", "seconds")}
+        return cls(found["rows"], outputs, **parts)
+
+    def __repr__(self) -> str:
+        judged = "; ".join(f"{name}: {output!r}" for name, output in self.outputs.items())
+        notes = len(self.meta.get("notes", []))
+        return f"Report({self.rows:,} rows; {judged}; {notes} notes; print it with rich, or to_html(path))"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""

@@ -1,4 +1,4 @@
-"""What is known of each output after prediction: its true values beside what was said."""
+"""What is known of each output: its true values beside what was said, and whether there are any."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from polyfuse.bundle import Bundle
 from polyfuse.data.prepare import Prepared
+from polyfuse.data.tables import Table
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.records import Prediction
 
@@ -28,6 +29,28 @@ def outcomes_of(
         )
         for output, prediction in found.items()
     }
+
+
+def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> list[str]:
+    """A note per output that has no target in any row.
+
+    Raises:
+        ValueError: no output has one, so that there is nothing to judge.
+    """
+    chosen = set(rows.tolist())
+    empty = [
+        output
+        for output in bundle.recipe.outputs
+        if (prepared[f"out:{output}"].index_RK[rows, 0] < 0).all()
+        and not any(b.unseen and b.row in chosen for b in prepared[f"out:{output}"].broken)
+    ]
+    columns = ", ".join(repr(bundle.recipe.outputs[output].column) for output in empty)
+    if empty and len(empty) == len(bundle.recipe.outputs):
+        raise ValueError(
+            f"{table.name}: none of the {len(rows):,} rows has a value of {columns}, so there is nothing to judge; "
+            "predict (polyfuse predict) answers rows whose values are not known"
+        )
+    return [f"output {output!r} is not judged: no row has a value of it" for output in empty]
 
 
 def _targets(prepared: Prepared, rows: np.ndarray) -> list[Any]:

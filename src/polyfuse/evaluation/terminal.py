@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich import box
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from polyfuse.evaluation.curves import Curve, Headline
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.robustness_report import RobustnessReport
+    from polyfuse.evaluation.summary import Summary
 
 CLASSES = 15  # shown at most, the weakest
 COLUMNS = 20  # shown at most, those worth most
@@ -163,3 +166,51 @@ def _severity_table(report: RobustnessReport, output: str, headline: Headline) -
             add(f"  {corruption}", curves[output], "")
     add("all together", report.together.curves[output], "bold")
     return table
+
+
+def render_columns(rows: int, columns: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> RenderableType:
+    """What ``inspect`` found of each column, the cells that cannot be read, then notes."""
+    shown = Table(box=box.SIMPLE, title=f"{rows:,} rows", title_justify="left")
+    for header in ("column", "modality", "role", "missing", "broken", "distinct", "reason"):
+        shown.add_column(header, overflow="fold", justify="right" if header in ("missing", "broken") else "left")
+    for row in columns:
+        facts = [str(row[key]) for key in ("column", "modality", "role", "missing", "broken", "distinct")]
+        shown.add_row(*map(escape, [*facts, f"{row['reason']}; such as: {row['example']}"]))
+    broken = [_unreadable(columns)] if any(row["broken_cells"] for row in columns) else []
+    return Group(shown, *broken, *(f"[yellow]note:[/yellow] {escape(str(note))}" for note in notes))
+
+
+def _unreadable(columns: Sequence[Mapping[str, Any]]) -> Table:
+    """The first cells of each column that cannot be read."""
+    shown = Table(box=box.SIMPLE, title="cells that cannot be read, and count as missing", title_justify="left")
+    for header in ("column", "row", "cell", "reason"):
+        shown.add_column(header, overflow="fold")
+    for row in columns:
+        cells = row["broken_cells"]
+        for cell in cells[:BROKEN]:
+            shown.add_row(*(escape(str(text)) for text in (row["column"], cell["row"], cell["file"], cell["reason"])))
+        if len(cells) > BROKEN:
+            shown.add_row(escape(row["column"]), "", "", f"and {len(cells) - BROKEN:,} more; --json has all")
+    return shown
+
+
+def render_summary(summary: Summary) -> RenderableType:
+    """A line per part with its parameters, its size and, where measured, its milliseconds per row."""
+    timed = any(part.milliseconds is not None for part in summary.parts)
+    table = _table("part", "name", "what", "trained", "parameters", "size", *(["ms a row"] if timed else []), text=4)
+    for part in summary.parts:
+        cost = "" if part.milliseconds is None else f"{part.milliseconds:.2f}"
+        cells = (part.kind, part.name, part.what, part.trained, f"{part.parameters:,}", glossary.bytes_(part.size))
+        table.add_row(*map(escape, cells), *([cost] if timed else []))
+    place = f" in {summary.folder}" if summary.folder else ""
+    facts = f"{summary.parameters:,} parameters, {glossary.bytes_(summary.size)}{place}"
+    rows, steps = summary.facts.get("rows", {}), summary.facts.get("steps")
+    trained = f"trained on {glossary.counted(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
+    return Group(_heading(summary.name, facts), table, *([f"[dim]{trained}[/dim]"] if trained else []))
+
+
+def plain_text(shown: Any, width: int = 130) -> str:
+    """What is shown in the terminal, without colours."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(shown)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())  # type: ignore[attr-defined]

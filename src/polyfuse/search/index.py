@@ -11,18 +11,20 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.tables import Table, read_table
+from polyfuse.data.tables import Table
 from polyfuse.later import Later
+from polyfuse.search.page import write_results
 from polyfuse.search.rows import metadata, pictures
-from polyfuse.search.shelf import MODEL, Shelf
+from polyfuse.search.shelf import FACTS, MODEL, Shelf
 from polyfuse.search.store import SearchError, arrow, new_ids
 
 if TYPE_CHECKING:
     from polyfuse import bundle as bundles
+    from polyfuse import reading
     from polyfuse.bundle import Bundle
     from polyfuse.search import encode
-else:  # the class is named without torch
-    bundles, encode = Later("polyfuse.bundle"), Later("polyfuse.search.encode")
+else:  # what needs torch: an index can be named, looked for and asked for its size without
+    bundles, reading, encode = Later("polyfuse.bundle"), Later("polyfuse.reading"), Later("polyfuse.search.encode")
 
 ROWS = 2000  # encoded and written at once
 
@@ -54,7 +56,7 @@ class Index:
         """
         if not bundle.network.aligned:
             raise SearchError("the model aligns no inputs, so nothing can be found by it: fit one with --align A,B")
-        read = _read(bundle, table, media_root)
+        read = reading.read_again(bundle.recipe, table, media_root=media_root)
         inputs = {name: str(bundle.recipe.inputs[name].modality) for name in bundle.network.aligned}
         facts = {"fingerprint": encode.fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
         parts, notes = _parts(bundle, read)
@@ -74,6 +76,11 @@ class Index:
             SearchError: no index there, or a damaged one.
         """
         return cls(Shelf.open(place))
+
+    @staticmethod
+    def is_at(place: str | Path) -> bool:
+        """Whether a folder holds an index."""
+        return (Path(place) / FACTS).exists()
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -108,7 +115,7 @@ class Index:
 
     def add(self, table: Any, *, media_root: str | Path | None = None) -> int:
         """Add the rows of a table; how many. When it returns they are on disk, and the next search finds them."""
-        read = _read(self.bundle, table, media_root)
+        read = reading.read_again(self.bundle.recipe, table, media_root=media_root)
         parts, self.notes = _parts(self.bundle, read)
         for part in parts:
             self._shelf.store.add(part)
@@ -170,6 +177,16 @@ class Index:
         chosen = [find] if isinstance(find, str) else list(find or others or self.inputs)
         return self._shelf.search(query_E, find=chosen, k=k, where=where, but=but)
 
+    def to_html(self, found: pd.DataFrame, path: str | Path, *, asked: str) -> Path:
+        """Write what was found as one page that loads nothing, with pictures where rows have some.
+
+        Args:
+            found: as ``search`` gives it.
+            asked: what the page says was asked.
+        """
+        pictures = self.thumbnails([int(id) for id in found.id]) if len(found) else {}
+        return write_results(found, pictures, path, asked=asked, place=self.name)
+
     def thumbnails(self, ids: Sequence[int]) -> dict[int, dict[str, bytes]]:
         """Row id -> input -> its picture to show."""
         return self._shelf.thumbnails(ids)
@@ -194,11 +211,6 @@ class Index:
                 raise SearchError(f"this index has no aligned input of modality {modality}; it has {known}")
             found[names[0]] = cell if not isinstance(cell, Path) else str(cell)
         return found
-
-
-def _read(bundle: Bundle, table: Any, media_root: str | Path | None) -> Table:
-    read = read_table(table, media_root=media_root)
-    return read.exploded([name for name in bundle.recipe.data.explode if name in read.frame])
 
 
 def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:

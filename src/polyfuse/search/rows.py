@@ -20,7 +20,7 @@ def metadata(table: Table, modalities: Mapping[str, str]) -> pd.DataFrame:
 
     Paths of media stay as text; media that lie in the table itself, and arrays, are left out.
     """
-    found: dict[str, Any] = {"row": table.rows_N + 1}
+    found: dict[str, Any] = {"row": table.rows_N}
     for name in table.frame:
         cells = table.frame[name]
         if name in ("row", "id", "score", "found"):

@@ -20,7 +20,7 @@ from polyfuse.search.store import THERE, THUMB, VECTOR, SearchError, Store, arro
 
 if TYPE_CHECKING:
     from polyfuse.search import scan
-else:
+else:  # which needs torch
     scan = Later("polyfuse.search.scan")
 
 FORMAT = 1
@@ -135,7 +135,7 @@ class Shelf:
         at = np.flatnonzero(loaded.frame.id.to_numpy() == id)
         if not len(at):
             raise SearchError(f"{self.place} has no row with id {id}")
-        return {n: np.asarray(scan.full_NE[at[0]]) for n, scan in loaded.scans.items() if loaded.there[n][at[0]]}
+        return {n: np.asarray(one.full_NE[at[0]]) for n, one in loaded.scans.items() if loaded.there[n][at[0]]}
 
     def row_id(self, row: int) -> int:
         """The id of the row of that number, as the table had it that it came from.

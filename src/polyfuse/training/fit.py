@@ -24,6 +24,7 @@ from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.device import choose_device, device_of, place
 from polyfuse.encoded import encode_once
+from polyfuse.messages import bars
 from polyfuse.model import Network, build
 from polyfuse.process import Interrupted
 from polyfuse.reading import (
@@ -56,6 +57,7 @@ class Fitted:
 
     Args:
         prepared: ``in:NAME`` and ``out:NAME`` -> cells of the whole table.
+        judged: rows that tell how good the model is: of the test split, else of validation.
         notes: what the user should know.
     """
 
@@ -64,6 +66,7 @@ class Fitted:
     splits: Splits
     prepared: dict[str, Prepared]
     result: Result
+    judged: np.ndarray
     notes: list[str] = field(default_factory=list)
 
 
@@ -93,7 +96,8 @@ def fit(
     """
     started, where = time.monotonic() if started is None else started, choose_device(device)
     recipe, splits, notes = complete(recipe, table)
-    ready = prepare_for_training(recipe, table, splits)
+    with bars(not quiet):
+        ready = prepare_for_training(recipe, table, splits)
     read = time.monotonic()
     network = build_network(recipe, ready, device=where)
     ready, kept = encoded_once(network, recipe, ready)
@@ -103,13 +107,18 @@ def fit(
     if run is not None:
         recipe, said = begun(recipe, run, resume)
         notes += said
+    split = labelled(ready.rows, splits)
+    has_R = has_target(ready.rows)
+    tested = bool(has_R[splits.test].any())
+    judged = splits.test if tested else split.val
     deadline, share = started + recipe.training.time if recipe.training.time else None, 0.0
     if deadline is not None and judging is not None:
         bundle = Bundle(recipe, network, ready.transforms, ready.specs)
-        share, said = _judging_share(judging, bundle, table, ready.prepared, judged_rows(splits), deadline)
+        known_first = judged[np.argsort(~has_R[judged], kind="stable")]  # timed on few: some that can be judged
+        share, said = _judging_share(judging, bundle, table, ready.prepared, known_first, deadline)
         deadline -= share
         notes += said
-    split = labelled(ready.rows, splits)
+    notes += _unlabelled(recipe, ready.rows, splits)
     notes += _idle_tokens(network, ready.rows, split)
     shared = {name: network.encoder(name) for name in network.frozen}
 
@@ -129,7 +138,7 @@ def fit(
             split,
             further,
             groups_R=_groups(recipe, table),
-            spare=not len(splits.test),
+            spare=not tested,
             run=run,
             resume=resume,
             quiet=quiet,
@@ -161,12 +170,17 @@ def fit(
     report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}, "seconds": seconds}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
-    return Fitted(made, table, splits, ready.prepared, result, notes)
+    return Fitted(made, table, splits, ready.prepared, result, judged, notes)
 
 
-def judged_rows(splits: Splits) -> np.ndarray:
-    """The rows that a model is judged on: test rows, or validation rows where there are none."""
-    return splits.test if len(splits.test) else splits.val
+def _unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
+    """A note per output that no test row has a value of; ``without_target`` counts those that lack one."""
+    return [
+        f"output {name!r}: no test row has a value of {output.column!r} that can be judged; its figures cannot come "
+        "from the test split"
+        for name, output in recipe.outputs.items()
+        if len(splits.test) and not (rows.outputs[name].index_RK[splits.test, 0] >= 0).any()
+    ]
 
 
 def _judging_share(
@@ -376,7 +390,12 @@ def _transforms(
 
 def labelled(rows: Rows, splits: Splits) -> Split:
     """The training and validation rows that have at least one target to learn from."""
-    if not rows.outputs:
-        return Split(splits.train, splits.val)
-    has_R = np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)
+    has_R = has_target(rows)
     return Split(*(numbers[has_R[numbers]] for numbers in (splits.train, splits.val)))
+
+
+def has_target(rows: Rows) -> np.ndarray:
+    """True for each row with a target of at least one output, and for every row where there are no outputs."""
+    if not rows.outputs:
+        return np.ones(rows.count, dtype=bool)
+    return np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)

@@ -44,7 +44,7 @@ def test_rows_without_a_target_are_counted_by_side():
     data = {"split": "split"}
     assert said(frame, data=data) == [
         "output 'y': 4 of 40 rows have no target (2 train, 1 validate, 1 test) and are left out; the first: the "
-        "DataFrame, row 4"
+        "DataFrame, row 3"
     ]
 
 
@@ -52,7 +52,7 @@ def test_rows_with_nothing_in_any_input_are_counted():
     frame = pd.DataFrame({"x": np.arange(ROWS) * 1.5, "t": texts([6] * ROWS), "y": LABELS})
     frame.loc[[7, 9], ["x", "t"]] = None
     assert said(frame) == [
-        "2 of 40 rows have nothing in any input, and all get one answer; the first: the DataFrame, row 8"
+        "2 of 40 rows have nothing in any input, and all get one answer; the first: the DataFrame, row 7"
     ]
 
 
@@ -148,8 +148,8 @@ def test_unseen_categories_and_blank_rows_are_counted_at_prediction(model):
     trained.predict(other)
     assert trained.notes == [
         "column 'kind': 20 of 30 values were not seen in training and are all read alike; the first: 'w' in the "
-        "DataFrame, row 1",
-        "1 of 40 rows have nothing in any input, and all get one answer; the first: the DataFrame, row 4",
+        "DataFrame, row 0",
+        "1 of 40 rows have nothing in any input, and all get one answer; the first: the DataFrame, row 3",
     ]
     report = trained.evaluate(other.assign(y=["a", None] * (ROWS // 2)))
     assert trained.notes[0] in report.meta["notes"]

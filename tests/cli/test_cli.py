@@ -185,12 +185,12 @@ def test_inspect_says_why(run, tmp_path):
     assert found["photo"]["missing"] == 1
     assert found["photo"]["broken"] == 1
     (cell,) = found["photo"]["broken_cells"]
-    assert (cell["row"], cell["file"]) == ("table.csv, row 13", "12.png")
+    assert (cell["row"], cell["file"]) == ("table.csv, row 12", "12.png")
     assert "picture" in cell["reason"]
     assert all(row["reason"] for row in found.values())
     _, shown, _ = run("inspect", table)
     assert "photo" in shown
-    assert "table.csv, row 13" in shown
+    assert "table.csv, row 12" in shown
     for n in range(20, 30):
         (tmp_path / f"{n}.wav").unlink()
     _, shown, _ = run("inspect", table)

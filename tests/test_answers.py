@@ -265,8 +265,26 @@ def test_things_show_themselves_in_a_few_words(model, table):
 def test_a_loaded_model_knows_how_good_it_was(model):
     loaded = pf.load(model.folder)
     assert loaded.evaluation.to_json() == model.evaluation.to_json() == loaded.facts["evaluation"]
+    assert loaded.evaluation.seconds.keys() == {"reading", "encoding", "training", "judging"}
+    assert loaded.evaluation.history == model.evaluation.history != []
     assert loaded.report is loaded.facts
     assert loaded.fit_report is loaded.evaluation
+
+
+def test_columns_are_weighed_by_the_rules_that_are_asked_for(model, table):
+    """Under a cost at which every row gets one class, no column changes the answer."""
+    options = {"importance": 40, "costs": {"label": {"a": 1e9}}, "verbose": False}
+    report = model.evaluate(table, **options)
+    assert {row["label"]["drop"] for row in report.importance} == {0.0}
+    assert type(report).from_json(report.to_json()).importance == report.to_json()["importance"]
+    assert report.seconds.keys() == {"reading", "judging"}
+    assert any("costs" in note for note in report.meta["notes"])
+
+
+def test_broken_cells_are_shown_wherever_an_inspection_is(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    found = pf.inspect({"photo": ["0.png", "1.png"], "n": [1.5, 2.5]}, inputs="photo=image", media_root=tmp_path)
+    assert "cells that cannot be read" in found._repr_html_()
 
 
 def test_a_summary_counts_every_number_once(model, table):

@@ -31,7 +31,7 @@ def test_compressed_files_are_read(tmp_path, suffix, packing, pack):
     whole.write_bytes(pack(path.read_bytes()))
     table = read_table([whole, path])
     assert table.frame.to_dict("list") == pd.concat([FRAME, FRAME]).to_dict("list")
-    assert table.origin(0) == f"train.{suffix}.{packing}, row 1"
+    assert table.origin(0) == f"train.{suffix}.{packing}, row 0"
     whole.write_bytes(pack(path.read_bytes())[:-9])
     with pytest.raises(TableError, match="cannot be unpacked"):
         read_table(whole)

@@ -82,6 +82,24 @@ def test_a_key_makes_rows_the_same_and_is_no_input(aligned):
     assert row["metrics"]["recall@10"] >= 0.9, "half of the gallery belongs to every query"
 
 
+def test_chunks_of_a_batch_learn_what_the_whole_batch_does(aligned):
+    _, table, _ = aligned
+    settings = [*FAST, "inputs.words.encoder={name: ngrams, dropout: 0}", "inputs.area.encoder={name: mlp, dropout: 0}"]
+    settings += ["inputs.words.augment=none", "inputs.area.augment=none", "training.modality_dropout=0"]
+    options = {
+        "inputs": ["words@words=text", "area@area=columns"],
+        "align": "words,area",
+        "split": "split",
+        "quiet": True,
+    }
+    whole, parts, other = (
+        pf.fit(table, settings=[*settings, more], **options).embed(table, of="words")
+        for more in ("training.clip=1", "training.chunk=5", "training.batch_size=5")
+    )
+    assert np.abs(whole - parts).max() < 1e-3
+    assert np.abs(whole - other).max() > 1e-2  # a small batch compares fewer rows
+
+
 def lists() -> pd.DataFrame:
     return pd.DataFrame(
         {

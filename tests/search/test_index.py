@@ -64,6 +64,29 @@ def test_every_way_to_ask(index, world):
     assert one.id.tolist() != other.id.tolist()
 
 
+def test_rows_of_one_list_are_one_result_where_they_share_the_cell_that_was_found(world, tmp_path):
+    _, path, folder = world
+    frame = pd.read_csv(path).assign(photo=lambda f: str(folder) + "/" + f.photo)
+    frame["says"] = [[f"{words} one", f"{words} two"] for words in frame.words]
+    settings = (*FAST, "data.explode=says")
+    model = pf.fit(
+        frame, inputs=["photo@photo=image", "says@says=text"], align="photo,says", settings=settings, quiet=True
+    )
+    made = pf.index(model, frame, to=tmp_path / "i")
+    assert len(made) == 120
+    pictures = made.search("bright loud morning", k=15)
+    assert len(pictures) == pictures.row.nunique() == 15
+    every = made.search("bright loud morning", k=500)
+    assert len(every) == frame.photo.notna().sum()
+    texts = made.search(image=frame.photo[4], find="says", k=500)
+    assert len(texts) == 120  # two captions are two things
+    by_row = made.search(row=7, find=["photo", "says"], k=500)
+    assert 7 not in by_row.row.tolist()
+    made.add(frame.head(3))
+    with pytest.raises(SearchError, match="2 rows of different tables of number 1"):
+        made.search(row=1)
+
+
 def test_filters_keep_exactly_what_they_say(index):
     found = index.search("bright loud morning", where="area > 2 and split == 'test'", k=60)
     assert (found.area > 2).all()

@@ -12,6 +12,7 @@ import torch
 
 import polyfuse as pf
 from polyfuse.evaluation import evaluate
+from polyfuse.recipe import Recipe
 from polyfuse.training import callbacks, speed, train
 from polyfuse.training import fit as fitting
 from polyfuse.training.callbacks import Pace
@@ -137,7 +138,7 @@ def test_a_probe_takes_no_longer_than_its_share(monkeypatch):
     def probe(**options):
         network = Tiny()
         batches = [SimpleNamespace(to=lambda _: "batch")] * 20
-        speed.step_seconds(network, None, batches, **options)
+        speed.step_seconds(network, Recipe(), batches, **options)
         return network.calls
 
     monkeypatch.setattr(speed, "parameter_groups", lambda network, _: [{"params": list(network.parameters())}])

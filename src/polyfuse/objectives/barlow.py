@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from polyfuse.objectives.pairs import Pair, Vectors, compared, each, names_of, vectors
-from polyfuse.records import Batch, State
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment
 
 
-class BarlowTwins(nn.Module):
+class BarlowTwins(PairwiseAlignment):
     """Each dimension of the space says the same of both inputs of a row, and no two dimensions say the same.
 
     L = sum_d (1 - C_dd)^2 + redundancy * sum_{d != e} C_de^2, C the correlation over the batch between the vectors of
@@ -38,27 +35,13 @@ class BarlowTwins(nn.Module):
         around: str | None = None,
         redundancy: float = 0.005,
     ):
-        super().__init__()
+        super().__init__(inputs, between, around)
         del width
         if redundancy < 0:
             raise ValueError(f"redundancy={redundancy!r}: expected a weight from 0 on")
-        self.pairs, self.redundancy = compared(inputs, between, around), redundancy
+        self.redundancy = redundancy
 
-    @property
-    def aligns(self) -> list[str]:
-        """Inputs that need a vector in the shared space."""
-        return names_of(self.pairs)
-
-    def represent(self, state: State) -> Vectors:
-        """The inputs' vectors in the shared space."""
-        return vectors(state, self.pairs)
-
-    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        """Scalar: the mean over pairs of inputs; 0 where fewer than two rows have both."""
-        del heads
-        return torch.stack([self._pair(pair) for pair in each(judged, self.pairs, batch, None)]).mean()
-
-    def _pair(self, pair: Pair) -> Tensor:
+    def of(self, pair: Pair) -> Tensor:
         weight_P1 = (pair.weight_P / pair.weight_P.sum().clamp_min(1e-6))[:, None]
         if (pair.weight_P > 0).sum() < 2:
             return pair.one_PE.new_zeros(()) + 0 * (pair.one_PE.sum() + pair.two_PE.sum())

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, Vectors, compared, each, mean_over, names_of, vectors
-from polyfuse.records import Batch, State
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
 
 
-class Clip(nn.Module):
+class Clip(PairwiseAlignment):
     """Each input of a row must find the other inputs of its row among those of the whole batch, and be found by them.
 
     L = mean over both directions of -log softmax_j(<u_i, v_j> / t) at j = i, with unit vectors and a learned
@@ -45,11 +43,11 @@ class Clip(nn.Module):
         temperature: float = 0.07,
         floor: float = 0.01,
     ):
-        super().__init__()
+        super().__init__(inputs, between, around, key)
         del width  # the model owns the projections
         if not 0 < floor <= temperature:
             raise ValueError(f"expected 0 < floor <= temperature, found {floor} and {temperature}")
-        self.pairs, self.key, self.floor = compared(inputs, between, around), key, floor
+        self.floor = floor
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     @property
@@ -57,22 +55,7 @@ class Clip(nn.Module):
         """1 / temperature."""
         return self.log_scale.clamp(max=-math.log(self.floor)).exp()
 
-    @property
-    def aligns(self) -> list[str]:
-        """Inputs that need a vector in the shared space."""
-        return names_of(self.pairs)
-
-    def represent(self, state: State) -> Vectors:
-        """The inputs' vectors in the shared space."""
-        return vectors(state, self.pairs)
-
-    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        """Scalar: the mean over pairs of inputs."""
-        del heads
-        found = [self._pair(pair) for pair in each(judged, self.pairs, batch, self.key)]
-        return torch.stack(found).mean()
-
-    def _pair(self, pair: Pair) -> Tensor:
+    def of(self, pair: Pair) -> Tensor:
         logits_PP = self.scale * unit(pair.one_PE) @ unit(pair.two_PE).T
         others_PP = pair.same_PP & ~torch.eye(len(logits_PP), dtype=torch.bool, device=logits_PP.device)
         logits_PP = logits_PP.masked_fill(others_PP, float("-inf"))

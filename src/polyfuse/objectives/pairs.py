@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyfuse.records import Batch, State
 
@@ -57,18 +58,47 @@ def compared(inputs: Sequence[str], between: Sequence[str] | None, around: str |
     return list(combinations(chosen, 2))
 
 
-def names_of(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """All inputs of some pairs, each once."""
-    return list(dict.fromkeys(name for pair in pairs for name in pair))
+class PairwiseAlignment(nn.Module):
+    """An objective that is the mean over pairs of inputs of one loss; subclasses say what that is.
+
+    Args:
+        inputs: names of the inputs.
+        between, around: as for ``compared``.
+        key: column whose equal values make rows the same thing.
+    """
+
+    def __init__(
+        self, inputs: Sequence[str], between: Sequence[str] | None, around: str | None, key: str | None = None
+    ):
+        super().__init__()
+        self.pairs, self.key = compared(inputs, between, around), key
+
+    @property
+    def aligns(self) -> list[str]:
+        """Inputs that need a vector in the shared space."""
+        return list(dict.fromkeys(name for pair in self.pairs for name in pair))
+
+    def represent(self, state: State) -> Vectors:
+        """The inputs' vectors in the shared space."""
+        return vectors(state, self.aligns)
+
+    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
+        """Scalar: the mean over pairs of inputs."""
+        del heads
+        return torch.stack([self.of(pair) for pair in each(judged, self.pairs, batch, self.key)]).mean()
+
+    @abstractmethod
+    def of(self, pair: Pair) -> Tensor:
+        """Scalar: the loss of two inputs over the rows that have both, which may be none or one."""
 
 
-def vectors(state: State, pairs: Sequence[tuple[str, str]]) -> Vectors:
-    """The vectors of all compared inputs."""
-    return {name: (state.shared[name], state.encoded[name].present_B) for name in names_of(pairs)}
+def vectors(state: State, names: Sequence[str]) -> Vectors:
+    """The vectors of some inputs."""
+    return {name: (state.shared[name], state.encoded[name].present_B) for name in names}
 
 
 def each(judged: Vectors, pairs: Sequence[tuple[str, str]], batch: Batch, key: str | None) -> Iterator[Pair]:
-    """Every pair of inputs over the rows that have both; pairs of fewer than two rows have nothing to tell apart."""
+    """Every pair of inputs over the rows that have both."""
     for one, two in pairs:
         (one_BE, here_B), (two_BE, there_B) = judged[one], judged[two]
         at_P = (here_B & there_B).nonzero()[:, 0]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, Vectors, compared, each, mean_over, names_of, vectors
-from polyfuse.records import Batch, State
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
 
 
-class SigLip(nn.Module):
+class SigLip(PairwiseAlignment):
     """Is this the same row? asked of every two rows of the batch on its own, by a sigmoid with learned scale and bias.
 
     L = mean over rows i of the sum over rows j of -log sigmoid(z_ij (s <u_i, v_j> + b)), z = 1 on the diagonal and -1
@@ -43,29 +41,13 @@ class SigLip(nn.Module):
         scale: float = 10.0,
         bias: float = -10.0,
     ):
-        super().__init__()
+        super().__init__(inputs, between, around, key)
         del width
         if not scale > 0:
             raise ValueError(f"scale={scale!r}: expected a number above 0")
-        self.pairs, self.key = compared(inputs, between, around), key
         self.log_scale, self.bias = nn.Parameter(torch.tensor(math.log(scale))), nn.Parameter(torch.tensor(float(bias)))
 
-    @property
-    def aligns(self) -> list[str]:
-        """Inputs that need a vector in the shared space."""
-        return names_of(self.pairs)
-
-    def represent(self, state: State) -> Vectors:
-        """The inputs' vectors in the shared space."""
-        return vectors(state, self.pairs)
-
-    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        """Scalar: the mean over pairs of inputs."""
-        del heads
-        found = [self._pair(pair) for pair in each(judged, self.pairs, batch, self.key)]
-        return torch.stack(found).mean()
-
-    def _pair(self, pair: Pair) -> Tensor:
+    def of(self, pair: Pair) -> Tensor:
         logits_PP = self.log_scale.exp() * unit(pair.one_PE) @ unit(pair.two_PE).T + self.bias
         own_PP = torch.eye(len(logits_PP), dtype=torch.bool, device=logits_PP.device)
         sign_PP = torch.where(own_PP, 1.0, -1.0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Vectors, mean_over, same_rows
+from polyfuse.objectives.pairs import Vectors, mean_over, same_rows, vectors
 from polyfuse.records import Batch, State
 
 
@@ -50,7 +50,7 @@ class SupCon(nn.Module):
 
     def represent(self, state: State) -> Vectors:
         """The inputs' vectors in the shared space."""
-        return {name: (state.shared[name], state.encoded[name].present_B) for name in self.aligns}
+        return vectors(state, self.aligns)
 
     def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar: the mean over vectors that have another one of their class."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, Vectors, compared, each, mean_over, names_of, vectors
-from polyfuse.records import Batch, State
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
 
 NEGATIVES = ("semihard", "hardest", "all")
 FAR = -2.0  # below any cosine
 
 
-class Triplet(nn.Module):
+class Triplet(PairwiseAlignment):
     """The other input of the same row must be nearer than that of any other row, by a margin, in both directions.
 
     L = mean over rows i of [margin + <u_i, v_n> - <u_i, v_i>]_+ with unit vectors and a negative n: the ``hardest`` of
@@ -44,31 +42,15 @@ class Triplet(nn.Module):
         margin: float = 0.2,
         negatives: str = "semihard",
     ):
-        super().__init__()
+        super().__init__(inputs, between, around, key)
         del width
         if not margin > 0 or negatives not in NEGATIVES:
             raise ValueError(
                 f"expected margin > 0 and negatives of {', '.join(NEGATIVES)}; found {margin!r} and {negatives!r}"
             )
-        self.pairs, self.key = compared(inputs, between, around), key
         self.margin, self.negatives = margin, negatives
 
-    @property
-    def aligns(self) -> list[str]:
-        """Inputs that need a vector in the shared space."""
-        return names_of(self.pairs)
-
-    def represent(self, state: State) -> Vectors:
-        """The inputs' vectors in the shared space."""
-        return vectors(state, self.pairs)
-
-    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        """Scalar: the mean over pairs of inputs."""
-        del heads
-        found = [self._pair(pair) for pair in each(judged, self.pairs, batch, self.key)]
-        return torch.stack(found).mean()
-
-    def _pair(self, pair: Pair) -> Tensor:
+    def of(self, pair: Pair) -> Tensor:
         near_PP = unit(pair.one_PE) @ unit(pair.two_PE).T
         both_P = self._one_way(near_PP, pair.same_PP) + self._one_way(near_PP.T, pair.same_PP.T)
         return mean_over(both_P, pair.weight_P)

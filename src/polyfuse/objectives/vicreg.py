@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from polyfuse.objectives.pairs import Pair, Vectors, compared, each, mean_over, names_of, vectors
-from polyfuse.records import Batch, State
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
 
 
-class VICReg(nn.Module):
+class VICReg(PairwiseAlignment):
     """Inputs of a row lie together, every dimension of the space spreads, and no two dimensions say the same.
 
     L = invariance * mean |u - v|^2 / E + variance * mean_d [1 - std_d]_+ + covariance * sum_{d != e} cov_de^2 / E, the
@@ -40,28 +37,13 @@ class VICReg(nn.Module):
         variance: float = 25.0,
         covariance: float = 1.0,
     ):
-        super().__init__()
+        super().__init__(inputs, between, around)
         del width
         if min(invariance, variance, covariance) < 0:
             raise ValueError("invariance, variance and covariance are weights: expected numbers from 0 on")
-        self.pairs = compared(inputs, between, around)
         self.invariance, self.variance, self.covariance = invariance, variance, covariance
 
-    @property
-    def aligns(self) -> list[str]:
-        """Inputs that need a vector in the shared space."""
-        return names_of(self.pairs)
-
-    def represent(self, state: State) -> Vectors:
-        """The inputs' vectors in the shared space."""
-        return vectors(state, self.pairs)
-
-    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        """Scalar: the mean over pairs of inputs."""
-        del heads
-        return torch.stack([self._pair(pair) for pair in each(judged, self.pairs, batch, None)]).mean()
-
-    def _pair(self, pair: Pair) -> Tensor:
+    def of(self, pair: Pair) -> Tensor:
         one_PE, two_PE = pair.one_PE.float(), pair.two_PE.float()
         together = mean_over((one_PE - two_PE).square().mean(1), pair.weight_P)
         if len(one_PE) < 2:  # one row has no spread

@@ -223,7 +223,7 @@ def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:
         if bundle.recipe.inputs[name].modality == "image"
     }
     limits = Limits(**bundle.recipe.data.limits.model_dump())
-    whole = metadata(table, kinds)
+    whole, number = metadata(table, kinds), int(new_ids(1)[0])
 
     def made() -> Any:
         for start in range(0, len(table), ROWS):
@@ -231,6 +231,6 @@ def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:
             part = table.select(rows)
             vectors, said = encode.vectors_of(bundle, part)
             notes.extend(note for note in said if note not in notes)
-            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], pictures(part, shown, limits))
+            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], pictures(part, shown, limits), number)
 
     return made(), notes

@@ -16,7 +16,7 @@ import pandas as pd
 
 from polyfuse.data.where import matching
 from polyfuse.later import Later
-from polyfuse.search.store import THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
+from polyfuse.search.store import TABLE_ID, THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
 
 if TYPE_CHECKING:
     from polyfuse.search import scan
@@ -34,10 +34,12 @@ class _Loaded:
 
     Args:
         frame: metadata, with ``id``, in the order of the vectors.
+        origin_N: a number per row of a table; rows made of one list share it.
     """
 
     version: int
     frame: pd.DataFrame
+    origin_N: np.ndarray
     scans: dict[str, scan.Scan]
     there: dict[str, np.ndarray]
 
@@ -138,29 +140,30 @@ class Shelf:
         return {n: np.asarray(one.full_NE[at[0]]) for n, one in loaded.scans.items() if loaded.there[n][at[0]]}
 
     def row_id(self, row: int) -> int:
-        """The id of the row of that number, as the table had it that it came from.
+        """The id of the row of that number, as the table had it that it came from; of rows of one list, the first.
 
         Raises:
-            SearchError: no such row, or several of different tables.
+            SearchError: no such row, or one in each of several tables.
         """
-        frame = self._now().frame
-        found = frame.id[frame["row"] == row].tolist()
-        if len(found) != 1:
-            what = "no row" if not found else f"{len(found)} rows"
+        loaded = self._now()
+        at = np.flatnonzero((loaded.frame["row"] == row).to_numpy())
+        tables = len(np.unique(loaded.origin_N[at]))
+        if tables != 1:
+            what = "no row" if not tables else f"{tables} rows of different tables"
             raise SearchError(f"{self.place} has {what} of number {row}; an id names one")
-        return int(found[0])
+        return int(loaded.frame.id.iloc[at[0]])
 
     def search(
         self, query_E: np.ndarray, *, find: Sequence[str], k: int = 10, where: str | None = None, but: int | None = None
     ) -> pd.DataFrame:
-        """The rows nearest to a vector, best first.
+        """The rows nearest to a vector, best first; rows of one list that are found by the same cell are one.
 
         Args:
             query_E: of any length but 0.
             find: inputs whose vectors are compared; a row counts by the best of them.
             k: how many; fewer where there are not as many.
             where: an expression of the metadata that keeps rows, such as ``year > 2010``.
-            but: id of a row that is not to be found.
+            but: id of a row that is not to be found, nor others of its list.
 
         Returns:
             ``score`` (cosine), ``found`` (the input that it was found by), and all metadata.
@@ -178,11 +181,11 @@ class Shelf:
         loaded = self._now()
         keep_N = self._kept(loaded, where) if where else np.ones(len(loaded.frame), bool)
         if but is not None:
-            keep_N = keep_N & (loaded.frame.id.to_numpy() != but)
+            asked_for = loaded.frame.id.to_numpy() == but
+            keep_N = keep_N & ~np.isin(loaded.origin_N, loaded.origin_N[asked_for])
         best: dict[int, tuple[float, str]] = {}
         for name in find:
-            rows, scores = loaded.scans[name].top(query_E[None] / _length(query_E), k, keep_N & loaded.there[name])
-            for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True):
+            for row, score in _distinct(loaded, name, query_E / _length(query_E), k, keep_N):
                 best[row] = max(best.get(row, (-2.0, "")), (score, name))
         order = sorted(best, key=lambda row: (-best[row][0], row))[:k]
         found = loaded.frame.iloc[order].reset_index(drop=True)
@@ -211,7 +214,7 @@ class Shelf:
         return self._loaded
 
     def _read(self, version: int) -> _Loaded:
-        hidden = (VECTOR, THERE, THUMB)
+        hidden = (VECTOR, THERE, THUMB, TABLE_ID)
         rows = self.store.read([name for name in self.store.columns if not name.startswith(THUMB)])
         frame = rows.select([name for name in rows.schema.names if not name.startswith(hidden)]).to_pandas()
         scans, there = {}, {}
@@ -220,7 +223,22 @@ class Shelf:
             full_NE = column.flatten().to_numpy(zero_copy_only=False).reshape(len(frame), -1).astype(np.float32)
             scans[name] = scan.Scan(full_NE)
             there[name] = rows.column(THERE + name).to_numpy(zero_copy_only=False).astype(bool)
-        return _Loaded(version, frame, scans, there)
+        made_of = pd.DataFrame({"table": rows.column(TABLE_ID).to_numpy(), "row": frame["row"].to_numpy()})
+        return _Loaded(version, frame, made_of.groupby(["table", "row"]).ngroup().to_numpy(), scans, there)
+
+
+def _distinct(loaded: _Loaded, name: str, query_E: np.ndarray, k: int, keep_N: np.ndarray) -> list[tuple[int, float]]:
+    """The k nearest rows by one input with their scores, each cell of a list's rows once."""
+    keep_N = keep_N & loaded.there[name]
+    asked, most = k, int(keep_N.sum())
+    while True:
+        rows, scores = (found[0].tolist() for found in loaded.scans[name].top(query_E[None], asked, keep_N))
+        seen: dict[tuple[int, bytes], tuple[int, float]] = {}
+        for row, score in zip(rows, scores, strict=True):
+            seen.setdefault((int(loaded.origin_N[row]), loaded.scans[name].full_NE[row].tobytes()), (row, score))
+        if len(seen) >= k or asked >= most:
+            return list(seen.values())[:k]
+        asked = min(4 * asked, most)
 
 
 def _length(x_E: np.ndarray) -> float:

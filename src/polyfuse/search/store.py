@@ -19,7 +19,7 @@ from polyfuse.errors import extra
 
 TABLE = "rows"
 IDS = 2**62
-VECTOR, THERE, THUMB = "vector of ", "has ", "thumbnail of "
+VECTOR, THERE, THUMB, TABLE_ID = "vector of ", "has ", "thumbnail of ", "table id"
 READING = timedelta(hours=1)  # for which another process may still read an older version
 RETRIES = 20  # of a change that met another one
 
@@ -65,7 +65,7 @@ class Store:
 
         try:
             lancedb.connect(str(place)).create_table(TABLE, rows)
-        except Exception as error:
+        except Exception as error:  # as when one is opened
             raise SearchError(f"{place}: no index can be made there ({_short(error)})") from None
         return cls(place)
 
@@ -112,7 +112,7 @@ class Store:
             try:
                 change()
                 return
-            except Exception as error:
+            except Exception as error:  # a commit that met another one has no class of its own in LanceDB
                 if "onflict" not in str(error) or attempt == RETRIES - 1:
                     raise SearchError(f"{self.place}: nothing was changed ({_short(error)})") from None
                 self._table.checkout_latest()
@@ -123,17 +123,19 @@ def arrow(
     vectors: dict[str, tuple[np.ndarray, np.ndarray]],
     frame: pd.DataFrame,
     thumbs: dict[str, list[bytes | None]],
+    table: int = 0,
 ) -> Any:
     """Rows as they are stored.
 
     Args:
+        table: a number for the table that they come from, as numbers of rows are its own.
         vectors: input -> unit vectors (R, E), and which rows have one.
         frame: metadata.
         thumbs: input -> pictures to show, JPEG or PNG.
     """
     import pyarrow as pa
 
-    columns: dict[str, Any] = {"id": pa.array(ids)}
+    columns: dict[str, Any] = {"id": pa.array(ids), TABLE_ID: pa.array(np.full(len(ids), table, np.int64))}
     for name, (x_RE, there_R) in vectors.items():
         flat = pa.array(np.ascontiguousarray(x_RE, np.float32).ravel())
         columns[VECTOR + name] = pa.FixedSizeListArray.from_arrays(flat, x_RE.shape[1])

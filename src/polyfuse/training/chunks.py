@@ -19,7 +19,7 @@ from polyfuse.records import Batch, Cells, State, Tokens
 
 
 class Chunks:
-    """One step on one batch: ``loss()``, its ``backward()`` by the caller, then ``backward()`` here.
+    """One step on one batch: ``losses()``, ``backward()`` of their sum by the caller, then ``backward()`` here.
 
     Args:
         rows: of a chunk.
@@ -31,8 +31,8 @@ class Chunks:
         self.states: list[Any] = []
         self.leaves: list[Tensor] = []
 
-    def loss(self) -> Tensor:
-        """Of all objectives over the whole batch. Losses of outputs are added by ``backward``, chunk by chunk."""
+    def losses(self) -> dict[str, Tensor]:
+        """Of every objective over the whole batch. Losses of outputs are added by ``backward``, chunk by chunk."""
         found = []
         for chunk in self.parts:
             self.states.append(_draws())
@@ -41,8 +41,10 @@ class Chunks:
         whole = [torch.cat(tensors) for tensors in zip(*(leaves for leaves, _ in found), strict=True)]
         self.leaves = [leaf.detach().requires_grad_(leaf.is_floating_point()) for leaf in whole]
         losses = self.network.objective_losses(tree.tree_unflatten(self.leaves, found[0][1]), self.batch)
-        total = torch.stack(list(losses.values())).sum() if losses else self.batch.weights_B.new_zeros(())
-        return total if total.requires_grad else total + 0 * next(self.network.parameters()).sum()
+        if any(loss.requires_grad for loss in losses.values()):
+            return losses
+        # outputs alone learn: something must be there to begin the backward pass with
+        return losses | {"chunks": 0 * next(p for p in self.network.parameters() if p.requires_grad).sum()}
 
     def backward(self) -> None:
         """The second pass: the gradient of everything, into the network's parameters."""
@@ -68,6 +70,14 @@ class Chunks:
             own, all_ = ((b.weights_B * b.outputs[output].present_B).sum().clamp_min(1e-6) for b in (chunk, self.batch))
             total = total + loss * own / all_
         return total
+
+
+def losses_of(network: Network, batch: Batch, chunk: int | None) -> tuple[dict[str, Tensor], Chunks | None]:
+    """Losses of a step by name, and what must pass once more after their backward pass where the batch is in chunks."""
+    if chunk is None or len(batch) <= chunk:
+        return network.losses(network(batch), batch), None
+    chunks = Chunks(network, batch, chunk)
+    return chunks.losses(), chunks
 
 
 def part(batch: Batch, at_b: Tensor) -> Batch:

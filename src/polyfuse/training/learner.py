@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
-from polyfuse.training.chunks import Chunks
+from polyfuse.training.chunks import Chunks, losses_of
 from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
 
@@ -46,11 +46,7 @@ class Learner(L.LightningModule):
         self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        chunk = self.recipe.training.chunk
-        if chunk is not None and len(batch) > chunk:
-            self.pending = Chunks(self.network, batch, chunk)
-            return self.pending.loss()
-        losses = self.network.losses(self.network(batch), batch)
+        losses, self.pending = losses_of(self.network, batch, self.recipe.training.chunk)
         loss = torch.stack(list(losses.values())).sum()
         if self.global_step % 10 == 0 and self.loggers:
             values = {f"train/{name}": value.item() for name, value in losses.items()}

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from polyfuse.device import device_of, generators
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
+from polyfuse.training.chunks import losses_of
 from polyfuse.training.schedule import parameter_groups
 
 PROBE = 12  # steps measured
@@ -55,9 +56,12 @@ def step_seconds(
     with torch.random.fork_rng(devices=generators(device)):
         started = time.monotonic()
         for batch in (batch.to(device) for batch in islice(batches, steps)):
-            loss = torch.stack(list(network.losses(network(batch), batch).values())).sum()
+            losses, pending = losses_of(network, batch, recipe.training.chunk)
+            loss = torch.stack(list(losses.values())).sum()
             optimizer.zero_grad()
             loss.backward()
+            if pending is not None:
+                pending.backward()
             optimizer.step()
             loss.item()  # an accelerator answers later
             times.append(time.monotonic() - started)

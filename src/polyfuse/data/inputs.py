@@ -33,7 +33,7 @@ ROLES = {
 }
 
 
-UNNAMED = "inputs are named, and nothing names it"
+UNNAMED = "other inputs were named"
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, alike, mean_over
+from polyfuse.records import Batch
 
 
 class Clip(PairwiseAlignment):
@@ -54,6 +56,26 @@ class Clip(PairwiseAlignment):
     def scale(self) -> Tensor:
         """1 / temperature."""
         return self.log_scale.clamp(max=-math.log(self.floor)).exp()
+
+    def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
+        """Scalar: the mean over pairs of inputs."""
+        if self.training:  # beyond its bound it would have no gradient, and never come back
+            with torch.no_grad():
+                self.log_scale.clamp_(max=-math.log(self.floor))
+        return super().loss(judged, batch, heads)
+
+    def chance(self, judged: Vectors, batch: Batch) -> Tensor:
+        """The loss of a space that tells nothing apart: the logarithm of the number of rows to choose from."""
+        return super().loss(alike(judged), batch, {})
+
+    def at_bound(self) -> str | None:
+        """What to say where the learned temperature has come to its floor."""
+        if self.log_scale.item() < -math.log(self.floor) - 1e-3:
+            return None
+        return (
+            f"its learned temperature lies at its bound of {self.floor:g}, as where training rows are told apart with "
+            "ease; more dropout, more rows in a batch or fewer steps generalise better, or set a lower floor"
+        )
 
     def of(self, pair: Pair) -> Tensor:
         logits_PP = self.scale * unit(pair.one_PE) @ unit(pair.two_PE).T

@@ -97,6 +97,11 @@ def vectors(state: State, names: Sequence[str]) -> Vectors:
     return {name: (state.shared[name], state.encoded[name].present_B) for name in names}
 
 
+def alike(judged: Vectors) -> Vectors:
+    """The same rows with one vector for all: a space that tells nothing apart."""
+    return {name: (torch.ones_like(x_BE), present_B) for name, (x_BE, present_B) in judged.items()}
+
+
 def each(judged: Vectors, pairs: Sequence[tuple[str, str]], batch: Batch, key: str | None) -> Iterator[Pair]:
     """Every pair of inputs over the rows that have both."""
     for one, two in pairs:

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, each, mean_over
+from polyfuse.records import Batch
 
 
 class SigLip(PairwiseAlignment):
@@ -46,6 +47,15 @@ class SigLip(PairwiseAlignment):
         if not scale > 0:
             raise ValueError(f"scale={scale!r}: expected a number above 0")
         self.log_scale, self.bias = nn.Parameter(torch.tensor(math.log(scale))), nn.Parameter(torch.tensor(float(bias)))
+
+    def chance(self, judged: Vectors, batch: Batch) -> Tensor:
+        """The least loss of a space that tells nothing apart: of n rows asked about, one in n is the same."""
+        found = []
+        for pair in each(judged, self.pairs, batch, self.key):
+            asked_P = (~pair.same_PP).sum(1) + 1.0
+            others_P = asked_P - 1
+            found.append(mean_over(asked_P.log() + others_P * (asked_P / others_P.clamp_min(1)).log(), pair.weight_P))
+        return torch.stack(found).mean()
 
     def of(self, pair: Pair) -> Tensor:
         logits_PP = self.log_scale.exp() * unit(pair.one_PE) @ unit(pair.two_PE).T + self.bias

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Vectors, mean_over, same_rows, vectors
+from polyfuse.objectives.pairs import Vectors, alike, mean_over, same_rows, vectors
 from polyfuse.records import Batch, State
 
 
@@ -68,3 +68,7 @@ class SupCon(nn.Module):
         count_V = positive_VV.sum(1)
         loss_V = -(log_VV * positive_VV).sum(1) / count_V.clamp_min(1)
         return mean_over(loss_V, weight_V * (count_V > 0))
+
+    def chance(self, judged: Vectors, batch: Batch) -> Tensor:
+        """The loss of a space that tells nothing apart: the logarithm of the number of other vectors."""
+        return self.loss(alike(judged), batch, {})

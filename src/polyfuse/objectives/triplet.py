@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, alike, mean_over
+from polyfuse.records import Batch
 
 NEGATIVES = ("semihard", "hardest", "all")
 FAR = -2.0  # below any cosine
@@ -49,6 +50,10 @@ class Triplet(PairwiseAlignment):
                 f"expected margin > 0 and negatives of {', '.join(NEGATIVES)}; found {margin!r} and {negatives!r}"
             )
         self.margin, self.negatives = margin, negatives
+
+    def chance(self, judged: Vectors, batch: Batch) -> Tensor:
+        """The loss of a space that tells nothing apart: the margin, in both directions."""
+        return self.loss(alike(judged), batch, {})
 
     def of(self, pair: Pair) -> Tensor:
         near_PP = unit(pair.one_PE) @ unit(pair.two_PE).T

@@ -39,6 +39,7 @@ from polyfuse.reading import (
 )
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
+from polyfuse.training.alarms import alarms
 from polyfuse.training.complete import complete
 from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
@@ -150,6 +151,8 @@ def fit(
     spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
     notes += trained.notes
+    said, aligned = alarms(network, recipe, replace(ready.rows, augment={}), split.train)
+    notes += said
     if result.planned < result.unhurried:
         enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
         notes.append(
@@ -168,6 +171,7 @@ def fit(
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
     seconds = {name: round(value, 2) for name, value in spent.items()}
     report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}, "seconds": seconds}
+    report |= {"alignment": aligned} if aligned else {}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, judged, notes)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from polyfuse import registry
-from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, Recipe, RecipeError, near
+from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, ObjectiveRecipe, Recipe, RecipeError, near
 
 
 def own_keywords(part: Any, given: set[str]) -> list[str]:
@@ -64,6 +64,8 @@ def check(recipe: Recipe) -> None:
             )
         if (hasattr(part, "wants_scores") or hasattr(part, "wants_fusion")) and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
+        if hasattr(part, "masks"):
+            _check_masked(recipe, objective, f"objectives.{at}")
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
     if isinstance(recipe.training.modality_dropout, dict):
@@ -71,6 +73,42 @@ def check(recipe: Recipe) -> None:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
     if not recipe.outputs and not recipe.extra_losses:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
+
+
+def _check_masked(recipe: Recipe, objective: ObjectiveRecipe, where: str) -> None:
+    """What is masked has one encoder, which can be masked, reads cells in every epoch, and is trained."""
+    readers = recipe.readers
+    for name in recipe.masked(objective):
+        _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.hide")
+        own = [readers[reader] for reader in recipe.reads[name] if readers[reader].fused]
+        if any(reader.part.is_auto for reader in own):
+            continue  # one that can be masked will be chosen
+        way = "give it one that can be masked, or name other inputs in hide"
+        if len(own) != 1:
+            raise RecipeError(f"{where}: input {name!r} has several encoders, and {objective.name} hides of one; {way}")
+        encoder = registry.encoder(str(own[0].modality), own[0].part.name)
+        if not hasattr(encoder, "masking"):
+            able = [n for n in registry.ENCODERS[str(own[0].modality)] if _can_be_masked(str(own[0].modality), n)]
+            known = f" ({', '.join(able)})" if able else ""
+            raise RecipeError(
+                f"{where}: input {name!r} is read by {own[0].part.name}, which cannot be masked; give it an encoder "
+                f"that can{known}, or name other inputs in hide"
+            )
+        if own[0].transfer == "frozen":
+            raise RecipeError(
+                f"{where}: the encoder of input {name!r} is frozen, and {objective.name} would teach it nothing; set "
+                f"inputs.{name}.transfer: full, or name other inputs in hide"
+            )
+    named = recipe.fusion.name not in ("default", "auto")
+    if objective.keywords.get("conditioned") and named and hasattr(registry.fusion(recipe.fusion.name), "decide"):
+        raise RecipeError(
+            f"{where}: {objective.name} guesses from what the fusion makes of all inputs, and the fusion "
+            f"{recipe.fusion.name} joins answers alone; expected another fusion, or conditioned: false"
+        )
+
+
+def _can_be_masked(modality: str, name: str) -> bool:
+    return hasattr(registry.encoder(modality, name), "masking")
 
 
 def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:

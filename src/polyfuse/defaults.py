@@ -37,6 +37,13 @@ STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 5
 TOGETHER_STEPS = 2000  # steps after which words and what they ask about have learnt to act on each other
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last
 NOISY = 0.5  # dropout of fusion and heads over ready-made features
+MASKED = {  # encoder from scratch of an input that is masked and names none: one that can be
+    "text": "transformer",
+    "image": "resnet",
+    "audio": "spectrogram_cnn",
+    "columns": "mlp",
+    "sequence": "sequence",
+}
 READY, READY_STEPS = 0.3, 100  # dropout and steps of a fusion over checkpoints that stay as they are: more overfits
 LOUD = 2.0  # scale of n-grams for many rows
 SMALL_PICTURES = {"width": 16, "largest": 64}  # of a residual net, for few rows: the larger one learns them by heart
@@ -58,10 +65,14 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
     preset, notes = presets.settled(recipe)
     values = recipe.model_dump(mode="json")
     values["preset"] = preset
+    masked = {n for o in recipe.extra_losses if hasattr(registry.objective(o.name), "masks") for n in recipe.masked(o)}
     for name, item in values["inputs"].items():
         if isinstance(item["encoder"], dict) and item["encoder"]["name"] == "auto":
-            item["encoder"], said = _named(name, item, preset, rows)
-            notes += said
+            if name in masked and item["modality"] in MASKED:
+                item["encoder"] = {**item["encoder"], "name": MASKED[item["modality"]]}
+            else:
+                item["encoder"], said = _named(name, item, preset, rows)
+                notes += said
         several = isinstance(item["encoder"], list)
         for part in _parts(item):
             own = {key: item[key] for key in OWN} | {key: part[key] for key in OWN if key in part}

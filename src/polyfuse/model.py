@@ -30,7 +30,7 @@ class Network(nn.Module):
     Args:
         encoders: reader name -> encoder.
         reads: input name -> its readers, whose tokens stand side by side; by default each reader is an input.
-        fusion: None when there are no outputs.
+        fusion: None when there are no outputs, and no objective that needs it.
         heads: output name -> head.
         objectives: extra losses, each with its weight.
         width: D between encoders and heads.
@@ -165,11 +165,15 @@ class Network(nn.Module):
             tokens = self.encoder(name)(cells.fields, cells.present_U)
             return replace(cells, fields=mean_token(tokens) if name in self.pooled else tokens)
 
-    def fuse(self, encoded: dict[str, Tokens]) -> Fused | None:
-        """Fusion of what is present: modality dropout in training, and what stands in for an input, happen here."""
+    def fuse(self, encoded: dict[str, Tokens], *, whole: bool = False) -> Fused | None:
+        """Fusion of what is present: modality dropout in training, and what stands in for an input, happen here.
+
+        Args:
+            whole: without modality dropout.
+        """
         if self.fusion is None:
             return None
-        return self.fusion(self._with_absent(self._with_dropout(encoded)))
+        return self.fusion(self._with_absent(encoded if whole else self._with_dropout(encoded)))
 
     def _with_dropout(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
         chances = [self.modality_dropout.get(name, 0.0) * self.dropout_share for name in encoded]
@@ -237,11 +241,16 @@ class Network(nn.Module):
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Weighted mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
-        return self.output_losses(state, batch) | self.objective_losses(self.represented(state), batch)
+        return self.output_losses(state, batch) | self.objective_losses(self.represented(state, batch), batch)
 
-    def represented(self, state: State) -> list[Any]:
-        """What each objective takes of a state, row by row."""
-        return [objective.represent(state) for objective in self.objectives]  # type: ignore[operator]
+    def represented(self, state: State, batch: Batch) -> list[Any]:
+        """What each objective takes of a state, row by row; those that read inputs once more are given the network."""
+        return [
+            objective.represent_again(state, batch, self)  # type: ignore[operator]
+            if hasattr(objective, "represent_again")
+            else objective.represent(state)  # type: ignore[operator]
+            for objective in self.objectives
+        ]
 
     def output_losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Weighted mean loss of every output, each row on its own."""
@@ -310,8 +319,11 @@ def build(
     ]
     aligned = dict.fromkeys(name for module, _ in objectives for name in getattr(module, "aligns", ()))
     space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
-    part = recipe.fusion
-    fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
+    for module, _ in objectives:
+        if hasattr(module, "meet"):
+            module.meet({name: made[own[0]] for name, own in _fused(recipe).items()})
+    part, fuses = recipe.fusion, bool(heads) or any(getattr(module, "fuses", False) for module, _ in objectives)
+    fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if fuses else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
     input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in heads} if alone else {}
     return Network(
@@ -331,6 +343,12 @@ def build(
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),
     )
+
+
+def _fused(recipe: Recipe) -> dict[str, list[str]]:
+    """Input -> its readers that the fusion sees."""
+    readers = recipe.readers
+    return {name: [reader for reader in own if readers[reader].fused] for name, own in recipe.reads.items()}
 
 
 def _dropout(recipe: Recipe) -> dict[str, float]:

@@ -395,6 +395,10 @@ class Recipe(_Section):
         """Columns whose equal values make rows the same to an objective."""
         return list(dict.fromkeys(o.keywords["key"] for o in self.extra_losses if o.keywords.get("key")))
 
+    def masked(self, objective: ObjectiveRecipe) -> list[str]:
+        """Names of the inputs of which an objective that masks hides something; all by default."""
+        return _as_list(objective.keywords.get("hide")) or list(self.inputs)
+
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
         """The objectives; none while they are still to be chosen."""

@@ -111,6 +111,7 @@ OBJECTIVES: Table = {
     "triplet": "polyfuse.objectives.triplet:Triplet",
     "vicreg": "polyfuse.objectives.vicreg:VICReg",
     "barlow": "polyfuse.objectives.barlow:BarlowTwins",
+    "masked": "polyfuse.objectives.masked:Masked",
 }
 
 LEARNERS: Table = {  # classical ones, fitted on features beside the network
@@ -120,16 +121,18 @@ LEARNERS: Table = {  # classical ones, fitted on features beside the network
     "boosting": "polyfuse.learners.boosting:Boosting",
 }
 
-MEASURES: Table = {  # by the head's ``task``: its metrics as functions of row weights
+MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned inputs: metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
     "labels": "polyfuse.evaluation.judges.labels:measure",
     "number": "polyfuse.evaluation.judges.number:measure",
+    "retrieval": "polyfuse.evaluation.judges.retrieval:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
     "category": "polyfuse.evaluation.judges.category:judge",
     "labels": "polyfuse.evaluation.judges.labels:judge",
     "number": "polyfuse.evaluation.judges.number:judge",
+    "retrieval": "polyfuse.evaluation.judges.retrieval:judge",
 }
 
 

@@ -76,6 +76,8 @@ FACTS = {
         "categories": [4, 3],
         "quantiles": [[-2.0, -1.0, 0.0, 1.0, 2.0], [-1.0, -1.0, 0.0, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0]],
         "frequent": [[2, 3], [2]],
+        "owners": [0, 1, 1],
+        "flags": 0,
     },
     "vector": {"size": 5},
     "sequence": {"size": 5},
@@ -118,6 +120,7 @@ def text_checkpoint(folder):
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
     special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    special["mask_token"] = "[MASK]"
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=32, **special).save_pretrained(folder)
     size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=TEXT, max_position_embeddings=32, **size)).save_pretrained(folder)
@@ -324,6 +327,30 @@ def test_bf16_autocast_is_finite(case):
         return
     tokens.x_BTD[tokens.mask_BT].float().sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
+
+
+@every_encoder
+def test_what_is_hidden_reaches_no_token_and_every_unit_has_its_own(case):
+    """Of the encoders that can be masked: cells that differ in what is hidden alone give the same tokens."""
+    encoder, fields = case.encoder().eval(), case.fields()
+    if not hasattr(encoder, "masking"):
+        return
+    masking = encoder.masking()
+    units = masking.units(fields)
+    hidden = units.real_UN & (torch.arange(units.real_UN.shape[1]) % 2 == 0)
+    one_fill, present = torch.full((masking.fill,), 0.3), everyone(3)
+    with torch.no_grad():
+        plain = encoder(fields, present)
+        one = encoder(masking.hide(fields, hidden, one_fill), present)
+        assert not torch.equal(one.x_BTD, plain.x_BTD)
+        if masking.along:
+            assert one.x_BTD.shape[1] - one.prefix == units.real_UN.shape[1]
+        if "wave" not in fields:  # the frames of a sound overlap, and are standardised as one
+            others = masking.hide(fields, hidden, one_fill + 0.5)  # what is hidden holds something else
+            same(encoder(masking.hide(others, hidden, one_fill), present).x_BTD, one.x_BTD)
+        else:
+            two = encoder(masking.hide(fields, hidden, one_fill + 0.5), present)
+            assert not torch.equal(one.x_BTD, two.x_BTD)
 
 
 def dense(block: Tensor | Bag) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from polyfuse import registry
 from polyfuse.heads.category import Category
 from polyfuse.heads.number import Number
+from polyfuse.layers.join import Join
+from polyfuse.layers.masking import Steps
 from polyfuse.records import Batch, Cells, State, Tokens
 
 WIDTH, INPUTS = 8, ["a", "b", "c"]
@@ -19,7 +22,34 @@ every = pytest.mark.parametrize("name", list(registry.OBJECTIVES))
 def made(name):
     torch.manual_seed(0)
     keywords = {"key": "class"} if name == "supcon" else {}  # without classes each row is alone with its own cells
-    return registry.objective(name)(INPUTS, WIDTH, **keywords)
+    objective = registry.objective(name)(INPUTS, WIDTH, **keywords)
+    if hasattr(objective, "meet"):
+        objective.meet({n: Plain() for n in INPUTS})
+    return objective
+
+
+class Plain(torch.nn.Module):
+    """An encoder that can be masked, and gives what it reads."""
+
+    def masking(self):
+        return Steps(WIDTH)
+
+    def forward(self, fields, present_B):
+        return Tokens(fields["x"], present_B[:, None].expand(fields["x"].shape[:2]))
+
+
+class Reading:
+    """As much of a network as reads inputs again."""
+
+    def __init__(self):
+        self.fused, self.plain, self.plainly = {n: (n,) for n in INPUTS}, Plain(), Join(WIDTH, WIDTH, 1)
+        torch.nn.init.eye_(self.plainly.project.weight)
+
+    def encoder(self, name):
+        return self.plain
+
+    def join(self, name):
+        return self.plainly
 
 
 def heads():
@@ -53,6 +83,16 @@ def scene(rows, present_BM=None, seed=0):
 
 
 def loss_of(objective, state, batch):
+    if hasattr(objective, "represent_again"):
+        objective.eval()  # the same is hidden every time
+        inputs = {}
+        for name, tokens in state.encoded.items():
+            x = tokens.x_BTD if len(batch) else torch.zeros(1, 2, WIDTH)
+            at = torch.where(tokens.present_B, torch.arange(len(batch)), -1)[:, None]
+            inputs[name] = Cells({"x": x, "lengths": torch.full((len(x),), 2)}, at)
+        torch.manual_seed(2)
+        batch = replace(batch, inputs=inputs)
+        return objective.loss(objective.represent_again(state, batch, Reading()), batch, heads())
     return objective.loss(objective.represent(state), batch, heads())
 
 

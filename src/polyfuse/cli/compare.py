@@ -16,6 +16,10 @@ def compare(
     output: common.Output = None,
     input: common.Input = None,
     fusion: Annotated[str, typer.Option(help="all, or names with commas; see polyfuse list fusions.")] = "all",
+    align: Annotated[str | None, typer.Option(help="Inputs to align in one space, A,B[,C].")] = None,
+    alignment: Annotated[
+        str | None, typer.Option(help="Compare alignments instead: all, or names such as clip,siglip.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 5,
     budget: Annotated[str | None, typer.Option(help="Time for all, such as 10m; losers are stopped early.")] = None,
     split: common.Split = None,
@@ -29,9 +33,9 @@ def compare(
     device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
-    """Compare fusions and single inputs on the same rows.
+    """Compare fusions and single inputs, or alignments of inputs, on the same rows.
 
-    All are trained on the same splits and judged on the same test rows, on the first output.
+    All are trained on the same splits and judged on the same test rows, on the first output or by retrieval.
     """
     try:
         found = polyfuse.compare(
@@ -40,6 +44,8 @@ def compare(
             outputs=output or (),
             inputs=input or (),
             fusions=fusion,
+            align=align or (),
+            alignments=alignment or (),
             seeds=seeds,
             budget=budget,
             split=split,

@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 
 from polyfuse import registry
+from polyfuse.comparison.alignments import Aligning, aligning
+from polyfuse.comparison.alignments import chosen as aligned_by
 from polyfuse.comparison.findings import Comparison, judged
 from polyfuse.comparison.plan import Budget, Say, Tried, choose, run_all
 from polyfuse.comparison.stage import Stage
@@ -28,6 +30,7 @@ def compare(
     table: Table,
     *,
     fusions: str | Sequence[str] = "all",
+    alignments: str | Sequence[str] = (),
     seeds: int = 5,
     budget: float | None = None,
     output: str | None = None,
@@ -38,9 +41,12 @@ def compare(
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
+    Of a recipe without outputs, or where ``alignments`` are named, these are trained instead, and judged by retrieval.
+
     Args:
         recipe: may leave anything open.
         fusions: ``all``, or names; aliases run once, and ``concat`` is always among them.
+        alignments: ``all``, or names of objectives that align inputs; the recipe's own is always among them.
         seeds: trainings of each, from the recipe's own seed on.
         budget: seconds for everything; losers are then stopped early.
         output: the compared one; the first by default.
@@ -50,13 +56,23 @@ def compare(
         device: see ``device.choose_device``.
 
     Raises:
-        ValueError: no such fusion or output, no test rows, or a budget without validation rows.
+        ValueError: no such fusion, alignment or output, no test rows, or a budget without validation rows.
     """
-    names, dropped = chosen(fusions)
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, found {seeds}")
     started = time.monotonic()
-    stage = Stage(recipe, table, output, unit, device)
+    stage: Stage
+    if alignments or (not recipe.outputs and aligning(recipe) is not None):
+        if fusions != "all":
+            raise RecipeError(
+                "alignments are compared, which see inputs before any fusion: leave fusions out, or name an output and "
+                "no alignments"
+            )
+        stage = Aligning(recipe, table, output, unit, device)
+        names, dropped = aligned_by(alignments or "all", stage.base.name), list[str]()
+    else:
+        names, dropped = chosen(fusions)
+        stage = Stage(recipe, table, output, unit, device)
     if not len(stage.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
     if not stage.judgeable:

@@ -31,7 +31,7 @@ class Line:
         found: the metric over the seeds; None for a fusion that was refused.
         completed: False where it was stopped early or refused.
         refused: why it cannot be built for these inputs.
-        p_single, p_concat: adjusted p-values against the best single input and against ``concat``.
+        p_single, p_concat: adjusted p-values against the best single input and against ``concat``, or the base.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Comparison:
         single: one line per input.
         best: the fusion that was best on validation rows, None without any.
         meta: ``table``, ``rows``, ``seeds``, ``machine``, ``notes`` and more.
+        kind, base: ``fusion`` or ``alignment``, and the one of them that the others are compared with.
     """
 
     output: str
@@ -78,6 +79,8 @@ class Comparison:
     single: list[Line]
     best: str | None
     meta: dict[str, Any] = field(default_factory=dict)
+    kind: str = "fusion"
+    base: str = "concat"
 
     def __repr__(self) -> str:
         lines = ", ".join(f"{line.name} {line.found.value:.4g}" for line in self.fusions if line.found)
@@ -98,7 +101,8 @@ class Comparison:
                 "noise_retention": 0.6}, ...],
              "single": [{"input": "image", "accuracy": 0.7, ...}], "meta": {...}}
 
-        ``accuracy`` is whatever ``metric`` says. Rows with ``"completed": false`` carry no p-value.
+        ``accuracy`` is whatever ``metric`` says. Rows with ``"completed": false`` carry no p-value. Of alignments the
+        lists are ``alignments`` and an empty ``single``, and ``p_vs_base`` is against the alignment called ``base``.
         """
         return plain(
             {
@@ -106,7 +110,8 @@ class Comparison:
                 "metric": self.metric,
                 "higher_is_better": self.higher,
                 "best": self.best,
-                "fusions": [{"fusion": line.name, **self._row(line)} for line in self.fusions],
+                **({} if self.kind == "fusion" else {"base": self.base}),
+                f"{self.kind}s": [{self.kind: line.name, **self._row(line)} for line in self.fusions],
                 "single": [{"input": line.name, **self._row(line)} for line in self.single],
                 "meta": self.meta,
             }
@@ -118,10 +123,14 @@ class Comparison:
         assert line.found
         row: dict[str, Any] = {"completed": line.completed, "seeds": len(line.runs), self.metric: line.found.value}
         row |= {f"{self.metric}_ci": line.found.interval, f"{self.metric}_sd": line.found.deviation}
-        row |= {"p_vs_single": line.p_single, "p_vs_concat": line.p_concat} if line.completed else {}
+        if line.completed:
+            row |= {"p_vs_single": line.p_single} if self.single else {}
+            row["p_vs_concat" if self.kind == "fusion" else "p_vs_base"] = line.p_concat
         row |= {name: line.mean(name) for name in ("validation", "parameters", "steps", "train_seconds", "predict_ms")}
         row["parameters"], row["steps"] = int(row["parameters"]), int(row["steps"])
         query = {"query": line.runs[0].query} if line.runs[0].query else {}
+        if self.kind != "fusion":
+            return row
         return {
             **row,
             **query,
@@ -146,14 +155,18 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
     """Metrics, intervals and p-values of all that was tried."""
     found = {one.variant: _measured(stage, one) for one in tried}
     single = [one for one in tried if one.variant.kind == "single"]
-    fusions = [one for one in tried if one.variant.kind == "fusion"]
+    fusions = [one for one in tried if one.variant.kind == stage.kind]
     notes = list(meta.get("notes", []))
-    against = _best_single(stage, single, found, notes)
+    against = _best_single(stage, single, found, notes) if single else None
     told = _told_apart(stage, fusions, meta, notes)
-    base = next((one for one in fusions if one.variant.name == "concat" and one.completed), None)
+    base = next((one for one in fusions if one.variant == stage.base and one.completed), None)
     done = [one for one in fusions if one.completed]
     tested = done if told else []
-    p_single = holm({one.variant.name: p_value(found[one.variant], found[against.variant]) for one in tested})  # type: ignore[arg-type]
+    p_single = holm(
+        {one.variant.name: p_value(found[one.variant], found[against.variant]) for one in tested}  # type: ignore[arg-type]
+        if against
+        else {}
+    )
     p_concat = holm(
         {one.variant.name: p_value(found[one.variant], found[base.variant]) for one in tested if one is not base}  # type: ignore[arg-type]
         if base
@@ -167,7 +180,9 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
         fusions=sorted(lines, key=lambda line: _order(line, stage.higher)),
         single=[_line(one, found[one.variant], {}, {}) for one in single],
         best=best_on_validation(stage, done),
-        meta={**meta, "against": against.variant.name, "notes": notes},
+        meta={**meta, **({"against": against.variant.name} if against else {}), "notes": notes},
+        kind=stage.kind,
+        base=stage.base.name,
     )
 
 

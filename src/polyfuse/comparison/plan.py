@@ -21,7 +21,6 @@ RUNGS = (8, 4, 2)  # a rung trains this fraction of the whole schedule, one seed
 FINAL_SHARE = 0.7  # of the budget, for runs that are completed
 SLACK = 1.1  # of a step over what the probe measured: checkpoints of the schedule, validation
 FEWEST = 20  # steps below which a training says nothing of a fusion
-BASE = Variant("fusion", "concat")
 
 Say = Callable[[str], None]
 
@@ -73,10 +72,10 @@ class Cost:
 def run_all(
     stage: Stage, fusions: Sequence[str], seeds: Sequence[int], budget: Budget | None, kept: Runs, say: Say
 ) -> list[Tried]:
-    """Every fusion and every single input, trained and judged.
+    """Every fusion and every single input, or every alignment, trained and judged.
 
     Args:
-        fusions: names, ``concat`` among them where it is to be compared with.
+        fusions: names of what is compared, the stage's base among them where it is to be compared with.
         seeds: of complete runs.
         budget: for all of it; None for no limit.
         say: told what goes on.
@@ -84,8 +83,8 @@ def run_all(
     Raises:
         RecipeError: a budget without validation rows to stop losers by.
     """
-    singles = [Tried(Variant("single", name)) for name in stage.recipe.inputs]
-    tried = [Tried(Variant("fusion", name)) for name in fusions]
+    singles = [Tried(variant) for variant in stage.singles]
+    tried = [Tried(Variant(stage.kind, name)) for name in fusions]
     _refuse(stage, tried, seeds[0])
     final = [t for t in tried if t.refused is None]
     steps = stage.steps
@@ -145,7 +144,7 @@ def _survivors(
         return tried, stage.steps
     if not len(stage.split.val):
         raise RecipeError("a budget stops losers by validation, and there are no validation rows; leave the budget out")
-    always = [one for one in tried if one.variant == BASE]
+    always = [one for one in tried if one.variant == stage.base]
     left = room * FINAL_SHARE - len(seeds) * cost.of([*always, *singles], stage.steps)
     dearest = max(cost.of([one], stage.steps) for one in tried)
     last = max(1, int(left / (len(seeds) * dearest)))
@@ -170,7 +169,7 @@ def _cost(stage: Stage, some: Sequence[Tried], seed: int) -> Cost:
 
     def seconds(whole: bool) -> float:
         started = time.monotonic()
-        stage.run(BASE, seed, 1, whole=whole)
+        stage.run(stage.base, seed, 1, whole=whole)
         return time.monotonic() - started
 
     seconds(True)  # what the first run alone does: noise over frozen encoders, modules read

@@ -47,9 +47,9 @@ LEARNING = ("encoders", "fusion", "heads", "layers", "objectives", "training", "
 
 @dataclass(frozen=True)
 class Variant:
-    """What one line of a comparison trains: a fusion of all inputs, or one input alone."""
+    """What one line of a comparison trains: a fusion of all inputs, one input alone, or an alignment of inputs."""
 
-    kind: str  # fusion or single
+    kind: str  # fusion, single or alignment
     name: str
 
     @property
@@ -83,7 +83,7 @@ class Run:
 
 
 class Stage:
-    """A table and a recipe made ready for any number of runs.
+    """A table and a recipe made ready for any number of runs; ``alignments.Aligning`` compares alignments instead.
 
     Args:
         recipe: may leave anything open; its fusion is what the variants replace.
@@ -107,10 +107,7 @@ class Stage:
         self.device = choose_device(device)
         self.recipe, self.splits, self.notes = complete(recipe, table)
         self.table = table
-        if not self.recipe.outputs:
-            raise RecipeError("comparing needs an output: name one (--output COLUMN)")
-        self.output = output or next(iter(self.recipe.outputs))
-        registry.choose(self.recipe.outputs, self.output, "output")
+        self.output = self._compared(output)
         self.unit = unit or self.recipe.data.group
         if self.unit is not None:
             table.require(self.unit)
@@ -121,6 +118,21 @@ class Stage:
         self.notes += [*self.ready.notes, *said]
         self.heard: Noises = {}
         self.split = labelled(self.ready.rows, self.splits)
+
+    kind, base = "fusion", Variant("fusion", "concat")  # of what is compared, and what all else is compared with
+
+    def _compared(self, output: str | None) -> str:
+        """The name of what is judged."""
+        if not self.recipe.outputs:
+            raise RecipeError("comparing needs an output: name one (--output COLUMN), or align inputs (--align A,B)")
+        if output is not None:
+            registry.choose(self.recipe.outputs, output, "output")
+        return output or next(iter(self.recipe.outputs))
+
+    @property
+    def singles(self) -> list[Variant]:
+        """Single inputs, which all else should beat."""
+        return [Variant("single", name) for name in self.recipe.inputs]
 
     @property
     def steps(self) -> int:
@@ -299,9 +311,14 @@ def _of(ready: Ready, recipe: Recipe) -> Ready:
     return Ready(used(ready.specs), used(ready.transforms), prepared, rows)
 
 
+def without_augmentation(rows: Rows) -> Rows:
+    """The inputs of rows as they are."""
+    return replace(rows, augment={}, outputs={})
+
+
 def _latency(network: Network, rows: Rows, numbers: np.ndarray) -> float:
     """Median milliseconds to predict one row from its prepared cells, encoders included."""
-    plain = replace(rows, augment={}, outputs={})
+    plain = without_augmentation(rows)
     network.eval()
     times = []
     with torch.inference_mode():

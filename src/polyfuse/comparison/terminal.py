@@ -34,8 +34,8 @@ def render(comparison: Comparison) -> RenderableType:
     asking = [f"{name} asks from {query}" for name, query in queries.items() if query]
     found = [*refused, *([", ".join(asking)] if asking else []), *comparison.meta.get("notes", [])]
     notes = [f"[yellow]note:[/yellow] {escape(str(note))}" for note in found]
-    against = comparison.meta["against"]
-    said = f"[dim]p: paired bootstrap against {against} alone and against concat, Holm-corrected[/dim]"
+    against = f"{comparison.meta['against']} alone and against " if comparison.single else ""
+    said = f"[dim]p: paired bootstrap against {against}{comparison.base}, Holm-corrected[/dim]"
     best = f"best on validation: [bold]{comparison.best}[/bold]" if comparison.best else "no validation rows"
     return Group(_Findings(comparison), said, best, *notes)
 
@@ -62,8 +62,8 @@ def _columns(comparison: Comparison) -> list[list[Column]]:
     quality: list[Column] = [
         (glossary.term(metric).title, lambda line: glossary.written(metric, line.found.value)),
         ("95 %", lambda line: glossary.written_interval(metric, line.found.interval)),
-        ("p single", lambda line: p_text(line.p_single) if line.completed else "stopped"),
-        ("p concat", lambda line: p_text(line.p_concat) if line.completed else "early"),
+        *([("p single", lambda line: p_text(line.p_single) if line.completed else "stopped")] if inputs else []),
+        (f"p {comparison.base}", lambda line: p_text(line.p_concat) if line.completed else "early"),
     ]
     harm: list[Column] = [
         *((f"no {n}", lambda line, n=n: glossary.written(metric, line.without.get(n))) for n in inputs),
@@ -74,16 +74,16 @@ def _columns(comparison: Comparison) -> list[list[Column]]:
         ("train s", lambda line: f"{line.mean('train_seconds') or 0:.1f}"),
         ("ms", lambda line: f"{line.mean('predict_ms') or 0:.2f}"),
     ]
-    return [quality, harm, cost]
+    return [quality, harm, cost] if inputs else [quality, cost]
 
 
 def _table(comparison: Comparison, columns: Sequence[Column], *, titled: bool = True) -> Table:
     table = Table(box=box.SIMPLE, title=_title(comparison) if titled else None, title_justify="left")
-    table.add_column("fusion", no_wrap=True)
+    table.add_column(comparison.kind, no_wrap=True)
     for header, _ in columns:
         table.add_column(header, justify="right")
     for line in [*comparison.fusions, *comparison.single]:
-        if line is comparison.single[0]:
+        if comparison.single and line is comparison.single[0]:
             table.add_section()
         if line.found is None:
             table.add_row(escape(line.name), "[dim]refused[/dim]")

@@ -106,10 +106,12 @@ class CheckpointEncoder(nn.Module):
 
     Attributes:
         width: of a token.
+        grid: of the sample's tokens.
         unused: names of parameters that no token depends on, such as a pooler's; they are frozen.
     """
 
     width: int
+    grid: tuple[int, ...]
     unused: frozenset[str]
 
     @staticmethod
@@ -134,7 +136,7 @@ class CheckpointEncoder(nn.Module):
         lacking = [name for name, p in self.named_parameters() if id(p) in reached & absent]
         if lacking:
             raise ValueError(f"the checkpoint's weights lack {len(lacking)} that its tokens need, such as {lacking[0]}")
-        self.width = tokens.width
+        self.width, self.grid = tokens.width, tokens.grid
         self.unused = frozenset(name for name, p in self.named_parameters() if id(p) not in reached)
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name not in self.unused)

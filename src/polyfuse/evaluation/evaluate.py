@@ -81,7 +81,7 @@ def evaluate_rows(
         broken=_broken(prepared, table, rows),
         missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes[0], reports),
-        alignment=retrieval(bundle, prepared, rows, _things(bundle, table)),
+        alignment=retrieval(bundle, prepared, rows, things_of(bundle, table)),
         meta=facts_of(bundle, table, name, notes),
         history=bundle.report.get("training", {}).get("history", []),
         seconds=seconds if seconds is not None else {},
@@ -102,7 +102,7 @@ def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepare
     return spent + each * (len(rows) - few)
 
 
-def _things(bundle: Bundle, table: Table) -> np.ndarray | None:
+def things_of(bundle: Bundle, table: Table) -> np.ndarray | None:
     """What each row stands for, where an alignment has a key and the table holds it."""
     keys = [key for key in bundle.recipe.keys if key in table.frame]
     return pd.factorize(table.frame[keys[0]].astype(object))[0] if keys else None

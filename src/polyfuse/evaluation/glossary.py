@@ -26,6 +26,9 @@ class Term:
 
 
 TERMS = {
+    "mean_recall": Term(
+        "Mean recall", "recall at 1, 5 and 10, on average, of each input finding the other", percent=True
+    ),
     "accuracy": Term("Accuracy", "share of rows predicted right", percent=True),
     "balanced_accuracy": Term("Balanced accuracy", "mean recall of the classes, frequent or rare", percent=True),
     "macro_f1": Term("Macro F1", "mean over classes of the balance of precision and recall", percent=True),

@@ -12,6 +12,7 @@ import numpy as np
 
 from polyfuse.bundle import Bundle
 from polyfuse.data.prepare import Prepared
+from polyfuse.evaluation.outcome import Outcome
 from polyfuse.inference import shared_vectors
 from polyfuse.metrics.intervals import bootstrap
 from polyfuse.metrics.retrieval import ranked, summarised
@@ -25,11 +26,13 @@ class _Side:
     Args:
         vectors_CE: one unit vector per cell.
         row_N, cell_N: which row or key has which cell.
+        at_N: places of these rows among those judged.
     """
 
     vectors_CE: np.ndarray
     row_N: np.ndarray
     cell_N: np.ndarray
+    at_N: np.ndarray
 
 
 def retrieval(
@@ -48,9 +51,37 @@ def retrieval(
     Returns:
         ``query`` and ``gallery`` (names), ``queries`` and ``size`` (numbers), ``metrics`` and ``intervals`` by name.
     """
+    return list(_findings(_sides(bundle, prepared, rows, key_R)))
+
+
+def ranks(
+    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
+) -> Outcome:
+    """The same row by row, for comparing models on the same rows: an outcome of the task ``retrieval``.
+
+    Rows that share a cell share its rank, and each has so much less of its weight.
+    """
+    sides = _sides(bundle, prepared, rows, key_R)
+    pairs = list(permutations(sides, 2))
+    rank_RX, share_RX = np.full((len(rows), len(pairs)), np.nan), np.zeros((len(rows), len(pairs)))
+    for x, (one, two) in enumerate(pairs):
+        query, gallery = sides[one], sides[two]
+        rank_Q = ranked(query.vectors_CE, gallery.vectors_CE, partial(_dense, _belongs(query, gallery)))[0]
+        rank_RX[query.at_N, x] = rank_Q[query.cell_N]
+        share_N = np.isfinite(rank_Q)[query.cell_N] / np.bincount(query.cell_N)[query.cell_N]
+        share_RX[query.at_N, x] = share_N
+    found = [int(row) if any_ else None for row, any_ in zip(rows, share_RX.sum(1) > 0, strict=True)]
+    sizes = [len(sides[two].vectors_CE) for _, two in pairs]
+    return Outcome("retrieval", found, list(found), probabilities=share_RX, classes=sizes, scores=rank_RX)
+
+
+def _sides(
+    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None
+) -> dict[str, _Side]:
+    """Of every aligned input, the distinct cells among some rows."""
     network = bundle.network
     if not network.aligned or not len(rows):
-        return []
+        return {}
     count = max((len(cells.index_RK) for cells in prepared.values()), default=0)
     found = shared_vectors(network, rows_of({n: c for n, c in prepared.items() if n.startswith("in:")}, count), rows)
     thing_R = np.arange(len(rows)) if key_R is None else _known(key_R[rows])
@@ -59,8 +90,8 @@ def retrieval(
         index_RK = prepared[f"in:{network.reads[name][0]}"].index_RK[rows]
         at_N = np.flatnonzero(present_R)
         _, first_C, cell_N = np.unique(index_RK[at_N], axis=0, return_index=True, return_inverse=True)
-        sides[name] = _Side(vectors_RE[at_N[first_C]], thing_R[at_N], cell_N.reshape(-1))
-    return list(_findings(sides))
+        sides[name] = _Side(vectors_RE[at_N[first_C]], thing_R[at_N], cell_N.reshape(-1), at_N)
+    return sides
 
 
 def _known(key_R: np.ndarray) -> np.ndarray:

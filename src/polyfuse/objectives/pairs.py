@@ -67,6 +67,8 @@ class PairwiseAlignment(nn.Module):
         key: column whose equal values make rows the same thing.
     """
 
+    aligning = True  # what is trained is a space that inputs share
+
     def __init__(
         self, inputs: Sequence[str], between: Sequence[str] | None, around: str | None, key: str | None = None
     ):

@@ -28,6 +28,7 @@ class SupCon(nn.Module):
     """
 
     paper = "Khosla et al., Supervised contrastive learning, NeurIPS 2020"
+    aligning = True
 
     def __init__(
         self,

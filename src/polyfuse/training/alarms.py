@@ -1,4 +1,4 @@
-"""What went wrong with an alignment though its training ran: no better than chance, collapsed, temperature at its bound.
+"""What went wrong with an alignment though it was trained: at chance, collapsed, its temperature at its bound.
 
 Told from the trained network itself, without dropout and augmentation, on some batches as training drew them.
 """

@@ -41,6 +41,7 @@ from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.alarms import alarms
 from polyfuse.training.complete import complete
+from polyfuse.training.guessed import guessed
 from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
 from polyfuse.training.train import Result, Split
@@ -151,7 +152,11 @@ def fit(
     spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
     notes += trained.notes
-    said, aligned = alarms(network, recipe, replace(ready.rows, augment={}), split.train)
+    plain = replace(ready.rows, augment={})
+    said, aligned = alarms(network, recipe, plain, split.train)
+    notes += said
+    looked_at, numbers = ("validation", split.val) if len(split.val) else ("training", split.train)
+    said, masked = guessed(network, plain, numbers, looked_at)
     notes += said
     if result.planned < result.unhurried:
         enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
@@ -171,7 +176,7 @@ def fit(
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
     seconds = {name: round(value, 2) for name, value in spent.items()}
     report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}, "seconds": seconds}
-    report |= {"alignment": aligned} if aligned else {}
+    report |= {name: found for name, found in (("alignment", aligned), ("masked", masked)) if found}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, judged, notes)

@@ -242,7 +242,8 @@ def test_a_state_saved_without_counts_and_quantiles_still_reads_the_same():
     old.restore(state)
     for key, values in fields(made, cells).items():
         assert np.array_equal(values, fields(old, cells)[key])
-    assert old.facts() == {"numbers": 2, "categories": [5], "quantiles": [], "frequent": [[2, 3, 4]]}
+    of_columns = {"owners": [0, 0], "flags": 1}
+    assert old.facts() == {"numbers": 2, "categories": [5], "quantiles": [], "frequent": [[2, 3, 4]], **of_columns}
 
 
 @pytest.mark.parametrize(

@@ -287,13 +287,19 @@ class Columns:
     def facts(self) -> dict[str, Any]:
         """``numbers``: N. ``categories``: how many each column of them has. ``quantiles``: of each number in training,
         or none at all in a model saved without them. ``frequent``: per column of categories, those seen most.
+        ``owners``: column of each number, among those of numbers and dates. ``flags``: how many of the numbers, the
+        last ones, say that a value is missing.
         """
+        measured = [at for at, kind in enumerate(self.kinds) if kind.width]
+        owners = [n for n, at in enumerate(measured) for _ in range(self.kinds[at].width)]
         named = [kind for kind in self.kinds if isinstance(kind, _Category)]
         return {
             "numbers": sum(kind.width for kind in self.kinds) + len(self.flagged),
             "categories": [kind.size for kind in named],
             "quantiles": self.quantiles,
             "frequent": [kind.frequent() for kind in named],
+            "owners": owners + [measured.index(at) for at in self.flagged],
+            "flags": len(self.flagged),
         }
 
     def state(self) -> dict[str, Any]:

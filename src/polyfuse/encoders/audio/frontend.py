@@ -44,10 +44,16 @@ class Frames(nn.Module):
         self.rate, self.mask, self.stride = rate, mask, stride
 
     def forward(self, fields: dict[str, Tensor], present_U: Tensor) -> tuple[Tensor, Tensor]:
-        """``wave`` (U, S), ``lengths`` (U,) -> (U, N, F) and its mask (U, N), all False where not present."""
+        """``wave`` (U, S), ``lengths`` (U,) -> (U, N, F) and its mask (U, N), all False where not present.
+
+        Where ``hidden`` (U, N / stride) says so, ``fill`` (F,) stands in for all frames of a token.
+        """
         x_UNF, mask_UN = self.mel(fields["wave"], fields["lengths"])
         if self.training and self.mask:
             x_UNF = band_masked(x_UNF, mask_UN, self.mask)
+        if "hidden" in fields:
+            hidden_UN = fields["hidden"].repeat_interleave(self.stride, 1)[:, : x_UNF.shape[1], None]
+            x_UNF = torch.where(hidden_UN, fields["fill"].to(x_UNF.dtype), x_UNF)
         return x_UNF, mask_UN & present_U[:, None]
 
     def joined(self, x_UNF: Tensor, mask_UN: Tensor) -> tuple[Tensor, Tensor]:

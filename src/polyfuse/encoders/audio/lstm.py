@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
+from polyfuse.layers.masking import Stretches
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Spec, Tokens
 
@@ -66,6 +67,10 @@ class LSTM(nn.Module):
         self.width, self.drop = width, nn.Dropout(dropout)
         self.frames = Frames(rate=rate, bins=self.BINS, mask=mask, stride=stretch)
         self.net = Bidirectional(stretch * self.BINS, width // 2, kind="lstm", depth=depth, dropout=dropout)
+
+    def masking(self) -> Stretches:
+        """The stretches that tokens stand for can be hidden."""
+        return Stretches(self.frames, self.BINS)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``wave`` (U, S), ``lengths`` (U,) -> tokens along time (U, N, D)."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
+from polyfuse.layers.masking import Stretches
 from polyfuse.layers.norm import MaskedGroupNorm
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
@@ -65,11 +66,16 @@ class SpectrogramCNN(nn.Module):
         super().__init__()
         channels = [1, *(width * 2**n for n in range(depth))]
         strides = [2 if n < 2 else 1 for n in range(depth)]
+        self.bins = bins
         self.frames = Frames(rate=rate, bins=bins, mask=mask, stride=2 ** min(depth, 2))
         self.layers = nn.ModuleList(map(_Layer, channels, channels[1:], strides))
         self.width = channels[-1]
         joined = nn.Linear(self.width * -(-bins // 2**depth), self.width)
         self.out = nn.Sequential(joined, nn.LayerNorm(self.width), nn.GELU(), nn.Dropout(dropout))
+
+    def masking(self) -> Stretches:
+        """The stretches that tokens stand for can be hidden."""
+        return Stretches(self.frames, self.bins)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``wave`` (U, S), ``lengths`` (U,) -> tokens along time (U, N, D)."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
 from polyfuse.layers.attention import Block
+from polyfuse.layers.masking import Stretches
 from polyfuse.layers.positions import sinusoidal
 from polyfuse.records import Spec, Tokens
 
@@ -64,6 +65,10 @@ class SpectrogramTransformer(nn.Module):
         self.embed, self.drop = nn.Linear(stretch * self.BINS, width), nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+
+    def masking(self) -> Stretches:
+        """The stretches that tokens stand for can be hidden."""
+        return Stretches(self.frames, self.BINS)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``wave`` (U, S), ``lengths`` (U,) -> tokens along time (U, N, D)."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
 from polyfuse.layers.embedding import Categories, Numbers, OneHot
+from polyfuse.layers.masking import Values
 from polyfuse.records import Spec, Tokens
 
 
@@ -23,6 +24,7 @@ class FTTransformer(nn.Module):
         categories: number of categories of each column of categories.
         quantiles: of each number over training, evenly spaced.
         frequent: per column of categories, those that ``features`` tells apart.
+        owners, flags: which column each number is of, and how many say that one is missing; see ``Values``.
         width: of a token; a multiple of ``heads``.
         depth: blocks.
         heads: attention heads.
@@ -46,6 +48,8 @@ class FTTransformer(nn.Module):
         categories: list[int],
         quantiles: list[list[float]] | None = None,
         frequent: list[list[int]] | None = None,
+        owners: list[int] | None = None,
+        flags: int = 0,
         width: int = 64,
         depth: int = 2,
         heads: int = 4,
@@ -53,11 +57,16 @@ class FTTransformer(nn.Module):
     ):
         del quantiles  # it has a vector per number instead
         super().__init__()
+        self.values = Values(numbers, categories, owners, flags)
         self.width, self.known = width, OneHot(categories, frequent)
         self.numbers, self.categories = Numbers(numbers, width), Categories(categories, width)
         self.kind = nn.Parameter(torch.randn(len(categories), width) * width**-0.5)
         self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+
+    def masking(self) -> Values:
+        """Values of columns can be hidden."""
+        return self.values
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``numbers`` (U, N), ``categories`` (U, C) -> one token per column (U, N + C, D)."""

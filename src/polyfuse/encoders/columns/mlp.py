@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from polyfuse.layers.attention import FeedForward
 from polyfuse.layers.embedding import Categories, OneHot, Pieces
+from polyfuse.layers.masking import Values
 from polyfuse.records import Spec, Tokens
 
 
@@ -25,6 +26,7 @@ class MLP(nn.Module):
         categories: number of categories of each column of categories.
         quantiles: of each number over training, evenly spaced.
         frequent: per column of categories, those that ``features`` tells apart.
+        owners, flags: which column each number is of, and how many say that one is missing; see ``Values``.
         width: of the token and of the hidden layers.
         depth: residual layers; 0 is linear.
         dropout: in residual layers, in training; half as often a whole category is hidden, as one never seen would be.
@@ -52,6 +54,8 @@ class MLP(nn.Module):
         categories: list[int],
         quantiles: list[list[float]] | None = None,
         frequent: list[list[int]] | None = None,
+        owners: list[int] | None = None,
+        flags: int = 0,
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.2,
@@ -59,6 +63,7 @@ class MLP(nn.Module):
         pieces: int = 0,
     ):
         super().__init__()
+        self.values = Values(numbers, categories, owners, flags)
         self.width, self.hidden = width, dropout / 2
         self.known = OneHot(categories, frequent)
         self.pieces = Pieces(quantiles or [], pieces) if pieces else None
@@ -68,6 +73,10 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), FeedForward(width, dropout=dropout)) for _ in range(depth)
         )
+
+    def masking(self) -> Values:
+        """Values of columns can be hidden."""
+        return self.values
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``numbers`` (U, N), ``categories`` (U, C) -> one token (U, 1, D)."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.layers.embedding import Categories, OneHot, Pieces
+from polyfuse.layers.masking import Values
 from polyfuse.records import Spec, Tokens
 
 
@@ -57,6 +58,7 @@ class TabM(nn.Module):
         categories: number of categories of each column of categories.
         quantiles: of each number over training, evenly spaced.
         frequent: per column of categories, those that ``features`` tells apart.
+        owners, flags: which column each number is of, and how many say that one is missing; see ``Values``.
         width: of the token and of the hidden layers.
         depth: residual layers.
         dropout: in residual layers, in training; half as often a whole category is hidden, as one never seen would be.
@@ -90,6 +92,8 @@ class TabM(nn.Module):
         categories: list[int],
         quantiles: list[list[float]] | None = None,
         frequent: list[list[int]] | None = None,
+        owners: list[int] | None = None,
+        flags: int = 0,
         width: int = 64,
         depth: int = 1,
         dropout: float = 0.2,
@@ -98,6 +102,7 @@ class TabM(nn.Module):
         members: int = 8,
     ):
         super().__init__()
+        self.values = Values(numbers, categories, owners, flags)
         if members < 1:
             raise ValueError(f"members={members}: expected 1 or more")
         self.width, self.hidden, self.members = width, dropout / 2, members
@@ -108,6 +113,10 @@ class TabM(nn.Module):
         self.linear, self.enter = nn.Linear(size, width), Adapted(size, width, members, signs=True)
         self.layers = nn.ModuleList(Layer(width, members, dropout) for _ in range(depth))
         self.own_KD = nn.Parameter(torch.randn(members, width) * 0.02)
+
+    def masking(self) -> Values:
+        """Values of columns can be hidden."""
+        return self.values
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``numbers`` (U, N), ``categories`` (U, C) -> one token (U, 1, D)."""

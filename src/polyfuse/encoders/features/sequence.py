@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
+from polyfuse.layers.masking import Steps
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.positions import masked_until, sinusoidal
 from polyfuse.records import Spec, Tokens
@@ -50,6 +51,10 @@ class Sequence(nn.Module):
         self.width = width
         self.drop, self.embed = nn.Dropout(dropout), nn.Linear(size, width)
         self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
+
+    def masking(self) -> Steps:
+        """Vectors of the sequence can be hidden."""
+        return Steps(self.embed.in_features)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``x`` (U, T, size), ``lengths`` (U,) -> one token per vector (U, T, D)."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from polyfuse.encoders.checkpoint import CheckpointEncoder
 from polyfuse.encoders.hub import copies, find
+from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
 
@@ -91,12 +92,21 @@ class EfficientNetLite(CheckpointEncoder):
         if weights == "checkpoint":
             self._load(folder)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.image_size = tuple(image_size)
         self.settle({"pixels": torch.zeros(1, 3, *image_size, dtype=torch.uint8)}, [])
 
     def _load(self, folder: Path) -> None:
         from safetensors.torch import load_file
 
         self.load_state_dict(load_file(folder / "model.safetensors"))
+
+    def masking(self) -> Patches:
+        """The squares that tokens stand for can be hidden.
+
+        Raises:
+            ValueError: its tokens stand for no squares of whole pixels.
+        """
+        return Patches.of_grid(self.image_size, self.grid)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``pixels`` (U, 3, H, W) uint8 -> tokens row by row (U, H/32 * W/32, 1280)."""

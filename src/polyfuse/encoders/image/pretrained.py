@@ -14,6 +14,7 @@ from torch import Tensor
 from polyfuse.data.cells.image import from_processor
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
+from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
 
@@ -56,7 +57,16 @@ class Pretrained(CheckpointEncoder):
         scale, shift = _normalising(_processor(folder))
         self.register_buffer("scale_311", scale, persistent=False)
         self.register_buffer("shift_311", shift, persistent=False)
+        self.image_size = tuple(image_size)
         self.settle({"pixels": torch.zeros(1, 3, *image_size, dtype=torch.uint8)}, missing)
+
+    def masking(self) -> Patches:
+        """The squares that tokens stand for can be hidden.
+
+        Raises:
+            ValueError: its tokens stand for no squares of whole pixels.
+        """
+        return Patches.of_grid(self.image_size, self.grid)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``pixels`` (U, 3, H, W) uint8 -> class and register tokens, then patches row by row (U, T, D)."""

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
 
@@ -69,6 +70,7 @@ class ResNet(nn.Module):
         if stride not in (2, 4):
             raise ValueError(f"stem: expected 2, 4 or auto, found {stem!r}")
         self.stem = _Centred(3, width, 2 * int(stride) - 1, stride=int(stride), padding=int(stride) - 1, bias=False)
+        self.side = int(stride) * 2 ** (depth - 1)  # pixels that a token stands for
         self.blocks, self.width = nn.Sequential(), width
         for place in range(depth * blocks):
             stage, first = place // blocks, place % blocks == 0
@@ -77,6 +79,10 @@ class ResNet(nn.Module):
         self.norm, self.drop = _norm(self.width), nn.Dropout(dropout)
         self.width *= 2  # of a token: what is at its place, and the most of it anywhere
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # up to a quarter faster
+
+    def masking(self) -> Patches:
+        """The squares that tokens stand for can be hidden."""
+        return Patches(self.side)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``pixels`` (U, 3, H, W) uint8 -> tokens of the last feature map, row by row (U, H' * W', D)."""

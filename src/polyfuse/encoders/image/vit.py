@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
+from polyfuse.layers.masking import Patches as Squares
 from polyfuse.layers.patches import Patches, grid_positions
 from polyfuse.records import Spec, Tokens
 
@@ -70,6 +71,10 @@ class ViT(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, width)) if class_token else None
         self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+
+    def masking(self) -> Squares:
+        """Patches can be hidden."""
+        return Squares(self.patches.side)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``pixels`` (U, 3, H, W) uint8 -> patches row by row, behind the class token if there is one (U, T, D)."""

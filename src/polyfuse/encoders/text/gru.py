@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Spec, Tokens
@@ -59,6 +60,10 @@ class GRU(nn.Module):
         self.width = width
         self.embed, self.drop = nn.Embedding(vocabulary, width), nn.Dropout(dropout)
         self.read = Bidirectional(width, width // 2, depth=depth, dropout=dropout)
+
+    def masking(self) -> Subwords:
+        """Subwords can be hidden; the vector of padding, which no text uses, stands in for them."""
+        return Subwords(self.embed.num_embeddings, 0)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""

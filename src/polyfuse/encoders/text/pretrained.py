@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
+from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 
@@ -57,8 +58,20 @@ class Pretrained(CheckpointEncoder):
         model, missing = build(folder, weights)
         self.model = keep_layers(tower(model, "text_model"), layers)
         self.prefix = _leading_specials(_tokenizer(folder))
+        self.marks = _marks(_tokenizer(folder))
         sample = {"ids": torch.ones(1, 3, dtype=torch.long), "span": torch.zeros(1, 3, 2, dtype=torch.long)}
         self.settle({**sample, "lengths": torch.tensor([3])}, missing)
+
+    def masking(self) -> Subwords:
+        """Subwords can be hidden, by the mask that the checkpoint was trained with.
+
+        Raises:
+            ValueError: it has none.
+        """
+        mask = next((self.marks[name] for name in ("[MASK]", "<mask>") if name in self.marks), None)
+        if mask is None:
+            raise ValueError("the checkpoint's tokenizer has no mask, so its texts cannot be masked")
+        return Subwords(self.model.get_input_embeddings().num_embeddings, mask, [*self.marks.values()], self.prefix)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
@@ -90,6 +103,12 @@ def _leading_specials(tokenizer: Path) -> int:
     from tokenizers import Tokenizer
 
     return len(list(takewhile(bool, Tokenizer.from_file(str(tokenizer)).encode("a").special_tokens_mask)))
+
+
+def _marks(tokenizer: Path) -> dict[str, int]:
+    """Special tokens of a tokenizer, which stand for no piece of a text, and their ids."""
+    added = json.loads(tokenizer.read_text(encoding="utf8")).get("added_tokens", [])
+    return {token["content"]: int(token["id"]) for token in added if token.get("special")}
 
 
 def _length(folder: Path, wanted: int | str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Block
+from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until, sinusoidal
 from polyfuse.records import Spec, Tokens
 
@@ -58,6 +59,10 @@ class Transformer(nn.Module):
         self.embed, self.drop = nn.Embedding(vocabulary, width), nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads=heads, dropout=dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
+
+    def masking(self) -> Subwords:
+        """Subwords can be hidden; the vector of padding, which no text uses, stands in for them."""
+        return Subwords(self.embed.num_embeddings, 0)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""

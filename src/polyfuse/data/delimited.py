@@ -316,12 +316,10 @@ class _Reader:
         rows = [_cells(_body(line), self.delimiter, STRICT) for line in self.all_lines[at : at + taken]]
         if self.width < 2 or any(len(cells) != self.width for cells in rows):
             return False
-        known = [(cells[k].strip(), values) for cells in rows for k, values in self._usual_values.items()]
+        known = [(cell, v) for cells in rows for k, v in self._usual_values.items() if (cell := cells[k].strip())]
         if not known:
             return self.delimiter == "\t" or (self.width > 2 and taken > 2)
-        fits = sum(
-            not cell or (bool(NUMERIC.fullmatch(cell)) if values is None else cell in values) for cell, values in known
-        )
+        fits = sum(bool(NUMERIC.fullmatch(cell)) if values is None else cell in values for cell, values in known)
         return fits >= 0.75 * len(known)
 
     @cached_property

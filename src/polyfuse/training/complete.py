@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
 from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
+from polyfuse.data.cells.targets import plain_label
 from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.splits import Splits, split_rows
@@ -81,7 +84,21 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
             output["head"]["name"] = head
             notes.append(f"output {name!r} is a {head}: {reason}")
+        notes += _order(name, output["head"], series)
     return parse(values), notes
+
+
+def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
+    """The order of an ordinal output that pandas declares, written into its head; or a hint that there is one."""
+    declared = isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.ordered
+    if head["name"] == "ordinal" and head.get("order") is None and declared:
+        head["order"] = [plain_label(label) for label in series.cat.categories]
+        return [
+            f"output {name!r} goes from {head['order'][0]!r} to {head['order'][-1]!r}, as its categories are ordered"
+        ]
+    if head["name"] == "category" and declared:
+        return [f"output {name!r} has ordered categories, which {name}=ordinal would learn as such"]
+    return []
 
 
 def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:

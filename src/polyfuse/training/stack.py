@@ -58,6 +58,7 @@ class Target:
     """An output's targets in some rows.
 
     Args:
+        task: as what learners take it: ``category``, ``labels`` or ``number``.
         rows: row numbers that have one.
         values: class numbers, multi-hot rows, or standardised numbers.
     """
@@ -75,7 +76,8 @@ def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) ->
     known = numbers[at >= 0]
     values = prepared.transform.collate([prepared.cells[k] for k in at[at >= 0]])["target"]
     facts = prepared.transform.facts()
-    return Target(network.head(output).task, known, np.asarray(values), len(facts.get("classes", ())) or 1)
+    head = network.head(output)
+    return Target(getattr(head, "learnt_as", head.task), known, np.asarray(values), len(facts.get("classes", ())) or 1)
 
 
 class Features:

@@ -239,6 +239,9 @@ def fit(
     preset: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     where: str | None = None,
     media_root: str | Path | None = None,
     to: str | Path | None = None,
@@ -261,6 +264,9 @@ def fit(
             names none.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
+        order: column of dates or numbers: the oldest rows train, later ones validate, the latest test.
+        weights: column of numbers, 0 and above: how much each row counts in training.
+        weighted_metrics: rows count by their weights in metrics as well.
         where: a pandas query that keeps rows.
         media_root: folder that paths in cells start from.
         to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
@@ -278,6 +284,7 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
+    arguments |= {"order": order, "weights": weights, "weighted_metrics": weighted_metrics}
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
@@ -303,6 +310,9 @@ def compare(
     budget: str | float | None = None,
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     unit: str | None = None,
     where: str | None = None,
     media_root: str | Path | None = None,
@@ -314,8 +324,9 @@ def compare(
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
     Args:
-        source, table, outputs, inputs, split, group, where, media_root, seed, settings: as for ``fit``; the first
-            output is compared, and the fusion of a recipe is replaced by each of ``fusions``.
+        source, table, outputs, inputs, split, group, order, weights, weighted_metrics, where, media_root, seed,
+            settings: as for ``fit``; the first output is compared, and the fusion of a recipe is replaced by each of
+            ``fusions``.
         fusions: ``all``, or names; ``concat`` is always among them.
         seeds: trainings of each.
         budget: such as ``10m`` or seconds, for everything; losers are then stopped early, by validation rows.
@@ -328,6 +339,7 @@ def compare(
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
     """
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "split": split, "group": group}
+    arguments |= {"order": order, "weights": weights, "weighted_metrics": weighted_metrics}
     arguments |= {"where": where, "media_root": media_root, "seed": seed}
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     limit = parse({"training": {"time": budget}}).training.time

@@ -70,6 +70,9 @@ def with_arguments(
     fusion: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     where: str | None = None,
     media_root: str | Path | None = None,
     time: str | float | None = None,
@@ -79,7 +82,15 @@ def with_arguments(
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
     root = None if media_root is None else str(Path(media_root).expanduser().resolve())  # a saved recipe moves
-    given = {"split": split, "group": group, "where": where, "media_root": root}
+    given: dict[str, Any] = {
+        "split": split,
+        "group": group,
+        "order": order,
+        "weights": weights,
+        "where": where,
+        "media_root": root,
+    }
+    given["weighted_metrics"] = weighted_metrics or None
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
     if time is not None:

@@ -23,6 +23,8 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: unknown part, unknown keyword, or an impossible combination.
     """
+    if recipe.data.weighted_metrics and recipe.data.weights is None:
+        raise RecipeError("data.weighted_metrics: there are no weights; name their column with data.weights")
     for name, item in recipe.inputs.items():
         for at, part in enumerate(item.encoders):
             where = f"inputs.{name}.encoder" + (f".{at}" if len(item.encoders) > 1 else "")

@@ -223,14 +223,18 @@ class Network(nn.Module):
         return found
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        """Weighted mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
+        """Mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained.
+
+        Weights multiply the losses of rows, whose mean is over those that have the target and a weight: a batch of
+        light rows moves the network less than one of heavy rows.
+        """
         found = {}
         for name in self.outputs:
             head = self.head(name)
             weight_B = batch.weights_B * batch.outputs[name].present_B
             scored = name in state.scores
             loss_B = head.loss_of(state.scores[name], batch) if scored else head.loss(state.fused, batch)
-            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6)
+            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / (weight_B > 0).sum().clamp_min(1)
         heads = {name: self.head(name) for name in self.outputs}
         for at, objective in enumerate(self.objectives):
             loss = objective.loss(objective.represent(state), batch, heads)  # type: ignore[operator]

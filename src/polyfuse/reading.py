@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from polyfuse.data import augment
 from polyfuse.data.augment import Augmentation
 from polyfuse.data.batches import Rows, Views
@@ -11,6 +13,7 @@ from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
 from polyfuse.data.tables import Table
+from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
 
 
@@ -36,6 +39,11 @@ def prepare_all(
         for name, columns in columns_of(recipe).items()
         if targets or name.startswith("in:")
     }
+
+
+def weights_of(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
+    """The weight of each row of a table, checked in some rows; None where the recipe names no column of weights."""
+    return None if recipe.data.weights is None else row_weights(table, recipe.data.weights, rows)
 
 
 def summary(cells: Prepared, table: Table) -> list[str]:

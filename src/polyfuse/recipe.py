@@ -138,6 +138,10 @@ class DataRecipe(_Section):
         where: a pandas query that keeps rows.
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
+        order: a column of dates or numbers: the oldest rows train, later ones validate, the latest test, and members
+            of an ensemble are judged on rows later than those that they were fitted on.
+        weights: a column of numbers, 0 and above: how much each row counts in training.
+        weighted_metrics: rows count by their weights in metrics as well.
         fractions: shares of train, val and test in a made split.
         columns: columns to gather into inputs, beside those of named inputs; every usable one when none is named.
         modalities: column -> modality, over what is inferred.
@@ -150,6 +154,9 @@ class DataRecipe(_Section):
     where: str | None = None
     split: str | None = None
     group: str | None = None
+    order: str | None = None
+    weights: str | None = None
+    weighted_metrics: bool = False
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modalities: dict[str, str] = {}

@@ -23,6 +23,9 @@ Output = Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=
 Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
+Order = Annotated[str | None, typer.Option(help="Column of dates or numbers: the oldest rows train, the latest test.")]
+Weights = Annotated[str | None, typer.Option(help="Column of numbers: how much each row counts in training.")]
+WeightedMetrics = Annotated[bool, typer.Option("--weighted-metrics", help="Rows count by weight in metrics as well.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 PIPE = 160  # columns of what no terminal shows
 

@@ -23,7 +23,7 @@ from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.encoded import weights_digest
-from polyfuse.evaluation.evaluate import outcomes_of
+from polyfuse.evaluation.evaluate import metric_weights, outcomes_of
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import Noises
@@ -195,7 +195,8 @@ class Stage:
     def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
         plain = rows_of(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
-        return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
+        weights = metric_weights(self.recipe, self.table, rows)
+        return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
 
     def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
         rows = self.splits.test

@@ -66,7 +66,7 @@ class Runs:
         content: dict[str, Any] = {k: v for k, v in asdict(run).items() if k != "outcome"}
         outcome = run.outcome
         content["outcome"] = {k: getattr(outcome, k) for k in ("task", "target", "value", "classes")}
-        arrays = {k: v for k in ("probabilities", "scores") if (v := getattr(outcome, k)) is not None}
+        arrays = {k: v for k in ("probabilities", "scores", "weights") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
         _write(self.folder / f"{key}.json", plain(content))
 

@@ -22,7 +22,7 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
 from polyfuse.inference import predict_subsets
-from polyfuse.reading import rows_of
+from polyfuse.reading import rows_of, weights_of
 from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 
@@ -56,7 +56,8 @@ def evaluate_rows(
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
-    outcomes = [outcomes_of(bundle, prepared, rows, one) for one in found]
+    weights = metric_weights(bundle.recipe, table, rows)
+    outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
     by_keep = dict(zip(keeps, outcomes, strict=True))
     groups = groups_of(bundle, table, rows)
     reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes[0].items()}
@@ -101,10 +102,26 @@ def unseen_labels(
     return notes
 
 
+def metric_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
+    """The weights of some rows in metrics, where the recipe wants any.
+
+    Raises:
+        ValueError: a row without a weight, or no column of weights.
+    """
+    if not recipe.data.weighted_metrics:
+        return None
+    weights = weights_of(recipe, table, rows)
+    return None if weights is None else weights[rows]
+
+
 def outcomes_of(
-    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, found: dict[str, Prediction]
+    bundle: Bundle,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    found: dict[str, Prediction],
+    weights: np.ndarray | None = None,
 ) -> dict[str, Outcome]:
-    """What is known of each output after prediction over some rows."""
+    """What is known of each output after prediction over some rows, which may have weights."""
     return {
         output: Outcome(
             task=bundle.network.head(output).task,
@@ -113,6 +130,7 @@ def outcomes_of(
             probabilities=prediction.extra.get("probabilities"),
             classes=bundle.transforms[f"out:{output}"].facts().get("classes"),
             scores=None if prediction.scores is None else prediction.scores.float().numpy(),
+            weights=weights,
         )
         for output, prediction in found.items()
     }

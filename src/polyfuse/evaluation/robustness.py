@@ -14,7 +14,7 @@ from polyfuse.data.corrupt.apply import Source
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.curves import Curve, Headline, Point, mean_curve
-from polyfuse.evaluation.evaluate import facts_of, groups_of, outcomes_of, unseen_labels
+from polyfuse.evaluation.evaluate import facts_of, groups_of, metric_weights, outcomes_of, unseen_labels
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
@@ -82,10 +82,11 @@ def robustness(
     every = rows_of(kept or prepared, len(table))
     found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
     groups = groups_of(bundle, table, rows)
+    weights = metric_weights(bundle.recipe, table, rows)
     judged = {
         case: {
             output: judge(outcome, bootstrap=bootstrap, groups=groups)
-            for output, outcome in outcomes_of(bundle, prepared, rows, predicted).items()
+            for output, outcome in outcomes_of(bundle, prepared, rows, predicted, weights).items()
         }
         for case, predicted in found.items()
     }

@@ -107,7 +107,9 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
     outputs = [output.column for output in recipe.outputs.values()]
-    found = resolve_inputs(requests, columns, outputs=outputs, split=recipe.data.split, group=recipe.data.group)
+    data = recipe.data
+    others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
+    found = resolve_inputs(requests, columns, outputs=outputs, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
     values["inputs"] = {

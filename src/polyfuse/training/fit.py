@@ -22,7 +22,7 @@ from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
-from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary
+from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary, weights_of
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.complete import complete
@@ -180,7 +180,8 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     specs, reading = _specs(recipe), reading_of(recipe, table)
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
-    rows = replace(rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared))
+    weights = weights_of(recipe, table, np.concatenate([splits.train, splits.val]))
+    rows = replace(rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared), weights_R=weights)
     return Ready(specs, transforms, prepared, rows)
 
 

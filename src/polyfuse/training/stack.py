@@ -20,6 +20,7 @@ from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.ensemble import Ensemble, Opinion, features, has_features
 from polyfuse.inference import predict
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
+from polyfuse.learners.loss import some
 from polyfuse.learners.rows import stacked
 from polyfuse.learners.selection import select_weights
 from polyfuse.model import Network
@@ -61,12 +62,14 @@ class Target:
         task: as what learners take it: ``category``, ``labels`` or ``number``.
         rows: row numbers that have one.
         values: class numbers, multi-hot rows, or standardised numbers.
+        weights: of each of these rows, where the table gives any.
     """
 
     task: str
     rows: np.ndarray
     values: np.ndarray
     classes: int
+    weights: np.ndarray | None = None
 
 
 def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> Target:
@@ -77,7 +80,13 @@ def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) ->
     values = prepared.transform.collate([prepared.cells[k] for k in at[at >= 0]])["target"]
     facts = prepared.transform.facts()
     head = network.head(output)
-    return Target(getattr(head, "learnt_as", head.task), known, np.asarray(values), len(facts.get("classes", ())) or 1)
+    return Target(
+        getattr(head, "learnt_as", head.task),
+        known,
+        np.asarray(values),
+        len(facts.get("classes", ())) or 1,
+        some(rows.weights_R, known),
+    )
 
 
 class Features:
@@ -169,7 +178,7 @@ def _voice(
     learner = registry.learner(member.name)
     readers = member.readers or [r for n in member.inputs for r in network.reads[n] if r in found.readers]
     there_R = found.present(readers, target.rows) if readers else np.zeros(len(target.rows), bool)
-    rows, some = target.rows[there_R], target.values[there_R]
+    rows = target.rows[there_R]
     blocks = [(reader, found.of(reader, rows)) for reader in readers]
     blocks = [(r, b) for r, b in blocks if learner.sparse or isinstance(b, np.ndarray)]
     if not blocks or len(rows) < 2:
@@ -177,13 +186,14 @@ def _voice(
     crossed: CrossFitted | None = cross_fit(
         member.name,
         [block for _, block in blocks],
-        some,
+        target.values[there_R],
         target.task,
         target.classes,
         fold_R[there_R],
         seed=recipe.training.seed,
         deadline=deadline,
         settings=[member.keywords] if member.keywords else None,
+        weights=some(target.weights, there_R),
     )
     if crossed is None:
         return None
@@ -215,7 +225,8 @@ def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Vo
     for _ in range(2):  # once more among those that stay, so that the same recipe fitted again weighs the same
         scores = [voice.scores_RC[judged_R] for voice in kept]
         present = np.stack([voice.present_R[judged_R] for voice in kept])
-        weights = select_weights(scores, present, target.values[judged_R], target.task)
+        rows = some(target.weights, judged_R)
+        weights = select_weights(scores, present, target.values[judged_R], target.task, weights=rows)
         for voice, weight in zip(kept, weights, strict=True):
             voice.weight = float(weight)
         kept = [voice for voice in kept if voice.member is None or voice.weight >= LEAST]

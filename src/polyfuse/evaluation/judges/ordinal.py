@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from polyfuse.evaluation.glossary import counted
-from polyfuse.evaluation.judges.category import per_class
+from polyfuse.evaluation.judges.category import class_shares, per_class
 from polyfuse.evaluation.judges.common import (
     Resampling,
     coded,
@@ -34,23 +34,23 @@ def judge(
     rows = outcome.judged()
     if not len(rows):
         return nothing_to_judge(outcome, NAMES, HEADLINE)
-    resampling = Resampling.of(rows, bootstrap, seed, groups)
+    resampling = Resampling.of(outcome, bootstrap, seed, groups)
     target, predicted, p, classes = _read(outcome, rows)
     found, intervals = resampling.measured(partial(_measure, target, predicted, p, len(classes)), len(rows))
     right = target == predicted
     confidence = np.ones(len(rows)) if p is None else p[np.arange(len(rows)), predicted].astype(float)
-    counts = classification.class_counts(target, predicted, len(classes))
+    counts = classification.class_counts(target, predicted, len(classes), resampling.weights)
     return OutputReport(
         task=outcome.task,
         rows=len(rows),
         metrics={name: found.get(name) for name in NAMES}
-        | ({} if p is None else {"ece": finite(calibration_error(confidence, right))}),
+        | ({} if p is None else {"ece": finite(calibration_error(confidence, right, resampling.weights))}),
         intervals=intervals,
         headline=HEADLINE,
-        baseline=_baseline(target, classes),
+        baseline=_baseline(target, classes, resampling.weights),
         severity=spread(np.abs(target - predicted), rows, len(outcome.target)),
         confidence=None if p is None else spread(confidence, rows, len(outcome.target)),
-        per_class=per_class(counts, classes),
+        per_class=per_class(counts, classes, np.bincount(target, minlength=len(classes))),
         confusion=Confusion(classes, classification.confusion_matrix(target, predicted, len(classes))),
         reliability=[] if p is None else reliability_bins(confidence, right),
         notes=opening_notes(outcome, rows, resampling) + _notes(target, predicted, classes),
@@ -88,12 +88,12 @@ def _measure(
     return found if p_NC is None else found | {"log_loss": classification.log_loss(p_NC, target_N, weights)}
 
 
-def _baseline(target_N: np.ndarray, classes: list) -> Baseline:
+def _baseline(target_N: np.ndarray, classes: list, weights_N: np.ndarray | None) -> Baseline:
     """Always the middle of what is there, which is the fewest steps off, with the class shares as probabilities."""
-    shares = np.bincount(target_N, minlength=len(classes)) / len(target_N)
+    shares = class_shares(target_N, len(classes), weights_N)
     middle = int(np.searchsorted(shares.cumsum(), 0.5 - 1e-12))
     constant, p = np.full_like(target_N, middle), np.broadcast_to(shares, (len(target_N), len(classes)))
-    found = values(partial(_measure, target_N, constant, p, len(classes)), len(target_N))
+    found = values(partial(_measure, target_N, constant, p, len(classes)), len(target_N), weights_N)
     return Baseline(f"always {str(classes[middle])!r}", found)
 
 

@@ -20,20 +20,23 @@ from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
 
 
-def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
+def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tuple[Recipe, Splits, list[str]]:
     """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
+
+    Args:
+        splits: instead of those that the recipe describes.
 
     Raises:
         TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
     """
     named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
     columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
-    if recipe.data.split is None:
+    if recipe.data.split is None and splits is None:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
     recipe = _with_inputs(recipe, columns)
-    splits = _split(recipe, table)
+    splits = _split(recipe, table) if splits is None else splits
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
     notes += said
@@ -59,6 +62,7 @@ def _split(recipe: Recipe, table: Table) -> Splits:
         stratify=next((o.column for o in recipe.outputs.values()), None),
         fractions=recipe.data.fractions,
         seed=recipe.training.seed,
+        order=recipe.data.order,
     )
 
 

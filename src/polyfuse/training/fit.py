@@ -18,8 +18,9 @@ from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
-from polyfuse.data.splits import Splits
+from polyfuse.data.splits import Splits, groups_of
 from polyfuse.data.tables import Table
+from polyfuse.data.timeline import timeline
 from polyfuse.encoded import encode_once
 from polyfuse.model import Network, build
 from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary, weights_of
@@ -54,6 +55,7 @@ def fit(
     recipe: Recipe,
     table: Table,
     *,
+    splits: Splits | None = None,
     run: Path | None = None,
     resume: bool = False,
     quiet: bool = False,
@@ -63,6 +65,7 @@ def fit(
 
     Args:
         recipe: may leave anything ``auto``.
+        splits: instead of those that the recipe describes, of a model that is judged elsewhere where no row tests.
         run: folder for checkpoints and TensorBoard event files.
         resume: go on from the run's last checkpoint.
         started: ``time.monotonic()`` from which a time budget counts.
@@ -71,7 +74,8 @@ def fit(
         ValueError: what is asked cannot be; nothing was trained.
     """
     started = time.monotonic() if started is None else started
-    recipe, splits, notes = complete(recipe, table)
+    elsewhere = splits is not None
+    recipe, splits, notes = complete(recipe, table, splits)
     ready = prepare_for_training(recipe, table, splits)
     network = build_network(recipe, ready)
     ready, kept = encoded_once(network, recipe, ready)
@@ -100,7 +104,8 @@ def fit(
         split,
         further,
         groups_R=_groups(recipe, table),
-        spare=not len(splits.test),
+        block_R=_blocks(recipe, table),
+        spare=not len(splits.test) and not elsewhere,
         run=run,
         resume=resume,
         quiet=quiet,
@@ -129,7 +134,14 @@ def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
     """A number per row for its group, where the recipe names a column of groups."""
     if recipe.data.group is None:
         return None
-    return np.unique(table.frame[recipe.data.group].astype(str), return_inverse=True)[1]
+    return groups_of(table.frame[recipe.data.group])
+
+
+def _blocks(recipe: Recipe, table: Table) -> np.ndarray | None:
+    """The stretch of time of each row, where the recipe names a column to order rows by."""
+    if recipe.data.order is None:
+        return None
+    return timeline(table.frame[recipe.data.order], _groups(recipe, table)).block_N
 
 
 def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:

@@ -150,17 +150,19 @@ def voices(
     target: Target,
     fold_R: np.ndarray,
     deadline: float | None,
+    forward: bool = False,
 ) -> list[Voice]:
     """The learners of an output, each fitted on all its rows and judged on rows that it did not see.
 
     Args:
         fold_R: fold of each row of ``target``.
         deadline: ``time.monotonic()`` after which no further one is begun.
+        forward: folds follow each other in time, and none is judged by what was fitted on later ones.
     """
     made = []
     for member in candidates(recipe, network, found):
         if member.output in (None, output) and (deadline is None or time.monotonic() < deadline):
-            voice = _voice(member, recipe, network, found, output, target, fold_R, deadline)
+            voice = _voice(member, recipe, network, found, output, target, fold_R, deadline, forward)
             made += [voice] if voice is not None else []
     return made
 
@@ -174,6 +176,7 @@ def _voice(
     target: Target,
     fold_R: np.ndarray,
     deadline: float | None,
+    forward: bool,
 ) -> Voice | None:
     learner = registry.learner(member.name)
     readers = member.readers or [r for n in member.inputs for r in network.reads[n] if r in found.readers]
@@ -181,7 +184,9 @@ def _voice(
     rows = target.rows[there_R]
     blocks = [(reader, found.of(reader, rows)) for reader in readers]
     blocks = [(r, b) for r, b in blocks if learner.sparse or isinstance(b, np.ndarray)]
-    if not blocks or len(rows) < 2:
+    heard_R = fold_R[there_R]
+    held = np.unique(heard_R[heard_R >= 0])
+    if not blocks or len(rows) < 2 or (forward and not (len(held) and (heard_R < held[0]).any())):
         return None
     crossed: CrossFitted | None = cross_fit(
         member.name,
@@ -189,20 +194,22 @@ def _voice(
         target.values[there_R],
         target.task,
         target.classes,
-        fold_R[there_R],
+        heard_R,
         seed=recipe.training.seed,
         deadline=deadline,
         settings=[member.keywords] if member.keywords else None,
         weights=some(target.weights, there_R),
+        forward=forward,
     )
     if crossed is None:
         return None
     scores_RC = np.zeros((len(target.rows), crossed.scores_RC.shape[1]), np.float32)
-    scores_RC[there_R] = crossed.scores_RC
+    judged_R = there_R & (fold_R >= 0)  # the oldest rows are judged by nobody, where time counts
+    scores_RC[judged_R] = crossed.scores_RC[fold_R[there_R] >= 0]
     used = [reader for reader, _ in blocks]
     settled = MemberRecipe(name=member.name, inputs=member.inputs, readers=used, output=output, **crossed.setting)
     return Voice(
-        member.name, member.inputs, scores_RC, there_R, settled, crossed.learner, loss=crossed.loss,
+        member.name, member.inputs, scores_RC, judged_R, settled, crossed.learner, loss=crossed.loss,
         readers=used,
     )  # fmt: skip
 

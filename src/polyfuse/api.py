@@ -18,6 +18,7 @@ from polyfuse.arguments import asked_for
 from polyfuse.bundle import Bundle
 from polyfuse.comparison.compare import best_fusion
 from polyfuse.comparison.compare import compare as compare_fusions
+from polyfuse.comparison.crossvalidation import cross_validate
 from polyfuse.comparison.findings import Comparison
 from polyfuse.data.batches import Rows
 from polyfuse.data.inputs import overrides, parse_input
@@ -240,6 +241,7 @@ def fit(
     split: str | None = None,
     group: str | None = None,
     order: str | None = None,
+    folds: int | None = None,
     weights: str | None = None,
     weighted_metrics: bool = False,
     where: str | None = None,
@@ -265,6 +267,8 @@ def fit(
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
         order: column of dates or numbers: the oldest rows train, later ones validate, the latest test.
+        folds: judge every row once, by a model that did not see it, and train the final model on all rows, instead of
+            a split; the report then has the mean and spread of each metric over folds.
         weights: column of numbers, 0 and above: how much each row counts in training.
         weighted_metrics: rows count by their weights in metrics as well.
         where: a pandas query that keeps rows.
@@ -284,16 +288,22 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
-    arguments |= {"order": order, "weights": weights, "weighted_metrics": weighted_metrics}
+    arguments |= {"order": order, "folds": folds, "weights": weights, "weighted_metrics": weighted_metrics}
     recipe, read = asked_for(source, table, settings=settings, **arguments)
+    name, run = Path(to).name if to is not None else "model", Path(f"{to}.run") if to is not None else None
+    if recipe.data.folds is not None:
+        fitted, report = cross_validate(recipe, read, name=name, run=run, resume=resume, quiet=quiet, started=started)
+        model = _reported(fitted, name, report)
+        if to is not None:
+            model.save(to)
+        return model
     choice = []
     if recipe.fusion.name == "auto" and recipe.outputs:
         recipe, note = best_fusion(recipe, read, started=started)
         choice = [note]
-    run = Path(f"{to}.run") if to is not None else None
     fitted = fit_recipe(recipe, read, run=run, resume=resume, quiet=quiet, started=started)
     fitted.notes[:0] = choice
-    model = _judged(fitted, Path(to).name if to is not None else "model")
+    model = _judged(fitted, name)
     if to is not None:
         model.save(to)
     return model
@@ -355,8 +365,7 @@ def compare(
 
 def _judged(fitted: Fitted, name: str) -> Model:
     """The model with its report: on the test rows, or on validation rows where there is no test split."""
-    model = Model(fitted.bundle, name)
-    model.notes = fitted.notes
+    report = None
     rows = fitted.splits.test if len(fitted.splits.test) else fitted.splits.val
     if len(rows) and fitted.bundle.recipe.outputs:
         notes = list(fitted.notes)
@@ -364,10 +373,18 @@ def _judged(fitted: Fitted, name: str) -> Model:
             alone = fitted.bundle.network.ensemble is None
             how = "which also chose the weights" if alone else "on which nothing was trained or chosen"
             notes.append(f"no test split: these figures come from validation rows, {how}")
-        model.fit_report = evaluate_rows(
+        report = evaluate_rows(
             fitted.bundle, fitted.table, fitted.prepared, rows, name=name, notes=notes, unseen="skip"
         )
-        fitted.bundle.report["evaluation"] = model.fit_report.to_json()
+    return _reported(fitted, name, report)
+
+
+def _reported(fitted: Fitted, name: str, report: Report | None) -> Model:
+    """The model with its report, where there is one."""
+    model = Model(fitted.bundle, name)
+    model.notes, model.fit_report = fitted.notes, report
+    if report is not None:
+        fitted.bundle.report["evaluation"] = report.to_json()
     fitted.bundle.card = card(fitted.bundle, name, fitted.notes)
     return model
 

@@ -30,7 +30,7 @@ def asked_for(
     recipe = with_arguments(recipe, **arguments)
     recipe = override(recipe, list(settings)) if settings else recipe
     read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
-    if recipe.data.split is None and read.split is not None:
+    if recipe.data.split is None and read.split is not None and recipe.data.folds is None:
         recipe.data.split = read.split
     return recipe, read
 
@@ -71,6 +71,7 @@ def with_arguments(
     split: str | None = None,
     group: str | None = None,
     order: str | None = None,
+    folds: int | None = None,
     weights: str | None = None,
     weighted_metrics: bool = False,
     where: str | None = None,
@@ -90,7 +91,7 @@ def with_arguments(
         "where": where,
         "media_root": root,
     }
-    given["weighted_metrics"] = weighted_metrics or None
+    given |= {"folds": folds, "weighted_metrics": weighted_metrics or None}
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
     if time is not None:

@@ -48,7 +48,7 @@ class Rows(Dataset):
         inputs: input name -> its prepared cells.
         outputs: output name -> its prepared targets; empty at prediction.
         count: number of rows.
-        weights_R: weight of each row in the loss, all 1 by default.
+        weights_R: weight of each row in the loss, of the column that the recipe names; all 1 without one.
         augment: input name -> augmentation of its fields, for training.
         views: further looks at every row, for judging.
     """
@@ -107,7 +107,6 @@ class Order(Sampler):
         size: rows in a batch.
         shuffle: a new order every epoch, the last short batch spread over the others.
         share: cell of each row of the table that packs go by, or None.
-        rank, world: this process and their number; every process gets the same number of batches.
     """
 
     def __init__(
@@ -118,27 +117,25 @@ class Order(Sampler):
         shuffle: bool = False,
         seed: int = 0,
         share: np.ndarray | None = None,
-        rank: int = 0,
-        world: int = 1,
     ):
         self.rows, self.size, self.shuffle, self.seed, self.share = np.asarray(rows), size, shuffle, seed, share
-        self.rank, self.world, self.epoch = rank, world, 0
+        self.epoch = 0
 
     def at_step(self, step: int) -> None:
         """The next epoch is that of a training step; Lightning's own count is one off after a resumption."""
         self.epoch = step // len(self)
 
     def __len__(self) -> int:
-        return max(1, -(-len(self.rows) // (self.size * self.world)))
+        return max(1, -(-len(self.rows) // self.size))
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = self._shuffled(rng) if self.shuffle else self.rows
-        seeds = rng.integers(2**31, size=len(self) * self.world)
+        seeds = rng.integers(2**31, size=len(self))
         # equal parts, so that no step of an epoch is a tiny batch with a large say
-        parts = np.array_split(rows, len(self) * self.world) if self.shuffle else self._in_order(rows)
-        for at in range(self.rank, len(parts), self.world):
-            yield int(seeds[at]), parts[at]
+        parts = np.array_split(rows, len(self)) if self.shuffle else self._in_order(rows)
+        for seed, part in zip(seeds, parts, strict=False):
+            yield int(seed), part
 
     def _in_order(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows[at : at + self.size] for at in range(0, len(rows), self.size)]

@@ -90,7 +90,7 @@ def split_rows(
         notes = [] if column is None or sides is not None else [f"rows are split by column {column!r}"]
         sides = _sides(frame[column]) if sides is None else sides.copy()
         sides, said = _validated(sides, keys, fractions[1], rng, line)
-        notes = [", ".join([*notes, *said])] if notes or said else []
+        notes = [", ".join([*notes, *said]).removeprefix("and ")] if notes or said else []
         notes += _straddling(sides, keys, group) if group is not None else []
         notes += _unordered(sides, line, order) if line is not None and order is not None else []
     elif line is not None and order is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
+from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
@@ -27,6 +28,8 @@ from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 
 MOST_BROKEN = 50  # cells listed per column in a report
+Kept: TypeAlias = dict[tuple[str, ...], dict[str, Outcome]]
+"""Inputs that stay present -> output -> what is known of it; all inputs first."""
 
 
 def evaluate_rows(
@@ -52,22 +55,49 @@ def evaluate_rows(
         ValueError: a label that was not seen in training, with ``unseen="error"``.
     """
     notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen)]
+    kept = outcomes_by_inputs(bundle, table, prepared, rows)
+    return report_of(bundle, table, prepared, rows, kept, name=name, notes=notes)
+
+
+def outcomes_by_inputs(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> Kept:
+    """What is known of each output after prediction over some rows, with all inputs present and with fewer."""
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
     weights = metric_weights(bundle.recipe, table, rows)
     outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
-    by_keep = dict(zip(keeps, outcomes, strict=True))
+    return dict(zip(keeps, outcomes, strict=True))
+
+
+def report_of(
+    bundle: Bundle,
+    table: Table,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    kept: Kept,
+    *,
+    name: str,
+    notes: Sequence[str],
+    folds: Folds | None = None,
+) -> Report:
+    """The report of what was said of some rows.
+
+    Args:
+        kept: inputs that were present -> outcome of each output, all inputs first.
+        folds: how metrics differ from fold to fold, where folds judged.
+    """
+    inputs, outcomes = list(bundle.recipe.inputs), next(iter(kept.values()))
     groups = groups_of(bundle, table, rows)
-    reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes[0].items()}
+    reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes.items()}
     return Report(
         rows=len(rows),
         outputs=reports,
         broken=_broken(prepared, table, rows),
-        missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
-        samples=_samples(bundle, table, rows, outcomes[0], reports),
+        missing_modality=missing_table(kept.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
+        samples=_samples(bundle, table, rows, outcomes, reports),
         meta=facts_of(bundle, table, name, notes),
+        folds=folds,
     )
 
 

@@ -18,6 +18,7 @@ from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.shown import Shown
 
 if TYPE_CHECKING:
+    from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.samples import Sample
 
@@ -67,6 +68,7 @@ def _view(report: Report) -> dict[str, Any]:
         "facts": {key: fact(value) for key, value in meta.items()},
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
+        "folds": _folds(report.folds) if report.folds is not None else [],
         "missing": _missing(report),
         "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
         "samples": [(title, shown) for title, shown in _samples(report) if shown],
@@ -147,6 +149,26 @@ def _matrix(confusion: Confusion) -> dict[str, Any] | None:
         for name, counts, row in zip(confusion.classes, confusion.counts, shares, strict=True)
     ]
     return {"classes": confusion.classes, "rows": rows, "long": max(len(str(c)) for c in confusion.classes) > 4}
+
+
+def _folds(folds: Folds) -> list[dict[str, Any]]:
+    """One table per output: each metric's mean and spread over folds, and its value in each."""
+    return [
+        {
+            "output": output,
+            "count": len(folds.rows),
+            "metrics": [
+                {
+                    "title": glossary.term(metric).title,
+                    "mean": glossary.written(metric, folds.mean(output, metric)),
+                    "spread": glossary.written(metric, folds.spread(output, metric)),
+                    "values": [glossary.written(metric, value) for value in values],
+                }
+                for metric, values in metrics.items()
+            ],
+        }
+        for output, metrics in folds.metrics.items()
+    ]
 
 
 def _missing(report: Report) -> list[dict[str, Any]]:

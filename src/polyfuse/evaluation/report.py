@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from polyfuse.evaluation import html, terminal
+from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.outcome import OutputReport, plain
 from polyfuse.evaluation.samples import Sample
 
@@ -28,6 +29,7 @@ class Report:
         samples: rows to show on the page.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
+        folds: of a cross-validation, whose rows all models together judged.
     """
 
     rows: int
@@ -36,13 +38,16 @@ class Report:
     missing_modality: list[dict[str, Any]] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    folds: Folds | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
+        folds = {} if self.folds is None else {"folds": plain(self.folds.to_json())}
         return {
             "rows": self.rows,
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
+            **folds,
             "missing_modality": plain(self.missing_modality),
             "meta": plain(self.meta),
         }

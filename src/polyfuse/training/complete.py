@@ -35,6 +35,9 @@ def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tupl
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     recipe, notes = _with_outputs(recipe, table)
+    if recipe.data.folds is not None:
+        unused = [name for name, column in columns.items() if column.role == "split"]
+        notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
     recipe = _with_inputs(recipe, columns)
     splits = _split(recipe, table) if splits is None else splits
     recipe, said = defaults.encoders(recipe, len(splits.train))

@@ -4,7 +4,7 @@ Few rows leave no validation rows that could be trusted, so that each network tr
 judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are
 weighed on these; where even two would, one network trains on the training rows, and all are weighed on validation rows.
 
-Where rows are ordered in time, nothing is judged by what was fitted on later rows: learners go on from fold to fold, and
+Where rows are ordered in time, nothing is judged by what was fitted on later rows: learners go from fold to fold, and
 networks train on the training rows and are judged on later ones.
 """
 

@@ -296,6 +296,8 @@ def _taken(place: Path, recipe: Recipe) -> Judged | None:
     for one in content["outcomes"]:
         inputs = tuple(one.pop("inputs"))
         output, at = one.pop("output"), len(kept) - (inputs in kept)
-        own = {key: arrays.get(f"{at}:{output}:{key}") for key in ("probabilities", "scores", "weights")}
+        own: dict[str, Any] = {
+            key: arrays.get(f"{at}:{output}:{key}") for key in ("probabilities", "scores", "weights")
+        }
         kept.setdefault(inputs, {})[output] = Outcome(**one, **own)
     return Judged(rows, kept, content["alone"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -112,6 +113,21 @@ def test_a_stopped_cross_validation_goes_on(table, tmp_path, monkeypatch):
     assert again.fit_report.to_json()["outputs"] == whole.fit_report.to_json()["outputs"]
     pd.testing.assert_frame_equal(again.predict(table), whole.predict(table))
     assert not list((tmp_path / "m.run").glob("fold_*/judged.*"))
+
+
+def test_a_fold_that_is_interrupted_says_how_to_go_on(table, tmp_path, monkeypatch):
+    real = crossvalidation.fit
+
+    def interrupted(*args, **kwargs):
+        fitted = real(*args, **kwargs)
+        return replace(fitted, result=replace(fitted.result, interrupted=True))
+
+    monkeypatch.setattr(crossvalidation, "fit", interrupted)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    words = ["fit", str(tmp_path / "t.csv"), "--output", "y", "--folds", "2", "--to", str(tmp_path / "m")]
+    done = CliRunner().invoke(app, [*words, *[f"--set={one}" for one in QUICK]])
+    assert done.exit_code == 130
+    assert "interrupted between folds: the same command with --resume" in done.stderr
 
 
 def test_the_command_line_shows_mean_and_spread(table, tmp_path):

@@ -38,28 +38,33 @@ def fit(
 ) -> None:
     """Train a model, judge it on the test split and save it."""
     to = to or default_folder(source, output or ())
-    model = polyfuse.fit(
-        source,
-        table=table,
-        outputs=output or (),
-        inputs=input or (),
-        fusion=fusion,
-        preset=preset,
-        split=split,
-        group=group,
-        order=order,
-        folds=folds,
-        weights=weights,
-        weighted_metrics=weighted_metrics,
-        where=where,
-        media_root=media_root,
-        to=to,
-        time=time,
-        seed=seed,
-        settings=set or (),
-        resume=resume,
-        quiet=json,
-    )
+    try:
+        model = polyfuse.fit(
+            source,
+            table=table,
+            outputs=output or (),
+            inputs=input or (),
+            fusion=fusion,
+            preset=preset,
+            split=split,
+            group=group,
+            order=order,
+            folds=folds,
+            weights=weights,
+            weighted_metrics=weighted_metrics,
+            where=where,
+            media_root=media_root,
+            to=to,
+            time=time,
+            seed=seed,
+            settings=set or (),
+            resume=resume,
+            quiet=json,
+        )
+    except KeyboardInterrupt as stop:
+        if str(stop):  # of a cross-validation, which has no model yet
+            common.say(f"interrupted {stop}")
+        raise
     if json:
         common.print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
         raise typer.Exit(130 if model.report["training"]["interrupted"] else 0)

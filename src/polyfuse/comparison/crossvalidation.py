@@ -186,8 +186,8 @@ def _share(recipe: Recipe, started: float, left: int) -> Recipe:
 
 
 def _judged(fitted: Fitted) -> Judged:
-    if fitted.result.interrupted:
-        raise KeyboardInterrupt  # a part of a training says nothing of the recipe
+    if fitted.result.interrupted:  # a part of a training says nothing of the recipe
+        raise KeyboardInterrupt("between folds: the same command with --resume (resume=True) goes on")
     recipe, rows = fitted.bundle.recipe, fitted.splits.test
     measuring = any(hasattr(registry.objective(o.name), "after_validation") for o in recipe.extra_losses)
     alone = fitted.bundle.network.ensemble is None and recipe.training.select == "last" and not measuring

@@ -116,7 +116,7 @@ def test_broken_media_count_as_missing_and_are_reported_with_row_and_file(model)
     assert "zero bytes" in photos["zero.png"]
     assert "pixels" in photos["huge.png"]
     assert "no such file" in photos["absent.png"]
-    assert "row 1" in report["broken"]["photo"][0]["row"]
+    assert "row 0" in report["broken"]["photo"][0]["row"]
     assert [cell["file"] for cell in report["broken"]["sound"]] == ["corrupt.wav", "zero.wav", "hollow.wav"]
     made.predict(frame, media_root=folder)
     for column, file in (("photo", "corrupt.png"), ("sound", "corrupt.wav")):
@@ -133,8 +133,8 @@ def test_too_many_broken_cells_stop_the_run(table):
     spoilt = frame.assign(photo=[f"absent{n}.png" if n % 2 else name for n, name in enumerate(frame.photo)])
     with pytest.raises(ValueError, match=r"20 of 39 cells cannot be read, more than the allowed share of 20%") as error:
         fit(spoilt, ["photo=image"], media_root=table.parent)
-    assert "the DataFrame, row 2: absent1.png: no such file" in str(error.value)
-    with pytest.raises(ValueError, match=r"'words': 39 of 39 cells cannot be read.*\n.*row 1: .* is not a number"):
+    assert "the DataFrame, row 1: absent1.png: no such file" in str(error.value)
+    with pytest.raises(ValueError, match=r"'words': 39 of 39 cells cannot be read.*\n.*row 0: .* is not a number"):
         fit(frame, ["words=number"])
     frame.loc[1, "photo"] = "absent.png"
     model = pf.fit(frame, outputs=["label"], inputs=["photo"], split="split", media_root=table.parent, quiet=True,
@@ -181,7 +181,7 @@ def test_a_label_unseen_in_training(model):
     made, folder = model
     frame = pd.read_csv(folder / "table.csv")
     frame.loc[3, "label"] = "zebra"
-    with pytest.raises(ValueError, match=r"row 4: label 'zebra' was not seen in training; known: 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"row 3: label 'zebra' was not seen in training; known: 'a', 'b'"):
         made.evaluate(frame, media_root=folder)
     report = made.evaluate(frame, media_root=folder, unseen="skip")
     assert report.outputs["label"].rows == 39

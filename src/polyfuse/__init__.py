@@ -1,4 +1,4 @@
-"""polyfuse learns from tables whose cells are text, images, sound, video and numbers.
+"""polyfuse learns from tables whose cells are text, images, sound and numbers.
 
 Example:
     >>> import polyfuse as pf
@@ -15,8 +15,23 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from polyfuse.errors import extra
+
 __version__ = "0.1.0"
-__all__ = ["Model", "Recipe", "compare", "demo", "fit", "inspect", "load", "parts", "read_recipe", "read_table"]
+__all__ = [
+    "Index",
+    "Model",
+    "Recipe",
+    "compare",
+    "demo",
+    "fit",
+    "index",
+    "inspect",
+    "load",
+    "parts",
+    "read_recipe",
+    "read_table",
+]
 
 # Threads that wait for each other spin, and on a busy machine they wait for one that has no core: a small network takes
 # ninety times as long. A short spin costs nothing where cores are free (docs/log.md). Read when torch is loaded.
@@ -24,11 +39,13 @@ if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
     os.environ["GOMP_SPINCOUNT"] = "1000"
 
 _HOMES = {
+    "Index": "polyfuse.search.index",
     "Model": "polyfuse.api",
     "Recipe": "polyfuse.recipe",
     "compare": "polyfuse.api",
     "demo": "polyfuse.api",
     "fit": "polyfuse.api",
+    "index": "polyfuse.api",
     "inspect": "polyfuse.api",
     "load": "polyfuse.api",
     "parts": "polyfuse.api",
@@ -37,15 +54,18 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from polyfuse.api import Model, compare, demo, fit, inspect, load, parts
+    from polyfuse.api import Model, compare, demo, fit, index, inspect, load, parts
     from polyfuse.data.tables import read_table
     from polyfuse.recipe import Recipe, read_recipe
+    from polyfuse.search.index import Index
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'polyfuse' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    with extra("train"):
+        module = importlib.import_module(_HOMES[name])
+    value = getattr(module, name)
     globals()[name] = value
     return value
 

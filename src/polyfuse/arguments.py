@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyfuse import registry
 from polyfuse.data.inputs import InputRequest, overrides, parse_input
+from polyfuse.data.names import listed, split_once, unquoted
+from polyfuse.data.packed import is_address, local
 from polyfuse.data.tables import Table, read_table
-from polyfuse.recipe import Recipe, RecipeError, override, parse, read_recipe
+from polyfuse.recipe import Recipe, RecipeError, near, override, parse, read_recipe
+
+Names = str | Sequence[str]
+"""One name, or several."""
+Settings = str | Sequence[str] | Mapping[str, Any]
+"""``FIELD=VALUE``, several of them, or fields and their values."""
 
 
 def asked_for(
     source: Any,
     table: Any,
     *,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     **arguments: Any,
 ) -> tuple[Recipe, Table]:
     """The recipe with everything that was given, and its table, read.
@@ -23,16 +31,27 @@ def asked_for(
     Args:
         source: a table, a ``Recipe``, a recipe's path, or a saved model's folder.
         table: instead of the recipe's own.
-        settings: ``FIELD=VALUE`` of the recipe.
+        settings: ``FIELD=VALUE`` of the recipe, or a dict of fields.
         arguments: see ``with_arguments``.
     """
     recipe, own = recipe_of(source)
     recipe = with_arguments(recipe, **arguments)
-    recipe = override(recipe, list(settings)) if settings else recipe
-    read = read_table(table_of(recipe, own, table), media_root=recipe.data.media_root, where=recipe.data.where)
+    if settings:
+        recipe = override(recipe, settings if isinstance(settings, Mapping) else listed(settings))
+    source = table_of(recipe, own, table)
+    formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
+    read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
+    recipe.data.formats.update({c: f for c, f in read.formats.items() if f != "point"})  # type: ignore[misc]
     if recipe.data.split is None and read.split is not None and recipe.data.folds is None:
         recipe.data.split = read.split
-    return recipe, read
+    return recipe, read.exploded(recipe.data.explode)
+
+
+def _no_numbers(recipe: Recipe) -> list[str]:
+    """Columns that are said to hold something other than numbers and dates: in labels, ``3,5`` is 3 and 5."""
+    kinds = {c: i.modality for i in recipe.inputs.values() for c in i.columns} | dict(recipe.data.modalities)
+    inputs = [c for c, modality in kinds.items() if modality not in (None, "columns", "number", "date")]
+    return inputs + [o.column for o in recipe.outputs.values() if o.head.name not in ("auto", "number")]
 
 
 def recipe_of(source: Any) -> tuple[Recipe, Any]:
@@ -47,7 +66,8 @@ def recipe_of(source: Any) -> tuple[Recipe, Any]:
 def _paths(source: Any) -> list[str]:
     """The files of a table, for the recipe that is saved; none where it is not read from files, or from a dict."""
     files = list(source) if isinstance(source, (list, tuple)) else [source]
-    return [str(Path(f).resolve()) for f in files] if all(isinstance(f, (str, Path)) for f in files) else []
+    named = all(isinstance(f, (str, Path)) and not is_address(f) for f in files)
+    return [str(local(f).resolve()) for f in files] if named else []
 
 
 def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
@@ -65,8 +85,8 @@ def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
 def with_arguments(
     recipe: Recipe,
     *,
-    outputs: Sequence[str] = (),
-    inputs: Sequence[str] = (),
+    outputs: Names = (),
+    inputs: Names = (),
     fusion: str | None = None,
     split: str | None = None,
     group: str | None = None,
@@ -79,19 +99,14 @@ def with_arguments(
     time: str | float | None = None,
     seed: int | None = None,
     preset: str | None = None,
+    align: Sequence[str] = (),
 ) -> Recipe:
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
     root = None if media_root is None else str(Path(media_root).expanduser().resolve())  # a saved recipe moves
-    given: dict[str, Any] = {
-        "split": split,
-        "group": group,
-        "order": order,
-        "weights": weights,
-        "where": where,
-        "media_root": root,
-    }
-    given |= {"folds": folds, "weighted_metrics": weighted_metrics or None}
+    given: dict[str, Any] = {"split": _name(split), "group": _name(group), "where": where, "media_root": root}
+    given |= {"order": _name(order), "weights": _name(weights), "folds": folds}
+    given["weighted_metrics"] = weighted_metrics or None
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
     if time is not None:
@@ -105,12 +120,30 @@ def with_arguments(
                 "the preset out, or begin with a recipe that names no encoders"
             )
         values["preset"] = preset
-    if outputs:
-        split_names = [(text.partition("=")[0], text.partition("=")[2]) for text in outputs]
-        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in split_names}
-    if inputs:
-        _take_inputs(values, [parse_input(text) for text in inputs])
+    if heads := dict(map(_output, listed(outputs))):
+        values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in heads.items()}
+    if align:
+        names = [name.strip() for text in listed(align) for name in text.split(",")]
+        values["objectives"] = [{"name": "clip", "between": names}]
+    if requests := [parse_input(text) for text in listed(inputs)]:
+        _take_inputs(values, requests)
     return parse(values, "arguments")
+
+
+def _name(column: Any) -> str | None:
+    return None if column is None else str(column)
+
+
+def _output(text: str) -> tuple[str, str]:
+    """The column and head of ``COL`` or ``COL=HEAD``; a column whose name holds ``=`` stands between double quotes."""
+    column, _, head = split_once(text, "=")
+    if head.strip() not in ("", "auto", *registry.HEADS):
+        hint = near(head.strip(), list(registry.HEADS))
+        raise RecipeError(
+            f"output {text!r}: unknown head {head.strip()!r}{hint}; a column whose name holds '=' goes between double "
+            "quotes"
+        )
+    return unquoted(column), head.strip()
 
 
 def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:

@@ -12,14 +12,17 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from polyfuse import __version__, registry
 from polyfuse.data.cells.transform import Transform
+from polyfuse.device import choose_device, place
 from polyfuse.ensemble import Ensemble, Opinion
 from polyfuse.model import Network, build
 from polyfuse.recipe import Recipe, read_recipe
@@ -55,8 +58,14 @@ class Bundle:
 
 
 def slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
-    """Reader name -> number of its columns that are cells of their own."""
-    return {n: 1 if transforms[f"in:{n}"].joint else len(i.columns) for n, i in recipe.readers.items()}
+    """Reader name -> number of cells of a row that are encoded by themselves: columns, and files in one cell."""
+
+    def size(transform: Transform, columns: Sequence[str]) -> int:
+        if transform.joint:
+            return 1
+        return sum(recipe.data.slots.get(c, 1) for c in columns) if transform.media else len(columns)
+
+    return {n: size(transforms[f"in:{n}"], i.columns) for n, i in recipe.readers.items()}
 
 
 def save(bundle: Bundle, folder: str | Path) -> Path:
@@ -179,15 +188,19 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def load(folder: str | Path) -> Bundle:
+def load(folder: str | Path, device: str | torch.device = "auto") -> Bundle:
     """Read a bundle; predictions are the same as before saving.
+
+    Args:
+        device: see ``device.choose_device``.
 
     Raises:
         BundleError: see ``verify``.
+        ValueError: no such device.
     """
     from safetensors.torch import load_file
 
-    folder = Path(folder)
+    folder, chosen = Path(folder), choose_device(device)
     verify(folder)
     recipe = read_recipe(folder)
     specs, transforms = {}, {}
@@ -204,7 +217,7 @@ def load(folder: str | Path) -> Bundle:
     _fill(network, weights, folder)
     report = json.loads((folder / "report.json").read_text(encoding="utf8"))
     card = (folder / "card.md").read_text(encoding="utf8")
-    return Bundle(recipe, network.eval(), transforms, specs, report, card)
+    return Bundle(recipe, place(network.eval(), chosen), transforms, specs, report, card)
 
 
 def restored(further: list[Network], recipe: Recipe, weights: Mapping[str, Any]) -> Ensemble | None:

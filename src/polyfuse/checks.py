@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from polyfuse import registry
@@ -25,6 +26,8 @@ def check(recipe: Recipe) -> None:
     """
     if recipe.data.weighted_metrics and recipe.data.weights is None:
         raise RecipeError("data.weighted_metrics: there are no weights; name their column with data.weights")
+    if "mlflow" in recipe.training.loggers and find_spec("mlflow") is None:
+        raise RecipeError("training.loggers: mlflow is not installed: pip install mlflow, or name tensorboard or csv")
     for name, item in recipe.inputs.items():
         for at, part in enumerate(item.encoders):
             where = f"inputs.{name}.encoder" + (f".{at}" if len(item.encoders) > 1 else "")

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from polyfuse.data.batches import collated
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
-from polyfuse.data.store import Store, cache_root, evict, fingerprint, spared
+from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, spared
+from polyfuse.device import device_of
 from polyfuse.layers.pooling import pooled
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
@@ -30,6 +31,7 @@ from polyfuse.records import Tokens
 
 CHUNK = 64  # cells encoded at a time
 LIMIT = 20_000_000_000  # bytes of all token stores together
+IN_MEMORY = 1_000_000_000  # bytes of the tokens of an input where they cannot lie on disk
 
 Kept: TypeAlias = tuple[np.ndarray, np.ndarray]
 """Tokens of one cell (T, D), and where in the cell they lie (T, 2), or (0, 2) where the encoder does not say."""
@@ -75,7 +77,7 @@ class TokenCells:
 class KeptCells(Sequence):
     """The tokens and spans of each cell, from two views of one store."""
 
-    def __init__(self, store: Store, keys: list[bytes]):
+    def __init__(self, store: FallbackStore, keys: list[bytes]):
         self._x, self._span = store.view(keys), store.view([_span_key(key) for key in keys])
 
     def __len__(self) -> int:
@@ -106,24 +108,24 @@ def encode_once(
         if not len(cells.cells):
             continue
         place = (root or cache_root()) / "tokens" / _name(network, recipe, name, cells)
-        encoding = _Encoding(network, name, cells, place)
-        if (size := encoding.size()) > _room(place):
+        store = FallbackStore(place, f"tokens of input {name!r}")
+        encoding = _Encoding(network, name, cells, store)
+        if (size := encoding.size()) > (_room(place) if store.writable else IN_MEMORY):
             notes.append(
                 f"input {name!r}: its tokens would take {size / 1e9:.1f} GB, more than there is room for, so they are "
                 "computed again in every epoch; set its cache to pooled to keep one token per cell"
             )
             continue
-        kept[f"in:{name}"] = encoding.kept(Store(place))
-        evict(place.parent, LIMIT, keep=place)
+        kept[f"in:{name}"] = encoding.kept()
+        notes += store.notes
+        if store.writable:
+            evict(place.parent, LIMIT, keep=place)
     return kept, notes
 
 
 def _room(place: Path) -> float:
     """Bytes that may be added to a store, those of others that are in use being kept."""
-    folder = place
-    while not folder.exists():
-        folder = folder.parent
-    return min(LIMIT - spared(place.parent, but=place), 0.8 * shutil.disk_usage(folder).free)
+    return min(LIMIT - spared(place.parent, but=place), 0.8 * shutil.disk_usage(place).free)
 
 
 def _name(network: Network, recipe: Recipe, name: str, cells: Prepared) -> str:
@@ -150,15 +152,16 @@ class _Encoding:
         cells: at least one.
     """
 
-    def __init__(self, network: Network, name: str, cells: Prepared, place: Path):
+    def __init__(self, network: Network, name: str, cells: Prepared, store: FallbackStore):
         self.encoder, self.cells, self.pools = network.encoder(name), cells, name in network.pooled
-        self.device = next(network.parameters()).device  # an encoder of statistics has none of its own
-        known = self._known(Store(place)) if place.exists() else set()
+        self.device = device_of(network)  # an encoder of statistics has none of its own
+        self.store = store
+        known = self._known(store)
         self.missing = [k for k, key in enumerate(cells.digests) if key not in known]
         # of known ones a single cell still tells what tokens look like
         self.sample, self.first = self._encode(self.missing[:CHUNK] or [0])
 
-    def _known(self, store: Store) -> set[bytes]:
+    def _known(self, store: FallbackStore) -> set[bytes]:
         """Cells whose tokens and spans are both stored."""
         keys = self.cells.digests
         return store.known(keys) & {key[: -len(b"span")] for key in store.known([_span_key(key) for key in keys])}
@@ -186,9 +189,9 @@ class _Encoding:
         some = sum(x.nbytes + span.nbytes for x, span in self.first)
         return some / len(self.first) * len(self.missing)
 
-    def kept(self, store: Store) -> Prepared:
+    def kept(self) -> Prepared:
         """Everything encoded and stored, as cells."""
-        keys = self.cells.digests
+        keys, store = self.cells.digests, self.store
         for at in range(0, len(self.missing), CHUNK):
             places = self.missing[at : at + CHUNK]
             made = self._encode(places)[1] if at else self.first

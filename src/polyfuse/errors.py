@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class TableError(ValueError):
+    """A table, or what is asked of it, does not make sense; the message names the column or file and the way out."""
+
+
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Around the import of an optional package: its absence becomes an error with the install line.
+    """Around the import of an optional package, or of a module that needs some: its absence brings the install line.
 
     Args:
         name: the extra of polyfuse that brings the package, such as ``lora``.
@@ -16,4 +20,6 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] == "polyfuse":
+            raise  # that is no package which could be installed, or it has its line already
         raise ImportError(f"this needs {error.name}: pip install 'polyfuse[{name}]'") from error

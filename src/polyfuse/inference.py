@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.device import device_of
 from polyfuse.ensemble import Heard, hidden
 from polyfuse.layers.pooling import masked_mean
+from polyfuse.layers.space import unit
+from polyfuse.messages import progress
 from polyfuse.model import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
 
@@ -32,12 +35,13 @@ def states(
         keeps: subsets of inputs that stay present, the others being missing in every row; None for all inputs.
         numbers: row numbers to visit; all by default.
     """
-    device = next(network.parameters()).device
+    device = device_of(network)
     numbers = np.arange(len(rows)) if numbers is None else numbers
     training = network.training
     network.eval()
     try:
-        for batch in loader(rows, Order(numbers, BATCH)) if len(numbers) else []:
+        order = Order(numbers, BATCH)
+        for batch in progress(loader(rows, order), "answering", len(order)) if len(numbers) else []:
             with torch.inference_mode():
                 looks = [(b, network.encode(b), network.hear(b)) for b in _views(network, rows, batch, device)]
                 found = [_together(network, [_kept(network, *look, keep) for look in looks]) for keep in keeps]
@@ -93,6 +97,46 @@ def predict_subsets(
     return [{name: joined(pieces) for name, pieces in part.items()} for part in parts]
 
 
+Rules = Mapping[str, np.ndarray]
+"""Output -> the rule by which its classes are answered instead of the head's own; see the heads."""
+
+
+def rules_of(network: Network, costs: Mapping[Any, Any] | None, thresholds: Any = None) -> dict[str, np.ndarray]:
+    """The rules that costs and thresholds ask for.
+
+    Args:
+        costs: output -> class -> cost, or class -> cost where one output has classes.
+        thresholds: output -> class -> probability, in the same forms; or one number for an output of labels.
+
+    Raises:
+        ValueError: no such output or class, an output without classes, or a number out of bounds.
+    """
+    asked: dict[str, dict[str, Any]] = {}
+    for what, given in (("cost", costs), ("threshold", thresholds)):
+        for name, own in ({} if given is None else _by_output(network, given, what)).items():
+            asked.setdefault(name, {})[what] = own
+    return {name: network.head(name).decision_rule(**own) for name, own in asked.items()}
+
+
+def _by_output(network: Network, given: Any, what: str) -> Mapping[str, Any]:
+    judged = [name for name in network.outputs if hasattr(network.head(name), "decision_rule")]
+    several = isinstance(given, Mapping) and given and set(given) <= set(network.outputs)
+    if several and all(isinstance(own, Mapping) or name in judged for name, own in given.items()):
+        if other := sorted(set(given) - set(judged)):
+            raise ValueError(f"{what}: output {other[0]!r} has no classes to weigh")
+        return given
+    if len(judged) == 1:
+        return {judged[0]: given}
+    listed = ", ".join(map(repr, judged)) or "none"
+    raise ValueError(f"{what}: expected OUTPUT: {{CLASS: {what}}}, found {given!r}. Outputs with classes: {listed}")
+
+
+def decided(network: Network, predictions: dict[str, Prediction], rules: Rules) -> dict[str, Prediction]:
+    """The same predictions, answered by other rules where there are some."""
+    again = {name: network.head(name).decode(predictions[name].scores, rule_C) for name, rule_C in rules.items()}
+    return {**predictions, **again}
+
+
 def joined(parts: list[Prediction]) -> Prediction:
     """The predictions of some batches as those of all their rows."""
     value = [item for part in parts for item in part.value]
@@ -105,8 +149,25 @@ def joined(parts: list[Prediction]) -> Prediction:
     return Prediction(value, torch.cat(scores).cpu() if scores else None, extra)
 
 
+def shared_vectors(
+    network: Network, rows: Rows, numbers: np.ndarray | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Aligned input -> its unit vectors in the shared space (rows, E) float32, and where it is present (rows,)."""
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in network.aligned}
+    for _, (state,) in states(network, rows, numbers=numbers):
+        for name, parts in found.items():
+            parts.append((unit(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
+    return {name: tuple(np.concatenate(side) for side in zip(*parts, strict=True)) for name, parts in found.items()}  # type: ignore[misc]
+
+
 def embed(network: Network, rows: Rows, *, of: str | None = None) -> np.ndarray:
-    """One vector per row (rows, D) float32: the fused representation, or one input's own before fusion."""
+    """One vector per row (rows, D) float32: the fused representation, or one input's own before fusion.
+
+    Of an aligned input it is the unit vector in the shared space, and zeros where the row misses it.
+    """
+    if of in network.aligned and len(rows):
+        vectors_RE, present_R = shared_vectors(network, rows)[of]
+        return vectors_RE * present_R[:, None]
     vectors: list[Tensor] = []
     for _, (state,) in states(network, rows):
         tokens = state.encoded[of] if of is not None else _fused_tokens(state)

@@ -19,6 +19,7 @@ from polyfuse.ensemble import Ensemble, Heard
 from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
 from polyfuse.layers.pooling import pooled as mean_token
+from polyfuse.layers.space import Projection
 from polyfuse.recipe import InputRecipe, Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
 
@@ -35,6 +36,7 @@ class Network(nn.Module):
         width: D between encoders and heads.
         slots: reader name -> number of columns that share the encoder.
         weights: output name -> weight of its loss.
+        space: projections of the inputs that an objective compares, by input name.
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
             fusion or objective ``wants_scores``.
         frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
@@ -59,6 +61,7 @@ class Network(nn.Module):
         slots: Mapping[str, int],
         weights: Mapping[str, float],
         reads: Mapping[str, Sequence[str]] | None = None,
+        space: Mapping[str, nn.Module] | None = None,
         input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
         pooled: frozenset[str] = frozenset(),
@@ -92,6 +95,7 @@ class Network(nn.Module):
         self.input_heads = nn.ModuleDict(
             {f"out_{n}": nn.ModuleList((input_heads or {}).get(name, [])) for n, name in enumerate(heads)}
         )
+        self.space = nn.ModuleDict({f"in_{self.inputs.index(name)}": part for name, part in (space or {}).items()})
         self.ensemble: Ensemble | None = None
         for name in frozen:
             self.encoder(name).requires_grad_(False)
@@ -102,6 +106,11 @@ class Network(nn.Module):
     def decides(self) -> bool:
         """Whether the fusion joins scores of the inputs instead of tokens."""
         return hasattr(self.fusion, "decide")
+
+    @property
+    def aligned(self) -> list[str]:
+        """Inputs that have a vector in the shared space."""
+        return [name for n, name in enumerate(self.inputs) if f"in_{n}" in self.space]
 
     def encoder(self, name: str) -> nn.Module:
         """The encoder of a reader."""
@@ -197,7 +206,7 @@ class Network(nn.Module):
         Args:
             heard: what the ensemble read; asked for where it is not given.
         """
-        state = State(encoded, self.fuse(encoded))
+        state = State(encoded, self.fuse(encoded), shared=self.shared(encoded))
         for n, name in enumerate(self.outputs):
             alone = self.input_heads[f"out_{n}"]
             if len(alone):  # type: ignore[arg-type]
@@ -213,6 +222,10 @@ class Network(nn.Module):
                 state.scores[name] = self.ensemble.decide(name, own_BC, self.head(name), heard, batch)
         return state
 
+    def shared(self, encoded: dict[str, Tokens]) -> dict[str, Tensor]:
+        """Vectors of the aligned inputs in the shared space, (B, E) each."""
+        return {name: self.space[f"in_{self.inputs.index(name)}"](encoded[name]) for name in self.aligned}
+
     def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""
         watching = not self.decides and all(getattr(o, "watches", False) for o in _wanting(self.objectives))
@@ -223,7 +236,15 @@ class Network(nn.Module):
         return found
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        """Mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained.
+        """Mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
+        return self.output_losses(state, batch) | self.objective_losses(self.represented(state), batch)
+
+    def represented(self, state: State) -> list[Any]:
+        """What each objective takes of a state, row by row."""
+        return [objective.represent(state) for objective in self.objectives]  # type: ignore[operator]
+
+    def output_losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
+        """Mean loss of every output, each row on its own.
 
         Weights multiply the losses of rows, whose mean is over those that have the target and a weight: a batch of
         light rows moves the network less than one of heavy rows.
@@ -234,10 +255,15 @@ class Network(nn.Module):
             weight_B = batch.weights_B * batch.outputs[name].present_B
             scored = name in state.scores
             loss_B = head.loss_of(state.scores[name], batch) if scored else head.loss(state.fused, batch)
-            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / (weight_B > 0).sum().clamp_min(1)
-        heads = {name: self.head(name) for name in self.outputs}
-        for at, objective in enumerate(self.objectives):
-            loss = objective.loss(objective.represent(state), batch, heads)  # type: ignore[operator]
+            counts = (weight_B > 0).sum().clamp_min(1)
+            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / counts
+        return found
+
+    def objective_losses(self, represented: Sequence[Any], batch: Batch) -> dict[str, Tensor]:
+        """Weighted loss of every objective, which may compare the rows of a batch with each other."""
+        heads, found = {name: self.head(name) for name in self.outputs}, {}
+        for at, (objective, what) in enumerate(zip(self.objectives, represented, strict=True)):
+            loss = objective.loss(what, batch, heads)  # type: ignore[operator]
             found[f"{at}:{type(objective).__name__}"] = self.objective_weights[at] * loss
         return found
 
@@ -287,6 +313,8 @@ def build(
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
+    aligned = dict.fromkeys(name for module, _ in objectives for name in getattr(module, "aligns", ()))
+    space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
@@ -303,6 +331,7 @@ def build(
         frozen=frozenset(name for name, item in readers.items() if item.transfer == "frozen"),
         pooled=frozenset(name for name, item in readers.items() if item.cache == "pooled"),
         aside=frozenset(name for name, item in readers.items() if not item.fused),
+        space=space,
         input_heads=input_heads,
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,16 +13,34 @@ from polyfuse.data.augment import Augmentation
 from polyfuse.data.batches import Rows, Views
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
+from polyfuse.data.cut import count_cut
+from polyfuse.data.modalities import missing_mask
 from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
-from polyfuse.data.tables import Table
+from polyfuse.data.tables import Table, read_table
 from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
 
 
-def reading_of(recipe: Recipe, table: Table) -> Reading:
-    """How the cells of a table are read under a recipe."""
+def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
+    """How the cells of a table are read under a recipe.
+
+    Args:
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+
+    Raises:
+        ValueError: that is no share.
+    """
+    if max_broken is not None and not 0 <= max_broken <= 1:
+        raise ValueError(f"max_broken {max_broken}: expected a share of cells from 0 to 1")
     limits = Limits(**recipe.data.limits.model_dump())
-    return Reading(root=table.root, limits=limits, max_broken=recipe.data.max_broken, origin=table.origin)
+    share = recipe.data.max_broken if max_broken is None else max_broken
+    return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin, slots=recipe.data.slots)
+
+
+def read_again(recipe: Recipe, table: Any, *, where: str | None = None, media_root: str | Path | None = None) -> Table:
+    """A table, read as that of training was: its numbers and dates, and a row per entry of columns of lists."""
+    read = read_table(table, media_root=media_root, where=where, formats=recipe.data.formats, decide=False)
+    return read.exploded([name for name in recipe.data.explode if name in read.frame])
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
@@ -47,15 +67,126 @@ def weights_of(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | N
 
 
 def summary(cells: Prepared, table: Table) -> list[str]:
-    """One sentence per column with cells that could not be read: how many, and the first of them."""
+    """How the cells are kept, where that is not as usual; and a sentence per column with cells that could not be read,
+    or categories that are not known: how many, and the first of them.
+    """
     by_column: dict[str, list[Broken]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
+    return (
+        cells.notes
+        + [
+            f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
+            f"{table.origin(found[0].row)}: {_why(found[0])}"
+            for column, found in by_column.items()
+        ]
+        + unseen_values(cells, table)
+    )
+
+
+def said_of_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
+    """What prediction must say of a table: cells not read, categories not known, rows with nothing in any input."""
+    notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
+    return notes + blank_rows(prepared, table)
+
+
+def unseen_values(cells: Prepared, table: Table) -> list[str]:
+    """One sentence per column with categories that training did not show, loud where it showed none of them."""
+    by_column: dict[str, list[tuple[int, Any]]] = {}
+    for row, column, value in cells.unseen:
+        by_column.setdefault(column, []).append((row, value))
+    return [_unseen(column, found, table) for column, found in by_column.items()]
+
+
+def _unseen(column: str, found: list[tuple[int, Any]], table: Table) -> str:
+    present, (row, value) = int((~missing_mask(table.frame[column])).sum()), found[0]
+    first = f"{str(value)[:60]!r} in {table.origin(row)}"
+    if len(found) == present:
+        return (
+            f"WARNING: column {column!r}: not one of its {present:,} values was seen in training (the first: {first}), "
+            "so that the column says nothing; look how its values are written"
+        )
+    return (
+        f"column {column!r}: {len(found):,} of {present:,} values were not seen in training and are all read alike; "
+        f"the first: {first}"
+    )
+
+
+def blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
+    """A sentence on rows with nothing in any input."""
+    inputs = [cells.index_RK for name, cells in prepared.items() if name.startswith("in:")]
+    if not inputs:
+        return []
+    blank = np.flatnonzero(~np.any([(index_RK >= 0).any(1) for index_RK in inputs], axis=0))
+    if not len(blank):
+        return []
     return [
-        f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
-        f"{table.origin(found[0].row)}: {_why(found[0])}"
-        for column, found in by_column.items()
+        f"{len(blank):,} of {len(table):,} rows have nothing in any input, and all get one answer; the first: "
+        f"{table.origin(int(blank[0]))}"
     ]
+
+
+def without_target(prepared: Mapping[str, Prepared], table: Table, sides: Mapping[str, np.ndarray]) -> list[str]:
+    """One sentence per output with rows that have no target: how many, and where they stand.
+
+    Args:
+        sides: what the rows do, such as ``train`` -> row numbers.
+    """
+    notes = []
+    for name, cells in prepared.items():
+        if not name.startswith("out:"):
+            continue
+        gone = cells.index_RK[:, 0] < 0
+        gone[[broken.row for broken in cells.broken]] = False  # they are named one by one
+        counts = {side: int(gone[rows].sum()) for side, rows in sides.items()}
+        total, rows = sum(counts.values()), sum(map(len, sides.values()))
+        where = ", ".join(f"{count:,} {side}" for side, count in counts.items() if count and side)
+        if total:
+            first = next(int(row) for numbers in sides.values() for row in numbers if gone[row])
+            notes.append(
+                f"output {name[4:]!r}: {total:,} of {rows:,} rows have no target{f' ({where})' if where else ''} and "
+                f"are left out; the first: {table.origin(first)}"
+            )
+    return notes
+
+
+def cut_cells(
+    recipe: Recipe, prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray, reading: Reading
+) -> list[str]:
+    """One sentence per column with cells in some rows that are longer than what is read of them, and how to read more.
+
+    Args:
+        prepared: cells as their transforms made them.
+        rows: row numbers of the training rows.
+    """
+    notes, characters = [], dict[str, str]()
+    by_reader = {reader: name for name, own in recipe.reads.items() for reader in own}
+    for key, columns in columns_of(recipe).items():
+        for cut in count_cut(prepared[key], table.frame, columns, rows, reading) if key.startswith("in:") else []:
+            name, encoder = by_reader[key[3:]], recipe.readers[key[3:]].part.name
+            transform: Any = prepared[key].transform
+            if cut.cells:
+                about, more = "" if cut.exact else "about ", _more(recipe, name, encoder, transform)
+                notes.append(
+                    f"column {cut.column!r}: {about}{cut.cells:,} of {cut.present:,} training cells are longer than "
+                    f"{transform.window}, and {encoder} reads no more of them; {more}"
+                )
+            if cut.characters:
+                characters[cut.column] = (
+                    f"column {cut.column!r}: {cut.characters:,} of {cut.present:,} training cells have more than "
+                    f"{reading.limits.characters:,} characters, and no more of them is read; raise "
+                    "data.limits.characters to read more"
+                )
+    return notes + list(characters.values())
+
+
+def _more(recipe: Recipe, name: str, encoder: str, transform: Any) -> str:
+    """How to have more of a cell read."""
+    if recipe.inputs[name].init_from:
+        return f"that is set by the model that input {name!r} starts from"
+    if len(recipe.inputs[name].encoders) > 1:
+        return f"raise {transform.keyword} of {encoder} in the recipe's inputs.{name}.encoder to read more"
+    return f"raise inputs.{name}.encoder.{transform.keyword} to read more"
 
 
 def _why(broken: Broken) -> str:

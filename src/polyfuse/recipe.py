@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,8 @@ from pydantic import (
     ValidationError,
     model_serializer,
 )
+
+from polyfuse.data.names import divide, split_once, unquoted
 
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -145,8 +148,13 @@ class DataRecipe(_Section):
         weights: a column of numbers, 0 and above: how much each row counts in training.
         weighted_metrics: rows count by their weights in metrics as well.
         fractions: shares of train, val and test in a made split.
+        explode: columns of lists (captions of a picture): a row per entry. Rows made of one never part in a made split.
+        draw: which of these rows an epoch of training sees: ``all``, or ``one`` of each, drawn anew.
         columns: columns to gather into inputs, beside those of named inputs; every usable one when none is named.
         modalities: column -> modality, over what is inferred.
+        formats: column -> how its numbers are written (``point`` or ``comma`` before decimals) or its dates
+            (``day_first``, ``month_first``), over what the column itself shows.
+        slots: column -> how many files of one of its cells are read, where cells hold several.
         max_broken: share of a column's cells that may be unreadable.
         limits: what is too large to read.
     """
@@ -161,8 +169,12 @@ class DataRecipe(_Section):
     weights: str | None = None
     weighted_metrics: bool = False
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    explode: Annotated[list[str], BeforeValidator(_as_list)] = []
+    draw: Literal["all", "one"] = "all"
     columns: Annotated[list[str], BeforeValidator(_as_list)] = []
     modalities: dict[str, str] = {}
+    formats: dict[str, Literal["point", "comma", "day_first", "month_first"]] = {}
+    slots: dict[str, Count] = {}
     max_broken: float = Field(0.2, ge=0, le=1)
     limits: LimitsRecipe = LimitsRecipe()
 
@@ -231,6 +243,22 @@ class ObjectiveRecipe(NamedPart):
     weight: float = Field(1.0, ge=0)
 
 
+class SpaceRecipe(_Section):
+    """The space that alignments share: one vector per input, whatever its length.
+
+    Args:
+        size: of a vector.
+        hidden: units of a layer between the tokens' mean and the vector; 0 for none.
+        dropout: before each linear layer.
+        pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
+    """
+
+    size: Count = 256
+    hidden: int = Field(0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    pool: Literal["mean", "max", "attention"] = "mean"
+
+
 class MemberRecipe(NamedPart):
     """A classical learner over what some inputs hold before any training; its keywords are its settings.
 
@@ -270,6 +298,8 @@ class TrainingRecipe(_Section):
         epochs: passes over the training rows.
         steps: optimizer steps; where it is a number it wins over ``epochs``.
         batch_size: rows per step.
+        chunk: rows that pass through the network together, where a batch is larger than memory holds; objectives still
+            compare all rows of the batch (gradient caching). None for all.
         learning_rate: peak rate of fusion and heads.
         weight_decay: of fusion and heads.
         warmup: share of the steps in which the rate rises; then it falls as a cosine.
@@ -289,6 +319,8 @@ class TrainingRecipe(_Section):
         calibrate: fit a temperature on validation rows.
         views: looks at every row while it is judged, the first as it is, the others with its inputs augmented as in
             training (several crops of a picture, shifts of a sound); their answers are averaged.
+        loggers: where losses and metrics are written while training, beside the model: ``tensorboard``, ``csv``
+            (``metrics.csv``) and ``mlflow``, any of them or none.
         checkpoint: least seconds between two checkpoints from which a killed run can go on.
         workers: processes that make batches; 0 is right unless augmentation is heavy.
         seed: fixes everything random.
@@ -297,6 +329,7 @@ class TrainingRecipe(_Section):
     epochs: Auto | Positive = "auto"
     steps: Auto | Count = "auto"
     batch_size: Auto | Count = "auto"
+    chunk: Count | None = None
     learning_rate: Auto | NotNegative = "auto"
     weight_decay: Auto | NotNegative = "auto"
     warmup: float = Field(0.2, ge=0, lt=1)
@@ -313,6 +346,7 @@ class TrainingRecipe(_Section):
     time: Annotated[Positive | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
     views: Count = 1
+    loggers: Annotated[list[Literal["tensorboard", "csv", "mlflow"]], BeforeValidator(_as_list)] = ["tensorboard"]
     checkpoint: float = Field(20.0, ge=0)
     workers: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
@@ -327,6 +361,7 @@ class Recipe(_Section):
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
             to 5,000 rows.
         width: D of the tokens that reach the fusion.
+        space: what aligned inputs share, where an objective aligns inputs.
         ensemble: who answers beside the network.
         preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
             answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
@@ -340,6 +375,7 @@ class Recipe(_Section):
     outputs: dict[str, OutputRecipe] = {}
     objectives: Annotated[list[ObjectiveRecipe] | None, BeforeValidator(_as_parts)] = None
     width: Auto | Count = "auto"
+    space: SpaceRecipe = SpaceRecipe()
     ensemble: EnsembleRecipe = EnsembleRecipe()
     training: TrainingRecipe = TrainingRecipe()
 
@@ -363,6 +399,11 @@ class Recipe(_Section):
             for reader, encoder in zip(self.reads[name], item.encoders, strict=True):
                 found[reader] = item.model_copy(update={"encoder": encoder, **encoder.own})
         return found
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns whose equal values make rows the same to an objective."""
+        return list(dict.fromkeys(o.keywords["key"] for o in self.extra_losses if o.keywords.get("key")))
 
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
@@ -436,7 +477,8 @@ def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) ->
     where = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
         return f"{where}: no such field{near(str(loc[-1]), _fields_at(loc[:-1]))}"
-    return f"{where}: {message}, found {value!r}"
+    message = message.removeprefix("Value error, ")  # what pydantic puts before a message of our own
+    return f"{where}: {message}" + ("" if ", found " in message else f", found {value!r}")
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -465,34 +507,86 @@ def _item(items: list[Any], place: str, setting: str) -> Any:
     return items[int(place)]
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with ``path.to.field=value`` settings applied; values are YAML.
+def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
+    """The parts of a path with those put together that are one name here, which may have dots."""
+    if isinstance(spot, list):
+        return parts
+    if any(spot is values["data"][field] for field in BY_COLUMN):  # column -> word or number: nothing lies deeper
+        return [".".join(parts)]
+    whole = next((n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in spot), 1)
+    return [".".join(parts[:whole]), *parts[whole:]]
+
+
+def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
+    """The recipe with settings applied.
+
+    Args:
+        settings: ``path.to.field=value``, values in YAML; or path -> value, sections within sections as in a recipe:
+            ``{"training": {"epochs": 5}, "fusion.depth": 2}``.
+
+    A name with dots is known where the recipe has it; elsewhere it stands between double quotes or backticks.
 
     Raises:
         RecipeError: not of that form, or no such field.
     """
-    import yaml
-
     values = recipe.model_dump(mode="json")
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting!r}: expected FIELD=VALUE, such as training.epochs=5")
-        *parents, last = path.strip().split(".")
+    pairs = list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_setting(text) for text in settings]
+    for rest, value, setting in pairs:
         spot: Any = values
-        for parent in parents:
+        while len(rest := _joined(spot, rest, values)) > 1:
+            parent, *rest = rest
             if isinstance(spot, list):
                 spot = _item(spot, parent, setting)
                 continue
             if not isinstance(spot.get(parent), (dict, list)):
                 spot[parent] = {"name": spot[parent]} if isinstance(spot.get(parent), str) else {}
             spot = spot[parent]
-        try:
-            spot[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting!r}: the value is not YAML: {error}") from None
-    named = {setting.partition("=")[0].strip() for setting in settings}
-    made, fixed = parse(values, "--set"), recipe.training.steps
+        last: Any = rest[0]
+        if isinstance(spot, list):
+            _item(spot, last, setting)
+            last = int(last)
+        spot[last] = value
+    named = {".".join(path) for path, _, _ in pairs}
+    made, fixed = parse(values, "settings" if isinstance(settings, Mapping) else "--set"), recipe.training.steps
     if "training.epochs" in named and "training.steps" not in named and fixed != "auto":
         raise RecipeError(f"the recipe fixes training.steps={fixed}, which wins: --set training.steps=auto as well")
     return made
+
+
+def _setting(text: str) -> tuple[list[str], Any, str]:
+    """The names on the path to the field, the value and the text of ``FIELD=VALUE``."""
+    import yaml
+
+    path, equals, value = split_once(text, "=")
+    if not equals:
+        raise RecipeError(f"--set {text!r}: expected FIELD=VALUE, such as training.epochs=5")
+    try:
+        return _path(path), yaml.safe_load(value), text
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text!r}: the value is not YAML: {error}") from None
+
+
+def _path(text: str) -> list[str]:
+    return [unquoted(part) for part in divide(text, ".")]
+
+
+BY_COLUMN = ("modalities", "formats", "slots")
+"""Fields of ``data`` that hold a word or number for each of some columns."""
+SECTIONS = (("data",), ("data", "limits"), ("training",), ("ensemble",), ("inputs",), ("outputs",))
+"""Where a dict of settings holds fields of its own, beside which the others stay as they are; so does each input and
+output."""
+
+
+def _flat_settings(settings: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[list[str], Any, str]]:
+    for key, value in settings.items():
+        named = prefix in (("inputs",), ("outputs",)) and isinstance(value, Mapping)  # names may have dots
+        path = [*prefix, str(key)] if named else [*prefix, *_path(str(key))]
+        if isinstance(value, Mapping) and (named or tuple(path) in SECTIONS or _is_named(path)):
+            yield from _flat_settings(value, tuple(path))
+        else:
+            yield path, dict(value) if isinstance(value, Mapping) else value, f"{'.'.join(path)}={value}"
+
+
+def _is_named(path: list[str]) -> bool:
+    """Whether a path leads to an input or output."""
+    return len(path) == 2 and path[0] in ("inputs", "outputs")

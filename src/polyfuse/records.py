@@ -130,12 +130,14 @@ class Batch(_Movable):
         outputs: output name -> its target cells; empty at prediction.
         rows_B: row numbers in the table.
         weights_B: weight of each row in the loss.
+        keys: column that an objective asked for -> a number per row that is the same for equal values, -1 for none.
     """
 
     inputs: dict[str, Cells]
     outputs: dict[str, Cells]
     rows_B: Tensor
     weights_B: Tensor
+    keys: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.rows_B.shape[0]
@@ -165,12 +167,15 @@ class State(_Movable):
         scores: output -> scores (B, C) of the fused representation, for heads that have scores.
         by_input_scores: output -> input -> scores (B, C) of that input alone, where a fusion or objective asks for
             them; meaningless in rows that miss the input.
+        shared: input -> its vector in the shared space (B, E), where an objective aligns inputs; not of length 1, and
+            meaningless in rows that miss the input.
     """
 
     encoded: dict[str, Tokens]
     fused: Fused | None = None
     scores: dict[str, Tensor] = field(default_factory=dict)
     by_input_scores: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    shared: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass

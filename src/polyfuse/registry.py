@@ -107,6 +107,12 @@ OBJECTIVES: Table = {
     "ogm_ge": "polyfuse.objectives.ogm_ge:OGMGE",
     "gradient_blending": "polyfuse.objectives.gradient_blending:GradientBlending",
     "mixup": "polyfuse.objectives.mixup:Mixup",
+    "clip": "polyfuse.objectives.clip:Clip",
+    "siglip": "polyfuse.objectives.siglip:SigLip",
+    "supcon": "polyfuse.objectives.supcon:SupCon",
+    "triplet": "polyfuse.objectives.triplet:Triplet",
+    "vicreg": "polyfuse.objectives.vicreg:VICReg",
+    "barlow": "polyfuse.objectives.barlow:BarlowTwins",
 }
 
 LEARNERS: Table = {  # classical ones, fitted on features beside the network
@@ -140,7 +146,7 @@ def choose(table: dict[str, Any], name: str, kind: str) -> Any:
     if name in table:
         return table[name]
     near = difflib.get_close_matches(str(name), table, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(table)) or 'none'}.")
 
 

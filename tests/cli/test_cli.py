@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
+import polyfuse
 from polyfuse.cli import main
 from tests.tiny import FAST, write_table
 
@@ -59,6 +63,50 @@ def test_from_table_to_predictions(run, tmp_path):
     assert json.loads(out)["rows"] == len(pd.read_csv(tmp_path / "p.csv")) == 14
     status, out, _ = run("embed", to, table, "--of", "eyes", "--to", tmp_path / "v.npy", "--json")
     assert json.loads(out) == {"rows": 60, "width": 16, "to": str(tmp_path / "v.npy")}
+
+
+def test_answers_beside_the_table_and_never_over_it(run, tmp_path):
+    table, to = write_table(tmp_path / "tiny"), tmp_path / "model"
+    before = table.read_bytes()
+    run("fit", table, "--output", "label", "--input", "area", "--split", "split", "--to", to, *SETTINGS, "--json")
+    for arguments in (("predict", to, table, "--to", table), ("evaluate", to, table, "--report", table)):
+        status, out, err = run(*arguments)
+        assert (status, out) == (2, "")
+        assert "would destroy it: name another file" in err
+    status, _, err = run("evaluate", to, table, "--report", tmp_path / "other.csv")
+    assert status == 2
+    assert "name a file that ends in .html" in err
+    assert table.read_bytes() == before
+
+    place = tmp_path / "p.csv"
+    status, out, err = run("predict", to, table, "--to", place, "--with-table", "--no-proba", "--cost", "b=1e6")
+    found = pd.read_csv(place)
+    assert status == 0
+    assert list(found) == [*pd.read_csv(table), "row", "label_predicted", "label_confidence"]
+    assert set(found["label_predicted"]) == {"b"}
+    assert "label_p_a" not in err
+    status, out, _ = run("evaluate", to, table, "--cost", "label:b=1e6", "--json")
+    recall = {row["class"]: row["recall"] for row in json.loads(out)["outputs"]["label"]["per_class"]}
+    assert recall == {"a": 0, "b": 1}
+    assert "expected [OUTPUT:]CLASS=NUMBER" in run("predict", to, table, "--to", place, "--cost", "b")[2]
+
+    status, out, _ = run("show", to, table, "--json")
+    shown = json.loads(out)
+    assert status == 0
+    assert shown["parameters"] == sum(part["parameters"] for part in shown["parts"])
+    assert shown["parts"][0]["milliseconds"] > 0
+    assert "concat" in run("show", to)[1]
+
+
+def test_the_program_says_its_version_and_no_help_line_is_cut(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run("--version") == (0, f"polyfuse {polyfuse.__version__}\n", "")
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "..." not in out.partition("Commands:")[2]
+    code = "import runpy, sys; sys.argv = ['polyfuse', '--version']; runpy.run_module('polyfuse', run_name='__main__')"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == f"polyfuse {polyfuse.__version__}\n"
 
 
 def test_people_read_tables(run, tmp_path):
@@ -136,9 +184,19 @@ def test_inspect_says_why(run, tmp_path):
     assert {name: found[name]["modality"] for name in kinds} == kinds
     assert found["photo"]["missing"] == 1
     assert found["photo"]["broken"] == 1
+    (cell,) = found["photo"]["broken_cells"]
+    assert (cell["row"], cell["file"]) == ("table.csv, row 12", "12.png")
+    assert "picture" in cell["reason"]
     assert all(row["reason"] for row in found.values())
     _, shown, _ = run("inspect", table)
     assert "photo" in shown
+    assert "table.csv, row 12" in shown
+    for n in range(20, 30):
+        (tmp_path / f"{n}.wav").unlink()
+    _, shown, _ = run("inspect", table)
+    assert "21" in shown
+    assert "20.wav: no such file" in shown
+    assert "and 5 more; --json has all" in shown
 
 
 def test_list_names_every_part(run):
@@ -175,6 +233,8 @@ def test_starter_lists_parts_with_their_lines(run):
         (["fit", "TABLE"], "nothing to learn"),
         (["evaluate", "nowhere", "TABLE"], "no saved model"),
         (["list", "fusion"], "did you mean 'fusions'"),
+        (["list", "xyz"], "unknown kind of part 'xyz'. Known:"),
+        (["fit", "TABLE", "--output", "label", "--time", "5minutes"], "1h, found '5minutes'\n"),
         (["inspect", "TABLE", "--input", "area=numbr"], "did you mean 'number'"),
     ],
 )
@@ -185,3 +245,21 @@ def test_mistakes_are_one_line_on_standard_error_and_status_2(run, tmp_path, arg
     assert out == ""
     assert err.startswith("error: ")
     assert message in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf8"])
+def test_a_console_that_cannot_show_a_character_replaces_it(monkeypatch, tmp_path, encoding):
+    (tmp_path / "t.jsonl").write_text('{"größe": 1, "字": "猫 \\ud83d"}\n{"größe": 2, "字": "x"}\n', encoding="utf8")
+    for json_wanted in (False, True):
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stderr", err)
+        monkeypatch.setattr("sys.argv", ["polyfuse", "inspect", str(tmp_path / "t.jsonl"), *["--json"] * json_wanted])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code
+        out.flush()
+        said = out.buffer.getvalue().decode(encoding)
+        assert "number" in said
+        if json_wanted:
+            assert [column["column"] for column in json.loads(said)["columns"]] == ["größe", "字"]

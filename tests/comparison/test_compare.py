@@ -18,7 +18,7 @@ from polyfuse.arguments import asked_for
 from polyfuse.cli import main
 from polyfuse.comparison.compare import chosen
 from polyfuse.comparison.plan import Cost
-from polyfuse.comparison.stage import Stage, Variant
+from polyfuse.comparison.stage import Stage, Variant, meaning
 from polyfuse.recipe import parse
 from polyfuse.registry import FUSION_ALIASES
 from polyfuse.training.learner import Learner
@@ -253,6 +253,32 @@ def test_runs_of_another_version_are_not_gone_on_with(table, tmp_path, monkeypat
     monkeypatch.setattr("polyfuse.comparison.stage._code", lambda: "another")
     with pytest.raises(ValueError, match="version of polyfuse"):
         compare(table, fusions="concat", seeds=1, to=tmp_path)
+
+
+def test_other_words_in_the_code_are_no_other_version():
+    code = '"""Says."""\nA = 1\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x  # twice\n'
+    said = "# new\nA = 1\ndef f(x):\n    'Gives it twice.'\n    return (2 *\n        x)\n"
+    assert meaning(code) == meaning(said)
+    assert meaning(code) != meaning(code.replace("2 * x", "3 * x"))
+    assert meaning("def f():\n    'Nothing.'") == meaning("def f():\n    pass")
+
+
+def test_a_budget_that_is_large_enough_leaves_p_values(table):
+    found = compare(table, fusions="concat,sum", seeds=1, budget=1e9).to_json()
+    assert not any("no p-values" in note for note in found["meta"]["notes"])
+    assert all(row["p_vs_single"] is not None for row in found["fusions"])
+
+
+def test_what_has_hardly_begun_has_no_p_values_and_a_broken_budget_is_said(table, monkeypatch):
+    monkeypatch.setattr("polyfuse.comparison.plan._cost", as_if_slow)
+    said = []
+    settings = ("training.epochs=200", "training.batch_size=32", "width=16", "preset=plain")
+    found = compare(table, fusions="concat,sum", seeds=1, budget=0.001, settings=settings, say=said.append).to_json()
+    assert found["meta"]["steps"] < 0.25 * 600
+    assert any("judging included, they take about" in line for line in said)
+    assert all(row.get("p_vs_single") is None and row.get("p_vs_concat") is None for row in found["fusions"])
+    assert any("no p-values" in note for note in found["meta"]["notes"])
+    assert any("more than the budget" in note for note in found["meta"]["notes"])
 
 
 def test_what_names_a_comparison_has_one_order(table, tmp_path):

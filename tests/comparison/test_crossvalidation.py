@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import polyfuse
-from polyfuse.cli import app
+from polyfuse.cli import app, main
 from polyfuse.comparison import crossvalidation
 from polyfuse.comparison.crossvalidation import fold_splits
 from polyfuse.data.tables import read_table
@@ -59,7 +60,7 @@ def test_folds_are_a_partition_and_respect_classes_groups_and_time(table, data):
 def test_the_report_has_every_row_once_and_the_final_model_all_rows(table, tmp_path):
     leaky = table.assign(c=table.y.map({"up": 1, "down": 0}) + 0.01 * table.b)
     made = polyfuse.fit(leaky, outputs=["y"], inputs=["c"], folds=3, settings=ALONE, to=tmp_path / "m", quiet=True)
-    report = made.fit_report
+    report = made.evaluation
     assert report.rows == 120
     assert report.outputs["y"].metrics["accuracy"] > 0.95
     folds = report.folds
@@ -86,7 +87,7 @@ def test_noise_reads_as_noise_whoever_answers(table):
     tree = "{name: forest, inputs: [columns], extra: true, leaf: 1, features: sqrt, trees: 5}"
     settings = ["training.steps=3", "ensemble.networks=2", "ensemble.folds=2", f"ensemble.members=[{tree}]"]
     made = polyfuse.fit(noise, outputs=["y"], inputs=["a", "b"], folds=2, settings=settings, quiet=True)
-    assert made.fit_report.outputs["y"].metrics["accuracy"] < 0.65, "what was learnt by heart would read as skill"
+    assert made.evaluation.outputs["y"].metrics["accuracy"] < 0.65, "what was learnt by heart would read as skill"
 
 
 def test_a_stopped_cross_validation_goes_on(table, tmp_path, monkeypatch):
@@ -109,13 +110,13 @@ def test_a_stopped_cross_validation_goes_on(table, tmp_path, monkeypatch):
     calls.extend([1, 1, 1])
     again = polyfuse.fit(table, to=tmp_path / "m", resume=True, **options)
     assert len(calls) == 3 + 2, "two folds were there already"
-    assert again.fit_report.folds == whole.fit_report.folds
-    assert again.fit_report.to_json()["outputs"] == whole.fit_report.to_json()["outputs"]
+    assert again.evaluation.folds == whole.evaluation.folds
+    assert again.evaluation.to_json()["outputs"] == whole.evaluation.to_json()["outputs"]
     pd.testing.assert_frame_equal(again.predict(table), whole.predict(table))
     assert not list((tmp_path / "m.run").glob("fold_*/judged.*"))
 
 
-def test_a_fold_that_is_interrupted_says_how_to_go_on(table, tmp_path, monkeypatch):
+def test_a_fold_that_is_interrupted_says_how_to_go_on(table, tmp_path, monkeypatch, capsys):
     real = crossvalidation.fit
 
     def interrupted(*args, **kwargs):
@@ -125,9 +126,11 @@ def test_a_fold_that_is_interrupted_says_how_to_go_on(table, tmp_path, monkeypat
     monkeypatch.setattr(crossvalidation, "fit", interrupted)
     table.to_csv(tmp_path / "t.csv", index=False)
     words = ["fit", str(tmp_path / "t.csv"), "--output", "y", "--folds", "2", "--to", str(tmp_path / "m")]
-    done = CliRunner().invoke(app, [*words, *[f"--set={one}" for one in QUICK]])
-    assert done.exit_code == 130
-    assert "interrupted between folds: the same command with --resume" in done.stderr
+    monkeypatch.setattr(sys, "argv", ["polyfuse", *words, *[f"--set={one}" for one in QUICK]])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 130
+    assert "interrupted in fold 1 of 2 folds; the same command with --resume" in capsys.readouterr().err
 
 
 def test_the_command_line_shows_mean_and_spread(table, tmp_path):

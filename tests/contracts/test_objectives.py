@@ -18,7 +18,8 @@ every = pytest.mark.parametrize("name", list(registry.OBJECTIVES))
 
 def made(name):
     torch.manual_seed(0)
-    return registry.objective(name)(INPUTS, WIDTH)
+    keywords = {"key": "class"} if name == "supcon" else {}  # without classes each row is alone with its own cells
+    return registry.objective(name)(INPUTS, WIDTH, **keywords)
 
 
 def heads():
@@ -45,8 +46,10 @@ def scene(rows, present_BM=None, seed=0):
         "kind": Cells({"target": torch.arange(max(rows, 1)) % 2}, index),
         "size": Cells({"target": torch.linspace(-1, 1, max(rows, 1))}, index),
     }
-    batch = Batch({}, outputs, torch.arange(rows), torch.ones(rows))
-    return State(encoded, None, fused, alone), batch
+    keys = {"class": torch.arange(rows) % 2}
+    batch = Batch({}, outputs, torch.arange(rows), torch.ones(rows), keys)
+    shared = {n: torch.randn(rows, 6, generator=draw).requires_grad_() for n in INPUTS}
+    return State(encoded, None, fused, alone, shared), batch
 
 
 def loss_of(objective, state, batch):
@@ -73,6 +76,8 @@ def test_empty_and_single_rows_give_finite_losses_and_gradients(name, rows):
         loss.backward()
     for tokens in state.encoded.values():
         assert tokens.x_BTD.grad is None or torch.isfinite(tokens.x_BTD.grad).all()
+    for vector in state.shared.values():
+        assert vector.grad is None or torch.isfinite(vector.grad).all()
 
 
 @every
@@ -101,7 +106,7 @@ def test_every_parameter_is_trained(name):
 
 @every
 def test_state_survives_saving(name):
-    one, two = made(name), registry.objective(name)(INPUTS, WIDTH)
+    one, two = made(name), made(name)
     two.load_state_dict(one.state_dict())
     state, batch = scene(4)
     torch.testing.assert_close(loss_of(one, state, batch), loss_of(two, state, batch))

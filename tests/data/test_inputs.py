@@ -7,15 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfuse.data.inputs import InputRequest, default_inputs, exclusions, leaks, overrides, parse_input, resolve_inputs
+from polyfuse.data.inputs import (
+    UNNAMED,
+    InputRequest,
+    default_inputs,
+    exclusions,
+    leaks,
+    left_out,
+    overrides,
+    parse_input,
+    resolve_inputs,
+)
 from polyfuse.data.modalities import MODALITIES, Column, infer
 from polyfuse.data.tables import TableError, read_table
 
-ROLES = ("input", "identifier", "constant", "empty", "split", "unusable")
+ROLES = ("input", "identifier", "constant", "empty", "split", "unusable", "address")
 
 
 def column(name: str, modality: str, role: str = "input") -> Column:
-    return Column(name, modality, "", role, 0, 0, 5, "")
+    return Column(name, modality, "seen so", role, 0, 0, 5, "")
 
 
 def table_of(**modalities: str) -> dict[str, Column]:
@@ -25,6 +35,17 @@ def table_of(**modalities: str) -> dict[str, Column]:
 HOUSES = table_of(
     bedrooms="number", zipcode="category", sold="date", front="image", kitchen="image", note="text", emb="vector"
 ) | {"id": column("id", "number", "identifier")}
+
+
+def test_what_is_left_out_is_named_with_its_reason():
+    columns = HOUSES | {"nr": column("nr", "number", "identifier"), "clip": column("clip", "video", "unsupported")}
+    inputs, reasons = default_inputs(columns, outputs=["bedrooms"]), exclusions(columns, outputs=["bedrooms"])
+    used = [name for names, _ in inputs.values() for name in names]
+    assert left_out(columns, [*used, "bedrooms"], reasons) == [
+        "columns 'id', 'nr' are left out: an identifier says nothing about new rows",
+        "column 'clip' is left out: video is not read yet (its sound can be: clip=audio as an input)",
+    ]
+    assert left_out(table_of(a="text", b="text"), ["b"], {}) == [f"column 'a' is left out: {UNNAMED}"]
 
 
 def test_one_input_per_modality():

@@ -47,7 +47,7 @@ def test_any_cells_at_all_are_understood_or_called_unknown(cells, modality):
     assert column.modality in (*MODALITIES, "unknown")
     assert column.missing == sum(map(is_missing, table.frame["a"]))
     assert 0 <= column.broken <= len(cells) - column.missing
-    json.dumps(inspect_rows({"a": column}))
+    json.dumps(inspect_rows({"a": column}, table.origin))
 
 
 @given(
@@ -138,7 +138,9 @@ def test_addresses_are_not_downloaded_and_the_reason_says_so():
 )
 def test_broken_cells_of_other_modalities(modality, cells, broken):
     table = Table(pd.DataFrame({"a": pd.Series(cells, dtype=object)}))
-    assert infer(table, {"a": modality})["a"].broken == broken
+    column = infer(table, {"a": modality})["a"]
+    assert column.broken == len(column.unreadable) == broken
+    assert all(why and cells[row] is not None for row, _, why in column.unreadable)
 
 
 def test_a_large_table_is_quick_because_contents_are_sampled():

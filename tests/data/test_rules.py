@@ -107,3 +107,21 @@ def test_missing_cells_do_not_change_the_modality():
 def test_a_table_of_raw_objects_needs_no_reading_first():
     frame = pd.DataFrame({"a": pd.Series([1, "x", None, [3], {"k": 1}], dtype=object)})
     assert infer(Table(frame))["a"].missing == 1
+
+
+def test_declared_categories_intervals_and_periods():
+    values = pd.Series([1, 3, 7, 12, 30, 4, 8, 40] * 3)
+    frame = pd.DataFrame(
+        {
+            "cut": pd.cut(values, [0, 5, 10, 50]),
+            "intervals": pd.cut(values, [0, 5, 10, 50]).astype(object),
+            "days": pd.Categorical(pd.to_datetime(["2024-01-01", "2024-01-02"] * 12)),
+            "months": pd.period_range("2020-01", periods=24, freq="M"),
+        }
+    )
+    columns = infer(read_table(frame))
+    assert {name: column.modality for name, column in columns.items()} == {
+        **dict.fromkeys(("cut", "intervals", "days"), "category"),
+        "months": "date",
+    }
+    assert all(column.role == "input" for column in columns.values())

@@ -118,7 +118,8 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
     (tmp_path / "t.csv").write_text(", name ,b\n0,x,1\n1,y\n")
     table = read_table(tmp_path / "t.csv")
     assert cells(table) == {"name": ["x", "y"], "b": [1, None]}
-    assert len(table.notes) == 2
+    assert len(table.notes) == 3
+    assert "1 rows have fewer cells than the header" in table.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
         ("a,b\n", "no rows"),
         ("", "empty"),
         ("a,b\n1,2\n1,2,3\n", "line 3"),
-        ('a,b\n"1,2\n', "EOF"),
+        ('a,b\n1,2\n"1 2\n', "line 3 opens a quote that never closes"),
         ("a\0b\n", "not text"),
     ],
 )
@@ -147,7 +148,8 @@ def test_csv_that_makes_no_sense_says_why(tmp_path, content, message):
         ("t.json", '{"a": 1}', "expected a list of objects"),
         ("t.json", "{", "not JSON"),
         ("t.parquet", "PAR1", "not a readable Parquet"),
-        ("t.xlsx", "", "unknown kind of file"),
+        ("t.arrow", "ARROW1", "not a readable Arrow"),
+        ("t.xyz", "", "unknown kind of file"),
     ],
 )
 def test_other_files_that_make_no_sense_say_why(tmp_path, name, content, message):
@@ -212,6 +214,24 @@ def test_whole_numbers_stay_whole_beside_missing_cells(tmp_path):
     assert str(read_table([{"label": 3}, {"label": None}]).frame["label"][0]) == "3"
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [7, 3, 12], [0, 1, 0]])
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "Unnamed: 0.1"])
+def test_an_index_that_was_written_without_a_name_is_no_column(tmp_path, order, name):
+    frame = pd.DataFrame({"a": ["x", "y", "z"], name: order, "b": [7, 7, 8]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for source in (frame, tmp_path / "t.csv"):
+        table = read_table(source)
+        assert list(table.frame) == ["a", "b"]
+        assert any("numbers the rows" in note and name in note for note in table.notes)
+
+
+@pytest.mark.parametrize("values", [[1, 1, 0], ["x", "y", "z"], [0.5, 1.5, 2.5], [True, False, True], [1, None, 2]])
+def test_other_columns_without_a_name_stay(values):
+    table = read_table(pd.DataFrame({"": values, "a": [1, 2, 3]}))
+    assert list(table.frame) == ["column_1", "a"]
+    assert list(read_table(pd.DataFrame({"Unnamed: 0": [2, 0, 1]})).frame) == ["Unnamed: 0"]
+
+
 def test_a_named_index_becomes_a_column_and_others_go():
     frame = pd.DataFrame({"a": [1, 2]}, index=pd.Index(["x", "y"], name="key"))
     assert cells(read_table(frame)) == {"key": ["x", "y"], "a": [1, 2]}
@@ -244,7 +264,11 @@ def test_a_dict_of_tables_names_splits():
 def test_splits_may_be_plain_python():
     table = read_table({"train": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}], "test": {"a": [3], "b": ["z"]}})
     assert table.frame.to_dict("list") == {"a": [1, 2, 3], "b": ["x", "y", "z"], "split": ["train", "train", "test"]}
-    assert [table.origin(row) for row in range(3)] == ["train, row 1", "train, row 2", "test, row 1"]
+    assert [table.origin(row) for row in range(3)] == [
+        "train, row 0",
+        "train, row 1",
+        "test, row 2 (row 0 of that file)",
+    ]
 
 
 def test_files_of_different_folders_keep_their_media(tmp_path, write_image):
@@ -274,7 +298,8 @@ def test_rows_know_where_they_came_from_after_selection(keep):
     table = read_table(frames).select(np.array([*keep, True, False, True]))
     assert table.frame.index.tolist() == list(range(len(table)))
     for row, number in enumerate(table.frame["n"]):
-        assert table.origin(row).endswith(f"row {number + 1}")
+        assert f", row {table.rows_N[row]}" in table.origin(row)
+        assert table.origin(row).removesuffix(" of that file)").endswith(f"row {number}")
 
 
 def test_hugging_face_datasets_are_read_without_decoding(tmp_path, write_image):

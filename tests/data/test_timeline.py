@@ -71,8 +71,8 @@ def test_groups_that_go_on_through_every_instant_are_refused():
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (["2024-01-01", "soon"], "row 2: 'soon' is neither a number nor a date"),
-        ([1, "2024-01-01"], "row 1: '1' is neither"),
+        (["2024-01-01", "soon"], "row 1: 'soon' is neither a number nor a date"),
+        ([1, "2024-01-01"], "row 0: '1' is neither"),
         ([None, None], "every cell is missing"),
         ([5, 5, 5], "all rows have the same 't'"),
     ],

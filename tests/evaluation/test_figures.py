@@ -51,7 +51,7 @@ def test_no_colour_font_or_style_of_its_own(draw):
 def test_names_in_any_script_stay_text_without_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "predicted 房价 $x$ &lt;b&gt;</text>" in scatter("房价 $x$ <b>")
+        assert "predicted 房价 $x$ &lt;b&gt;, log scale</text>" in scatter("房价 $x$ <b>")
 
 
 def test_a_large_table_is_thinned():

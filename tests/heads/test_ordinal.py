@@ -110,11 +110,11 @@ def test_a_declared_order_is_taken_saved_and_judged(graded, tmp_path):
     made = polyfuse.fit(table, outputs=["grade=ordinal"], settings=FAST, to=tmp_path / "m", quiet=True)
     assert made.recipe.outputs["grade"].head.keywords["order"] == ["low", "mid", "high"]
     assert any("from 'low' to 'high'" in note for note in made.notes)
-    report = made.fit_report.outputs["grade"]
+    report = made.evaluation.outputs["grade"]
     assert report.headline[0] == "qwk"
     assert report.metrics["qwk"] > 0.5
     assert report.baseline.metrics["qwk"] == pytest.approx(0, abs=1e-9)
-    made.fit_report.to_html(tmp_path / "page.html")
+    made.evaluation.to_html(tmp_path / "page.html")
     assert "Weighted kappa" in (tmp_path / "page.html").read_text(encoding="utf8")
     found = polyfuse.load(tmp_path / "m").predict(graded)
     pd.testing.assert_frame_equal(found, made.predict(table))
@@ -129,7 +129,7 @@ def test_members_and_decisions_answer_with_it(graded):
     options = {"outputs": ["grade=ordinal"], "quiet": True}
     made = polyfuse.fit(graded, settings=["training.steps=10", "ensemble.networks=1", order], **options)
     assert made.bundle.network.ensemble is not None
-    assert made.fit_report.outputs["grade"].metrics["qwk"] > 0.5
+    assert made.evaluation.outputs["grade"].metrics["qwk"] > 0.5
     settings = [*FAST, order, "objectives=[unimodal, distill]"]
     both = polyfuse.fit(graded.assign(says=words), settings=settings, fusion="decision", **options)
     assert set(both.predict(graded.assign(says=words))["grade"]) <= {"low", "mid", "high"}

@@ -131,11 +131,17 @@ def test_a_part_for_other_cells_is_refused(place):
         find(NAME, modality="image")
 
 
-def test_a_cache_that_cannot_be_written_is_named(place, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_named_and_done_without(place, monkeypatch):
     made_up.install(place)
     (place.parent / "file").write_text("no folder")
     monkeypatch.setenv("POLYFUSE_CACHE", str(place.parent / "file"))
-    with pytest.raises(starter.StarterError, match=r"cannot be kept in .*POLYFUSE_CACHE"):
+    with pytest.warns(UserWarning, match=r"cannot be kept in .*temporary folder.*POLYFUSE_CACHE"):
+        found = find(NAME)
+    assert (found / "config.json").exists()
+    assert place.parent not in found.parents
+    assert find(NAME) == found
+    monkeypatch.setattr("polyfuse.starter.places._passing", lambda: place.parent / "file")
+    with pytest.raises(starter.StarterError, match=r"nor in a temporary folder.*POLYFUSE_CACHE"):
         find(NAME)
 
 

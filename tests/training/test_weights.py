@@ -38,14 +38,14 @@ def test_heavy_rows_are_believed(disagreeing, settings):
     assert (made.predict(sure)["y"].to_numpy() == sure.y.to_numpy()).mean() > 0.9
     p = made.predict(sure)[["y_p_no", "y_p_yes"]].to_numpy()
     assert np.median(p.max(1)) > 0.8, "temperatures count rows by weight as well"
-    light = made.fit_report.outputs["y"].metrics["accuracy"]
+    light = made.evaluation.outputs["y"].metrics["accuracy"]
     assert 0.3 < light < 0.7, "metrics count every row the same unless asked"
 
 
 def test_metrics_count_by_weight_where_asked(disagreeing, tmp_path):
     options = {"outputs": ["y"], "weights": "w", "settings": ALONE, "quiet": True}
     made = polyfuse.fit(disagreeing, weighted_metrics=True, to=tmp_path / "m", **options)
-    report = made.fit_report.outputs["y"]
+    report = made.evaluation.outputs["y"]
     assert report.metrics["accuracy"] > 0.9
     low, high = report.intervals["accuracy"]
     assert 0.8 < low <= high <= 1
@@ -87,7 +87,7 @@ def test_judges_count_a_row_of_weight_two_twice(task):
 def test_bad_weights_are_refused_by_column_and_row(disagreeing, cell, message):
     table = disagreeing.copy()
     table.loc[3, "w"] = cell
-    with pytest.raises(ValueError, match=rf"weights column 'w', .*row 4: .*{message}"):
+    with pytest.raises(ValueError, match=rf"weights column 'w', .*row 3: .*{message}"):
         polyfuse.fit(table, outputs=["y"], weights="w", settings=["data.fractions=[1,0,0]", *ALONE], quiet=True)
 
 

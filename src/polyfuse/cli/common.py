@@ -13,13 +13,23 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as \"split == 'test'\".")]
 MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
+MaxBroken = Annotated[
+    float | None, typer.Option(help="Share of a column's cells that may be unreadable; the recipe's by default.")
+]
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder of a saved model.")]
-TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="CSV, TSV, JSON Lines or Parquet file.")]
+TableArgument = Annotated[
+    str, typer.Argument(metavar="TABLE", help="CSV, TSV, JSON Lines, Parquet or Excel file; also as .gz or .zip.")
+]
 
-INPUT = "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default."
+INPUT = (
+    "COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]; again for more. All usable columns by default. "
+    "A name that holds = @ or , goes between double quotes."
+)
 Source = Annotated[str, typer.Argument(metavar="TABLE|RECIPE.yaml", help="A table, a recipe or a saved model.")]
 Table = Annotated[str | None, typer.Option(help="Table for a recipe, instead of its own.")]
-Output = Annotated[list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more.")]
+Output = Annotated[
+    list[str] | None, typer.Option(help="Column to learn, or COL=HEAD; again for more; quotes as for --input.")
+]
 Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
@@ -27,7 +37,15 @@ Order = Annotated[str | None, typer.Option(help="Column of dates or numbers: the
 Folds = Annotated[int | None, typer.Option(help="Judge every row once, in so many folds, instead of a split.")]
 Weights = Annotated[str | None, typer.Option(help="Column of numbers: how much each row counts in training.")]
 WeightedMetrics = Annotated[bool, typer.Option("--weighted-metrics", help="Rows count by weight in metrics as well.")]
+Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
+Cost = Annotated[
+    list[str] | None, typer.Option(help="[OUTPUT:]CLASS=COST of missing a class, where others cost 1; again for more.")
+]
+Threshold = Annotated[
+    list[str] | None,
+    typer.Option(help="[OUTPUT:]CLASS=PROBABILITY from which a class is the answer; again for more."),
+]
 PIPE = 160  # columns of what no terminal shows
 
 
@@ -36,10 +54,48 @@ def command() -> str:
     return "polyfuse" if shutil.which("polyfuse") else os.path.relpath(sys.argv[0])
 
 
+def by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
+    """``[OUTPUT:]CLASS=NUMBER`` -> class -> number, or output -> class -> number; None where nothing is given.
+
+    Raises:
+        ValueError: not of this form, or an output is named in some and not in others.
+    """
+    if not settings:
+        return None
+    found: dict[str, Any] = {}
+    for text in settings:
+        what, equals, value = text.rpartition("=")
+        output, colon, name = what.partition(":")
+        try:
+            number = float(value)
+        except ValueError:
+            equals = ""
+        if not (equals and what and (name or not colon)):
+            raise ValueError(f"{option} {text}: expected [OUTPUT:]CLASS=NUMBER, such as fraud=10")
+        if colon:
+            found.setdefault(output, {})[name] = number
+        else:
+            found[what] = number
+    if len({isinstance(own, dict) for own in found.values()}) > 1:
+        raise ValueError(f"{option}: name the output in all of them, OUTPUT:CLASS=NUMBER, or in none")
+    return found
+
+
 def print_json(document: Any) -> None:
-    """One document on standard output, valid JSON (no NaN)."""
-    json.dump(document, sys.stdout, ensure_ascii=False, indent=1, allow_nan=False)
-    sys.stdout.write("\n")
+    """One document on standard output, valid JSON (no NaN), in escapes where the output cannot hold its characters."""
+    text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf8")
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=1, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def forgive_characters(*streams: Any) -> None:
+    """Let these streams replace what they cannot show: a console's alphabet must not end what is done already."""
+    for stream in streams:
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
 
 
 def show(result: Any) -> None:

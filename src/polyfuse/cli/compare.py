@@ -29,9 +29,13 @@ def compare(
     to: Annotated[str | None, typer.Option(help="Folder for runs and findings; a stopped one goes on.")] = None,
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
     set: common.Set = None,
+    device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
-    """Train fusions and single inputs on the same splits and compare them on the same test rows (the first output)."""
+    """Compare fusions and single inputs on the same rows.
+
+    All are trained on the same splits and judged on the same test rows, on the first output.
+    """
     try:
         found = polyfuse.compare(
             source,
@@ -52,7 +56,9 @@ def compare(
             to=to,
             seed=seed,
             settings=set or (),
+            device=device,
             say=None if json else common.say,
+            verbose=False,
         )
     except KeyboardInterrupt:
         common.say("the same command goes on from the runs in " + to if to else "with --to DIR, runs would be kept")

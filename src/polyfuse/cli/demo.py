@@ -14,7 +14,10 @@ def demo(
     to: Annotated[str, typer.Option(help="Folder of the model and its report.")] = "demo-output",
     json: Json = False,
 ) -> None:
-    """Train on handwriting, speech and written clues, judge, and write a report."""
+    """Train on handwriting, speech and clues; report.
+
+    Saves the model, its table and the report.
+    """
     report = polyfuse.demo(to=to, quiet=json)
     if json:
         print_json(report.to_json())

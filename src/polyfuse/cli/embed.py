@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say
 
 
 def embed(
@@ -17,10 +17,14 @@ def embed(
     of: Annotated[str | None, typer.Option(help="One input before fusion; the fused vector by default.")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Write one vector per row: the fused representation, or that of one input."""
-    found = polyfuse.load(bundle).embed(table, of=of, where=where, media_root=media_root, to=to)
+    """Write one vector per row.
+
+    The fused representation, or that of one input.
+    """
+    found = polyfuse.load(bundle, device=device).embed(table, of=of, where=where, media_root=media_root, to=to)
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})
     else:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import (
+    Bundle,
+    Cost,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Threshold,
+    Where,
+    by_output,
+    print_json,
+    say,
+    show,
+)
+from polyfuse.data.places import page_place
+from polyfuse.messages import bars
 
 
 def evaluate(
@@ -15,12 +31,28 @@ def evaluate(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
+    importance: Annotated[
+        int, typer.Option(help="Rows on which to measure what shuffling each column costs, such as 500.", min=0)
+    ] = 0,
+    cost: Cost = None,
+    threshold: Threshold = None,
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
-    """Judge a saved model on a table: metrics with intervals, calibration, missing modalities."""
-    found = polyfuse.load(bundle).evaluate(table, where=where, media_root=media_root, unseen=unseen)
+    """Judge a saved model on a table.
+
+    Metrics with intervals, calibration, and what each input is worth.
+    """
+    if report:
+        page_place(report, table)
+    options: dict[str, Any] = {"where": where, "media_root": media_root, "max_broken": max_broken, "unseen": unseen}
+    options |= {"costs": by_output(cost, "--cost"), "thresholds": by_output(threshold, "--threshold")}
+    with bars(not json):
+        model = polyfuse.load(bundle, device=device)
+        found = model.evaluate(table, **options, importance=importance, verbose=False)
     if json:
         print_json(found.to_json())
     else:

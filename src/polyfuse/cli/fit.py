@@ -10,6 +10,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli import common
+from polyfuse.data.names import split_once, unquoted
 
 
 def fit(
@@ -20,6 +21,9 @@ def fit(
     fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
+    ] = None,
+    align: Annotated[
+        str | None, typer.Option(help="Inputs to align in one space, A,B[,C]: each then finds the others.")
     ] = None,
     split: common.Split = None,
     group: common.Group = None,
@@ -34,51 +38,51 @@ def fit(
     seed: Annotated[int | None, typer.Option(help="Fixes everything random.")] = None,
     set: common.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    device: common.Device = "auto",
     json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
     to = to or default_folder(source, output or ())
-    try:
-        model = polyfuse.fit(
-            source,
-            table=table,
-            outputs=output or (),
-            inputs=input or (),
-            fusion=fusion,
-            preset=preset,
-            split=split,
-            group=group,
-            order=order,
-            folds=folds,
-            weights=weights,
-            weighted_metrics=weighted_metrics,
-            where=where,
-            media_root=media_root,
-            to=to,
-            time=time,
-            seed=seed,
-            settings=set or (),
-            resume=resume,
-            quiet=json,
-        )
-    except KeyboardInterrupt as stop:
-        if str(stop):  # of a cross-validation, which has no model yet
-            common.say(f"interrupted {stop}")
-        raise
+    model = polyfuse.fit(
+        source,
+        table=table,
+        outputs=output or (),
+        inputs=input or (),
+        fusion=fusion,
+        preset=preset,
+        align=align or (),
+        split=split,
+        group=group,
+        order=order,
+        folds=folds,
+        weights=weights,
+        weighted_metrics=weighted_metrics,
+        where=where,
+        media_root=media_root,
+        to=to,
+        time=time,
+        seed=seed,
+        settings=set or (),
+        device=device,
+        resume=resume,
+        quiet=json,
+        verbose=False,
+    )
     if json:
-        common.print_json({"model": to, "training": model.report["training"], **(model.report.get("evaluation") or {})})
-        raise typer.Exit(130 if model.report["training"]["interrupted"] else 0)
-    if model.fit_report is not None:
-        common.show(model.fit_report)
+        common.print_json({"model": to, "training": model.facts["training"], **(model.facts.get("evaluation") or {})})
+        raise typer.Exit(130 if model.facts["training"]["interrupted"] else 0)
+    if model.evaluation is not None:
+        common.show(model.evaluation)
     else:
         common.say(*model.notes)
     common.say(f"saved to {to}", f"next: {common.command()} evaluate {to} TABLE --report report.html")
-    if model.report["training"]["interrupted"]:
+    if model.facts["training"]["interrupted"]:
         raise typer.Exit(130)
 
 
 def default_folder(source: str, outputs: Sequence[str]) -> str:
     """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
     path = Path(source)
+    path = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path
     stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
-    return str(Path("models") / "-".join([stem, *(output.partition("=")[0] for output in outputs)]))
+    return str(Path("models") / "-".join([stem, *(unquoted(split_once(output, "=")[0]) for output in outputs)]))

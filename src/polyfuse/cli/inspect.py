@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,19 +18,13 @@ def inspect(
     media_root: MediaRoot = None,
     json: Json = False,
 ) -> None:
-    """Show the modality of every column with the reason, and counts of missing and broken cells."""
+    """Show what each column is taken for, and why.
+
+    Counts its missing and broken cells as well, and says where these are.
+    """
     found = polyfuse.inspect(table, inputs=input or (), where=where, media_root=media_root)
     if json:
         print_json({"rows": found.rows, "columns": found.columns, "notes": found.notes})
         return
-    from rich import box
-    from rich.table import Table
-
-    shown = Table(box=box.SIMPLE, title=f"{found.rows:,} rows", title_justify="left")
-    for header in ("column", "modality", "role", "missing", "broken", "distinct", "reason"):
-        shown.add_column(header, overflow="fold", justify="right" if header in ("missing", "broken") else "left")
-    for row in found.columns:
-        facts = (str(row[key]) for key in ("column", "modality", "role", "missing", "broken", "distinct"))
-        shown.add_row(*facts, f"{row['reason']}; such as: {row['example']}")
-    show(shown)
+    show(replace(found, notes=[]))
     say(*found.notes)

@@ -17,7 +17,10 @@ def list_parts(
     kind: Annotated[str | None, typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]")] = None,
     json: Json = False,
 ) -> None:
-    """List encoders, fusions, heads, objectives and learners, each with one line and its paper."""
+    """List all parts, each with one line and its paper.
+
+    Encoders, fusions, heads, objectives and learners.
+    """
     found = [row for k in ([kind] if kind else KINDS) for row in polyfuse.parts(k)]
     if json:
         print_json([asdict(row) for row in found])

@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import (
+    Bundle,
+    Cost,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Threshold,
+    Where,
+    by_output,
+    print_json,
+    say,
+)
+from polyfuse.messages import bars
+
+SHOWN = 30  # columns named at most
 
 
 def predict(
@@ -16,13 +32,41 @@ def predict(
     to: Annotated[str, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")],
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
+    with_table: Annotated[bool, typer.Option("--with-table", help="The table's own columns first.")] = False,
+    proba: Annotated[
+        bool | None,
+        typer.Option("--proba/--no-proba", help="A column per class; by default for outputs of up to 20 classes."),
+    ] = None,
+    cost: Cost = None,
+    threshold: Threshold = None,
     json: Json = False,
 ) -> None:
-    """Predict every output of a table's rows and write them to a file."""
-    model = polyfuse.load(bundle)
-    found = model.predict(table, where=where, media_root=media_root, to=to)
+    """Predict a table's outputs into a file.
+
+    The table itself is never written over.
+    """
+    model = polyfuse.load(bundle, device=device)
+    with bars(not json):
+        found = model.predict(
+            table,
+            where=where,
+            media_root=media_root,
+            max_broken=max_broken,
+            to=to,
+            with_table=with_table,
+            proba=proba,
+            costs=by_output(cost, "--cost"),
+            thresholds=by_output(threshold, "--threshold"),
+            verbose=False,
+        )
+    columns = model.written_columns
     if json:
-        print_json({"rows": len(found), "to": to, "columns": list(found.columns)})
+        print_json({"rows": len(found), "to": to, "columns": columns, "notes": model.notes})
     else:
         say(*model.notes)
-        say(f"{len(found):,} rows with {', '.join(found.columns)} written to {to}")
+        shown = ", ".join(columns[:SHOWN]) + (
+            f" and {len(columns) - SHOWN} more columns" if len(columns) > SHOWN else ""
+        )
+        say(f"{len(found):,} rows with {shown} written to {to}")

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.data.places import page_place
+from polyfuse.messages import bars
 
 
 def robustness(
@@ -15,6 +17,7 @@ def robustness(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    device: Device = "auto",
     json: Json = False,
     input: Annotated[list[str] | None, typer.Option(help="Noise this input only; may be repeated.")] = None,
     severity: Annotated[
@@ -27,12 +30,26 @@ def robustness(
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
-    """Judge a saved model under growing noise in each input and in all: curves, area, and the share that is kept."""
+    """Judge a saved model under growing noise in its inputs.
+
+    In each alone and in all together: curves, their area, and the share of the advantage that is kept.
+    """
+    if report:
+        page_place(report, table)
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
-    found = polyfuse.load(bundle).robustness(
-        table, where=where, media_root=media_root, inputs=input, metrics=metrics, seed=seed, unseen=unseen, **degrees
-    )
+    with bars(not json):
+        found = polyfuse.load(bundle, device=device).robustness(
+            table,
+            where=where,
+            media_root=media_root,
+            inputs=input,
+            metrics=metrics,
+            seed=seed,
+            unseen=unseen,
+            verbose=False,
+            **degrees,
+        )
     if json:
         print_json(found.to_json())
     else:
@@ -43,7 +60,7 @@ def robustness(
 
 
 def _pair(text: str) -> tuple[str, str]:
-    output, equals, metric = text.partition("=")
+    output, equals, metric = text.rpartition("=")  # an output's name may hold one
     if not equals:
         raise ValueError(f"--metric {text}: expected OUTPUT=METRIC, such as price=rmse")
     return output, metric

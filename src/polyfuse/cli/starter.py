@@ -9,7 +9,10 @@ from polyfuse.cli.common import Json, print_json, show
 
 
 def starter(json: Json = False) -> None:
-    """List the pretrained parts that work offline: whether each is here, its size, licence, languages and source."""
+    """List pretrained parts that work offline.
+
+    Whether each is here, its size, licence, languages and source.
+    """
     found = parts.states()
     if json:
         print_json([asdict(state) for state in found])

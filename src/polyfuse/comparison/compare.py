@@ -19,6 +19,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import input_facts
 from polyfuse.recipe import Recipe, RecipeError, parse
 
+OVER = 1.1  # times the budget that are not worth a note
 AUTO_TRAININGS = 6  # ``fusion: auto`` takes about as long as so many trainings
 
 
@@ -33,6 +34,7 @@ def compare(
     unit: str | None = None,
     runs: Path | None = None,
     say: Say | None = None,
+    device: str = "auto",
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
@@ -45,6 +47,7 @@ def compare(
         unit: column whose values are resampled together: rows that share a sound are not independent.
         runs: folder that keeps every run, from which a stopped comparison goes on.
         say: told of every run.
+        device: see ``device.choose_device``.
 
     Raises:
         ValueError: no such fusion or output, no test rows, or a budget without validation rows.
@@ -55,14 +58,17 @@ def compare(
     started = time.monotonic()
     if recipe.data.folds is not None:
         raise RecipeError("data.folds: a comparison judges on one split; leave folds out (--set data.folds=null)")
-    stage = Stage(recipe, table, output, unit)
+    stage = Stage(recipe, table, output, unit, device)
     if not len(stage.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
+    if not stage.judgeable:
+        raise RecipeError(f"comparing needs test rows with a value of output {stage.output!r}, and no test row has one")
     first = stage.recipe.training.seed
     kept = Runs(runs, stage.fingerprint)
     limit = None if budget is None else Budget(budget, started)
     tried = run_all(stage, names, range(first, first + seeds), limit, kept, say or (lambda _: None))
     steps = max((run.steps for one in tried for run in one.runs), default=0)
+    notes = [*stage.notes, *dropped, *_stopped(tried)]
     cut = f"the budget had room for {steps:,} of {stage.steps:,} steps of each training"
     counts = {side: len(getattr(stage.splits, side)) for side in ("train", "val", "test")}
     meta = {
@@ -72,13 +78,22 @@ def compare(
         "inputs": input_facts(stage.recipe),
         "seeds": seeds,
         "steps": steps,
+        **({} if budget is None else {"budget": budget}),
         "seconds": round(time.monotonic() - started, 1),
-        "machine": machine(),
-        "notes": [*stage.notes, *dropped, *_stopped(tried), *([cut] if limit and steps < stage.steps else [])],
+        "machine": machine(stage.device.type),
+        "notes": [*notes, *([cut] if limit and steps < stage.steps else []), *_over(limit)],
     }
     if unit is not None:
         meta["resampled by"] = unit
     return judged(stage, tried, meta)
+
+
+def _over(limit: Budget | None) -> list[str]:
+    """A note where the budget did not hold."""
+    spent = 0.0 if limit is None else limit.spent()
+    if limit is None or spent <= OVER * limit.seconds:
+        return []
+    return [f"it took {spent:.0f} s, more than the budget of {limit.seconds:.0f} s; fewer fusions or seeds take less"]
 
 
 def _stopped(tried: Sequence[Tried]) -> list[str]:
@@ -101,22 +116,25 @@ def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     return names, notes
 
 
-def machine() -> str:
-    """Cores, memory and versions, for whoever reads seconds."""
+def machine(device: str = "cpu") -> str:
+    """Cores, memory, accelerator and versions, for whoever reads seconds."""
     import torch
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    on = "" if device == "cpu" else f", on {device}"
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {python}, torch {torch.__version__}"
+    cores = f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}{on}"
+    return f"{cores}, Python {python}, torch {torch.__version__}"
 
 
 def best_fusion(
-    recipe: Recipe, table: Table, say: Say | None = None, started: float | None = None
+    recipe: Recipe, table: Table, say: Say | None = None, started: float | None = None, device: str = "auto"
 ) -> tuple[Recipe, str]:
     """The recipe with the fusion that was best on validation rows, and a note on it: ``fusion: auto``.
 
     Args:
         started: when (``time.monotonic()``) the recipe's time budget began to run; half of it is for choosing.
+        device: see ``device.choose_device``.
 
     Raises:
         RecipeError: no validation rows to choose by, or too little time to choose.
@@ -124,7 +142,7 @@ def best_fusion(
     started, whole = time.monotonic() if started is None else started, recipe.training.time
     recipe = recipe.model_copy(deep=True)
     recipe.training.time = None
-    stage = Stage(recipe, table)
+    stage = Stage(recipe, table, device=device)
     if not len(stage.split.val):
         raise RecipeError("fusion: auto chooses on validation rows, and there are none; name a fusion, or give some")
     limit = None if whole is None else Budget(whole / 2, started)

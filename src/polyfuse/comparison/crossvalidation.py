@@ -15,21 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from polyfuse import registry
 from polyfuse.comparison.store import write_json
-from polyfuse.data.splits import Splits, groups_of, split_rows, strata
+from polyfuse.data.splits import Splits, strata
 from polyfuse.data.tables import Table
-from polyfuse.data.timeline import parts, timeline
-from polyfuse.evaluation.evaluate import Kept, metric_weights, outcomes_by_inputs, report_of
+from polyfuse.data.timeline import parts
+from polyfuse.evaluation.evaluate import Kept, outcomes_by_inputs, report_of
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, plain
 from polyfuse.evaluation.report import Report
+from polyfuse.evaluation.targets import metric_weights
 from polyfuse.learners.folds import fold_numbers
+from polyfuse.messages import bars
 from polyfuse.metrics.calibration import fit_temperature
+from polyfuse.process import Interrupted
 from polyfuse.recipe import Recipe, RecipeError
-from polyfuse.training.fit import Fitted, fit
+from polyfuse.training.complete import row_groups, row_times, split_table
+from polyfuse.training.fit import Fitted, Judging, fit
 
 FOLD = "fold_"  # folders of a run that hold what each fold's model said
 FEW = 50  # rows below which no temperature is fitted
@@ -59,7 +64,9 @@ def cross_validate(
     resume: bool = False,
     quiet: bool = False,
     started: float | None = None,
-) -> tuple[Fitted, Report]:
+    device: str | torch.device = "auto",
+    judging: Judging | None = None,
+) -> tuple[Fitted, Report | None]:
     """Fit a model without each fold in turn, judge it there, and fit the final model on all rows.
 
     Args:
@@ -68,32 +75,48 @@ def cross_validate(
         run: folder for checkpoints, and for what the models of single folds said.
         resume: go on where the run was stopped.
         started: ``time.monotonic()`` from which a time budget counts; folds and final model share it.
+        device: where all of them compute; see ``device.choose_device``.
+        judging: how long judging a fold takes, for which a time budget leaves room.
 
     Returns:
-        The final model, and the report of all rows, each judged by the model of its fold.
+        The final model, and the report of all rows, each judged by the model of its fold; None where that was
+        interrupted.
 
     Raises:
         ValueError: what is asked cannot be, such as fewer rows or groups than two.
-        KeyboardInterrupt: stopped before the final model; with a run's folder it can be gone on with.
+        Interrupted: stopped before the final model; with a run's folder it can be gone on with.
     """
     _check(recipe)
     started = time.monotonic() if started is None else started
-    splits, judging = fold_splits(recipe, table)
+    splits, by = fold_splits(recipe, table)
     if run is not None and not resume:
         for old in run.glob(f"{FOLD}*"):
             shutil.rmtree(old, ignore_errors=True)
-    shared: dict[str, Any] = {"quiet": quiet}
-    found = []
-    for k, split in enumerate(splits):
-        place = None if run is None else run / f"{FOLD}{k}"
-        done = _taken(place, recipe) if place is not None and resume else None
-        if done is None:
-            own, again = _share(recipe, started, len(splits) + 1 - k), resume and place is not None and place.exists()
-            done = _judged(fit(own, table, splits=split, run=place, resume=again, **shared))
-            _keep(place, recipe, done)
-        found.append(done)
-    whole = _whole(recipe, table, validated=not found[0].alone)
-    final = fit(_share(recipe, started, 1), table, splits=whole, run=run, resume=resume, **shared)
+    shared: dict[str, Any] = {"quiet": quiet, "device": device}
+    found: list[Judged] = []
+    try:
+        for k, split in enumerate(splits):
+            place = None if run is None else run / f"{FOLD}{k}"
+            done = _taken(place, recipe) if place is not None and resume else None
+            if done is None:
+                own, again = (
+                    _share(recipe, started, len(splits) + 1 - k),
+                    resume and place is not None and place.exists(),
+                )
+                fitted = fit(own, table, splits=split, run=place, resume=again, judging=judging, **shared)
+                with bars(not quiet):
+                    done = _judged(fitted)
+                _keep(place, recipe, done)
+            found.append(done)
+        whole, own = _whole(recipe, table, validated=not found[0].alone), _share(recipe, started, 1)
+        reporting = None if own.training.time is None else _reporting(found)
+        before = time.monotonic()
+        final = fit(own, table, splits=whole, run=run, resume=resume, judging=reporting, **shared)
+    except KeyboardInterrupt as stop:
+        where = f"in fold {len(found) + 1} of" if len(found) < len(splits) else "in the final model, after"
+        raise Interrupted(f"{where} {len(splits)} folds; {_way_on(run)}") from stop
+    spent = final.bundle.report["seconds"]
+    spent["folds"] = round(before - started, 2)
     rows, kept = _pooled(final, found)
     _calibrate(final, kept)
     if run is not None and not final.result.interrupted:
@@ -106,10 +129,34 @@ def cross_validate(
         [len(one.rows) for one in found],
         {o: {m: [each[o][m] for each in metrics] for m in metrics[0][o]} for o in metrics[0]},
     )
-    notes = [_said(len(splits), judging, len(rows)), *final.notes]
-    report = report_of(final.bundle, table, final.prepared, rows, kept, name=name, notes=notes, folds=folds)
-    final.notes[:0] = notes[:1]
+    final.notes.insert(0, _said(len(splits), by, len(rows)))
+    if final.bundle.network.aligned:
+        final.notes.append("how well aligned inputs find each other is not measured in folds: give a split for that")
+    began, facts = time.monotonic(), {"name": name, "notes": final.notes, "folds": folds, "seconds": spent}
+    try:
+        report = report_of(final.bundle, table, final.prepared, rows, kept, **facts)
+    except KeyboardInterrupt:  # what was learned is not lost with what it is worth
+        final.bundle.report["training"]["interrupted"] = True
+        final.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+        return final, None
+    spent["judging"] = round(time.monotonic() - began, 2)
     return final, report
+
+
+def _reporting(found: Sequence[Judged]) -> Judging:
+    """How long the report of all rows takes, by the metrics of the first fold, whose predictions are there."""
+    began = time.monotonic()
+    for outcomes in found[0].kept.values():
+        for outcome in outcomes.values():
+            judge(outcome)
+    needed = (time.monotonic() - began) * sum(len(one.rows) for one in found) / len(found[0].rows)
+    return lambda *_: needed
+
+
+def _way_on(run: Path | None) -> str:
+    if run is None:
+        return "to go on from where it was, give a folder (to=...)"
+    return "the same command with --resume (resume=True) goes on"
 
 
 def _check(recipe: Recipe) -> None:
@@ -135,10 +182,10 @@ def fold_splits(recipe: Recipe, table: Table) -> tuple[list[Splits], str]:
     data, seed, column = recipe.data, recipe.training.seed, next(o.column for o in recipe.outputs.values())
     assert data.folds is not None
     target = table.require(column)
-    groups = None if data.group is None else groups_of(table.require(data.group))
+    groups, line = row_groups(recipe, table), row_times(recipe, table)
     by = f"no {data.group!r} in two of them" if data.group else ""
-    if data.order is not None:
-        part_N = parts(timeline(table.require(data.order), groups).block_N, data.folds + 1)
+    if line is not None:
+        part_N = parts(line.block_N, data.folds + 1)
         judged = [] if part_N is None else list(range(1, int(part_N.max()) + 1))
         by = ", ".join(filter(None, [f"each later by {data.order!r} than what its model saw", by]))
     else:
@@ -152,26 +199,15 @@ def fold_splits(recipe: Recipe, table: Table) -> tuple[list[Splits], str]:
     for fold in judged:
         others = (part_N >= 0) & (part_N < fold) if data.order is not None else part_N != fold
         sides = np.where(part_N == fold, 2, np.where(others, 0, -1))
-        found.append(_split(recipe, table, sides, data.fractions))
+        found.append(split_table(recipe, table, sides=sides))
     return found, by
-
-
-def _split(recipe: Recipe, table: Table, sides: np.ndarray, fractions: Sequence[float]) -> Splits:
-    return split_rows(
-        table.frame,
-        group=recipe.data.group,
-        stratify=next(o.column for o in recipe.outputs.values()),
-        fractions=fractions,
-        seed=recipe.training.seed,
-        order=recipe.data.order,
-        sides=sides,
-    )
 
 
 def _whole(recipe: Recipe, table: Table, validated: bool) -> Splits:
     """All rows for the final model, some of them to validate where it needs that."""
     sides = np.zeros(len(table), np.int64)
-    found = _split(recipe, table, sides, recipe.data.fractions if validated else (1.0, 0.0, 0.0))
+    fractions = recipe.data.fractions if validated else (1.0, 0.0, 0.0)
+    found = split_table(recipe, table, sides=sides, fractions=fractions)
     rows = len(found.train) + len(found.val)
     said = f", {len(found.val):,} of which choose its weights or weigh its members" if len(found.val) else ""
     return replace(found, notes=[f"the final model is made of all {rows:,} rows{said}"])
@@ -187,7 +223,7 @@ def _share(recipe: Recipe, started: float, left: int) -> Recipe:
 
 def _judged(fitted: Fitted) -> Judged:
     if fitted.result.interrupted:  # a part of a training says nothing of the recipe
-        raise KeyboardInterrupt("between folds: the same command with --resume (resume=True) goes on")
+        raise KeyboardInterrupt
     recipe, rows = fitted.bundle.recipe, fitted.splits.test
     measuring = any(hasattr(registry.objective(o.name), "after_validation") for o in recipe.extra_losses)
     alone = fitted.bundle.network.ensemble is None and recipe.training.select == "last" and not measuring

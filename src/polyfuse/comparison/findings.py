@@ -15,10 +15,13 @@ from polyfuse.comparison.plan import Tried
 from polyfuse.comparison.stage import Run, Stage
 from polyfuse.comparison.statistics import Measured, holm, measured, p_value
 from polyfuse.evaluation.html import written
+from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import plain
 
+TESTED_FROM = 0.25  # share of the schedule from which on a comparison under a budget has p-values
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Line:
     """One row: a fusion of all inputs, or one input alone.
 
@@ -39,6 +42,10 @@ class Line:
     p_single: float | None = None
     p_concat: float | None = None
 
+    def __repr__(self) -> str:
+        value = "refused" if self.found is None else f"{self.found.value:.4g}"
+        return f"Line({self.name}: {value}, {len(self.runs)} runs{'' if self.completed else ', not complete'})"
+
     def mean(self, name: str) -> float | None:
         """Mean of a fact over the runs, None where a run has none."""
         values = [getattr(run, name) for run in self.runs]
@@ -52,7 +59,7 @@ class Line:
         return {n: None if any(v is None for v in values) else float(np.mean(values)) for n, values in each.items()}  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Fusions and single inputs on the same rows. ``rich.print(comparison)`` shows it in the terminal.
 
@@ -71,6 +78,13 @@ class Comparison:
     single: list[Line]
     best: str | None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        lines = ", ".join(f"{line.name} {line.found.value:.4g}" for line in self.fusions if line.found)
+        return f"Comparison({self.output} by {self.metric}: {lines}; best on validation: {self.best})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values.
@@ -135,11 +149,13 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
     fusions = [one for one in tried if one.variant.kind == "fusion"]
     notes = list(meta.get("notes", []))
     against = _best_single(stage, single, found, notes)
+    told = _told_apart(stage, fusions, meta, notes)
     base = next((one for one in fusions if one.variant.name == "concat" and one.completed), None)
     done = [one for one in fusions if one.completed]
-    p_single = holm({one.variant.name: p_value(found[one.variant], found[against.variant]) for one in done})  # type: ignore[arg-type]
+    tested = done if told else []
+    p_single = holm({one.variant.name: p_value(found[one.variant], found[against.variant]) for one in tested})  # type: ignore[arg-type]
     p_concat = holm(
-        {one.variant.name: p_value(found[one.variant], found[base.variant]) for one in done if one is not base}  # type: ignore[arg-type]
+        {one.variant.name: p_value(found[one.variant], found[base.variant]) for one in tested if one is not base}  # type: ignore[arg-type]
         if base
         else {}
     )
@@ -153,6 +169,18 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
         best=best_on_validation(stage, done),
         meta={**meta, "against": against.variant.name, "notes": notes},
     )
+
+
+def _told_apart(stage: Stage, fusions: Sequence[Tried], meta: Mapping[str, Any], notes: list[str]) -> bool:
+    """Whether trainings went far enough for p-values to say something of the fusions, and a note where not."""
+    steps = max((run.steps for one in fusions for run in one.runs), default=0)
+    if not meta.get("budget") or steps >= TESTED_FROM * stage.steps:
+        return True
+    notes.append(
+        f"no p-values: trainings took {steps:,} of {stage.steps:,} steps, less than {TESTED_FROM:.0%} of the schedule, "
+        "and what has hardly begun to learn cannot be told apart by them; give a larger budget"
+    )
+    return False
 
 
 def _measured(stage: Stage, one: Tried) -> Measured | None:

@@ -155,7 +155,11 @@ def _survivors(
     steps = min(stage.steps, int(left / (len(seeds) * cost.steps([*final, *singles]))))
     if steps < min(FEWEST, stage.steps):
         steps = min(FEWEST, stage.steps)
-        say(f"the budget of {budget.seconds:.0f} s is too short even for {steps} steps of those that are left")
+        more = len(seeds) * cost.of([*final, *singles], steps)
+        say(
+            f"the budget of {budget.seconds:.0f} s is too short even for {steps} steps of those that are left: judging "
+            f"included, they take about {more:.0f} s more, {budget.spent() + more:.0f} s in all"
+        )
     for one in final:
         one.partial = None
     return final, steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import time
@@ -22,13 +23,14 @@ from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
+from polyfuse.device import choose_device, device_of
 from polyfuse.encoded import weights_digest
-from polyfuse.evaluation.evaluate import metric_weights, outcomes_of
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
+from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.inference import predict_subsets
 from polyfuse.model import Network
 from polyfuse.reading import rows_of
@@ -87,12 +89,22 @@ class Stage:
         recipe: may leave anything open; its fusion is what the variants replace.
         output: name of the compared output; the first by default.
         unit: column whose values are resampled together.
+        device: see ``device.choose_device``.
 
     Raises:
         RecipeError: no output, or no such one.
+        ValueError: no such device.
     """
 
-    def __init__(self, recipe: Recipe, table: Table, output: str | None = None, unit: str | None = None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        table: Table,
+        output: str | None = None,
+        unit: str | None = None,
+        device: str | torch.device = "auto",
+    ):
+        self.device = choose_device(device)
         self.recipe, self.splits, self.notes = complete(recipe, table)
         self.table = table
         if not self.recipe.outputs:
@@ -103,10 +115,10 @@ class Stage:
         if self.unit is not None:
             table.require(self.unit)
         self.ready: Ready = prepare_for_training(self.recipe, table, self.splits)
-        base = build_network(_fused(self.recipe, "concat"), self.ready)
+        base = build_network(_fused(self.recipe, "concat"), self.ready, device=self.device)
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
-        self.notes += said
+        self.notes += [*self.ready.notes, *said]
         self.heard: Noises = {}
         self.split = labelled(self.ready.rows, self.splits)
 
@@ -118,9 +130,14 @@ class Stage:
         return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
 
     @property
+    def judgeable(self) -> bool:
+        """Whether a test row has a value of the compared output."""
+        return bool((self.ready.rows.outputs[self.output].index_RK[self.splits.test, 0] >= 0).any())
+
+    @property
     def judged(self) -> np.ndarray:
-        """Test rows, or validation rows of a table without."""
-        return self.splits.test if len(self.splits.test) else self.split.val
+        """Test rows, or validation rows of a table without any that can be judged."""
+        return self.splits.test if self.judgeable else self.split.val
 
     @cached_property
     def groups(self) -> list[Hashable] | None:
@@ -155,7 +172,7 @@ class Stage:
         """An untrained network, its recipe, and the cells that it reads."""
         recipe = self.variant_recipe(variant, seed, steps)
         kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.readers}
-        network = build_network(recipe, kept, shared)
+        network = build_network(recipe, kept, shared, device=self.device)
         settle(network, kept.rows, self.splits.train)
         network, _ = asked(network, recipe, kept, self.splits.train, shared)
         return network, recipe, kept
@@ -199,7 +216,8 @@ class Stage:
         return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
 
     def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
-        rows = self.splits.test
+        test = self.splits.test
+        rows = test[self.ready.rows.outputs[self.output].index_RK[test, 0] >= 0]
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
         raw = _of(self.ready, bundle.recipe).prepared
         options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}
@@ -225,12 +243,28 @@ class Stage:
 
 @cache
 def _code() -> str:
-    """Names the code that decides what is learned: runs of another version are other work."""
+    """Names the code that decides what is learned: runs of another version are other work, those of other words not."""
     found, root = hashlib.blake2b(digest_size=16), Path(polyfuse.__file__).parent
     for place in LEARNING:
         for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
-            found.update(file.read_bytes())
+            found.update(meaning(file.read_text(encoding="utf8")).encode())
     return found.hexdigest()
+
+
+def meaning(source: str) -> str:
+    """What Python code does: without its layout, comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [one for one in body if not _is_text(one)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is a string that nobody reads."""
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _fused(recipe: Recipe, name: str) -> Recipe:
@@ -273,7 +307,7 @@ def _latency(network: Network, rows: Rows, numbers: np.ndarray) -> float:
     times = []
     with torch.inference_mode():
         for n in range(LATENCY_CALLS + 3):
-            batch = plain[0, numbers[n % len(numbers) :][:1]]
+            batch = plain[0, numbers[n % len(numbers) :][:1]].to(device_of(network))
             started = time.perf_counter()
             network.predict(batch)
             times.append(time.perf_counter() - started)

@@ -50,6 +50,8 @@ class Rows(Dataset):
         count: number of rows.
         weights_R: weight of each row in the loss, of the column that the recipe names; all 1 without one.
         augment: input name -> augmentation of its fields, for training.
+        origin_R: the row that each was made of, where an epoch takes one of each alone.
+        keys: column that an objective asked for -> a number per row, the same for equal values, -1 for none.
         views: further looks at every row, for judging.
     """
 
@@ -59,6 +61,8 @@ class Rows(Dataset):
     weights_R: np.ndarray | None = None
     augment: Mapping[str, Augment] = field(default_factory=dict)
     views: Views = Views()
+    keys: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origin_R: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -75,6 +79,7 @@ class Rows(Dataset):
             outputs={name: gather(prepared, rows) for name, prepared in self.outputs.items()},
             rows_B=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
             weights_B=torch.from_numpy(weights).float(),
+            keys={name: torch.from_numpy(code_R[rows]) for name, code_R in self.keys.items()},
         )
 
 
@@ -107,6 +112,7 @@ class Order(Sampler):
         size: rows in a batch.
         shuffle: a new order every epoch, the last short batch spread over the others.
         share: cell of each row of the table that packs go by, or None.
+        origin: row that each row of the table was made of: an epoch visits one of each, drawn anew.
     """
 
     def __init__(
@@ -117,8 +123,11 @@ class Order(Sampler):
         shuffle: bool = False,
         seed: int = 0,
         share: np.ndarray | None = None,
+        origin: np.ndarray | None = None,
     ):
         self.rows, self.size, self.shuffle, self.seed, self.share = np.asarray(rows), size, shuffle, seed, share
+        self.origin_R = None if origin is None else np.unique(origin[self.rows], return_inverse=True)[1]
+        self.count = len(self.rows) if self.origin_R is None else int(self.origin_R.max(initial=-1)) + 1
         self.epoch = 0
 
     def at_step(self, step: int) -> None:
@@ -126,7 +135,7 @@ class Order(Sampler):
         self.epoch = step // len(self)
 
     def __len__(self) -> int:
-        return max(1, -(-len(self.rows) // self.size))
+        return max(1, -(-self.count // self.size))
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, self.epoch))
@@ -137,11 +146,15 @@ class Order(Sampler):
         for seed, part in zip(seeds, parts, strict=False):
             yield int(seed), part
 
+    def _one_of_each(self, rng: np.random.Generator) -> np.ndarray:
+        order = rng.permutation(len(self.rows))
+        return self.rows[order[np.unique(self.origin_R[order], return_index=True)[1]]]  # type: ignore[index]
+
     def _in_order(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows[at : at + self.size] for at in range(0, len(rows), self.size)]
 
     def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
-        rows = rng.permutation(self.rows)
+        rows = rng.permutation(self.rows if self.origin_R is None else self._one_of_each(rng))
         if self.share is None:
             return rows
         rows = rows[np.argsort(self.share[rows], kind="stable")]

@@ -1,12 +1,10 @@
-"""From a file to a frame: CSV and TSV with their encoding and delimiter found out, JSON, JSON Lines and Parquet.
+"""From a file to a frame: delimited text with its encoding found out, JSON, JSON Lines, Parquet and Arrow.
 
 CSV cells come as the text that was written; ``plain`` makes numbers of them once all files of a table are together.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -17,48 +15,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import feather
 
-from polyfuse.data.plain import DECIMAL_COMMA, GAPS, MISSING
-
-SNIFFED = 65_536  # characters looked at to find the delimiter
-
-
-class TableError(ValueError):
-    """A table, or what is asked of it, does not make sense; the message names the column or file and the way out."""
+from polyfuse.data.delimited import read_delimited
+from polyfuse.data.packed import read_excel
+from polyfuse.errors import TableError
 
 
-def read_csv(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_csv(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
     """All cells of a CSV or TSV file as text, missing ones as NaN, and notes on what was guessed."""
-    text, notes = _decoded(path)
-    delimiter = _delimiter(text)
-    try:
-        # no header: pandas would rename a second "a" to "a.1" without a word
-        cells = pd.read_csv(io.StringIO(text), sep=delimiter, header=None, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise TableError(f"{path}: the file is empty") from None
-    except pd.errors.ParserError as error:
-        detail = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise TableError(f"{path}: {detail}. A cell that holds {delimiter!r} needs double quotes around it") from None
-    frame = cells.iloc[1:].reset_index(drop=True)
-    frame.columns = pd.Index(cells.iloc[0].fillna(""))
-    return (frame, notes) if delimiter == "," else _points(frame, notes)
+    text, notes = _decoded(path, raw)
+    frame, delimiter, said = read_delimited(text, path)
+    # a file whose cells may hold commas often comes from where 3,5 is a number
+    frame.attrs["usual"] = "comma" if delimiter == ";" else ""
+    return frame, notes + said
 
 
-def _points(frame: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Decimal commas as points; a file whose cells may hold commas often comes from where 3,5 is a number."""
-    columns = []
-    for i, name in enumerate(frame.columns):
-        column = frame.iloc[:, i]
-        words = column[~column.isin(MISSING | GAPS)].dropna()
-        if words.str.contains(",").any() and words.str.fullmatch(DECIMAL_COMMA).all():
-            column = column.str.replace(",", ".")
-            notes = [*notes, f"column {name!r}: commas read as decimal points"]
-        columns.append(column)
-    return pd.concat(columns, axis=1), notes
-
-
-def _decoded(path: Path) -> tuple[str, list[str]]:
-    raw = path.read_bytes()
+def _decoded(path: Path, raw: bytes | None) -> tuple[str, list[str]]:
+    raw = path.read_bytes() if raw is None else raw
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if raw.startswith(mark):
             return _decode(path, raw, encoding), []
@@ -92,22 +66,9 @@ def _legacy_encoding(raw: bytes) -> str:
     return "latin-1"
 
 
-def _delimiter(text: str) -> str:
-    """The delimiter that splits most rows into as many cells as the header, and into more than one."""
-    head = text[:SNIFFED].replace("\r\n", "\n").replace("\r", "\n")
-    if len(text) > SNIFFED:
-        head = head[: head.rfind("\n") + 1] or head
-
-    def agreement(delimiter: str) -> tuple[bool, float, int]:
-        widths = [len(row) for row in csv.reader(io.StringIO(head), delimiter=delimiter) if row] or [0]
-        return widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]
-
-    return max(",;\t|", key=agreement)
-
-
-def read_json(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
     """JSON Lines, or one JSON list of objects, or one object of equally long lists."""
-    text, notes = _decoded(path)
+    text, notes = _decoded(path, raw)
     if path.suffix.lower() == ".json":
         try:
             whole = json.loads(text)
@@ -155,19 +116,40 @@ def from_columns(columns: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in lists.items()})
 
 
-def read_parquet(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_parquet(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
     """A Parquet file; media cells may be paths, bytes or ``{"bytes", "path"}``."""
     try:
         # not pq.read_table: it makes columns out of folders called "name=value"
-        return from_arrow(pq.ParquetFile(path).read()), []
+        return from_arrow(pq.ParquetFile(path if raw is None else pa.BufferReader(raw)).read()), []
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def read_ipc(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """An Arrow or Feather file."""
+    content = pa.BufferReader(path.read_bytes() if raw is None else raw)
+    try:
+        return from_arrow(feather.read_table(content)), []
+    except (pa.ArrowException, OSError):
+        content.seek(0)
+    try:
+        return from_arrow(pa.ipc.open_stream(content).read_all()), []
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path}: not a readable Arrow or Feather file: {error}") from None
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:
     """An Arrow table with whole numbers kept whole, and cells that are lists as lists of texts or as arrays."""
     kept = [i for i, name in enumerate(table.column_names) if not re.fullmatch(r"__index_level_\d+__", name)]
-    columns = [_from_arrow_column(table.column(i)).rename(table.column_names[i]) for i in kept]
+    columns = []
+    for i in kept:
+        try:
+            columns.append(_from_arrow_column(table.column(i)).rename(table.column_names[i]))
+        except (pa.ArrowException, NotImplementedError, TypeError, ValueError) as error:
+            name, kind = table.column_names[i], table.column(i).type
+            raise TableError(
+                f"column {name!r}: its Arrow type {kind} cannot be read ({error}); cast it first"
+            ) from None
     return pd.concat(columns, axis=1) if columns else pd.DataFrame()
 
 
@@ -213,5 +195,8 @@ READERS = {
     ".ndjson": read_json,
     ".parquet": read_parquet,
     ".pq": read_parquet,
+    ".feather": read_ipc,
+    ".arrow": read_ipc,
+    ".xlsx": read_excel,
 }
 """File ending -> reader."""

@@ -14,22 +14,26 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.modalities import MODALITIES, Column, missing_mask
+from polyfuse.data.modalities import MODALITIES, Column, encoder_of, missing_mask
+from polyfuse.data.names import divide, split_once, unquoted
 from polyfuse.data.rules import key
 from polyfuse.data.tables import Table, TableError, nearest
 
 Inputs: TypeAlias = dict[str, tuple[list[str], str]]
 """Input name -> its columns and the modality of its encoder."""
 
-TABULAR = ("number", "category", "date")
 OWN = ("vector", "sequence")
 ROLES = {
     "identifier": "an identifier says nothing about new rows",
     "constant": "the same in every row",
     "empty": "every cell is missing",
     "split": "it says which split a row is in",
-    "unusable": "nothing here can read it; name its modality",
+    "address": "it holds internet addresses, which say little as words; download what they show, or name the column as "
+    "an input to learn from the words of the addresses",
 }
+
+
+UNNAMED = "other inputs were named"
 
 
 @dataclass(frozen=True)
@@ -50,21 +54,25 @@ class InputRequest:
 def parse_input(text: str) -> InputRequest:
     """Read ``COL``, ``COL=MODALITY[:ENCODER]`` or ``NAME@COL1,COL2[=MODALITY[:ENCODER]]``.
 
+    A name that holds one of ``= @ , :`` stands between double quotes or backticks.
+
     Raises:
         TableError: not of this form.
 
     Example:
         >>> parse_input("photos@front,back=image:resnet")
         InputRequest(name='photos', columns=('front', 'back'), modality='image', encoder='resnet')
+        >>> parse_input('"a=b"=text')
+        InputRequest(name=None, columns=('a=b',), modality='text', encoder=None)
     """
-    what, equals, kind = text.partition("=")
-    name, at, listed = what.partition("@") if "@" in what else ("", "", what)
-    columns = tuple(column.strip() for column in (listed.split(",") if at else [listed]))
+    what, equals, kind = split_once(text, "=")
+    name, at, listed = split_once(what, "@")
+    columns = tuple(map(unquoted, divide(listed, ",") if at else [name]))
     modality, colon, encoder = kind.partition(":")
-    empty = not all(columns) or (at and not name.strip()) or (equals and not modality) or (colon and not encoder)
+    empty = not all(columns) or (at and not unquoted(name)) or (equals and not modality) or (colon and not encoder)
     if empty:
         raise TableError(f"input {text!r}: expected COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]")
-    request = InputRequest(name.strip() or None, columns, modality.strip() or None, encoder.strip() or None)
+    request = InputRequest(unquoted(name) if at else None, columns, modality.strip() or None, encoder.strip() or None)
     _check_modality(request)
     return request
 
@@ -75,7 +83,8 @@ def _check_modality(request: InputRequest) -> None:
         hint = nearest(request.modality or "", known) or "."
         listed = ", ".join(known)
         raise TableError(
-            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}"
+            f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}. "
+            "A column whose name holds = or @ goes between double quotes"
         )
 
 
@@ -99,10 +108,7 @@ def exclusions(
     weights: str | None = None,
 ) -> dict[str, str]:
     """Column -> why it is no input unless named, for every column that is left out."""
-    reasons = {name: ROLES[column.role] for name, column in columns.items() if column.role in ROLES}
-    for name, column in columns.items():
-        if name not in reasons and _encoder_of(column.modality) not in registry.ENCODERS:
-            reasons[name] = f"no encoder reads {column.modality} yet"
+    reasons = {name: _reason(c) for name, c in columns.items() if c.role != "input" or not _is_read(c)}
     said = [
         (split, ROLES["split"]),
         (group, "it groups the rows of a split"),
@@ -113,8 +119,35 @@ def exclusions(
     return reasons | {name: why for name, why in said if name is not None and name in columns}
 
 
-def _encoder_of(modality: str) -> str:
-    return "columns" if modality in TABULAR else modality
+def _is_read(column: Column) -> bool:
+    """Whether there is an encoder for what it holds."""
+    return encoder_of(column.modality) in registry.ENCODERS
+
+
+def _reason(column: Column) -> str:
+    """Why a column is no input by itself."""
+    if column.role in ("input", "unsupported"):
+        heard = f" (its sound can be: {column.name}=audio as an input)" if column.modality == "video" else ""
+        return f"{column.modality} is not read yet{heard}"
+    return ROLES.get(column.role, column.reason)  # of what nothing here can read, the reason says what to do
+
+
+def left_out(columns: Mapping[str, Column], used: Iterable[str], reasons: Mapping[str, str]) -> list[str]:
+    """A sentence per reason that names every column which is left out for it.
+
+    Args:
+        used: columns that something reads: inputs, outputs, split and group.
+        reasons: why a column is no input; one that has none was not named where others were.
+    """
+    read, by_reason = set(used), dict[str, list[str]]()
+    for name in columns:
+        if name not in read:
+            by_reason.setdefault(reasons.get(name, UNNAMED), []).append(name)
+    return [
+        f"{'column' if len(names) == 1 else 'columns'} {', '.join(map(repr, names))} "
+        f"{'is' if len(names) == 1 else 'are'} left out: {reason}"
+        for reason, names in by_reason.items()
+    ]
 
 
 def default_inputs(columns: Mapping[str, Column], *, outputs: Sequence[str], **others: str | None) -> Inputs:
@@ -139,7 +172,7 @@ def _gathered(modalities: Mapping[str, str]) -> Inputs:
     inputs: Inputs = {}
     for column, modality in modalities.items():
         if modality not in OWN:
-            name = _encoder_of(modality)
+            name = encoder_of(modality)
             inputs.setdefault(name, ([], name))[0].append(column)
     for column, modality in modalities.items():
         if modality in OWN:
@@ -190,12 +223,14 @@ def _check_request(request: InputRequest, columns: Mapping[str, Column], outputs
             raise TableError(f"column {name!r} is an output, so it cannot be an input: the model would read the answer")
         if columns[name].role == "empty":
             raise TableError(f"input column {name!r}: every cell is missing")
+        if columns[name].role == "unsupported":
+            raise TableError(f"input column {name!r}: {_reason(columns[name])}; leave it out")
         if columns[name].modality == "unknown" and not request.modality:
             raise TableError(f"input column {name!r}: {columns[name].reason}; say what it is: {name}=MODALITY")
 
 
 def _shared_modality(request: InputRequest, columns: Mapping[str, Column]) -> str:
-    modalities = {name: _encoder_of(request.modality or columns[name].modality) for name in request.columns}
+    modalities = {name: encoder_of(request.modality or columns[name].modality) for name in request.columns}
     if len(set(modalities.values())) == 1:
         return next(iter(modalities.values()))
     listed = ", ".join(f"{name} is {modality}" for name, modality in modalities.items())

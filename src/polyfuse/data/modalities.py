@@ -10,17 +10,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from polyfuse import registry
 from polyfuse.data import media
-from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.rules import (
     FEW,
+    MOST,
     SENTENCE,
     Glance,
     alike,
@@ -28,21 +31,24 @@ from polyfuse.data.rules import (
     as_numbers,
     distinct_cells,
     key,
-    number_shape,
     verdict,
 )
-from polyfuse.data.tables import Table, TableError, nearest, split_word
+from polyfuse.data.several import items_of, most_items
+from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
 
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
+
+MEDIA = ("image", "audio", "video")
+TABULAR = ("number", "category", "date")
+"""What the input ``columns`` gathers."""
 
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
 
-ID_NAMES = frozenset(
-    ("id", "ids", "uuid", "guid", "key", "index", "idx", "nr", "no", "filename", "hash", "编号", "序号")
-)
 ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
 """One ASCII word with a digit in it."""
+ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*://|www\.)\S+\s*", re.IGNORECASE)
+"""An address of the internet, or of a store of files."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,14 @@ class Column:
         modality: one of ``MODALITIES``, or ``unknown``.
         reason: why, in words.
         role: ``input``; or why it is no input unless named: ``identifier``, ``constant``, ``empty``, ``split`` (its
-            values are train, val, test) or ``unusable``.
+            values are train, val, test), ``address`` (of the internet) or ``unusable``; or ``unsupported``: no encoder
+            reads its modality yet.
         missing: rows without a cell.
         broken: rows whose cell is known to be unreadable; large columns are sampled, so there may be more.
         distinct: number of different present cells.
         example: one cell, shortened.
+        unreadable: the broken cells: row, what stands in the cell, and why it cannot be read.
+        slots: of media, how many the fullest cell holds.
     """
 
     name: str
@@ -68,6 +77,8 @@ class Column:
     broken: int
     distinct: int
     example: str
+    unreadable: tuple[tuple[int, str, str], ...] = ()
+    slots: int = 1
 
 
 def infer(
@@ -81,9 +92,12 @@ def infer(
         sample: how many distinct cells of a column are looked at closely. Files are all looked up.
 
     Raises:
-        TableError: an override names no column, or no modality.
+        TableError: an override names no column, no modality, or one that the cells leave open.
     """
     overrides = overrides or {}
+    for name, reason in table.undecided.items():
+        if overrides.get(name) in ("number", "date"):
+            raise TableError(f"column {name!r}: {reason}")
     for name, modality in overrides.items():
         table.require(name)
         if modality not in MODALITIES:
@@ -98,12 +112,22 @@ def _column(table: Table, name: str, override: str | None, limits: Limits, sampl
     if gone.all():
         return Column(name, override or "unknown", "every cell is missing", "empty", len(series), 0, 0, "")
     glance = _glance(series[~gone], len(series), table.root, sample)
-    modality, reason = (override, "named so") if override else verdict(glance)
-    broken, found = _broken(glance, modality, limits, sample)
-    role, why = ("input", "") if override else _role(glance, modality)
-    reason = "; ".join(part for part in (reason, found, why) if part)
+    undecided = table.undecided.get(name)
+    modality, reason = ("unknown", undecided) if undecided else verdict(glance)
+    if override:
+        modality, reason = override, "named so"
+    broken, health = _broken(glance, modality, limits, sample)
+    rows = np.flatnonzero(~gone)
+    listed = tuple((int(rows[at]), shortened(glance.present.iat[at], 300), why) for at, why in broken.items())
+    role, why = _role(glance, modality)
+    if override and role != "unsupported":
+        role, why = "input", ""
+    reason = "; ".join(part for part in (reason, health, why) if part)
     example = shortened(glance.values[0])
-    return Column(name, modality, reason, role, int(gone.sum()), broken, glance.distinct, example)
+    slots = most_items(glance.cells.values()) if modality in MEDIA else 1
+    return Column(
+        name, modality, reason, role, int(gone.sum()), len(broken), glance.distinct, example, listed, slots=slots
+    )
 
 
 def missing_mask(series: pd.Series) -> np.ndarray:
@@ -135,10 +159,19 @@ def shortened(cell: Any, most: int = 48) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def inspect_rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
-    """One JSON-able row per column, for ``polyfuse inspect``."""
+def inspect_rows(columns: Mapping[str, Column], origin: Callable[[int], str]) -> list[dict[str, Any]]:
+    """One JSON-able row per column, for ``polyfuse inspect``; ``broken_cells`` lists row, cell and reason of each.
+
+    Args:
+        origin: row number -> what messages call the row.
+    """
     order = ("modality", "role", "reason", "missing", "broken", "distinct", "example")
-    return [{"column": name, **{field: getattr(column, field) for field in order}} for name, column in columns.items()]
+    return [
+        {"column": name}
+        | {field: getattr(column, field) for field in order}
+        | {"broken_cells": [{"row": origin(r), "file": cell, "reason": why} for r, cell, why in column.unreadable]}
+        for name, column in columns.items()
+    ]
 
 
 def _role(glance: Glance, modality: str) -> tuple[str, str]:
@@ -146,15 +179,30 @@ def _role(glance: Glance, modality: str) -> tuple[str, str]:
     count = len(glance.present)
     if modality == "unknown":
         return "unusable", ""
+    if encoder_of(modality) not in registry.ENCODERS:
+        return "unsupported", f"{modality} is not read yet"
     if glance.distinct == 1 and count == glance.rows > 1:
         return "constant", "the same in every row"
-    if all(split_word(cell) for cell in glance.values) and len({split_word(cell) for cell in glance.values}) > 1:
-        return "split", "the words of a split"
+    if len(words := {split_word(cell) for cell in glance.values}) > 1 and None not in words:
+        if "train" in words:
+            return "split", "the words of a split"
+        return "input", "words of a split, but no row is train"
+    if modality in ("text", "category") and _are_addresses(glance):
+        return "address", "internet addresses, which say little as words"
     if modality in ("text", "category") and glance.distinct >= 0.99 * count and count > 2 and _are_ids(glance):
         return "identifier", "another one in every row, and one word with digits"
     if modality == "number" and glance.distinct == count > 2 and _count_up(glance):
         return "identifier", "another one in every row"
     return "input", ""
+
+
+def encoder_of(modality: str) -> str:
+    """The modality under which ``registry.ENCODERS`` lists what reads a column."""
+    return "columns" if modality in TABULAR else modality
+
+
+def _are_addresses(glance: Glance) -> bool:
+    return sum(bool(ADDRESS.fullmatch(str(cell))) for cell in glance.values) >= MOST * len(glance.values)
 
 
 def _are_ids(glance: Glance) -> bool:
@@ -172,41 +220,53 @@ def _count_up(glance: Glance) -> bool:
     )
 
 
-# --- broken cells: how many rows, and what there is to say about it ---------------------------------------------------
+# --- broken cells: position among the present ones -> reason, and what there is to say about them ---------------------
 
 
-def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
+Reasons: TypeAlias = dict[int, str]
+
+
+def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
     check = BROKEN.get(modality)
-    return check(glance, modality, limits, sample) if check else (0, "")
+    return check(glance, modality, limits, sample) if check else ({}, "")
 
 
-def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[int, str]:
-    health = media.examine(glance.cells, modality, glance.root, limits, sample)
-    rows = sum(key(cell) in health.broken for cell in glance.present) if health.broken else 0
+def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
+    items = {name: items_of(cell) for name, cell in glance.cells.items()}
+    each = {(name, n): i for name, some in items.items() for n, i in enumerate(some) if not is_missing(i)}
+    health = media.examine(each, modality, glance.root, limits, sample)
+    reasons: dict[Any, str] = {}
+    for (name, _), why in health.reasons.items():
+        reasons.setdefault(name, why)
+    keys = [key(cell) for cell in glance.present] if reasons else []
+    rows = {at: reasons[found] for at, found in enumerate(keys) if found in reasons}
     said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
-    said += [f"{health.opened:,} of {glance.distinct:,} opened"] * (0 < health.opened < glance.distinct)
+    said += [f"{health.opened:,} of {len(each):,} opened"] * (0 < health.opened < len(each))
     said += [f"{health.unreadable:,} of those unreadable"] * (health.unreadable > 0)
     return rows, ", ".join(said)
 
 
-def _broken_numbers(glance: Glance, *_: Any) -> tuple[int, str]:
-    return int((~np.isfinite(as_numbers(glance.present))).sum()), ""
+def _broken_numbers(glance: Glance, *_: Any) -> tuple[Reasons, str]:
+    return {int(at): "not a finite number" for at in np.flatnonzero(~np.isfinite(as_numbers(glance.present)))}, ""
 
 
-def _broken_dates(glance: Glance, *_: Any) -> tuple[int, str]:
-    return sum(parse_date(cell) is None for cell in glance.present), ""
+def _broken_dates(glance: Glance, *_: Any) -> tuple[Reasons, str]:
+    return {at: "not a date" for at, cell in enumerate(glance.present) if parse_date(cell) is None}, ""
 
 
-def _broken_arrays(glance: Glance, modality: str, *_: Any) -> tuple[int, str]:
+def _broken_arrays(glance: Glance, modality: str, *_: Any) -> tuple[Reasons, str]:
     """Rows whose cell is no array, or has another number of features than most."""
     arrays = [as_array(cell, 1 if modality == "vector" else 2) for cell in glance.present]
-    widths = [array.shape[-1] if isinstance(array, np.ndarray) else None for array in arrays]
-    usual = Counter(width for width in widths if width is not None).most_common(1)
-    return sum(width != usual[0][0] for width in widths) if usual else len(widths), ""
+    widths = Counter(array.shape[-1] for array in arrays if isinstance(array, np.ndarray)).most_common(1)
+    reasons = {at: str(array) for at, array in enumerate(arrays) if not isinstance(array, np.ndarray)}
+    for at, array in enumerate(arrays):
+        if isinstance(array, np.ndarray) and array.shape[-1] != widths[0][0]:
+            reasons[at] = f"{array.shape[-1]} features, where most have {widths[0][0]}"
+    return dict(sorted(reasons.items())), ""
 
 
-BROKEN: dict[str, Callable[..., tuple[int, str]]] = {
+BROKEN: dict[str, Callable[..., tuple[Reasons, str]]] = {
     "image": _broken_media,
     "audio": _broken_media,
     "video": _broken_media,
@@ -259,7 +319,8 @@ def _labels(glance: Glance) -> str:
     labels = [label for cell in sets for label in cell]
     known = set(labels)
     # lists can be nothing else that an output learns, so that a list that comes again repeats its labels; a text may
-    repeats = len(glance.present) / glance.distinct if glance.kind == "several" else 1
+    lists = any(as_labels(cell) is not None for cell in glance.values[:1])
+    repeats = len(glance.present) / glance.distinct if lists else 1
     if not known or len(labels) * repeats < 2 * len(known) or len(known) == 1:
         return ""
     if sum(len(str(label).split()) >= SENTENCE for label in known) > len(known) / 2:
@@ -268,13 +329,22 @@ def _labels(glance: Glance) -> str:
 
 
 def _label_sets(glance: Glance) -> list[list[Any]]:
-    """The labels in each cell: lists of texts or whole numbers, or texts divided by a bar or semicolon."""
-    if glance.kind == "several":
-        sets = [np.asarray(cell).tolist() if number_shape(cell) else list(cell) for cell in glance.values]
-        named = all(isinstance(label, str) for cell in sets for label in cell)
-        # equally long lists of numbers are features, or flags per label
-        codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
-        return sets if named or codes else []
+    """The labels in each cell: lists of texts or whole numbers, flags per label, or texts with bars or semicolons.
+
+    A list may be written as text, as a CSV file holds it.
+    """
+    sets = [labels for cell in glance.values if (labels := as_labels(cell)) is not None]
+    if glance.kind == "several" or (sets and len(sets) >= MOST * len(glance.values)):
+        return _listed_labels(sets)
     texts = [cell for cell in glance.values if isinstance(cell, str)]
     mark = next((mark for mark in "|;" if sum(mark in text for text in texts) >= 0.1 * len(glance.values)), None)
     return [[part.strip() for part in text.split(mark)] for text in texts] if mark else []
+
+
+def _listed_labels(sets: list[list[Any]]) -> list[list[Any]]:
+    if sets and are_multi_hot(sets):
+        return [[place for place, flag in enumerate(cell) if flag] for cell in sets]
+    named = all(isinstance(label, str) for cell in sets for label in cell)
+    # equally long lists of other numbers are features
+    codes = len({len(cell) for cell in sets}) > 1 and all(isinstance(label, int) for cell in sets for label in cell)
+    return sets if named or codes else []

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from polyfuse.data.cells.source import whole_text
+
 MISSING = frozenset(("", "nan", "NaN", "<NA>", "#N/A", "null", "NULL", "\\N"))
 """Missing in every column of a CSV file."""
 GAPS = frozenset(("NA", "N/A", "n/a", "na", "None", "none", "-", "--", "?", "."))
@@ -22,7 +24,6 @@ INTEGER = r"[+-]?(?:0|[1-9][0-9]{0,14})"
 EXPONENT = r"[eE][+-]?[0-9]+"
 FRACTION = rf"[+-]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*(?:{EXPONENT})?|{EXPONENT})|\.[0-9]+(?:{EXPONENT})?)"
 NUMBER = rf"(?:{INTEGER}|{FRACTION}|[+-]?inf)"
-DECIMAL_COMMA = r"[+-]?[0-9]+(?:,[0-9]+)?"
 FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE": True, "FALSE": False})
 
 
@@ -48,6 +49,30 @@ def _numbers(series: pd.Series) -> pd.Series:
     if series.dropna().str.fullmatch(INTEGER).all():
         return series.astype("Int64") if series.isna().any() else series.astype("int64")
     return series.astype(float)
+
+
+def whole_texts(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Texts without half surrogates, which neither files nor pandas' own texts hold; see ``whole_text``."""
+    if series.dtype != object or not (halves := sum(map(_has_half, series))):
+        return series, []
+    note = f"column {series.name!r}: {halves:,} cells hold half a surrogate pair, read as \ufffd"
+    return pd.Series([_mended(cell) for cell in series], series.index, object, series.name), [note]
+
+
+def _has_half(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return whole_text(cell) != cell
+    if isinstance(cell, (list, tuple)):
+        return any(map(_has_half, cell))
+    return isinstance(cell, dict) and any(map(_has_half, cell.values()))
+
+
+def _mended(cell: Any) -> Any:
+    if isinstance(cell, str):
+        return whole_text(cell)
+    if type(cell) in (list, tuple):
+        return type(cell)(map(_mended, cell))
+    return {name: _mended(part) for name, part in cell.items()} if isinstance(cell, dict) else cell
 
 
 def plain(series: pd.Series) -> tuple[pd.Series, list[str]]:

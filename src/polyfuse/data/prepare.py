@@ -17,13 +17,17 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load
+from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load, whole_text
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.store import MemoryStore, Store, cache_root, evict, fingerprint
+from polyfuse.data.cells.written import embedded
+from polyfuse.data.several import items_of
+from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
+from polyfuse.messages import progress
 from polyfuse.records import Spec
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
 CHUNK = 256  # media cells in memory at once
+MEDIA = "decoded media"  # what the stores of this file hold
 FEW = 10  # so many unreadable cells never stop a run: a table of two rows to predict may hold a bad one
 
 
@@ -49,6 +53,7 @@ class Reading:
         cache: folder of the stores of decoded media; None keeps them in memory.
         cache_bytes: size of all stores together, above which the oldest are removed.
         origin: row number -> what messages call the row.
+        slots: column -> how many media of a cell are read, where cells hold several.
     """
 
     root: Path | None = None
@@ -57,6 +62,7 @@ class Reading:
     cache: Path | None = field(default_factory=cache_root)
     cache_bytes: int = 20_000_000_000
     origin: Callable[[int], str] = "row {}".format
+    slots: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,6 +75,8 @@ class Prepared:
         index_RK: row and slot -> position in ``cells``, or -1 where missing.
         digests: content digest of each distinct cell.
         broken: what could not be read.
+        unseen: row, column and value of each category that training did not show.
+        notes: what was left out, and how cells are kept, one sentence each.
         assemble: from collated fields to ready tokens, where cells are tokens that an encoder made earlier.
     """
 
@@ -77,7 +85,9 @@ class Prepared:
     index_RK: np.ndarray
     digests: list[bytes]
     broken: list[Broken] = field(default_factory=list)
+    unseen: list[tuple[int, str, Any]] = field(default_factory=list)
     assemble: Callable[[Any], Any] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def fit_transform(
@@ -97,7 +107,8 @@ def fit_transform(
     cells = _training_cells(transform, training, reading)
     if not cells:
         names = ", ".join(repr(c) for c in columns)
-        raise ValueError(f"column {names}: every training cell is missing or broken{_first_failure(training, reading)}")
+        why = _first_failure(training, reading) if transform.media else "; leave it out"
+        raise ValueError(f"column {names}: every training cell is missing or broken{why}")
     transform.fit(cells, columns, reading.limits)
     return transform
 
@@ -108,6 +119,7 @@ def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading)
     values = [value for column in frame for value in frame[column] if not is_missing(value)]
     if not transform.media:
         return values
+    values = [item for value in values for item in items_of(value) if not is_missing(item)]
     picked = np.random.default_rng(0).permutation(len(values))[:FIT_SAMPLE]
     return [content for at in picked if not isinstance(content := _try_load(values[at], reading), BadCell)]
 
@@ -115,7 +127,7 @@ def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading)
 def _first_failure(frame: pd.DataFrame, reading: Reading) -> str:
     """Why the first present cell cannot be read, for a message."""
     values = (value for column in frame for value in frame[column] if not is_missing(value))
-    content = next((_try_load(value, reading) for value in values), None)
+    content = next((_try_load(items_of(value)[0], reading) for value in values), None)
     if not isinstance(content, BadCell):
         return "; leave it out"
     return f" ({content}); give the folder that paths start from (media_root), or leave the column out"
@@ -147,12 +159,15 @@ def prepare(transform: Transform, frame: pd.DataFrame, columns: Mapping[str, str
 def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], reading: Reading) -> None:
     for column in columns:
         broken = [b for b in made.broken if b.column == column and not b.unseen]
-        present = sum(not is_missing(value) for value in frame[column]) if broken else 0
+        cells = [value for value in frame[column] if not is_missing(value)] if broken else []
+        present = sum(len(items_of(cell)) for cell in cells) if made.transform.media else len(cells)
         if len(broken) > max(FEW, reading.max_broken * present):
             shown = "\n".join(f"  {reading.origin(b.row)}: {b.reason}" for b in broken[:5])
+            check = "Check the paths (media_root)" if made.transform.media else "Check the cells and their type"
             raise ValueError(
                 f"column {column!r}: {len(broken)} of {present} cells cannot be read, more than the allowed share of "
-                f"{reading.max_broken:.0%}:\n{shown}\nCheck the paths (media_root), or raise data.max_broken."
+                f"{reading.max_broken:.0%}:\n{shown}\n{check}, or let them count as missing: max_broken=1 where a "
+                "model judges or predicts (--max-broken 1), data.max_broken=1 among the settings of fit."
             )
 
 
@@ -166,6 +181,8 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
     unread = transform.broken(cells)  # type: ignore[attr-defined]
     # rows without any value that can be read are among them, column by column
     made.broken = [Broken(real[position], column, "", reason) for position, column, reason in unread]
+    listed = transform.unseen(cells)  # type: ignore[attr-defined]
+    made.unseen = [(real[position], column, value) for position, column, value in listed]
     return made
 
 
@@ -195,7 +212,7 @@ def _distinct(
     broken: list[Broken] = []
     for (row, slot), array in zip(places, arrays, strict=True):
         if isinstance(array, BadCell):
-            broken.append(_broken(row, columns[slot], frame, array))
+            broken.append(_broken(row, columns[slot], frame[columns[slot]].iat[row], array))
             continue
         key = digest(array)
         if key not in seen:
@@ -205,28 +222,44 @@ def _distinct(
     return Prepared(transform, cells, index, list(seen), broken)
 
 
-def _broken(row: int, column: str, frame: pd.DataFrame, error: BadCell) -> Broken:
-    value = frame[column].iat[row]
+def _broken(row: int, column: str, value: Any, error: BadCell) -> Broken:
     file = value if isinstance(value, str) else value.get("path") or "" if isinstance(value, dict) else ""
-    return Broken(row, column, str(file)[:300], str(error), isinstance(error, UnseenLabel))
+    file = str(file)
+    file = f"{file[:30]}…" if embedded(file) is not None else file[:300]
+    return Broken(row, column, whole_text(file), whole_text(str(error)), isinstance(error, UnseenLabel))
 
 
 def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
     kept = _open_store(transform, reading)
-    index = np.full((len(frame), len(columns)), -1, dtype=np.int64)
+    slots = [(column, n) for column in columns for n in range(reading.slots.get(column, 1))]
+    items = {column: [items_of(value) for value in frame[column]] for column in columns}
+    index = np.full((len(frame), len(slots)), -1, dtype=np.int64)
     seen: dict[bytes, int] = {}
     by_path: dict[str, bytes | BadCell] = {}
     broken: list[Broken] = []
-    for places in _chunks([(r, k) for k, c in enumerate(columns) for r in range(len(frame))]):
-        values = {(r, k): frame[columns[k]].iat[r] for r, k in places}
+    there = [(r, k) for k, (c, n) in enumerate(slots) for r in range(len(frame)) if n < len(items[c][r])]
+    for places in progress(_chunks(there), f"reading {', '.join(columns)}", -(-len(there) // CHUNK)):
+        values = {(r, k): items[slots[k][0]][r][slots[k][1]] for r, k in places}
         values = {place: value for place, value in values.items() if not is_missing(value)}
         keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)
         for (row, slot), key in zip(values, keys, strict=True):
             if isinstance(key, BadCell):
-                broken.append(_broken(row, columns[slot], frame, key))
+                broken.append(_broken(row, slots[slot][0], values[row, slot], key))
             else:
                 index[row, slot] = seen.setdefault(key, len(seen))
-    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken)
+    notes = [note for column in columns if (note := _left_out(column, items[column], reading))]
+    return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=[*kept.notes, *notes])
+
+
+def _left_out(column: str, items: list[list[Any]], reading: Reading) -> str:
+    """What is said of cells with more media than are read."""
+    read = reading.slots.get(column, 1)
+    full = [len(some) for some in items if len(some) > read]
+    if not full:
+        return ""
+    first = f"the first {read}" if read > 1 else "the first"
+    more = f"{len(full):,} cells hold more than {read}, up to {max(full)}"
+    return f"column {column!r}: {more}: {first} of them are read (fit with data.slots.{column}={max(full)} for more)"
 
 
 def _chunks(places: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
@@ -238,7 +271,7 @@ def _read_chunk(
     transform: Transform,
     values: list[Any],
     by_path: dict[str, bytes | BadCell],
-    kept: Store | MemoryStore,
+    kept: FallbackStore,
     reading: Reading,
 ) -> list[bytes | BadCell]:
     """The key of each value, after whatever was new among them is decoded and stored."""
@@ -262,10 +295,11 @@ def _read_chunk(
     return [results[at] if at in results else by_path[paths[at]] for at in range(len(values))]  # type: ignore[index]
 
 
-def _open_store(transform: Transform, reading: Reading) -> Store | MemoryStore:
+def _open_store(transform: Transform, reading: Reading) -> FallbackStore:
     if reading.cache is None:
-        return MemoryStore()
+        return FallbackStore(None, MEDIA)
     name = fingerprint(type(transform).__qualname__, transform.state(), asdict(reading.limits))
-    store = Store(reading.cache / "cells" / name)
-    evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
+    store = FallbackStore(reading.cache / "cells" / name, MEDIA)
+    if store.writable:
+        evict(reading.cache / "cells", reading.cache_bytes, keep=store.folder)
     return store

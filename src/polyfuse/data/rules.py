@@ -21,10 +21,12 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data import media
-from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.numbers import parse_number
-from polyfuse.data.cells.source import digest
+from polyfuse.data.cells.source import digest, is_missing
 from polyfuse.data.cells.vectors import as_array
+from polyfuse.data.cells.written import embedded
+from polyfuse.data.several import items_of
 
 FEW = 20
 """Up to this many different values, short texts are categories and whole numbers in an output are classes."""
@@ -88,12 +90,14 @@ def key(cell: Any) -> Any:
         return key((cell.get("bytes"), cell.get("path")) if cell.get("array") is None else np.asarray(cell["array"]))
     if isinstance(cell, np.ndarray):
         return repr(cell.tolist()) if cell.dtype == object else digest(cell)
+    if isinstance(cell, (set, frozenset)):
+        return frozenset(map(key, cell))
     if isinstance(cell, (list, tuple)):
         cell = tuple(cell)
     try:
         hash(cell)
     except TypeError:
-        return repr(cell) if isinstance(cell, (tuple, set)) else id(cell)
+        return tuple(map(key, cell)) if isinstance(cell, tuple) else id(cell)
     return cell
 
 
@@ -104,8 +108,9 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((bool, np.bool_), "flag"),
     ((str, Path), "words"),
     ((numbers.Real, decimal.Decimal), "number"),
-    ((datetime.date, np.datetime64), "date"),
-    ((np.ndarray, list, tuple), "several"),
+    ((datetime.date, np.datetime64, pd.Period), "date"),
+    ((np.ndarray, list, tuple, set, frozenset), "several"),
+    ((pd.Interval,), "interval"),
     ((bytes, bytearray, memoryview, dict), "content"),
 )
 
@@ -127,8 +132,37 @@ def _declared(glance: Glance) -> Verdict:
 
 
 def _paths(glance: Glance) -> Verdict:
-    modality, count = Counter(media.medium(cell, glance.root) for cell in glance.values).most_common(1)[0]
-    return (modality, f"paths of {modality} files") if modality and count >= 0.8 * len(glance.values) else None
+    items = [items_of(cell) for cell in glance.values]
+    first = [next((item for item in cell if not is_missing(item)), None) for cell in items]
+    modality, count = Counter(media.medium(item, glance.root) for item in first).most_common(1)[0]
+    if modality and count >= 0.8 * len(items):
+        kept = all(isinstance(item, str) and embedded(item) is not None for item in first)
+        what = f"{modality} files as base64" if kept else f"paths of {modality} files"
+        return modality, what + _up_to(items)
+    endings = Counter(end for item in first if (end := media.unread(item)))
+    if endings.total() >= 0.8 * len(items):
+        end = endings.most_common(1)[0][0]
+        return "unknown", f"paths of {end} files: {media.UNREAD[end]}"
+    if sum(str(item).lower().endswith(".npy") for item in first) >= 0.8 * len(items):
+        return "unknown", "paths of .npy files that are no pictures: put the arrays themselves into the cells"
+    return None
+
+
+def _up_to(items: list[list[Any]]) -> str:
+    """How many media a cell holds, where some hold several."""
+    most = max(map(len, items))
+    return f", up to {most} in a cell" if most > 1 else ""
+
+
+def _listed_media(glance: Glance) -> Verdict:
+    """Lists of pictures, paths or records in which there is a file."""
+    items = [items_of(cell) for cell in glance.values]
+    several = [cell for value, cell in zip(glance.values, items, strict=True) if cell[0] is not value]
+    first = [next((item for item in cell if not is_missing(item)), None) for cell in several]
+    modality, count = Counter(media.medium(i, glance.root) for i in first).most_common(1)[0] if first else (None, 0)
+    if modality and count >= 0.8 * len(items):
+        return modality, f"lists of {modality} files or contents{_up_to(items)}"
+    return None
 
 
 def _contents(glance: Glance) -> Verdict:
@@ -151,20 +185,22 @@ def _is_utf8(content: bytes) -> bool:
 def _several(glance: Glance) -> Verdict:
     """Lists and arrays: texts, pixels, or ready-made features."""
     if all(isinstance(item, str) for cell in glance.values for item in cell):
-        return "text", f"lists of texts, {_middle([len(cell) for cell in glance.values]):.0f} each"
+        kind = "sets" if isinstance(glance.values[0], (set, frozenset)) else "lists"
+        return "text", f"{kind} of texts, {_middle([len(cell) for cell in glance.values]):.0f} each"
     shapes = [found for cell in glance.values if (found := number_shape(cell))]
     if 2 * len(shapes) <= len(glance.values):
         return "unknown", "lists of mixed things"
     rank = Counter(len(shape) for _, shape in shapes).most_common(1)[0][0]
     dtype, shape = next(found for found in shapes if len(found[1]) == rank)
-    if (rank == 3 and shape[-1] in (1, 3, 4)) or (rank == 2 and dtype == np.uint8):
+    if media.has_channels(shape) or (rank == 2 and dtype == np.uint8):
         return "image", f"arrays of pixels, {dtype} {shape}"
     if rank == 4:
         return "video", f"arrays of pictures, {dtype} {shape}"
     if rank == 2:
         return "sequence", f"{shape[1]} numbers per step, {shape[0]} steps in the first row"
-    if rank == 1 and len({shape for _, shape in shapes}) == 1:
-        return "vector", f"{shape[0]} numbers per row"
+    (width, count) = Counter(shape[-1] for _, shape in shapes).most_common(1)[0]
+    if rank == 1 and (count >= MOST * len(glance.values) or count == len(shapes)):
+        return "vector", f"{width} numbers per row"
     return "unknown", f"arrays of {rank} axes and differing length; a sequence has two: time, features"
 
 
@@ -183,7 +219,7 @@ def _date(glance: Glance) -> Verdict:
 
 def _written_dates(glance: Glance) -> Verdict:
     dates = [isinstance(cell, str) and parse_date(cell) is not None and not cell.isdigit() for cell in glance.values]
-    return ("date", "dates as year-month-day") if sum(dates) >= MOST * len(dates) else None
+    return ("date", "dates as text") if sum(dates) >= MOST * len(dates) else None
 
 
 def _written_numbers(glance: Glance) -> Verdict:
@@ -254,10 +290,11 @@ def are_whole(values: np.ndarray) -> bool:
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "flag": (lambda _: ("category", "true or false"),),
+    "interval": (lambda glance: ("category", f"intervals, {glance.distinct:,} distinct"),),
     "words": (_paths, _declared, _written_dates, _written_numbers, _written_arrays, _prose),
     "number": (_declared, _number),
-    "date": (_date,),
-    "several": (_several,),
+    "date": (_declared, _date),
+    "several": (_listed_media, _several),
     "content": (_contents,),
-    "other": (_contents,),
+    "other": (_declared, _contents),
 }

@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
-from polyfuse.data.files import READERS, TableError, from_arrow, from_columns, from_records, read_csv
+from polyfuse.data.cells.source import whole_text
+from polyfuse.data.files import READERS, from_arrow, from_records, read_csv
+from polyfuse.data.frames import from_frame, from_mapping, is_frame, no_frame
+from polyfuse.data.packed import COMPRESSIONS, local, other_kind, unpacked
+from polyfuse.data.plain import whole_texts
+from polyfuse.errors import TableError
 
 SPLIT_WORDS = {
     "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev", "development"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
+
+
+UNNAMED = re.compile(r"(?:Unnamed: \d+(?:_level_\d+)*(?:\.\d+)*)?")
+"""What an index is called when it was written without a name, and read again."""
 
 
 def split_word(value: Any) -> str | None:
@@ -38,6 +46,7 @@ class Part:
         root: the file's folder.
         split: train, val or test when its name says so.
         text: True when the cells are CSV text whose types are still to be found.
+        usual: the format of numbers that the file's form suggests, see ``formats``; empty for none.
     """
 
     frame: pd.DataFrame
@@ -46,6 +55,7 @@ class Part:
     root: Path | None = None
     split: str | None = None
     text: bool = False
+    usual: str = ""
 
 
 def parts_of(source: Any) -> list[Part]:
@@ -55,7 +65,7 @@ def parts_of(source: Any) -> list[Part]:
         TableError: not a source, not there, not readable, or with duplicate column names.
     """
     if isinstance(source, (str, Path)):
-        return [_from_path(Path(source).expanduser())]
+        return [_from_path(local(source))]
     if isinstance(source, Mapping) and source and all(_is_part(*item) for item in source.items()):
         return [_keyed(part, key) for key, value in source.items() for part in parts_of(value)]
     if isinstance(source, (list, tuple)) and source and all(_is_table(item) for item in source):
@@ -64,7 +74,7 @@ def parts_of(source: Any) -> list[Part]:
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, (str, Path, pd.DataFrame, pa.Table)) or _is_dataset(value)
+    return isinstance(value, (str, Path)) or _is_dataset(value) or is_frame(value)
 
 
 def _is_part(key: Any, value: Any) -> bool:
@@ -95,37 +105,38 @@ def _split_in(name: str) -> str | None:
 
 
 def _from_object(source: Any) -> Part:
-    if isinstance(source, pd.DataFrame):
-        return _clean(_with_index(source), "the DataFrame")
-    if isinstance(source, pa.Table):
-        return _clean(from_arrow(source), "the Arrow table")
     if _is_dataset(source):
         return _from_dataset(source)
+    if is_frame(source):
+        return _clean(from_frame(source), "the DataFrame" if isinstance(source, pd.DataFrame) else "the frame")
     if isinstance(source, Mapping):
-        return _clean(from_columns(source), "the dict of lists")
+        frame, notes = from_mapping(source)
+        return _clean(frame, "the dict", notes)
     if isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
         return _clean(from_records(list(source)), "the list of dicts")
-    raise TableError(
-        f"cannot read a table from a {type(source).__name__}; expected a path, a list of paths, a DataFrame, a Hugging "
-        "Face Dataset, a list of dicts or a dict of lists"
-    )
+    raise TableError(no_frame(source))
 
 
 def _from_path(path: Path) -> Part:
     if not path.is_file():
         raise TableError(_no_file(path))
-    reader = READERS.get(path.suffix.lower())
+    name, raw = unpacked(path, READERS)
+    reader = READERS.get(Path(name).suffix.lower())
     if reader is None:
-        raise TableError(f"{path}: unknown kind of file; expected {', '.join(READERS)}")
-    frame, notes = reader(path)
-    return replace(_clean(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
+        raise TableError(other_kind(path, READERS))
+    frame, notes = reader(path, raw)
+    usual = frame.attrs.pop("usual", "")
+    part = replace(_clean(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
+    return replace(part, usual=usual)
 
 
 def _no_file(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir():
         return f"{path}: no such file, and no folder {folder}"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in READERS)
+    names = sorted(
+        entry.name for entry in folder.iterdir() if entry.suffix.lower() in (*READERS, *COMPRESSIONS, ".zip")
+    )
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5) or names[:5]
     problem = "is a folder; name the table in it" if folder == path else "no such file"
     return f"{path}: {problem}. Tables in {folder}: {', '.join(near) or 'none'}"
@@ -142,25 +153,46 @@ def _from_dataset(source: Any) -> Part:
     return _clean(frame, "the dataset")
 
 
-def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """A named index is a column; an unnamed one only counts rows."""
-    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    return frame.reset_index(level=named) if named else frame
-
-
 def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Part:
     """Column names as text without blanks around them, all different; rows numbered from 0."""
     notes = list(notes or [])
-    if frame.shape[1] > 1 and not str(frame.columns[0]).strip() and _counts_rows(frame.iloc[:, 0]):
-        frame = frame.iloc[:, 1:]
-        notes.append(f"{name}: the first column has no name and counts the rows; left out")
-    names = [str(old).strip() or f"column_{i}" for i, old in enumerate(frame.columns, 1)]
-    if changed := [new for old, new in zip(frame.columns, names, strict=True) if str(old) != new]:
+    numbering = [
+        i for i, old in enumerate(frame.columns) if UNNAMED.fullmatch(_text(old)) and _numbers_rows(frame.iloc[:, i])
+    ]
+    if numbering and len(numbering) < frame.shape[1]:
+        listed = ", ".join(_text(frame.columns[i]) or "without a name" for i in numbering)
+        frame = frame.iloc[:, [i for i in range(frame.shape[1]) if i not in numbering]]
+        notes.append(f"{name}: column {listed} numbers the rows, as pandas writes an index; left out")
+    names = [_text(old) or f"column_{i}" for i, old in enumerate(frame.columns, 1)]
+    pairs = list(zip(frame.columns, names, strict=True))
+    if changed := [new for old, new in pairs if isinstance(old, str) and old != new]:
         notes.append(f"{name}: blanks around column names are taken off, empty names filled: {', '.join(changed)}")
+    if changed := [new for old, new in pairs if not isinstance(old, str)]:
+        notes.append(f"{name}: column names that are no texts become texts: {', '.join(map(repr, changed[:8]))}")
     if twice := sorted({column for column in names if names.count(column) > 1}):
         raise TableError(f"{name} has more than one column called {', '.join(map(repr, twice))}; rename all but one")
-    return Part(frame.set_axis(names, axis=1).reset_index(drop=True), name, notes)
+    frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
+    for column in names:
+        series, said = whole_texts(frame[column])
+        if said:
+            frame[column] = series
+            notes += said
+    return Part(frame, name, notes)
 
 
-def _counts_rows(series: pd.Series) -> bool:
-    return series.astype(str).tolist() == [str(i) for i in range(len(series))]
+def _text(name: Any) -> str:
+    """A column's name as text; the levels of a name of several joined by an underscore."""
+    if isinstance(name, tuple):
+        return "_".join(text for part in name if (text := _text(part)))
+    return whole_text(str(name)).strip()
+
+
+def _numbers_rows(series: pd.Series) -> bool:
+    """Whole numbers, each once or counted on from 0 again where frames were put below each other."""
+    if pd.api.types.is_bool_dtype(series) or pd.api.types.is_float_dtype(series) or series.isna().any():
+        return False
+    texts = series.astype(str)
+    if not len(texts) or not texts.str.fullmatch("[0-9]{1,18}").all():
+        return False
+    numbers = texts.astype("int64")
+    return numbers.is_unique or bool(((numbers.diff().iloc[1:] == 1) | (numbers.iloc[1:] == 0)).all())

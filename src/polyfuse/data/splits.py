@@ -7,7 +7,7 @@ has a training row.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,7 @@ def split_rows(
     seed: int = 0,
     order: str | None = None,
     sides: np.ndarray | None = None,
+    origin: Callable[[int], str] = "row {}".format,
 ) -> Splits:
     """Say which rows train, validate and test.
 
@@ -77,6 +78,7 @@ def split_rows(
             instant or group stay together, rows without a time are on no side.
         sides: 0, 1 or 2 for each row to train, validate or test, or -1 for none, instead of ``column``; as there, a
             share of the training rows validates where no row does.
+        origin: how messages name a row, as ``Table.origin``.
 
     Raises:
         TableError: no such column, values that name no split, no training row, or impossible fractions.
@@ -84,7 +86,7 @@ def split_rows(
     _check(frame, fractions, column, group, stratify, order)
     codes, classes = strata(frame[stratify]) if stratify is not None else (np.zeros(len(frame), np.int64), False)
     keys = _Keys(codes, groups_of(frame[group]) if group is not None else None, classes)
-    line = None if order is None else timeline(frame[order], keys.groups_N)
+    line = None if order is None else timeline(frame[order], keys.groups_N, origin)
     rng = np.random.default_rng(seed)
     if sides is not None or column is not None:
         notes = [] if column is None or sides is not None else [f"rows are split by column {column!r}"]
@@ -108,6 +110,18 @@ def split_rows(
     if not len(test):
         notes.append("no row is left for a test: figures of the model come from validation rows, or from none")
     return Splits(train, val, test, notes)
+
+
+def no_splits(frame: pd.DataFrame) -> list[str]:
+    """A note on each column that holds words of a split and cannot be one, since no row trains."""
+    notes = []
+    for name in frame:
+        present = frame[name][~missing_mask(frame[name])]
+        if present.dtype.kind in "biufcmM" or not all(map(split_word, present.head(9))):
+            continue
+        if len(words := {split_word(cell) for cell in present}) > 1 and not words & {None, "train"}:
+            notes.append(f"column {name!r} holds words of a split, but no row is train: it is not taken as the split")
+    return notes
 
 
 def _check(frame: pd.DataFrame, fractions: Sequence[float], *columns: str | None) -> None:

@@ -7,19 +7,27 @@ relative media paths start from, which file and row each row came from, and note
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.files import TableError
+from polyfuse.data.formats import in_one_form
 from polyfuse.data.media import ending
 from polyfuse.data.plain import plain, typed_text
 from polyfuse.data.sources import Part, parts_of, split_word
 from polyfuse.data.where import matching
+from polyfuse.errors import TableError
+
+ID_NAMES = frozenset(
+    ("id", "ids", "uuid", "guid", "key", "index", "idx", "nr", "no", "filename", "hash", "编号", "序号")
+)
+"""Words in the names of columns that name rows."""
 
 __all__ = ["Table", "TableError", "nearest", "read_table", "split_word"]
 
@@ -43,6 +51,8 @@ class Table:
         split: name of the column that says train, val or test, where files or dict keys named the splits.
         parts: (name, rows) of each file the table was read from, before any row was dropped.
         rows_N: for each row its position in those parts, counted through.
+        formats: column -> how its numbers or dates are written, see ``formats``; they are in one form here.
+        undecided: column -> why its numbers or dates can be read in two ways.
     """
 
     frame: pd.DataFrame
@@ -52,6 +62,8 @@ class Table:
     split: str | None = None
     parts: tuple[tuple[str, int], ...] = ()
     rows_N: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    formats: dict[str, str] = field(default_factory=dict)
+    undecided: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -95,17 +107,80 @@ class Table:
         table.notes.append(f"where {expression!r} keeps {len(table):,} of {len(self):,} rows")
         return table
 
+    @cached_property
+    def identifier(self) -> str | None:
+        """The column that names the rows: called an id, with a cell in every row, and no cell twice."""
+        for name in self.frame:
+            words = re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])", name)
+            if ID_NAMES.isdisjoint(word.lower() for word in words):
+                continue
+            if self.frame[name].map(_names_a_row).all() and self.frame[name].is_unique:
+                return str(name)
+        return None
+
+    def exploded(self, columns: Sequence[str]) -> Table:
+        """A row per entry of the lists in some columns, the first entries of all of them side by side, and so on.
+
+        A cell that is no list is a list of one; shorter lists are filled with missing cells. Rows keep their origin.
+
+        Raises:
+            TableError: no such column.
+        """
+        if not columns:
+            return self
+        lists = {name: [_entries(cell) for cell in self.require(name)] for name in columns}
+        count_R = np.array([max(1, *map(len, cells)) for cells in zip(*lists.values(), strict=True)])
+        table = self.select(np.repeat(np.arange(len(self)), count_R))
+        for name, cells in lists.items():
+            values = [
+                cell[n] if n < len(cell) else None
+                for cell, count in zip(cells, count_R, strict=True)
+                for n in range(count)
+            ]
+            table.frame[name] = pd.Series(values, dtype=object)
+        table.notes.append(f"{', '.join(columns)}: {len(self):,} rows with lists became {len(table):,}, one per entry")
+        return table
+
     def origin(self, row: int) -> str:
-        """Where a row was read, for messages: ``train.csv, row 17``, data rows counted from 1."""
-        position = int(self.rows_N[row])
+        """Where a row was read, for messages: ``train.csv, row 17 (id 'x7')``.
+
+        The number is the one that the report and predictions give: rows of all files, counted from 0 as frames do.
+        """
+        number = position = int(self.rows_N[row])
+        place = None
         for name, rows in self.parts:
             if position < rows:
-                return f"{name}, row {position + 1}"
+                place = name
+                break
             position -= rows
-        raise IndexError(f"row {row} of {self.name} came from none of its parts")
+        if place is None:
+            raise IndexError(f"row {row} of {self.name} came from none of its parts")
+        facts = [f"row {position} of that file"] if position != number else []
+        facts += [f"{self.identifier} {self.frame[self.identifier].iloc[row]}"] if self.identifier else []
+        return f"{place}, row {number}" + (f" ({', '.join(facts)})" if facts else "")
 
 
-def read_table(source: Any, *, media_root: str | Path | None = None, where: str | None = None) -> Table:
+def _names_a_row(cell: Any) -> bool:
+    """Whether a cell can be an identifier: a whole number, or one short word."""
+    word = isinstance(cell, str) and 0 < len(cell) <= 64 and not any(map(str.isspace, cell))
+    return word or (isinstance(cell, (int, np.integer)) and not isinstance(cell, bool))
+
+
+def _entries(cell: Any) -> list[Any]:
+    """What a list cell holds; a plain cell is one entry, a missing one none."""
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return list(cell)
+    return [] if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)) else [cell]
+
+
+def read_table(
+    source: Any,
+    *,
+    media_root: str | Path | None = None,
+    where: str | None = None,
+    formats: Mapping[str, str] | None = None,
+    decide: bool = True,
+) -> Table:
     """Read a table from any of the forms that polyfuse takes.
 
     Args:
@@ -114,6 +189,8 @@ def read_table(source: Any, *, media_root: str | Path | None = None, where: str 
             any of these in a dict with the keys train, val and test; or a ``Table``.
         media_root: folder that relative media paths start from; each file's own folder when left out.
         where: pandas query that says which rows to keep.
+        formats: column -> how its numbers or dates are written: ``point``, ``comma``, ``day_first``, ``month_first``.
+        decide: find that out for the other columns; a table to predict is read as the one that was learnt from.
 
     Raises:
         TableError: nothing there, not readable, duplicate column names, or no rows.
@@ -126,7 +203,7 @@ def read_table(source: Any, *, media_root: str | Path | None = None, where: str 
     if isinstance(source, Table):
         table = replace(source, root=root or source.root, notes=list(source.notes))
     else:
-        table = _joined(parts_of(source), root)
+        table = _joined(parts_of(source), root, formats or {}, decide)
     if not len(table):
         raise TableError(f"{table.name} has no rows")
     return table.where(where) if where else table
@@ -139,7 +216,7 @@ def _folder(path: str | Path) -> Path:
     return root.resolve()
 
 
-def _joined(parts: list[Part], root: Path | None) -> Table:
+def _joined(parts: list[Part], root: Path | None, formats: Mapping[str, str], decide: bool) -> Table:
     """One table of all parts, below each other, with plain cells."""
     roots = {part.root for part in parts}
     if root is None and len(roots) > 1:
@@ -148,8 +225,15 @@ def _joined(parts: list[Part], root: Path | None) -> Table:
     if not all(part.text for part in parts):
         parts = [replace(part, frame=_each(typed_text, part.frame, notes)) if part.text else part for part in parts]
     frame = pd.concat([part.frame for part in parts], ignore_index=True) if len(parts) > 1 else parts[0].frame
-    # files of text are typed together, so that one file's "007" keeps the other file's "12" a text as well
-    frame = _each(typed_text if all(part.text for part in parts) else plain, frame, notes)
+    usual = next((part.usual for part in parts if part.usual), "")
+    if all(part.text for part in parts):
+        found = in_one_form(frame, formats, decide=decide, usual=usual)
+        # files of text are typed together, so that one file's "007" keeps the other file's "12" a text as well
+        frame = _each(typed_text, found.frame, notes, but=found.undecided)
+    else:
+        found = in_one_form(_each(plain, frame, notes), formats, decide=decide, usual=usual, typed=True)
+        frame = found.frame
+    notes.extend(found.notes)
     split = _add_split(frame, parts, notes)
     return Table(
         frame,
@@ -159,12 +243,19 @@ def _joined(parts: list[Part], root: Path | None) -> Table:
         split=split,
         parts=tuple((part.name, len(part.frame)) for part in parts),
         rows_N=np.arange(len(frame)),
+        formats=found.formats,
+        undecided=found.undecided,
     )
 
 
-def _each(change: Callable[[pd.Series], tuple[pd.Series, list[str]]], frame: pd.DataFrame, notes: list) -> pd.DataFrame:
-    """Every column changed; what each change has to say goes into ``notes``."""
-    changed = [change(frame[name]) for name in frame]
+def _each(
+    change: Callable[[pd.Series], tuple[pd.Series, list[str]]],
+    frame: pd.DataFrame,
+    notes: list,
+    but: Iterable[str] = (),
+) -> pd.DataFrame:
+    """Every column changed, but for some; what each change has to say goes into ``notes``."""
+    changed = [(frame[name], []) if name in but else change(frame[name]) for name in frame]
     notes.extend(note for _, said in changed for note in said)
     return pd.DataFrame({series.name: series for series, _ in changed}, index=frame.index)
 
@@ -182,7 +273,7 @@ def _with_full_paths(part: Part) -> pd.DataFrame:
     start = part.root
 
     def full(cell: Any) -> Any:
-        return str(start / cell) if isinstance(cell, str) and ending(cell) and "://" not in cell else cell
+        return str(start / cell.strip()) if isinstance(cell, str) and ending(cell) and "://" not in cell else cell
 
     texts = [name for name in part.frame if part.frame[name].dtype in (object, "str")]
     return part.frame.assign(**{name: part.frame[name].map(full) for name in texts})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,17 +34,20 @@ class Timeline:
     ties: int
 
 
-def timeline(column: pd.Series, groups_N: np.ndarray | None = None) -> Timeline:
+def timeline(
+    column: pd.Series, groups_N: np.ndarray | None = None, origin: Callable[[int], str] = "row {}".format
+) -> Timeline:
     """The times of rows, and which rows must stay together.
 
     Args:
         column: dates (year first, where they are text) or numbers.
         groups_N: group of each row, never parted.
+        origin: how messages name a row, as ``Table.origin``.
 
     Raises:
         TableError: a cell that is neither, named with its row; or no cell at all.
     """
-    time_N = _times(column)
+    time_N = _times(column, origin)
     known = np.flatnonzero(~np.isnan(time_N))
     distinct, place_K, count = np.unique(time_N[known], return_inverse=True, return_counts=True)
     open_D = np.ones(len(distinct), bool)  # whether a stretch may begin at an instant
@@ -62,7 +65,7 @@ def timeline(column: pd.Series, groups_N: np.ndarray | None = None) -> Timeline:
     return Timeline(time_N, block_N, int(count[count > 1].sum()))
 
 
-def _times(column: pd.Series) -> np.ndarray:
+def _times(column: pd.Series, origin: Callable[[int], str]) -> np.ndarray:
     gone = missing_mask(column)
     if gone.all():
         raise TableError(f"order column {column.name!r}: every cell is missing, so that no row is older than another")
@@ -74,7 +77,7 @@ def _times(column: pd.Series) -> np.ndarray:
         value = None if cell is None else read(cell)
         if cell is not None and value is None:
             raise TableError(
-                f"order column {column.name!r}, row {row + 1}: {str(cell)!r} is neither a number nor a date; write "
+                f"order column {column.name!r}, {origin(row)}: {str(cell)!r} is neither a number nor a date; write "
                 "year-month-day, such as 2024-01-31, or leave the cell empty"
             )
         found[row] = np.nan if value is None else value

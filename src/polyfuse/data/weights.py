@@ -36,4 +36,7 @@ def row_weights(table: Table, column: str, rows: np.ndarray) -> np.ndarray:
     some = found[rows]
     if len(rows) and not some.any():
         raise TableError(f"weights column {column!r}: every weight is 0, so that no row counts for anything")
-    return found / some[some > 0].mean() if len(rows) else found
+    if not len(rows):
+        return found
+    found = found / some.max()  # first, so that no sum of huge ones is infinite
+    return found / found[rows][found[rows] > 0].mean()

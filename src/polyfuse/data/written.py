@@ -1,8 +1,9 @@
-"""Files that a model's answers go to: their ending known and their folder made before any work is done."""
+"""Files that answers go to: ending known, folder made, and no table in their place, before any work is done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
+from polyfuse.data.places import refuse_source
 
 FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     ".csv": lambda frame, place: frame.to_csv(place, index=False),
@@ -19,21 +21,45 @@ FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 }
 
 
-def place_for(to: str, endings: Iterable[str]) -> Path:
+def place_for(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
     """Where a file will go.
 
+    Args:
+        source: the table that is read, in any form; its files are never written over.
+
     Raises:
-        ValueError: an ending that is not among these.
+        ValueError: an ending that is not among these, or the place is a file of the source.
     """
-    place = Path(to)
+    place = Path(to).expanduser()
     registry.choose(dict.fromkeys(endings), place.suffix.lower(), "ending of an output file")
+    refuse_source(place, source)
     place.parent.mkdir(parents=True, exist_ok=True)
     return place
 
 
-def write_frame(frame: pd.DataFrame, place: Path) -> None:
-    """A table, as its file's ending says."""
-    FRAMES[place.suffix.lower()](frame, place)
+def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]:
+    """A table, as its file's ending says; columns of pictures, arrays and the like stay out.
+
+    Returns:
+        The columns written, and a note on those that were left out.
+    """
+    ending = place.suffix.lower()
+    bare = [at for at in range(frame.shape[1]) if not all(_can_be_written(c, ending) for c in frame.iloc[:, at])]
+    listed = ", ".join(repr(str(frame.columns[at])) for at in bare)
+    kept = frame.iloc[:, [at for at in range(frame.shape[1]) if at not in bare]]
+    FRAMES[ending](kept.set_axis(kept.columns.map(str), axis=1), place)
+    notes = [f"{place.name} cannot hold the bytes, arrays or pictures of {listed}: left out of the file"]
+    return list(map(str, kept.columns)), notes if bare else []
+
+
+def _can_be_written(cell: Any, ending: str) -> bool:
+    if isinstance(cell, (list, tuple)):
+        return all(_can_be_written(part, ending) for part in cell)
+    if isinstance(cell, np.ndarray):
+        return cell.ndim == 1 and cell.dtype != object and ending in (".jsonl", ".parquet")
+    if isinstance(cell, bytes):
+        return ending == ".parquet"
+    return cell is None or cell is pd.NA or isinstance(cell, (str, int, float, complex, date, Path, np.generic))
 
 
 def write_vectors(vectors: np.ndarray, place: Path) -> None:

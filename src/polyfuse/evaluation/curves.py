@@ -16,6 +16,8 @@ from polyfuse.evaluation import glossary
 from polyfuse.evaluation.outcome import OutputReport
 from polyfuse.metrics.intervals import Interval
 
+SEVERITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # degrees of noise
+
 
 @dataclass(frozen=True)
 class Headline:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 
 from polyfuse import __version__
@@ -16,17 +18,20 @@ from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.folds import Folds
+from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.report import Report
+from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
-from polyfuse.inference import predict_subsets
-from polyfuse.reading import rows_of, weights_of
+from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
+from polyfuse.inference import Rules, decided, predict_subsets
+from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
-from polyfuse.records import Prediction
 
+TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
 MOST_BROKEN = 50  # cells listed per column in a report
 Kept: TypeAlias = dict[tuple[str, ...], dict[str, Outcome]]
 """Inputs that stay present -> output -> what is known of it; all inputs first."""
@@ -41,6 +46,9 @@ def evaluate_rows(
     name: str,
     notes: Sequence[str] = (),
     unseen: str = "error",
+    seconds: dict[str, float] | None = None,
+    importance: int = 0,
+    rules: Rules | None = None,
 ) -> Report:
     """Judge a model on some rows of a table.
 
@@ -50,21 +58,34 @@ def evaluate_rows(
         name: what the report calls the model.
         notes: what the reader must know.
         unseen: ``error``, or ``skip`` to leave out rows whose label training never saw, and say so.
+        seconds: where time went, by name; the report shows this very dictionary.
+        importance: rows on which the worth of every single column is measured; 0 for none.
+        rules: how classes are answered, where not by the rules of the heads.
 
     Raises:
-        ValueError: a label that was not seen in training, with ``unseen="error"``.
+        ValueError: a label that was not seen in training, with ``unseen="error"``; or no row has any target.
     """
-    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen)]
-    kept = outcomes_by_inputs(bundle, table, prepared, rows)
-    return report_of(bundle, table, prepared, rows, kept, name=name, notes=notes)
+    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen), *unlabelled(bundle, table, prepared, rows)]
+    kept = outcomes_by_inputs(bundle, table, prepared, rows, rules)
+    worth = []
+    if importance and bundle.recipe.outputs:
+        worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
+    return report_of(bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth)
 
 
-def outcomes_by_inputs(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> Kept:
+def outcomes_by_inputs(
+    bundle: Bundle,
+    table: Table,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    rules: Rules | None = None,
+) -> Kept:
     """What is known of each output after prediction over some rows, with all inputs present and with fewer."""
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
+    found = [decided(bundle.network, one, rules or {}) for one in found]
     weights = metric_weights(bundle.recipe, table, rows)
     outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
     return dict(zip(keeps, outcomes, strict=True))
@@ -79,12 +100,16 @@ def report_of(
     *,
     name: str,
     notes: Sequence[str],
+    seconds: dict[str, float] | None = None,
+    importance: Sequence[dict[str, Any]] = (),
     folds: Folds | None = None,
 ) -> Report:
     """The report of what was said of some rows.
 
     Args:
         kept: inputs that were present -> outcome of each output, all inputs first.
+        seconds: where time went, by name; the report shows this very dictionary.
+        importance: rows of ``column_importance``.
         folds: how metrics differ from fold to fold, where folds judged.
     """
     inputs, outcomes = list(bundle.recipe.inputs), next(iter(kept.values()))
@@ -96,9 +121,32 @@ def report_of(
         broken=_broken(prepared, table, rows),
         missing_modality=missing_table(kept.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes, reports),
+        alignment=retrieval(bundle, prepared, rows, _things(bundle, table)) if folds is None else [],
         meta=facts_of(bundle, table, name, notes),
         folds=folds,
+        history=bundle.report.get("training", {}).get("history", []),
+        seconds=seconds if seconds is not None else {},
+        importance=list(importance),
     )
+
+
+def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> float:
+    """About how long ``evaluate_rows`` takes, from few of the rows; whether the network is trained changes nothing."""
+    spent, few = 0.0, TIMED[0]
+    for few in TIMED:
+        before, started = spent, time.monotonic()
+        evaluate_rows(bundle, table, prepared, rows[:few], name="", unseen="skip")
+        spent = time.monotonic() - started
+        if len(rows) <= few:
+            return spent
+    each = max(0.0, spent - before) / (TIMED[1] - TIMED[0])
+    return spent + each * (len(rows) - few)
+
+
+def _things(bundle: Bundle, table: Table) -> np.ndarray | None:
+    """What each row stands for, where an alignment has a key and the table holds it."""
+    keys = [key for key in bundle.recipe.keys if key in table.frame]
+    return pd.factorize(table.frame[keys[0]].astype(object))[0] if keys else None
 
 
 def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:
@@ -132,46 +180,6 @@ def unseen_labels(
     return notes
 
 
-def metric_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
-    """The weights of some rows in metrics, where the recipe wants any.
-
-    Raises:
-        ValueError: a row without a weight, or no column of weights.
-    """
-    if not recipe.data.weighted_metrics:
-        return None
-    weights = weights_of(recipe, table, rows)
-    return None if weights is None else weights[rows]
-
-
-def outcomes_of(
-    bundle: Bundle,
-    prepared: Mapping[str, Prepared],
-    rows: np.ndarray,
-    found: dict[str, Prediction],
-    weights: np.ndarray | None = None,
-) -> dict[str, Outcome]:
-    """What is known of each output after prediction over some rows, which may have weights."""
-    return {
-        output: Outcome(
-            task=bundle.network.head(output).task,
-            target=_targets(prepared[f"out:{output}"], rows),
-            value=prediction.value,
-            probabilities=prediction.extra.get("probabilities"),
-            classes=bundle.transforms[f"out:{output}"].facts().get("classes"),
-            scores=None if prediction.scores is None else prediction.scores.float().numpy(),
-            weights=weights,
-        )
-        for output, prediction in found.items()
-    }
-
-
-def _targets(prepared: Prepared, rows: np.ndarray) -> list[Any]:
-    """The true values in original labels and units; None where missing."""
-    values = prepared.transform.decode(prepared.cells)  # type: ignore[attr-defined]
-    return [values[k] if k >= 0 else None for k in prepared.index_RK[rows, 0]]
-
-
 def _broken(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     chosen = set(rows.tolist())
     listed: dict[str, dict[int, Broken]] = {}
@@ -192,10 +200,15 @@ def _samples(
     bundle: Bundle, table: Table, rows: np.ndarray, outcomes: dict[str, Outcome], reports: dict[str, Any]
 ) -> list[Sample]:
     show_row = partial(_show_row, bundle, table, rows)
+    ids = (
+        [f"{table.identifier} {name}" for name in table.frame[table.identifier].iloc[rows]]
+        if table.identifier
+        else None
+    )
     return [
         sample
         for output, outcome in outcomes.items()
-        for sample in samples(output, outcome, reports[output], show_row, rows=rows)
+        for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
 
 

@@ -57,9 +57,11 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     """Predicted against true; points on the diagonal are right."""
     x, y = _thinned(target, value, seed)
     figure, axes, _ = frame()
+    title = f"Predicted against true {name}"
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     if low > 0 and high / low > SKEWED:
         axes.set(xscale="log", yscale="log")
+        name = f"{name}, log scale"
         low, high = low / 1.15, high * 1.15
     else:
         margin = 0.03 * (high - low) or 1.0
@@ -69,7 +71,36 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}")
     for axis in (axes.xaxis, axes.yaxis):
         _short_numbers(axis)
-    return svg(figure, f"Predicted against true {name}")
+    return svg(figure, title)
+
+
+def training(history: Sequence[dict[str, list[Any]]]) -> str:
+    """Loss against steps, in training and on validation, and below it the quality on validation, where there is one."""
+    judged = any(one["val_steps"] for one in history)
+    figure, axes, below = frame(rows=judged, heights=(3, 2))
+    for one in history:
+        steps, loss = (np.array(one[name], dtype=float) for name in ("steps", "loss"))
+        axes.plot(steps, loss, color=INK, linewidth=0.8, alpha=0.8)
+        looks, val_loss, quality = (np.array(one[f"val_{name}"], dtype=float) for name in ("steps", "loss", "quality"))
+        axes.plot(looks, val_loss, color=ACCENT, linewidth=1.4, marker="o", markersize=2.5)
+        if judged:
+            below.plot(looks, quality, color=ACCENT, linewidth=1.4, marker="o", markersize=2.5)
+    found = np.concatenate([np.array(one["loss"] + one["val_loss"], dtype=float) for one in history])
+    found = found[np.isfinite(found)]
+    scale = ""
+    if len(found) and found.min() > 0 and found.max() / found.min() > SKEWED:
+        axes.set_yscale("log")
+        scale = ", log scale"
+    axes.set(ylabel=f"loss{scale}")
+    _short_numbers(axes.yaxis)
+    if judged:
+        axes.tick_params(labelbottom=False)
+        below.set(ylabel="quality", xlim=axes.get_xlim())
+        _short_numbers(below.yaxis)
+        below.locator_params(axis="y", nbins=4)
+    below.set_xlabel("steps")
+    _short_numbers(below.xaxis)
+    return svg(figure, "Loss and quality against steps of training" if judged else "Loss against steps of training")
 
 
 @dataclass(frozen=True)
@@ -159,15 +190,17 @@ def short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else number(round(value))
 
 
-def frame(rows: bool = False, size: tuple[float, float] = (4.4, 4.0)) -> tuple[Figure, Axes, Axes]:
-    """An empty plot, with a flat second one below for counts of rows."""
+def frame(
+    rows: bool = False, size: tuple[float, float] = (4.4, 4.0), heights: tuple[int, int] = (5, 1)
+) -> tuple[Figure, Axes, Axes]:
+    """An empty plot, with a flat second one below for counts of rows, in the given proportion of heights."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size)
         if rows:
-            axes, below = figure.subplots(2, 1, height_ratios=(5, 1))
+            axes, below = figure.subplots(2, 1, height_ratios=heights)
         else:
             axes = below = figure.subplots()
     figure.subplots_adjust(left=0.16, right=0.96, top=0.97, bottom=0.13, hspace=0.12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,13 @@ class Folds:
 
     rows: list[int]
     metrics: dict[str, dict[str, list[float | None]]]
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Folds:
+        """As ``to_json`` gave it."""
+        outputs = found["outputs"]
+        metrics = {o: {m: list(one["values"]) for m, one in by_metric.items()} for o, by_metric in outputs.items()}
+        return cls(list(found["rows"]), metrics)
 
     def mean(self, output: str, metric: str) -> float | None:
         """Over the folds where it is defined."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 NOTHING = "–"
@@ -45,6 +46,10 @@ TERMS = {
     "r2": Term("R²", "share of the variance explained: 1 is perfect, 0 the mean"),
     "rmsle": Term("RMSLE", "RMSE of log(1 + value): relative error", higher=False),
     "r2_log": Term("R² of logs", "R² of the logarithms"),
+    "recall@1": Term("R@1", "share of queries whose match comes first in the whole gallery", percent=True),
+    "recall@5": Term("R@5", "share of queries with a match among the first five", percent=True),
+    "recall@10": Term("R@10", "share of queries with a match among the first ten", percent=True),
+    "median_rank": Term("Median rank", "half of the queries find their match by this place", higher=False),
     "spearman": Term("Spearman", "rank correlation: 1 when the order is right"),
 }
 
@@ -96,3 +101,24 @@ def difference(name: str, value: float) -> str:
         return signed(value)
     sign = "+" if value > 0 else "−" if value < 0 else ""
     return f"{sign}{100 * abs(value):.1f} points"
+
+
+def lost(metric: str, drop: float | None) -> str:
+    """How much of a metric is lost, positive whichever way it counts: ``3.1 points``, ``0.12``."""
+    if drop is None:
+        return NOTHING
+    return f"{100 * drop:.1f} points" if term(metric).percent else number(drop)
+
+
+def spent(seconds: Mapping[str, float]) -> str:
+    """Where time went: ``reading 1.2 s, training 34 s``."""
+    shown = {name: f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for name, value in seconds.items()}
+    return ", ".join(f"{name} {value} s" for name, value in shown.items())
+
+
+def bytes_(count: int) -> str:
+    """A size for people: ``1.2 MB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.data.places import page_place
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.shown import Shown
@@ -34,8 +35,12 @@ def page(report: Report) -> str:
 
 
 def written(path: str | Path, page: str) -> Path:
-    """The path, after the page was written there; folders are made."""
-    path = Path(path)
+    """The path, after the page was written there; folders are made.
+
+    Raises:
+        ValueError: the path ends as files of data do.
+    """
+    path = page_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf8")
     return path
@@ -65,12 +70,17 @@ def _view(report: Report) -> dict[str, Any]:
         "title": str(meta.pop("model", "model")),
         "notes": meta.pop("notes", []),
         "members": meta.pop("members", {}),
-        "facts": {key: fact(value) for key, value in meta.items()},
+        "facts": {key: fact(value) for key, value in meta.items()}
+        | ({"time": glossary.spent(report.seconds)} if report.seconds else {}),
+        "training": markup(figures.training(report.history)) if any(h["steps"] for h in report.history) else "",
+        "networks": len(report.history),
+        "validated": any(h["val_steps"] for h in report.history),
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
         "folds": _folds(report.folds) if report.folds is not None else [],
         "missing": _missing(report),
         "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
+        "importance": [_importance(report, row) for row in report.importance],
         "samples": [(title, shown) for title, shown in _samples(report) if shown],
         "broken": [_broken(column, cells) for column, cells in report.broken.items()],
         "terms": _terms(report),
@@ -193,6 +203,17 @@ def _cell(report: Report, row: dict[str, Any], name: str) -> dict[str, Any]:
         "lost": "" if lost is None else glossary.difference(metric, lost),
         **_places(value, low, high, output.baseline.metrics.get(metric)),
     }
+
+
+def _importance(report: Report, row: dict[str, Any]) -> dict[str, Any]:
+    """What shuffling one column costs each output, with its length of a bar: the share of the greatest loss."""
+    cells = []
+    for name in report.outputs:
+        most = max([1e-12, *(other[name]["drop"] or 0 for other in report.importance)])
+        drop = row[name]["drop"]
+        share = 100 * max(0.0, drop or 0.0) / most
+        cells.append({"lost": glossary.lost(row[name]["metric"], drop), "at": round(share, 1)})
+    return {"column": row["column"], "inputs": ", ".join(row["inputs"]), "rows": row["rows"], "cells": cells}
 
 
 def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -19,7 +19,7 @@ from polyfuse.metrics.intervals import Interval
 MOST_CLASSES = 50  # a larger confusion matrix is left out of the JSON; its most frequent confusions stay
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """Everything known of one output after prediction over a table.
 
@@ -40,6 +40,9 @@ class Outcome:
     classes: list | None = None
     scores: np.ndarray | None = None
     weights: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return f"Outcome({self.task}, {len(self.target):,} rows)"
 
     def judged(self) -> np.ndarray:
         """Positions of the rows that have a target."""
@@ -78,7 +81,7 @@ class Confusion:
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OutputReport:
     """How good one output is.
 
@@ -112,6 +115,13 @@ class OutputReport:
     scatter: tuple[np.ndarray, np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        name = self.headline[0]
+        value, interval = self.metrics.get(name), self.intervals.get(name)
+        found = "none" if value is None else f"{value:.4g}"
+        found += f" ({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
+        return f"OutputReport({self.task}, {self.rows:,} rows, {name} {found})"
+
     def measured(self, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         """Metrics and their intervals in one dict: ``accuracy``, ``accuracy_ci``, ..."""
         found: dict[str, Any] = {}
@@ -123,7 +133,7 @@ class OutputReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; undefined numbers are None."""
-        found = {"task": self.task, "rows": self.rows, **self.measured()}
+        found = {"task": self.task, "rows": self.rows, "headline": self.headline, **self.measured()}
         found["baseline"] = {"name": self.baseline.name, **self.baseline.metrics}
         if self.per_class:
             found["per_class"] = self.per_class
@@ -134,6 +144,33 @@ class OutputReport:
         if self.reliability:
             found["reliability"] = [vars(b) for b in self.reliability]
         return plain({**found, "notes": self.notes})
+
+
+PARTS = ("task", "rows", "headline", "baseline", "per_class", "confusion", "top_confusions", "reliability", "notes")
+
+
+def output_from_json(found: Mapping[str, Any]) -> OutputReport:
+    """An output's report as ``to_json`` gave it: all but what belongs to single rows."""
+    values = {name: value for name, value in found.items() if name not in PARTS}
+    intervals = {
+        name.removesuffix("_ci"): tuple(ends) for name, ends in values.items() if name.endswith("_ci") and ends
+    }
+    metrics = {name: value for name, value in values.items() if not name.endswith("_ci")}
+    confusion = found.get("confusion")
+    baseline = dict(found["baseline"])
+    return OutputReport(
+        task=found["task"],
+        rows=found["rows"],
+        metrics=metrics,
+        intervals=intervals,  # type: ignore[arg-type]
+        headline=tuple(found.get("headline") or list(metrics)[:5]),
+        baseline=Baseline(baseline.pop("name"), baseline),
+        severity=np.empty(0),
+        per_class=list(found.get("per_class", [])),
+        confusion=Confusion(confusion["classes"], np.array(confusion["counts"])) if confusion else None,
+        reliability=[ReliabilityBin(**bin) for bin in found.get("reliability", [])],
+        notes=list(found.get("notes", [])),
+    )
 
 
 def plain(value: Any) -> Any:

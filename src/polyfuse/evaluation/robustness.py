@@ -13,15 +13,14 @@ from polyfuse.data.corrupt import CORRUPTIONS, of_modality
 from polyfuse.data.corrupt.apply import Source
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
-from polyfuse.evaluation.curves import Curve, Headline, Point, mean_curve
-from polyfuse.evaluation.evaluate import facts_of, groups_of, metric_weights, outcomes_of, unseen_labels
+from polyfuse.evaluation.curves import SEVERITIES, Curve, Headline, Point, mean_curve
+from polyfuse.evaluation.evaluate import facts_of, groups_of, unseen_labels
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
+from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.reading import rows_of
-
-SEVERITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 Judged = dict[Case, dict[str, OutputReport]]
 
@@ -76,7 +75,7 @@ def robustness(
     steps = _severities(severities)
     tables = _tables(bundle, inputs, corruptions or {})
     chosen = _metrics(bundle, metrics or {})
-    notes = unseen_labels(bundle, table, prepared, rows, unseen)
+    notes = unseen_labels(bundle, table, prepared, rows, unseen) + unlabelled(bundle, table, prepared, rows)
     reads = bundle.recipe.reads
     sources = {reader: _source(bundle, table, prepared, n, reader) for n in tables for reader in reads[n]}
     every = rows_of(kept or prepared, len(table))

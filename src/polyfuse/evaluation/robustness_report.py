@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from polyfuse.evaluation import robustness_page, terminal
 from polyfuse.evaluation.curves import Curve, Headline
 from polyfuse.evaluation.html import written
+from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import plain
 
 
@@ -39,7 +40,7 @@ class Noised:
         return {"modality": self.modality, "rows": self.rows, "outputs": outputs}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RobustnessReport:
     """How much noise a model takes. ``rich.print(report)`` shows it in the terminal.
 
@@ -58,6 +59,13 @@ class RobustnessReport:
     inputs: dict[str, Noised]
     together: Noised
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        judged = ", ".join(f"{name}: {headline.metric}" for name, headline in self.headlines.items())
+        return f"RobustnessReport({self.rows:,} rows; {judged}; noise in {', '.join(self.inputs)})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; every number as measured, on no scale but the metric's own.

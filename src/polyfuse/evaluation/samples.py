@@ -24,6 +24,7 @@ class Sample:
         target, prediction: in original labels and units.
         confidence: of the prediction, 0 to 1, where the output has one.
         right: None for numbers, which are never simply right or wrong.
+        identifier: what the table itself calls the row, where a column says so.
     """
 
     row: int
@@ -34,6 +35,7 @@ class Sample:
     prediction: Any
     confidence: float | None = None
     right: bool | None = None
+    identifier: str | None = None
 
 
 def samples(
@@ -43,6 +45,7 @@ def samples(
     show: Callable[[int], dict[str, Shown]],
     *,
     rows: Sequence[int] | np.ndarray | None = None,
+    ids: Sequence[str] | None = None,
     worst: int = 6,
     random: int = 6,
     seed: int = 0,
@@ -54,6 +57,7 @@ def samples(
         outcome, report: what was judged, and the judgement.
         show: position of a row in the outcome -> its cells.
         rows: row number in the table for each position; the position itself when left out.
+        ids: what the table itself calls each row.
         worst, random: how many of each at most.
         seed: of the draw.
     """
@@ -64,7 +68,8 @@ def samples(
         right = None if report.scatter is not None else not report.severity[position]
         row = position if rows is None else int(rows[position])
         target, value = outcome.target[position], outcome.value[position]
-        return Sample(row, name, is_worst, show(position), target, value, confidence, right)
+        called = None if ids is None else ids[position]
+        return Sample(row, name, is_worst, show(position), target, value, confidence, right, called)
 
     return [sample(p, True) for p in mistakes] + [sample(p, False) for p in drawn]
 

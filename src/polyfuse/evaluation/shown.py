@@ -16,6 +16,7 @@ from PIL import Image
 from polyfuse.data.cells.picture import decode
 from polyfuse.data.cells.sound import opened
 from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
+from polyfuse.data.several import items_of
 
 SIDE = 224  # pixels of a thumbnail: sharp at 112 on a fine screen
 SECONDS, RATE = 8.0, 16_000  # of sound
@@ -48,7 +49,7 @@ def show(modality: str, value: Any, root: Path | None = None, limits: Limits = L
         return Shown("missing", "")
     try:
         if modality in _MEDIA:
-            return _MEDIA[modality](load(value, root, limits), limits)
+            return _MEDIA[modality](load(items_of(value)[0], root, limits), limits)
         return _OTHER.get(modality, _text)(value)
     except BadCell as error:
         return Shown("broken", str(error))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
+from rich import box
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.robustness_report import RobustnessReport
+    from polyfuse.evaluation.summary import Summary
 
 CLASSES = 15  # shown at most, the weakest
 FOLDS = 5  # folds up to which each has a column
+COLUMNS = 20  # shown at most, those worth most
 BROKEN = 5  # broken cells shown per column
 
 
@@ -35,8 +39,14 @@ def render(report: Report) -> RenderableType:
         parts += _folds(report.folds)
     if report.missing_modality:
         parts += _missing(report)
+    if report.importance:
+        parts += _importance(report)
+    if report.alignment:
+        parts += _alignment(report)
     if report.broken:
         parts += _broken(report.broken)
+    if report.seconds:
+        parts += [f"\n[dim]time: {escape(glossary.spent(report.seconds))}[/dim]"]
     parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
     return Group(*parts)
 
@@ -94,6 +104,15 @@ def _folds(folds: Folds) -> list[RenderableType]:
     return parts
 
 
+def _alignment(report: Report) -> list[RenderableType]:
+    names = list(report.alignment[0]["metrics"])
+    table = _table("query", "finds", "queries", "gallery", *(glossary.term(n).title for n in names), text=2)
+    for row in report.alignment:
+        shown = (glossary.written(name, row["metrics"][name]) for name in names)
+        table.add_row(escape(row["query"]), escape(row["gallery"]), f"{row['queries']:,}", f"{row['size']:,}", *shown)
+    return [_heading("alignment", "each cell against the whole gallery"), table]
+
+
 def _missing(report: Report) -> list[RenderableType]:
     metrics = {name: output.headline[0] for name, output in report.outputs.items()}
     alone = len(metrics) == 1  # intervals of several outputs side by side would not fit
@@ -104,6 +123,20 @@ def _missing(report: Report) -> list[RenderableType]:
         intervals = [glossary.written_interval(m, row[n].get(f"{m}_ci")) for n, m in metrics.items()]
         table.add_row(escape(" + ".join(row["inputs"])), *cells, *(intervals if alone else []))
     return [_heading("with only some inputs present"), table]
+
+
+def _importance(report: Report) -> list[RenderableType]:
+    titles = [f"{name}: {glossary.term(output.headline[0]).title}" for name, output in report.outputs.items()]
+    table = _table("column", "input", *titles, text=2)
+    for row in report.importance[:COLUMNS]:
+        table.add_row(
+            escape(row["column"]),
+            escape(", ".join(row["inputs"])),
+            *(glossary.lost(row[name]["metric"], row[name]["drop"]) for name in report.outputs),
+        )
+    rows, count = report.importance[0]["rows"], len(report.importance)
+    most = f"the first {COLUMNS} of {count:,}, " if count > COLUMNS else ""
+    return [_heading("what is lost when one column is shuffled", f"{most}{glossary.counted(rows, 'row')}"), table]
 
 
 def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
@@ -150,3 +183,51 @@ def _severity_table(report: RobustnessReport, output: str, headline: Headline) -
             add(f"  {corruption}", curves[output], "")
     add("all together", report.together.curves[output], "bold")
     return table
+
+
+def render_columns(rows: int, columns: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> RenderableType:
+    """What ``inspect`` found of each column, the cells that cannot be read, then notes."""
+    shown = Table(box=box.SIMPLE, title=f"{rows:,} rows", title_justify="left")
+    for header in ("column", "modality", "role", "missing", "broken", "distinct", "reason"):
+        shown.add_column(header, overflow="fold", justify="right" if header in ("missing", "broken") else "left")
+    for row in columns:
+        facts = [str(row[key]) for key in ("column", "modality", "role", "missing", "broken", "distinct")]
+        shown.add_row(*map(escape, [*facts, f"{row['reason']}; such as: {row['example']}"]))
+    broken = [_unreadable(columns)] if any(row["broken_cells"] for row in columns) else []
+    return Group(shown, *broken, *(f"[yellow]note:[/yellow] {escape(str(note))}" for note in notes))
+
+
+def _unreadable(columns: Sequence[Mapping[str, Any]]) -> Table:
+    """The first cells of each column that cannot be read."""
+    shown = Table(box=box.SIMPLE, title="cells that cannot be read, and count as missing", title_justify="left")
+    for header in ("column", "row", "cell", "reason"):
+        shown.add_column(header, overflow="fold")
+    for row in columns:
+        cells = row["broken_cells"]
+        for cell in cells[:BROKEN]:
+            shown.add_row(*(escape(str(text)) for text in (row["column"], cell["row"], cell["file"], cell["reason"])))
+        if len(cells) > BROKEN:
+            shown.add_row(escape(row["column"]), "", "", f"and {len(cells) - BROKEN:,} more; --json has all")
+    return shown
+
+
+def render_summary(summary: Summary) -> RenderableType:
+    """A line per part with its parameters, its size and, where measured, its milliseconds per row."""
+    timed = any(part.milliseconds is not None for part in summary.parts)
+    table = _table("part", "name", "what", "trained", "parameters", "size", *(["ms a row"] if timed else []), text=4)
+    for part in summary.parts:
+        cost = "" if part.milliseconds is None else f"{part.milliseconds:.2f}"
+        cells = (part.kind, part.name, part.what, part.trained, f"{part.parameters:,}", glossary.bytes_(part.size))
+        table.add_row(*map(escape, cells), *([cost] if timed else []))
+    place = f" in {summary.folder}" if summary.folder else ""
+    facts = f"{summary.parameters:,} parameters, {glossary.bytes_(summary.size)}{place}"
+    rows, steps = summary.facts.get("rows", {}), summary.facts.get("steps")
+    trained = f"trained on {glossary.counted(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
+    return Group(_heading(summary.name, facts), table, *([f"[dim]{trained}[/dim]"] if trained else []))
+
+
+def plain_text(shown: Any, width: int = 130) -> str:
+    """What is shown in the terminal, without colours."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(shown)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())  # type: ignore[attr-defined]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.heads.decision import Given, per_class
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -20,6 +24,7 @@ class Category(nn.Module):
         class_weight: ``balanced`` weighs rows by the inverse frequency of their class, for imbalance.
         label_smoothing: share of the target given to all classes.
         pool, dropout: see ``layers.readout``.
+        cost, threshold: see ``decision_rule``; they change which class is answered, not what is learned.
 
     See also: ``labels``, where several may apply at once.
     """
@@ -29,10 +34,16 @@ class Category(nn.Module):
 
     @staticmethod
     def wants(
-        *, class_weight: str = "none", label_smoothing: float = 0.0, pool: str = "auto", dropout: float = 0.1
+        *,
+        class_weight: str = "none",
+        label_smoothing: float = 0.0,
+        pool: str = "auto",
+        dropout: float = 0.1,
+        cost: Given = None,
+        threshold: Given = None,
     ) -> Spec:
         """The target column as class numbers."""
-        del class_weight, label_smoothing, pool, dropout
+        del class_weight, label_smoothing, pool, dropout, cost, threshold
         return Spec("target.category")
 
     def __init__(
@@ -46,11 +57,14 @@ class Category(nn.Module):
         label_smoothing: float = 0.0,
         pool: str = "auto",
         dropout: float = 0.1,
+        cost: Given = None,
+        threshold: Given = None,
     ):
         super().__init__()
         if class_weight not in ("none", "balanced"):
             raise ValueError(f"class_weight: expected none or balanced, found {class_weight!r}")
         self.name, self.classes, self.label_smoothing = name, classes, label_smoothing
+        self.rule_C = self.decision_rule(cost, threshold)
         self.read = Readout(width, len(classes), pool=pool, dropout=dropout)
         counts_C = torch.tensor(counts, dtype=torch.float32)
         balanced_C = counts_C.sum() / (len(counts) * counts_C.clamp_min(1))
@@ -97,11 +111,40 @@ class Category(nn.Module):
         wanted_BC, given_BC = ((s / temperature).log_softmax(-1) for s in (teacher_BC, scores_BC))
         return (wanted_BC.exp() * (wanted_BC - given_BC)).sum(-1) * temperature**2
 
-    def decode(self, scores_BC: Tensor) -> Prediction:
-        """Labels, with ``probabilities`` (B, C) and ``confidence`` (B,)."""
-        probabilities = (scores_BC.detach().float() / self.temperature).softmax(-1).cpu().numpy()
-        value = [self.classes[at] for at in probabilities.argmax(-1)]
-        return Prediction(value, scores_BC, {"probabilities": probabilities, "confidence": probabilities.max(-1)})
+    def decision_rule(self, cost: Given = None, threshold: Given = None) -> np.ndarray:
+        """What each class's probability is multiplied by before the greatest decides (C,).
+
+        Args:
+            cost: class -> what it costs to miss it, 1 for the others: the answer has the least expected cost.
+            threshold: of two classes, one -> probability from which it is the answer.
+
+        Raises:
+            ValueError: no such class, a number out of bounds, both at once, or a threshold that is none of one of two.
+        """
+        if cost is not None and threshold is not None:
+            raise ValueError(f"output {self.name!r}: expected a cost or a threshold, found both")
+        if threshold is None:
+            return per_class(cost, self.classes, f"output {self.name!r}, cost", 1.0)
+        if not isinstance(threshold, Mapping) or len(threshold) != 1 or len(self.classes) != 2:
+            raise ValueError(
+                f"output {self.name!r}: a threshold is the probability from which one of two classes is the answer, "
+                f"{{class: probability}}; found {threshold!r} for {len(self.classes)} classes. With more classes, give "
+                "each its cost"
+            )
+        p_C = per_class(threshold, self.classes, f"output {self.name!r}, threshold", 0.5, 1.0).clip(1e-12, 1 - 1e-12)
+        return np.where([str(name) in map(str, threshold) for name in self.classes], (1 - p_C) / p_C, 1.0)
+
+    def decode(self, scores_BC: Tensor, rule_C: np.ndarray | None = None) -> Prediction:
+        """Labels, with ``probabilities`` (B, C) and ``confidence`` (B,), the probability of the answer.
+
+        Args:
+            rule_C: see ``decision_rule``; the head's own by default.
+        """
+        probabilities = (scores_BC.detach().float().cpu() / self.temperature.cpu()).softmax(-1).numpy()
+        answer_B = (probabilities * (self.rule_C if rule_C is None else rule_C)).argmax(-1)
+        confidence = np.take_along_axis(probabilities, answer_B[:, None], -1)[:, 0]
+        value = [self.classes[at] for at in answer_B]
+        return Prediction(value, scores_BC, {"probabilities": probabilities, "confidence": confidence})
 
     def predict(self, fused: Fused, batch: Batch) -> Prediction:
         """Prediction of every row."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.heads.decision import Given, per_class
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -17,10 +19,11 @@ class Labels(nn.Module):
         name: the output's.
         width: D.
         classes, counts: labels and how often each was seen in training.
-        threshold: probability from which a label is given.
+        threshold: probability from which a label is given; one for all, or label -> probability, 0.5 for the others.
         class_weight: ``balanced`` weighs the yes of a rare label up, at most tenfold.
         separator: between labels in a text cell.
         pool, dropout: see ``layers.readout``.
+        cost: instead of a threshold, label -> what it costs to miss it, where a false one costs 1.
     """
 
     paper = ""
@@ -29,14 +32,15 @@ class Labels(nn.Module):
     @staticmethod
     def wants(
         *,
-        threshold: float = 0.5,
+        threshold: Given = 0.5,
         class_weight: str = "none",
         separator: str = "auto",
         pool: str = "auto",
         dropout: float = 0.1,
+        cost: Given = None,
     ) -> Spec:
         """The target column as multi-hot vectors."""
-        del threshold, class_weight, pool, dropout
+        del threshold, class_weight, pool, dropout, cost
         return Spec("target.labels", {"separator": separator})
 
     def __init__(
@@ -46,17 +50,19 @@ class Labels(nn.Module):
         width: int,
         classes: list,
         counts: list[int],
-        threshold: float = 0.5,
+        threshold: Given = 0.5,
         class_weight: str = "none",
         separator: str = "auto",
         pool: str = "auto",
         dropout: float = 0.1,
+        cost: Given = None,
     ):
         del separator  # the transform's business
         super().__init__()
         if class_weight not in ("none", "balanced"):
             raise ValueError(f"class_weight: expected none or balanced, found {class_weight!r}")
-        self.name, self.classes, self.threshold = name, classes, threshold
+        self.name, self.classes = name, classes
+        self.rule_C = self.decision_rule(cost, None if cost is not None and threshold == 0.5 else threshold)
         self.read = Readout(width, len(classes), pool=pool, dropout=dropout)
         counts_C = torch.tensor(counts, dtype=torch.float32)
         rarity_C = (counts_C.max() / counts_C.clamp_min(1)).clamp_max(10)
@@ -84,7 +90,7 @@ class Labels(nn.Module):
         """F1 of each row's set of labels (B,)."""
         cells = batch.outputs[self.name]
         target_BC = cells.rows(cells.fields["target"])  # type: ignore[index]
-        given_BC = (scores_BC.sigmoid() >= self.threshold).float()
+        given_BC = (scores_BC.sigmoid() >= torch.as_tensor(self.rule_C, device=scores_BC.device)).float()
         both_B = (given_BC * target_BC).sum(-1)
         total_B = given_BC.sum(-1) + target_BC.sum(-1)
         return torch.where(total_B == 0, 1.0, 2 * both_B / total_B.clamp_min(1))
@@ -104,10 +110,29 @@ class Labels(nn.Module):
         own_BC = F.binary_cross_entropy_with_logits(wanted_BC, wanted_BC.sigmoid(), reduction="none")
         return (cross_BC - own_BC).mean(-1) * temperature**2
 
-    def decode(self, scores_BC: Tensor) -> Prediction:
-        """Lists of labels, with ``probabilities`` (B, C)."""
+    def decision_rule(self, cost: Given = None, threshold: Given = None) -> np.ndarray:
+        """The probability from which each label is given (C,); see the arguments of the head.
+
+        Raises:
+            ValueError: no such label, a number out of bounds, or both at once.
+        """
+        if cost is not None and threshold is not None:
+            raise ValueError(f"output {self.name!r}: expected a cost or a threshold, found both")
+        if cost is not None:
+            return 1 / (1 + per_class(cost, self.classes, f"output {self.name!r}, cost", 1.0))
+        return per_class(threshold, self.classes, f"output {self.name!r}, threshold", 0.5, 1.0)
+
+    def decode(self, scores_BC: Tensor, rule_C: np.ndarray | None = None) -> Prediction:
+        """Lists of labels, with ``probabilities`` (B, C).
+
+        Args:
+            rule_C: see ``decision_rule``; the head's own by default.
+        """
         probabilities = scores_BC.detach().float().sigmoid().cpu().numpy()
-        value = [[self.classes[at] for at in row.nonzero()[0]] for row in probabilities >= self.threshold]
+        value = [
+            [self.classes[at] for at in row.nonzero()[0]]
+            for row in probabilities >= (self.rule_C if rule_C is None else rule_C)
+        ]
         return Prediction(value, scores_BC, {"probabilities": probabilities})
 
     def predict(self, fused: Fused, batch: Batch) -> Prediction:

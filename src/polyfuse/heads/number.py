@@ -108,10 +108,12 @@ class Number(nn.Module):
     def decode(self, scores_B1: Tensor) -> Prediction:
         """Numbers in original units, never far outside what training saw, so that no exponential explodes."""
         low, high = self.bounds
-        standard_B = scores_B1[:, 0].double().clamp(low - MARGIN, high + MARGIN)
+        # on the processor: some devices know no double precision
+        standard_B = scores_B1[:, 0].detach().cpu().double().clamp(low - MARGIN, high + MARGIN)
         plain_B = self._own_units(standard_B)
         least, most = (self._own_units(torch.tensor(end, dtype=torch.float64)) for end in (low - MARGIN, high + MARGIN))
-        return Prediction((self.offset + self.slope * plain_B).clamp(least, most).cpu().tolist(), scores_B1)
+        offset, slope = self.offset.cpu().double(), self.slope.cpu().double()
+        return Prediction((offset + slope * plain_B).clamp(least, most).tolist(), scores_B1)
 
     def _own_units(self, standard: Tensor) -> Tensor:
         return BACK[self.log](standard * self.spread + self.centre)

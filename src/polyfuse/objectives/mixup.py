@@ -18,7 +18,7 @@ class Mixup(nn.Module):
 
     h = b h_i + (1 - b) h_j with b from Beta(alpha, alpha); L = b l(M(h), y_i) + (1 - b) l(M(h), y_j), mean over pairs
     of rows of a batch that both have the target. Blending after the fusion works for words and columns as well as for
-    pixels and sounds. Helps where rows are few; nothing is blended outside of training.
+    pixels and sounds. Meant for few rows; nothing is blended outside of training.
 
     Args:
         inputs: names of the inputs.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
+import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,8 +39,8 @@ def find(name: str, *, modality: str | None = None) -> Path:
         modality: of the cells that it is to read, where that matters.
 
     Raises:
-        StarterError: no such part, one for other cells, not installed, another version or other bytes, or no place to
-            keep what is converted.
+        StarterError: no such part, one for other cells, not installed, another version or other bytes, or no place,
+            not even a temporary one, for what is converted.
     """
     part = _part(name.removeprefix(PREFIX))
     if modality not in (None, part.modality):
@@ -66,16 +70,38 @@ def _converted(part: Part, sources: Mapping[str, Path]) -> Path:
     if is_whole(place):
         return place
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f"{place.name}.lock")):  # the second of two processes finds it made
-            if not is_whole(place):
-                _make(part, sources, place)
+        return _kept(part, sources, place)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise StarterError(
-            f"{PREFIX}{part.name}: its conversion cannot be kept in {place} ({reason}); free space, "
-            "or name another folder in POLYFUSE_CACHE"
-        ) from error
+        said = f"{PREFIX}{part.name}: its conversion cannot be kept in {place} ({reason})"
+    try:
+        made = _kept(part, sources, _passing() / place.name)
+    except (OSError, SafetensorError):
+        way = "free space, or name another folder in POLYFUSE_CACHE"
+        raise StarterError(f"{said}, nor in a temporary folder; {way}") from None
+    warnings.warn(
+        f"{said}: it lies in a temporary folder until this process ends, and is made again by the next; free space, or "
+        "name another folder in POLYFUSE_CACHE",
+        stacklevel=2,
+    )
+    return made
+
+
+@cache
+def _passing() -> Path:
+    """A folder that goes when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="polyfuse-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _kept(part: Part, sources: Mapping[str, Path], place: Path) -> Path:
+    if is_whole(place):
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f"{place.name}.lock")):  # the second of two processes finds it made
+        if not is_whole(place):
+            _make(part, sources, place)
     return place
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polyfuse.data.batches import Order
+from polyfuse.process import Listening
 from polyfuse.training.learner import Learner
 
 
@@ -93,6 +95,40 @@ def _put(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
                 tensor.copy_(weights[name])
 
 
+class History(L.Callback):
+    """Loss in training, and loss and quality on validation, against steps; a resumed run goes on with it.
+
+    Args:
+        total: steps of the whole schedule, of which about ``POINTS`` are kept.
+    """
+
+    POINTS = 200
+
+    def __init__(self, total: int):
+        self.every = max(1, total // self.POINTS)
+        self.found: dict[str, list[float | None]] = {
+            name: [] for name in ("steps", "loss", "val_steps", "val_loss", "val_quality")
+        }
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: Any, outputs: Any, *_: Any) -> None:
+        if trainer.global_step % self.every == 0:
+            self._add(steps=trainer.global_step, loss=float(outputs["loss"]))
+
+    def on_validation_end(self, trainer: L.Trainer, learner: Learner) -> None:  # type: ignore[override]
+        quality, loss = learner.validated
+        self._add(val_steps=trainer.global_step, val_loss=loss, val_quality=quality)
+
+    def _add(self, **values: float) -> None:
+        for name, value in values.items():
+            self.found[name].append(float(f"{value:.5g}") if math.isfinite(value) else None)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"found": self.found}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.found = state["found"]
+
+
 class Epochs(L.Callback):
     """Every epoch has its own order of rows, the same in a resumed run."""
 
@@ -136,18 +172,29 @@ class Resumable(L.Callback):
 class Interruptible(L.Callback):
     """The first Ctrl-C, or a polite kill (SIGTERM), ends training after the running step; a second one at once."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self) -> None:
         self.interrupted = False
-        self._before: dict[signal.Signals, Any] = {}
+        self._listening = Listening(self._note)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Around the whole of Lightning's fit: it gives the signals back to whom it had them from, and so does this.
+
+        Raises:
+            KeyboardInterrupt: a second signal came, which Lightning makes an exit of.
+        """
+        with self._listening:
+            try:
+                yield
+            except SystemExit:
+                if self.interrupted:
+                    raise KeyboardInterrupt from None
+                raise
 
     def on_train_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
-        # not on_fit_start: Lightning's own handler of SIGTERM, set in between, would end the run with an exception
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._listening.again()  # from Lightning's own handler of SIGTERM, which would end the run with an exception
 
-    def _note(self, *_: Any) -> None:
+    def _note(self, number: int) -> None:
         if self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
@@ -155,16 +202,36 @@ class Interruptible(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         trainer.should_stop |= self.interrupted
 
-    def on_fit_end(self, *_: Any) -> None:
-        self._restore()
 
-    def on_exception(self, *_: Any) -> None:
-        self._restore()
+class Pace(L.Callback):
+    """Keeps a time budget: where steps take longer than they were measured to, the schedule goes by faster.
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+    Rates still fall to their end, over fewer steps, so that training is shorter and not broken off.
+
+    Args:
+        total: steps of the schedule.
+        deadline: ``time.monotonic()`` by which it is over, but for a step and a validation.
+    """
+
+    WARM = 5  # steps before which nothing is concluded
+
+    def __init__(self, total: int, deadline: float):
+        self.total, self.deadline, self.taken, self._started = total, deadline, 0, 0.0
+        self.hurried = False
+
+    def on_train_start(self, *_: Any) -> None:
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, trainer: L.Trainer, learner: Learner, *_: Any) -> None:  # type: ignore[override]
+        now = time.monotonic()
+        self.taken += 1
+        left = self.total - trainer.global_step - learner.ahead
+        room = (self.deadline - now) * self.taken / max(1e-9, now - self._started)
+        if self.taken >= self.WARM and 1 <= room < left:
+            learner.ahead += left / room - 1
+        late = now >= self.deadline and left >= 1
+        self.hurried |= late or learner.ahead > 0
+        trainer.should_stop |= self.hurried and (late or left < 1)
 
 
 class Bar(L.Callback):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from polyfuse import bundle as bundles
@@ -12,12 +13,16 @@ from polyfuse import defaults, registry
 from polyfuse.checks import check
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.targets import plain_label
-from polyfuse.data.inputs import InputRequest, leaks, resolve_inputs
+from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
-from polyfuse.data.splits import Splits, split_rows
+from polyfuse.data.several import MOST
+from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
+from polyfuse.data.timeline import Timeline, timeline
 from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
+
+TOGETHER = "rows of one list"
 
 
 def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tuple[Recipe, Splits, list[str]]:
@@ -34,12 +39,15 @@ def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tupl
     if recipe.data.split is None and splits is None:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
+    _check_decided(recipe, table)
     recipe, notes = _with_outputs(recipe, table)
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
-    recipe = _with_inputs(recipe, columns)
-    splits = _split(recipe, table) if splits is None else splits
+    recipe, said = _with_inputs(recipe, columns)
+    made = recipe.data.split is None and recipe.data.folds is None
+    notes = (no_splits(table.frame) if made else []) + notes + said
+    splits = split_table(recipe, table) if splits is None else splits
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
     notes += said
@@ -57,16 +65,38 @@ def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tupl
     return recipe, splits, [*table.notes, *notes, *splits.notes]
 
 
-def _split(recipe: Recipe, table: Table) -> Splits:
+def split_table(
+    recipe: Recipe, table: Table, *, sides: np.ndarray | None = None, fractions: Sequence[float] | None = None
+) -> Splits:
+    """The rows of each split as a recipe says them; ``sides`` and ``fractions``, as of ``split_rows``, go before it."""
+    frame, group = table.frame, recipe.data.group
+    if recipe.data.explode and group is None:  # entries of one list stay together
+        frame, group = frame.assign(**{TOGETHER: table.rows_N}), TOGETHER
     return split_rows(
-        table.frame,
+        frame,
         column=recipe.data.split,
-        group=recipe.data.group,
+        group=group,
         stratify=next((o.column for o in recipe.outputs.values()), None),
-        fractions=recipe.data.fractions,
+        fractions=recipe.data.fractions if fractions is None else fractions,
         seed=recipe.training.seed,
         order=recipe.data.order,
+        sides=sides,
+        origin=table.origin,
     )
+
+
+def row_groups(recipe: Recipe, table: Table) -> np.ndarray | None:
+    """A number per row for its group, where the recipe names a column of groups or takes lists apart."""
+    if recipe.data.group is None:
+        return table.rows_N if recipe.data.explode else None
+    return groups_of(table.require(recipe.data.group))
+
+
+def row_times(recipe: Recipe, table: Table) -> Timeline | None:
+    """When each row was, where the recipe names a column to order rows by."""
+    if recipe.data.order is None:
+        return None
+    return timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
 
 
 def _random(recipe: Recipe) -> list[str]:
@@ -79,11 +109,20 @@ def _used(recipe: Recipe) -> list[str]:
     return [column for item in recipe.inputs.values() for column in item.columns]
 
 
+def _check_decided(recipe: Recipe, table: Table) -> None:
+    """Refuse an order or weights whose cells can be read in two ways."""
+    for what in ("order", "weights"):
+        if undecided := table.undecided.get(name := getattr(recipe.data, what)):
+            raise RecipeError(f"data.{what}: column {name!r} {undecided}")
+
+
 def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     """Name every output's head."""
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
         series = table.require(output["column"])
+        if (undecided := table.undecided.get(output["column"])) and output["head"]["name"] in ("auto", "number"):
+            raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
             if head not in registry.HEADS:
@@ -108,12 +147,12 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
     return []
 
 
-def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
-    """Name every input and its modality, taking every usable column where none are named."""
+def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe, list[str]]:
+    """Name every input and its modality, taking every usable column where none are named; notes on what is left out."""
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
-    outputs = [output.column for output in recipe.outputs.values()]
+    outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
     found = resolve_inputs(requests, columns, outputs=outputs, **others)
@@ -131,7 +170,11 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> Recipe:
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
-    return parse(values)
+    several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
+    values["data"]["slots"] = {**several, **values["data"]["slots"]}
+    read = [*used, *outputs, *(name for name in others.values() if name is not None)]
+    reasons = {} if requests else exclusions(columns, outputs=outputs, **others)
+    return parse(values), left_out(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: bundles.Part) -> None:

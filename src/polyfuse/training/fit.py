@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -18,18 +20,34 @@ from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
-from polyfuse.data.splits import Splits, groups_of
+from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
-from polyfuse.data.timeline import timeline
+from polyfuse.device import choose_device, device_of, place
 from polyfuse.encoded import encode_once
+from polyfuse.messages import bars
 from polyfuse.model import Network, build
-from polyfuse.reading import changes_of, columns_of, prepare_all, reading_of, rows_of, summary, weights_of
+from polyfuse.process import Interrupted
+from polyfuse.reading import (
+    changes_of,
+    columns_of,
+    cut_cells,
+    prepare_all,
+    reading_of,
+    rows_of,
+    said_of_rows,
+    weights_of,
+    without_target,
+)
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
-from polyfuse.training.complete import complete
-from polyfuse.training.resume import begun
+from polyfuse.training.complete import complete, row_groups, row_times
+from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
 from polyfuse.training.train import Result, Split
+
+JUDGING_SHARE = 0.4  # of a time budget, at most, that training leaves for judging
+Judging: TypeAlias = Callable[[Bundle, Table, dict[str, Prepared], np.ndarray], float]
+"""Seconds that judging a model on some rows takes, network trained or not."""
 
 SETTLED = 1000  # training rows by which the tokens of encoders that never change are standardised
 
@@ -40,6 +58,7 @@ class Fitted:
 
     Args:
         prepared: ``in:NAME`` and ``out:NAME`` -> cells of the whole table.
+        judged: rows that tell how good the model is: of the test split, else of validation.
         notes: what the user should know.
     """
 
@@ -48,6 +67,7 @@ class Fitted:
     splits: Splits
     prepared: dict[str, Prepared]
     result: Result
+    judged: np.ndarray
     notes: list[str] = field(default_factory=list)
 
 
@@ -60,6 +80,8 @@ def fit(
     resume: bool = False,
     quiet: bool = False,
     started: float | None = None,
+    device: str | torch.device = "auto",
+    judging: Judging | None = None,
 ) -> Fitted:
     """Train the model that a recipe describes on a table.
 
@@ -69,79 +91,119 @@ def fit(
         run: folder for checkpoints and TensorBoard event files.
         resume: go on from the run's last checkpoint.
         started: ``time.monotonic()`` from which a time budget counts.
+        device: where everything computes that is a network; see ``device.choose_device``.
+        judging: how long the judging takes that follows, for which a time budget leaves room.
 
     Raises:
         ValueError: what is asked cannot be; nothing was trained.
     """
-    started = time.monotonic() if started is None else started
+    started, where = time.monotonic() if started is None else started, choose_device(device)
     elsewhere = splits is not None
     recipe, splits, notes = complete(recipe, table, splits)
-    ready = prepare_for_training(recipe, table, splits)
-    network = build_network(recipe, ready)
+    with bars(not quiet):
+        ready = prepare_for_training(recipe, table, splits)
+    read = time.monotonic()
+    network = build_network(recipe, ready, device=where)
     ready, kept = encoded_once(network, recipe, ready)
     settle(network, ready.rows, splits.train)
     network, said = asked(network, recipe, ready, splits.train)
-    notes += [*kept, *said]
+    notes += [*ready.notes, *kept, *said]
     if run is not None:
         recipe, said = begun(recipe, run, resume)
         notes += said
-    deadline = started + recipe.training.time if recipe.training.time else None
     split = labelled(ready.rows, splits)
+    has_R = has_target(ready.rows)
+    tested = bool(has_R[splits.test].any())
+    judged = splits.test if tested else split.val
+    deadline, share = started + recipe.training.time if recipe.training.time else None, 0.0
+    if deadline is not None and judging is not None:
+        bundle = Bundle(recipe, network, ready.transforms, ready.specs)
+        known_first = judged[np.argsort(~has_R[judged], kind="stable")]  # timed on few: some that can be judged
+        share, said = _judging_share(judging, bundle, table, ready.prepared, known_first, deadline)
+        deadline -= share
+        notes += said
+    notes += _unlabelled(recipe, ready.rows, splits)
     notes += _idle_tokens(network, ready.rows, split)
     shared = {name: network.encoder(name) for name in network.frozen}
 
     def further(seed: int) -> Network:
         own = recipe.model_copy(deep=True)
         own.training.seed = seed
-        made = build_network(own, ready, shared)
+        made = build_network(own, ready, shared, device=where)
         settle(made, ready.rows, splits.train)
         return made
 
-    trained = train_together(
-        network,
-        recipe,
-        ready.rows,
-        split,
-        further,
-        groups_R=_groups(recipe, table),
-        block_R=_blocks(recipe, table),
-        spare=not len(splits.test) and not elsewhere,
-        run=run,
-        resume=resume,
-        quiet=quiet,
-        deadline=deadline,
-    )
+    encoded, line = time.monotonic(), row_times(recipe, table)
+    try:
+        trained = train_together(
+            network,
+            recipe,
+            ready.rows,
+            split,
+            further,
+            groups_R=row_groups(recipe, table),
+            block_R=None if line is None else line.block_N,
+            spare=not tested and not elsewhere,
+            run=run,
+            resume=resume,
+            quiet=quiet,
+            deadline=deadline,
+            judging=share,
+        )
+    except KeyboardInterrupt as stop:  # while learners were fitted or weighed, or a second one
+        raise Interrupted(f"before there was a model; {way_on(run, recipe.training.checkpoint)}") from stop
+    spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
     notes += trained.notes
-    notes += dict.fromkeys(note for cells in ready.prepared.values() for note in summary(cells, table))
     if result.planned < result.unhurried:
         enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
         notes.append(
             f"the time budget had room for {result.planned:,} of {result.unhurried:,} steps"
             + ("" if enough else ", less than one pass over the training rows: give it more")
         )
+    if result.shortened:
+        notes.append(
+            f"steps took longer than they were measured to: {result.steps:,} of {result.planned:,} were taken so that "
+            "the time budget holds, and the rates fell faster; the recipe fitted again takes as many and repeats this "
+            "model nearly, not exactly"
+        )
     if result.interrupted:
-        how = f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}" if run else "give a folder (to=...)"
-        notes.append(f"interrupted after {result.steps} of {result.planned} steps; {how}")
+        way = way_on(run, recipe.training.checkpoint)
+        notes.append(f"interrupted after {result.steps} of {result.planned} steps; {way}")
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
-    report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}}
+    seconds = {name: round(value, 2) for name, value in spent.items()}
+    report: dict[str, Any] = {"training": {**result.facts(), "rows": counts}, "seconds": seconds}
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
-    return Fitted(made, table, splits, ready.prepared, result, notes)
+    return Fitted(made, table, splits, ready.prepared, result, judged, notes)
 
 
-def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
-    """A number per row for its group, where the recipe names a column of groups."""
-    if recipe.data.group is None:
-        return None
-    return groups_of(table.frame[recipe.data.group])
+def _unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
+    """A note per output that no test row has a value of; ``without_target`` counts those that lack one."""
+    return [
+        f"output {name!r}: no test row has a value of {output.column!r} that can be judged; its figures cannot come "
+        "from the test split"
+        for name, output in recipe.outputs.items()
+        if len(splits.test) and not (rows.outputs[name].index_RK[splits.test, 0] >= 0).any()
+    ]
 
 
-def _blocks(recipe: Recipe, table: Table) -> np.ndarray | None:
-    """The stretch of time of each row, where the recipe names a column to order rows by."""
-    if recipe.data.order is None:
-        return None
-    return timeline(table.frame[recipe.data.order], _groups(recipe, table)).block_N
+def _judging_share(
+    judging: Judging, bundle: Bundle, table: Table, prepared: dict[str, Prepared], rows: np.ndarray, deadline: float
+) -> tuple[float, list[str]]:
+    """Seconds of a time budget that are left for judging, and what to say where it takes more than that."""
+    if not len(rows) or not bundle.recipe.outputs:
+        return 0.0, []
+    left = max(0.0, deadline - time.monotonic())
+    needed = judging(bundle, table, prepared, rows)
+    if needed <= JUDGING_SHARE * left:
+        return needed, []
+    said = (
+        f"judging {len(rows):,} rows takes about {needed:.0f} s, more than {JUDGING_SHARE:.0%} of what is left of the "
+        "time budget, which will not hold; fewer test rows take less"
+    )
+    logging.getLogger("polyfuse").warning(said)  # before the time is spent
+    return JUDGING_SHARE * left, [said]
 
 
 def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
@@ -153,7 +215,7 @@ def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
         return
     network.eval()
     with torch.inference_mode():
-        batch = plain[0, some].to(next(network.parameters()).device)
+        batch = plain[0, some].to(device_of(network))
         for name, cells in batch.inputs.items():
             tokens: Any = network.read(name, cells).fields
             if tokens.x_BTD.shape[1] == 1 and tokens.mask_BT.any():
@@ -179,12 +241,14 @@ class Ready:
     Args:
         specs, transforms, prepared: ``in:NAME`` and ``out:NAME`` -> what the part asked for, fitted, and its cells.
         rows: the same cells as rows, with augmentation.
+        notes: what of the table is not read, or not learnt from.
     """
 
     specs: dict[str, Spec]
     transforms: dict[str, Transform]
     prepared: dict[str, Prepared]
     rows: Rows
+    notes: list[str] = field(default_factory=list)
 
 
 def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
@@ -193,8 +257,22 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
     weights = weights_of(recipe, table, np.concatenate([splits.train, splits.val]))
-    rows = replace(rows_of(prepared, len(table), recipe), augment=changes_of(recipe, prepared), weights_R=weights)
-    return Ready(specs, transforms, prepared, rows)
+    rows = replace(
+        rows_of(prepared, len(table), recipe),
+        augment=changes_of(recipe, prepared),
+        weights_R=weights,
+        keys=_keys(recipe, table),
+        origin_R=table.rows_N if recipe.data.draw == "one" else None,
+    )
+    sides = {"train": splits.train, "validate": splits.val, "test": splits.test}
+    notes = without_target(prepared, table, sides) + said_of_rows(prepared, table)
+    notes += dict.fromkeys(note for transform in transforms.values() for note in getattr(transform, "notes", ()))
+    return Ready(specs, transforms, prepared, rows, notes + cut_cells(recipe, prepared, table, splits.train, reading))
+
+
+def _keys(recipe: Recipe, table: Table) -> dict[str, np.ndarray]:
+    """Column that an objective asked for -> a number per row, -1 where its cell is empty."""
+    return {name: pd.factorize(table.require(name).astype(object))[0].astype(np.int64) for name in recipe.keys}
 
 
 def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:
@@ -205,11 +283,18 @@ def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready,
     return replace(ready, prepared=prepared, rows=replace(ready.rows, inputs=inputs, augment=augment)), notes
 
 
-def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module] | None = None) -> Network:
+def build_network(
+    recipe: Recipe,
+    ready: Ready,
+    encoders: Mapping[str, nn.Module] | None = None,
+    *,
+    device: torch.device = torch.device("cpu"),
+) -> Network:
     """A fresh network by the recipe's seed, weights of other models taken where the recipe says so.
 
     Args:
         encoders: input name -> an encoder to share instead of making one.
+        device: where it goes; its weights are the same on all.
     """
     torch.manual_seed(recipe.training.seed)
     facts = {name: transform.facts() for name, transform in ready.transforms.items()}
@@ -217,7 +302,7 @@ def build_network(recipe: Recipe, ready: Ready, encoders: Mapping[str, nn.Module
     for name, item in recipe.readers.items():
         if item.init_from and name not in (encoders or {}):
             _start(network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from)
-    return network
+    return place(network, device)
 
 
 def _start(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: str) -> None:
@@ -263,7 +348,7 @@ def asked(
     recipe.fusion = parse({"fusion": {**recipe.fusion.model_dump(), "query": query}}).fusion
     found = network
     if query != taken:
-        found = build_network(recipe, ready, encoders)
+        found = build_network(recipe, ready, encoders, device=device_of(network))
         settle(found, ready.rows, train_rows)
     counts = ", ".join(f"{name} {length:.0f}" for name, length in lengths.items())
     return found, [f"{recipe.fusion.name} asks from input {query!r}, which has the most tokens ({counts} per row)"]
@@ -275,7 +360,7 @@ def _token_counts(network: Network, rows: Rows, numbers: np.ndarray) -> dict[str
     plain = replace(rows, augment={})
     network.eval()
     with torch.inference_mode():
-        encoded = network.encode(plain[0, some].to(next(network.parameters()).device))
+        encoded = network.encode(plain[0, some].to(device_of(network)))
     return {name: float(tokens.mask_BT.sum(1).float().mean()) for name, tokens in encoded.items()}
 
 
@@ -305,7 +390,12 @@ def _transforms(
 
 def labelled(rows: Rows, splits: Splits) -> Split:
     """The training and validation rows that have at least one target to learn from."""
-    if not rows.outputs:
-        return Split(splits.train, splits.val)
-    has_R = np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)
+    has_R = has_target(rows)
     return Split(*(numbers[has_R[numbers]] for numbers in (splits.train, splits.val)))
+
+
+def has_target(rows: Rows) -> np.ndarray:
+    """True for each row with a target of at least one output, and for every row where there are no outputs."""
+    if not rows.outputs:
+        return np.ones(rows.count, dtype=bool)
+    return np.any([prepared.index_RK[:, 0] >= 0 for prepared in rows.outputs.values()], axis=0)

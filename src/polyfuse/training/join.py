@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from polyfuse.data.batches import Rows
+from polyfuse.device import device_of
 from polyfuse.learners.loss import row_losses, shares, some, temperature
 from polyfuse.model import Network
 from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe
@@ -58,7 +59,7 @@ def join(
         final[output] = kept[output], judged_R
     recipe.ensemble = _settled(recipe, kept, len(networks))
     if len(networks) > 1 or any(len(heard) > 1 for heard in kept.values()):
-        first.ensemble = ensemble_of(networks[1:], kept, temperatures).to(next(first.parameters()).device)
+        first.ensemble = ensemble_of(networks[1:], kept, temperatures).to(device_of(first))
         notes += [_said(output, heard, len(networks)) for output, heard in kept.items()]
     _calibrate(first, recipe, final, targets)
     first.eval()

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
+from polyfuse.training.chunks import Chunks, losses_of
 from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
 
@@ -30,23 +31,39 @@ class Learner(L.LightningModule):
         self.network, self.recipe, self.total = network, recipe, total
         self._groups = parameter_groups(network, recipe)  # before the unfreezer hides what waits
         self.unfreezer = Unfreezer(network, recipe, total)
+        self.ahead = 0.0  # steps by which the schedule is further than those that were taken; see ``callbacks.Pace``
         self.quality = float("-inf")
         self.by_loss = recipe.training.judge == "loss"
-        self._found: list[tuple[float, float, int, float]] = []  # quality, loss, rows, their weight
+        self.validated = (float("nan"), float("nan"))  # quality and loss of the last look at validation
+        self.pending: Chunks | None = None
+        self._found: list[tuple[float, float, int, float]] = []  # quality, loss, rows that count, their weight
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         _seed(self.recipe.training.seed * 1_000_003 + self.global_step)
-        self.unfreezer.step(self.global_step)
+        place = self.global_step + self.ahead
+        self.unfreezer.step(int(place))
         training = self.recipe.training
-        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, self.global_step / self.total)
+        self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        losses = self.network.losses(self.network(batch), batch)
+        losses, self.pending = losses_of(self.network, batch, self.recipe.training.chunk)
         loss = torch.stack(list(losses.values())).sum()
-        if self.global_step % 10 == 0 and self.logger is not None:
+        if self.global_step % 10 == 0 and self.loggers:
             values = {f"train/{name}": value.item() for name, value in losses.items()}
-            self.logger.log_metrics(values | {"rate": self._groups[-1]["lr"]}, self.global_step)
+            self._log(values | {"rate": self._groups[-1]["lr"]})
         return loss
+
+    def _log(self, values: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(values, self.global_step)
+
+    def backward(self, loss: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        """As usual; of a batch in chunks the second pass follows, under the precision of the first."""
+        loss.backward(*args, **kwargs)
+        if self.pending is not None:
+            with self.trainer.precision_plugin.forward_context():
+                self.pending.backward()
+            self.pending = None
 
     def on_after_backward(self) -> None:
         for rebalance in self._hooks("rebalance"):
@@ -61,7 +78,7 @@ class Learner(L.LightningModule):
         loss = sum(value.item() for value in self.network.losses(state, batch).values())
         qualities = [self._quality(name, state, batch) for name in self.network.outputs]
         quality = -loss if self.by_loss or not qualities else sum(qualities) / len(qualities)
-        self._found.append((quality, loss, len(batch), float(batch.weights_B.sum())))
+        self._found.append((quality, loss, int((batch.weights_B > 0).sum()), float(batch.weights_B.sum())))
 
     def _quality(self, name: str, state: Any, batch: Batch) -> float:
         """Weighted mean quality of one output over the rows that have its target: accuracy, or minus the loss."""
@@ -76,16 +93,16 @@ class Learner(L.LightningModule):
         loss = sum(f[1] * f[2] for f in self._found) / weight
         # accuracy has few distinct values: the loss decides between equal ones
         self.quality = quality - 1e-4 * loss
+        self.validated = quality, loss
         self._found.clear()
         for after_validation in self._hooks("after_validation"):
             after_validation()
-        if self.logger is not None:
-            self.logger.log_metrics({"val/quality": quality, "val/loss": loss}, self.global_step)
+        self._log({"val/quality": quality, "val/loss": loss})
 
     def configure_optimizers(self) -> Any:
         optimizer = AdamW(self._groups, betas=(0.9, 0.99), fused=True)
         warmup = self.recipe.training.warmup
-        schedule = LambdaLR(optimizer, lambda step: factor(step, self.total, warmup))
+        schedule = LambdaLR(optimizer, lambda step: factor(step + self.ahead, self.total, warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, *_: Any, **__: Any) -> None:

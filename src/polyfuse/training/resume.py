@@ -15,8 +15,9 @@ from polyfuse.recipe import Recipe, RecipeError, parse, read_recipe
 CHECKPOINT = "last.ckpt"
 DONE = "done.ckpt"  # of a network that came to its end, while others of the same run still train
 EVENTS = "tensorboard"
+METRICS = "metrics.csv"
 NETWORK = "network_"  # folders of the networks of a run that trains several
-FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint", "training.workers")
+FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint", "training.workers", "training.loggers")
 """What may differ between a run and its continuation: it changes nothing that is learned."""
 
 
@@ -33,11 +34,11 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
     """
     if not resume:
         (run / CHECKPOINT).unlink(missing_ok=True)
+        (run / METRICS).unlink(missing_ok=True)
         shutil.rmtree(run / EVENTS, ignore_errors=True)
         clear(run)
         return recipe, []
-    begun_already = (run / CHECKPOINT).exists() or any(one.is_dir() for one in run.glob(f"{NETWORK}*"))
-    notes = [] if begun_already else [f"{run} holds no checkpoint to go on from: trained from the start"]
+    notes = [] if to_go_on_from(run) else [f"{run} holds no checkpoint to go on from: trained from the start"]
     if not (run / "recipe.yaml").exists():
         return recipe, notes
     before = read_recipe(run)
@@ -51,6 +52,30 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
         shown = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in other[:3])
         raise RecipeError(f"{run} was begun with another recipe: {shown}; give the same again, or leave resume out")
     return recipe, notes
+
+
+def to_go_on_from(run: Path | None) -> bool:
+    """Whether a run's folder holds anything from which ``resume`` would go on."""
+    if run is None:
+        return False
+    own = [run, *(one for one in run.glob(f"{NETWORK}*") if one.is_dir())]
+    return any((one / name).exists() for one in own for name in (CHECKPOINT, DONE))
+
+
+def way_on(run: Path | None, every: float) -> str:
+    """What someone who interrupts a training may do next; only what is true.
+
+    Args:
+        every: least seconds between two checkpoints.
+    """
+    if run is None:
+        return "to go on from where it was, give a folder (to=...)"
+    if to_go_on_from(run):
+        return f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}"
+    return (
+        f"no checkpoint had been written yet (at ends of epochs, at most one in {every:g} s), so there is nothing to "
+        "resume from: the same call begins again"
+    )
 
 
 def clear(run: Path) -> None:

@@ -13,7 +13,7 @@ from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 
 
-def factor(step: int, total: int, warmup: float) -> float:
+def factor(step: float, total: int, warmup: float) -> float:
     """Share of the peak rate at a step: linear warm-up, then half a cosine down to 1 % (Loshchilov, Hutter, 2017)."""
     rise = max(1.0, warmup * total)
     if step < rise:

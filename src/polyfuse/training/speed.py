@@ -9,11 +9,15 @@ from itertools import islice
 import torch
 from torch.utils.data import DataLoader
 
+from polyfuse.device import device_of, generators
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
+from polyfuse.training.chunks import losses_of
 from polyfuse.training.schedule import parameter_groups
 
 PROBE = 12  # steps measured
+PROBE_SHARE = 0.1  # of the time that is left, after which no further step is measured
+LEAST_PROBE = 2  # steps measured at least; the first one warms up
 VALIDATION_SHARE = 0.15  # of the budget, for validation and saving
 
 
@@ -24,25 +28,45 @@ def affordable_steps(
 
     The probe trains a copy of the network; the network itself and its random draws stay as they were.
     """
-    seconds = step_seconds(copy.deepcopy(network), recipe, batches)
-    reserve = VALIDATION_SHARE if validates else 0.05
+    seconds = step_seconds(copy.deepcopy(network), recipe, batches, until=probed_until(deadline))
+    reserve = VALIDATION_SHARE if validates else 0.1
     left = max(0.0, deadline - time.monotonic()) * (1 - reserve)
     return max(1, min(planned, int(left / seconds)))
 
 
-def step_seconds(network: Network, recipe: Recipe, batches: DataLoader, steps: int = PROBE) -> float:
-    """Mean seconds of a training step. The network is trained on the way; random draws stay as they were."""
+def probed_until(deadline: float | None) -> float | None:
+    """When a probe has to end that has some time until a deadline."""
+    return None if deadline is None else time.monotonic() + PROBE_SHARE * max(0.0, deadline - time.monotonic())
+
+
+def step_seconds(
+    network: Network, recipe: Recipe, batches: DataLoader, steps: int = PROBE, until: float | None = None
+) -> float:
+    """Mean seconds of a training step, where the network lies.
+
+    The network is trained on the way; random draws stay as they were.
+
+    Args:
+        until: ``time.monotonic()`` after which fewer steps must do.
+    """
+    device = device_of(network)
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe), fused=True)
     network.train()
     times = []
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=generators(device)):
         started = time.monotonic()
-        for batch in islice(batches, steps):
-            loss = torch.stack(list(network.losses(network(batch), batch).values())).sum()
+        for batch in (batch.to(device) for batch in islice(batches, steps)):
+            losses, pending = losses_of(network, batch, recipe.training.chunk)
+            loss = torch.stack(list(losses.values())).sum()
             optimizer.zero_grad()
             loss.backward()
+            if pending is not None:
+                pending.backward()
             optimizer.step()
+            loss.item()  # an accelerator answers later
             times.append(time.monotonic() - started)
             started = time.monotonic()
+            if until is not None and started > until and len(times) >= LEAST_PROBE:
+                break
     steady = sorted(times[1:] or times)  # the first one warms up
     return max(1e-4, sum(steady) / len(steady))

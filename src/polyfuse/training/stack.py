@@ -17,6 +17,7 @@ from torch import nn
 
 from polyfuse import registry
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.device import device_of
 from polyfuse.ensemble import Ensemble, Opinion, features, has_features
 from polyfuse.inference import predict
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
@@ -118,7 +119,7 @@ class Features:
 
     def _made(self, reader: str) -> Any:
         alone = Rows({reader: self.rows.inputs[reader]}, {}, self.rows.count)
-        device, training = next(self.network.parameters()).device, self.network.training
+        device, training = device_of(self.network), self.network.training
         self.network.eval()
         with torch.inference_mode():
             batches = loader(alone, Order(self.numbers, CHUNK))

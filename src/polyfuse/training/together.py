@@ -25,7 +25,7 @@ from polyfuse.model import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
 from polyfuse.training.join import join
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done
-from polyfuse.training.speed import step_seconds
+from polyfuse.training.speed import probed_until, step_seconds
 from polyfuse.training.stack import Features, candidates, target_of, voices
 from polyfuse.training.train import Result, Split, planned_steps, train
 
@@ -65,6 +65,7 @@ class _Plan:
         fold_R: fold of each of them.
         make: seed -> a further network with fresh weights.
         forward: folds follow each other in time; rows of the oldest stretch are of fold -1, which only trains.
+        judging: seconds that judging takes for each network, for which a time budget leaves room.
     """
 
     recipe: Recipe
@@ -78,6 +79,7 @@ class _Plan:
     quiet: bool
     deadline: float | None
     forward: bool = False
+    judging: float = 0.0
 
 
 def train_together(
@@ -94,6 +96,7 @@ def train_together(
     resume: bool,
     quiet: bool,
     deadline: float | None,
+    judging: float = 0.0,
 ) -> Trained:
     """Train a network, and what answers beside it where the recipe wants that.
 
@@ -105,11 +108,12 @@ def train_together(
         block_R: stretch of time of each row of the table, where time counts; folds do not part them and follow each
             other.
         spare: leave the validation rows out of all, as no test rows are there to judge the model.
+        judging: seconds that judging takes for each further network, within the deadline.
     """
     numbers = np.sort(split.train if spare else np.concatenate([split.train, split.val]))
     fold_R = _folds(network, recipe, rows, numbers, groups_R, block_R) if _wanted(recipe, network) else None
     forward = block_R is not None
-    plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline, forward)  # type: ignore[arg-type]
+    plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline, forward, judging)  # type: ignore[arg-type]
     if fold_R is None:
         return _alone(network, plan, _unfolded(recipe, network))
     if spare:  # one network is judged on one fold, then: the latest, where time counts
@@ -126,6 +130,8 @@ def train_together(
     }
     hurried = [] if until is None or time.monotonic() < until else [HURRIED]
     count = _count(network, plan)
+    if plan.deadline is not None:
+        plan.deadline -= (count - 1) * judging
     networks, results, judged = _networks(network, plan, count)
     result = _result(results, forward)
     if result.interrupted:
@@ -196,9 +202,10 @@ def _count(network: Network, plan: _Plan) -> int:
     settings = plan.recipe.training
     share = shared_cell(plan.rows.inputs, plan.split.train)
     order = Order(plan.split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
-    one = step_seconds(copy.deepcopy(network), plan.recipe, loader(plan.rows, order)) * planned_steps(
-        plan.recipe, len(order)
+    each = step_seconds(
+        copy.deepcopy(network), plan.recipe, loader(plan.rows, order), until=probed_until(plan.deadline)
     )
+    one = each * planned_steps(plan.recipe, len(order)) + plan.judging
     rounds = ROUNDS if plan.recipe.preset == "best" else 1
     return int(np.clip(room // one, 1, rounds * folds))
 
@@ -225,11 +232,10 @@ def _networks(
         own.training.seed += k
         run = None if plan.run is None else plan.run / f"{NETWORK}{k}"
         deadline = None
-        if plan.deadline is not None and k == 0:
-            if plan.resume and run is not None and (run / "recipe.yaml").exists():
-                own.training.steps = read_recipe(run).training.steps  # measured already
-            else:
-                deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / count
+        if plan.deadline is not None:
+            deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / (count - k)
+            if k == 0 and plan.resume and run is not None and (run / "recipe.yaml").exists():
+                own.training.steps, own.training.time = read_recipe(run).training.steps, None  # measured already
         facts = take_done(run, made) if run is not None and plan.resume else None
         results.append(
             Result(**facts) if facts else train(made, own, plan.rows, split, run=run, deadline=deadline, **options)
@@ -256,8 +262,10 @@ def _result(results: list[Result], forward: bool) -> Result:
         steps=sum(result.steps for result in results),
         planned=sum(result.planned for result in results),
         unhurried=sum(result.unhurried for result in results),
+        shortened=sum(result.shortened for result in results),
         seconds=round(sum(result.seconds for result in results), 2),
         kept=f"{len(results)} networks, each {kept}",
         quality=round(float(np.mean(known)), 5) if known else None,
         interrupted=results[-1].interrupted,
+        history=[one for result in results for one in result.history],
     )

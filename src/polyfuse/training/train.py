@@ -7,23 +7,25 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
+import torch
 from torch.utils.data import DataLoader
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
+from polyfuse.device import device_of, place, trainer_options
 from polyfuse.inference import BATCH, predict
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
-from polyfuse.training.callbacks import Average, Bar, Epochs, Interruptible, KeepBest, Resumable
+from polyfuse.training.callbacks import Average, Bar, Epochs, History, Interruptible, KeepBest, Pace, Resumable
 from polyfuse.training.learner import Learner
-from polyfuse.training.resume import CHECKPOINT, EVENTS, steps_taken
+from polyfuse.training.loggers import build
+from polyfuse.training.resume import CHECKPOINT, steps_taken
 from polyfuse.training.speed import affordable_steps
 
 VALIDATIONS = 40  # at most so many passes over the validation rows
@@ -39,6 +41,9 @@ class Result:
         seconds: of training.
         kept: which weights, and why.
         quality: on validation.
+        history: of each network, ``steps`` with the ``loss`` of training, and ``val_steps`` with ``val_loss`` and
+            ``val_quality``.
+        shortened: steps of the schedule that a slower machine left out, for a time budget to hold.
     """
 
     steps: int
@@ -48,6 +53,8 @@ class Result:
     kept: str
     quality: float | None
     interrupted: bool
+    shortened: int = 0
+    history: list[dict[str, list[float | None]]] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """As JSON."""
@@ -81,22 +88,27 @@ def train(
         run: folder for checkpoints and TensorBoard event files; none are written without it.
         resume: go on from the run's last checkpoint, if there is one.
         quiet: no progress bar.
-        deadline: ``time.monotonic()`` by which training must be over, for a time budget.
+        deadline: ``time.monotonic()`` by which training must be over, for a time budget; steps that a budget has
+            fixed already are not measured again.
     """
     settings = recipe.training
     share = shared_cell(rows.inputs, split.train)
-    order = Order(split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
+    order = Order(
+        split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share, origin=rows.origin_R
+    )
     batches = loader(rows, order, settings.workers)
     unhurried = planned_steps(recipe, len(order))
-    if deadline is not None:
+    if deadline is not None and settings.time is not None:
         settings.steps = affordable_steps(network, recipe, batches, unhurried, bool(len(split.val)), deadline)
         settings.time = None
     total = planned_steps(recipe, len(order))
     plain = replace(rows, augment={})
-    training = _Run(network, recipe, total, -(-total // len(order)), plain, split.val)
+    training = _Run(network, recipe, total, -(-total // len(order)), plain, split.val, deadline)
     started = time.monotonic()
     training.fit(batches, order, run, resume, quiet)
     training.finish(run)
+    if training.shortened:
+        settings.steps = training.steps
     return training.result(time.monotonic() - started, unhurried)
 
 
@@ -106,37 +118,55 @@ class _Run:
     Args:
         total, epochs: of the whole schedule.
         plain: the rows without augmentation, for validation.
+        deadline: see ``train``.
     """
 
-    def __init__(self, network: Network, recipe: Recipe, total: int, epochs: int, plain: Rows, val: np.ndarray):
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        total: int,
+        epochs: int,
+        plain: Rows,
+        val: np.ndarray,
+        deadline: float | None = None,
+    ):
         self.network, self.recipe, self.total, self.plain, self.val = network, recipe, total, plain, val
         self.learner, self.interrupt = Learner(network, recipe, total), Interruptible()
         self.every = max(1, -(-epochs // VALIDATIONS)) if len(val) else 0
         settings = recipe.training
         selecting = settings.select == "best" and self.every
         self.best = KeepBest(max(3, round(settings.patience * epochs / self.every))) if selecting else None
+        self.history = History(total)
         self.average = Average(settings.average * total) if settings.average else None
-        self.steps = 0
+        self.pace = None if deadline is None else Pace(total, deadline)
+        self.steps = self.shortened = 0
 
     def fit(self, batches: DataLoader, order: Order, run: Path | None, resume: bool, quiet: bool) -> None:
         """Train, from the run's checkpoint where there is one and it is wanted."""
         last = run / CHECKPOINT if run is not None else None
-        watching: list[L.Callback] = [self.interrupt, Epochs(order), *([self.best] if self.best else [])]
+        watching: list[L.Callback] = [self.interrupt, Epochs(order), self.history, *([self.best] if self.best else [])]
         watching += [self.average] if self.average else []  # behind what keeps the best, which copies the averages
+        watching += [self.pace] if self.pace else []
         watching += [] if quiet else [Bar(self.total, self.best)]
         if run is not None:
             watching.append(Resumable(run, self.recipe.training.checkpoint))
             run.mkdir(parents=True, exist_ok=True)
             (run / "recipe.yaml").write_text(self.recipe.to_yaml(), encoding="utf8")
+        device = device_of(self.network)
         self.network.train()  # Lightning keeps the mode that it finds
         with _quiet():
-            trainer = _trainer(self.recipe, self.total, watching, run, self.every)
+            trainer = _trainer(self.recipe, self.total, watching, run, self.every, device)
             checks = loader(self.plain, Order(self.val, BATCH)) if self.every else None
             path = str(last) if resume and last is not None and last.exists() else None
             # worker processes ask for rows before any callback is heard
             order.at_step(steps_taken(last) if path and last else 0)
-            trainer.fit(self.learner, batches, checks, ckpt_path=path)
+            with self.interrupt.listening():
+                trainer.fit(self.learner, batches, checks, ckpt_path=path)
+        place(self.network, device)  # Lightning leaves it on the processor
         self.steps = trainer.global_step
+        if self.pace is not None and self.pace.hurried and not self.interrupt.interrupted:
+            self.shortened = self.total - self.steps
 
     def finish(self, run: Path | None) -> None:
         """The weights to keep, calibrated; a run that came to its end needs its checkpoint no more."""
@@ -163,6 +193,8 @@ class _Run:
             kept=f"best on validation, of step {best.step}" if best else "last of the schedule",
             quality=round(quality, 5) if np.isfinite(quality) else None,
             interrupted=self.interrupt.interrupted,
+            history=[self.history.found],
+            shortened=self.shortened,
         )
 
 
@@ -172,8 +204,11 @@ def planned_steps(recipe: Recipe, per_epoch: int) -> int:
     return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
 
 
-def _trainer(recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path | None, every: int) -> L.Trainer:
+def _trainer(
+    recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path | None, every: int, device: torch.device
+) -> L.Trainer:
     return L.Trainer(
+        **trainer_options(device),
         max_steps=total,
         max_epochs=-1,
         precision="bf16-mixed" if recipe.training.precision == "bf16" else "32-true",
@@ -181,7 +216,7 @@ def _trainer(recipe: Recipe, total: int, callbacks: list[L.Callback], run: Path 
         check_val_every_n_epoch=every or 1,
         limit_val_batches=None if every else 0,
         callbacks=callbacks,
-        logger=TensorBoardLogger(str(run), name="", version=EVENTS) if run is not None else False,
+        logger=build(recipe.training.loggers, run) if run is not None else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

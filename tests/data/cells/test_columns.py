@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfuse.data.cells.columns import CLIP, Columns, parse_date
+from polyfuse.data.cells.columns import CLIP, Columns
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits
 
@@ -242,3 +243,35 @@ def test_a_state_saved_without_counts_and_quantiles_still_reads_the_same():
     for key, values in fields(made, cells).items():
         assert np.array_equal(values, fields(old, cells)[key])
     assert old.facts() == {"numbers": 2, "categories": [5], "quantiles": [], "frequent": [[2, 3, 4]]}
+
+
+@pytest.mark.parametrize(
+    ("trained", "later"),
+    [
+        *(([True, False], ["true", "FALSE"]), ([True, False], [1, 0.0]), (["true", "false"], [True, False])),
+        *(
+            ([1, 0], [True, "false"]),
+            ([1.0, 0.0], ["1", "0.0"]),
+            (["1", "0"], [np.True_, 0]),
+            (["3", "4"], [3.0, "4.0"]),
+        ),
+        (["3.0", "4.0"], [3, "4"]),
+    ],
+)
+def test_one_category_in_any_writing_is_one(trained, later):
+    made = Columns()
+    made.fit([(value,) for value in trained * 3], {"c": "category"}, Limits())
+    assert np.array_equal(made.encode([(v,) for v in trained], Limits()), made.encode([(v,) for v in later], Limits()))
+
+
+def test_flags_written_in_several_ways_are_two_categories_in_training_too():
+    made = Columns()
+    made.fit([(value,) for value in ["True", "true", 1, "False", "false", 0]], {"c": "category"}, Limits())
+    assert made.facts()["categories"] == [4]
+
+
+@pytest.mark.parametrize("cell", ["12_345", "0,641", "1,23"])
+def test_a_text_that_is_no_number_counts_as_missing(cell):
+    made = Columns()
+    made.fit([(1.0,), (2.0,)], {"n": "number"}, Limits())
+    assert [reason for *_, reason in made.broken([(cell,)])] == [f"{cell!r} is not a number"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 
 import numpy as np
@@ -227,3 +228,26 @@ def test_configs_of_older_releases_are_read_by_their_type():
 def test_processors_with_other_steps_are_refused(config, words):
     with pytest.raises(ValueError, match=words):
         from_processor(config)
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_twelve_bits_in_sixteen_are_scaled_by_what_is_used_and_it_is_said(as_array):
+    ramp = np.linspace(0, 4095, 256).astype(np.uint16).reshape(16, 16)
+    file = io.BytesIO()
+    Image.fromarray(ramp).save(file, "PNG")
+    cell = ramp if as_array else file.getvalue()
+    made, again = Pixels(size=16), Pixels(size=16)
+    made.fit([cell, (ramp // 2) if as_array else cell], {"scan": "image"}, Limits())
+    again.restore(json.loads(json.dumps(made.state())))
+    assert made.notes == ["column 'scan': pictures of 16 bits use 12 of them: white is 4,095"]
+    for fitted in (made, again):
+        (pixels,) = fitted.encode([cell], Limits())
+        assert np.abs(pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
+        (bright,) = fitted.encode([np.full((16, 16), 60_000, np.uint16)], Limits())  # brighter than any in training
+        assert (bright == 255).all()
+
+
+def test_sixteen_bits_that_are_used_keep_their_scale():
+    made = Pixels(size=16)
+    made.fit([np.full((16, 16), 40_000, np.uint16), np.full((16, 16, 3), 9, np.uint8)], {"scan": "image"}, Limits())
+    assert (made.notes, made.white) == ([], 65_535)

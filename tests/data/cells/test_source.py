@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from polyfuse.data.cells.source import BadCell, Limits, Sound, digest, is_missing, load
+from polyfuse.data.cells.source import BadCell, Limits, Sound, digest, is_missing, load, located, whole_text
 
 NUMBERS = hnp.arrays(
     st.sampled_from([np.uint8, np.int16, np.float32]), hnp.array_shapes(max_dims=3, max_side=4), elements=st.just(1)
@@ -139,3 +139,65 @@ def test_a_digest_does_not_depend_on_memory_layout():
     assert digest(array) == digest(np.asfortranarray(array)) == digest(np.repeat(array, 2, axis=1)[:, ::2])
     assert digest("né") == digest("né".encode())
     assert digest("\ud800") != digest("\ud801")  # half a character, as damaged tables hold
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "pics/Été 1.jpg",
+        "  pics/Été 1.jpg\t",
+        "pics\\Été 1.jpg",
+        ".\\Pics\\été 1.JPG",
+        "PICS/ÉTÉ 1.Jpg",
+        "pics/E\u0301te\u0301 1.jpg",  # accents as macOS writes them
+        "{uri}",
+        " {uri}",
+        "{folder}/PICS/Été 1.jpg",
+        "../{name}/pics/../pics/été 1.jpg",
+    ],
+)
+def test_files_are_found_however_their_path_is_written(tmp_path, written):
+    file = tmp_path / "pics" / "Été 1.jpg"
+    file.parent.mkdir()
+    file.write_bytes(b"x")
+    written = written.format(uri=file.as_uri(), folder=tmp_path, name=tmp_path.name)
+    assert load(written, tmp_path) == b"x"
+    assert located(written, tmp_path).samefile(file)
+
+
+def test_of_two_files_that_differ_in_case_only_the_exact_one_is_meant(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"small")
+    (tmp_path / "A.png").write_bytes(b"large")
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("letters of one name here whatever their case")
+    assert load("A.png", tmp_path) == b"large"
+    with pytest.raises(BadCell, match="no such file"):
+        load("a.PNG", tmp_path)
+    (tmp_path / "b.png").write_bytes(b"late")  # a folder that has changed is read again
+    assert load("B.png", tmp_path) == b"late"
+    (tmp_path / "back\\slash.png").write_bytes(b"odd")
+    assert load("back\\slash.png", tmp_path) == b"odd"
+
+
+@pytest.mark.parametrize("written", ["http://x.org/a.png", "s3://bucket/a.png", "https:/x.org/a.png"])
+def test_addresses_elsewhere_are_not_read(tmp_path, written):
+    with pytest.raises(BadCell, match="download the file first"):
+        load(written, tmp_path)
+
+
+@given(st.text(st.characters(codec=None), max_size=9))
+def test_whole_texts_can_be_written_and_others_stay(text):
+    whole = whole_text(text)
+    whole.encode("utf8")
+    assert whole_text(whole) == whole
+    if not any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+        assert whole == text
+    assert whole_text("\ud83d\ude00 \udc80") == "\U0001f600 \ufffd"
+
+
+def test_a_file_whose_name_is_in_another_encoding_is_found(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system knows no such names")
+    assert load("caf\ufffd.png", tmp_path) == b"x"

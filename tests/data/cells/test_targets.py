@@ -6,12 +6,14 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
 from polyfuse.data.cells.targets import Category, Labels, Number
+from polyfuse.data.modalities import infer_output
 
 LIMITS = Limits()
 COLUMN = {"mood": "category"}
@@ -114,6 +116,7 @@ def test_numbers_come_back_and_are_standardised(cells, positive):
     cells = [abs(cell) for cell in cells] if positive else cells
     assume(len(set(cells)) > 1)
     made = fitted(Number(), cells)
+    assume(not made.outliers)
     arrays = encoded(made, *cells)
     assert made.decode(arrays) == pytest.approx(cells, rel=1e-6, abs=1e-6 * max(map(abs, cells)))
     target = made.collate(arrays)["target"]
@@ -169,3 +172,123 @@ def test_a_negative_number_on_a_log_scale_is_broken():
 def test_nothing_to_learn_is_refused(cells, reason):
     with pytest.raises(ValueError, match=f"'mood'.*{reason}"):
         Number().fit(cells, COLUMN, LIMITS)
+
+
+def learnt(values, scale="auto"):
+    made = Number(scale=scale)
+    made.fit(list(values), {"y": "number"}, LIMITS)
+    return made
+
+
+NEAR_SEVEN = (7 + np.random.default_rng(0).normal(size=100)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("far", "scale"),
+    [([1e9], "auto"), ([-1e9], "auto"), ([1e300], "auto"), ([1e9, -5e10, 2e9], "auto"), ([1e9], "log")],
+)
+def test_outliers_leave_the_scale_to_the_others_and_are_said(far, scale):
+    made, plain = learnt(NEAR_SEVEN + far, scale), learnt(NEAR_SEVEN, scale)
+    assert made.facts() == plain.facts()
+    assert plain.notes == []
+    (note,) = made.notes
+    assert f"'y': {len(far)} of {100 + len(far)} training numbers" in note
+    assert all(f"{value:g}" in note for value in far)
+    cells = [cell for cell in made.encode(NEAR_SEVEN + far, LIMITS) if not isinstance(cell, BadCell)]
+    targets = made.collate(cells)["target"]
+    assert np.isfinite(targets).all()
+    assert np.ptp(targets[:100]) > 3  # what is usual differs
+    assert np.abs(targets).max() < 6
+    decoded = made.decode(cells)
+    assert np.allclose(decoded[:100], NEAR_SEVEN)
+    assert decoded[-1] == pytest.approx(far[-1], rel=1e-6)  # judged as it is
+    again = Number(scale=scale)
+    again.restore(json.loads(json.dumps(made.state())))
+    assert np.array_equal(again.collate(cells)["target"], targets)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.exp(np.random.default_rng(0).normal(size=500) * 2.5),
+        np.random.default_rng(0).standard_t(2, size=1000),
+        [0] * 98 + [3, 5000.0],
+        [*range(20), 500],
+        [1, 2, 3, 1000],
+    ],
+)
+def test_long_tails_are_no_outliers(values):
+    assert learnt(values).notes == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([2**60 + k for k in range(100)], "differ by less than double precision can tell; subtract 1.15292e"),
+        ([str(2**60 + k) for k in range(1000)], "differ by less than double precision"),
+        ([n * 1e150 for n in NEAR_SEVEN], "too large to learn; divide"),
+        ([1e-320, 2e-320, 3e-320], "too small to learn; multiply"),
+        ([5.0, 5, "5"], "every training row has the number 5"),
+    ],
+)
+def test_numbers_that_double_precision_loses_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        learnt(values)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_learnt_on_a_finite_scale_or_refused_in_words(values):
+    try:
+        made = learnt(values)
+    except ValueError as error:
+        assert str(error).startswith("output 'y': ")  # noqa: PT017
+        return
+    cells = [cell for cell in made.encode(values, LIMITS) if not isinstance(cell, BadCell)]
+    assert np.isfinite([made.centre, made.spread, *made.bounds, *made.collate(cells)["target"]]).all()
+
+
+@pytest.mark.parametrize(
+    "write", [str, json.dumps, set, frozenset, tuple, lambda s: str(set(s)), lambda s: str(np.array(s)), np.array]
+)
+def test_sets_of_labels_however_they_are_written(write):
+    sets = [["a", "b c"], ["b c", "d"], ["a", "d"], ["d"]]
+    cells = [write(labels) for labels in sets]
+    made = fitted(Labels(), cells)
+    assert made.classes == ["a", "b c", "d"]
+    assert made.decode(encoded(made, *cells)) == sets
+    assert made.decode(encoded(made, "[]", "set()")) == [[], []]
+    assert infer_output(pd.Series(cells * 5, dtype=object, name="y"))[0] == "labels"
+
+
+@pytest.mark.parametrize("write", [list, np.array, str, lambda s: str(np.array(s)), lambda s: [float(x) for x in s]])
+def test_flags_per_label_are_sets_of_places(write):
+    flags = [[1, 0, 1], [0, 1, 1], [0, 0, 0], [1, 1, 0]]
+    cells = [write(cell) for cell in flags]
+    made = fitted(Labels(), cells)
+    assert made.classes == [0, 1, 2]
+    assert made.decode(encoded(made, *cells)) == [[0, 2], [1, 2], [], [0, 1]]
+    assert infer_output(pd.Series(cells * 5, dtype=object, name="y"))[0] == "labels"
+
+
+@pytest.mark.parametrize(
+    ("classes", "given_"),
+    [
+        *(([True, False], ["true", "TRUE", 1, 1.0, "1", np.True_]), (["true", "false"], [True, "True", 1, "1"])),
+        *(([1, 0], [True, "true", 1.0, "1", "1.0"]), (["0", "1"], [True, "True", 1.0])),
+    ],
+)
+def test_one_flag_in_any_writing_is_one_label(classes, given_):
+    made = fitted(Category(), classes * 3)
+    yes = [next(label for label in classes if str(label).lower() in ("true", "1"))]
+    assert made.decode(encoded(made, *given_)) == yes * len(given_)
+    (error,) = encoded(made, 2)
+    assert isinstance(error, UnseenLabel)
+
+
+def test_intervals_are_classes_from_low_to_high():
+    cells = pd.cut(pd.Series([1, 3, 7, 12, 30, 4, 8, 40]), [0, 5, 10, 50])
+    made = fitted(Category(), list(cells))
+    assert made.classes == ["(0, 5]", "(5, 10]", "(10, 50]"]
+    assert made.decode(encoded(made, *cells, "(5, 10]")) == [*map(str, cells), "(5, 10]"]
+    assert infer_output(pd.concat([cells] * 4).rename("y"))[0] == "category"

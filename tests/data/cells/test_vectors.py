@@ -115,3 +115,20 @@ def test_real_features(real_data):
     assert x.shape == table.shape
     assert np.isfinite(x).all()
     assert np.abs(x).max() <= 5
+
+
+PRINTED = ["[1.  2.5 -3.]", "[1 2.5 -3]", "[ 1.   2.5\n -3. ]", "array([1. , 2.5, -3.])", "tensor([1, 2.5, -3])"]
+
+
+@pytest.mark.parametrize("cell", PRINTED)
+def test_vectors_as_numpy_prints_them(cell):
+    assert as_array(cell, 1).tolist() == [1, 2.5, -3]
+    inner = cell.removeprefix("array(").removeprefix("tensor(").removesuffix(")")
+    assert as_array(f"[{inner}\n {inner}]", 2).tolist() == [[1, 2.5, -3]] * 2
+
+
+def test_what_numpy_left_out_is_said_and_so_is_a_feature_that_is_nan():
+    assert "tolist()" in str(as_array("[0.1 0.2 ... 0.9]", 1))
+    assert "feature 2 first: fill or drop it" in str(as_array("[0.1 nan 0.9]", 1))
+    with pytest.raises(ValueError, match=r"'features'.*feature 2 first: fill or drop it"):
+        fitted(Vector(), [[1, float("nan")], [2, float("nan")]])

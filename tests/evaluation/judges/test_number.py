@@ -67,3 +67,12 @@ def test_any_table_gives_valid_json(rows):
     json.dumps(report.to_json(), allow_nan=False)
     if report.rows < 2:
         assert report.intervals == {}
+
+
+def test_rows_far_from_all_others_are_said_to_decide_the_metrics():
+    target = [7 + n % 5 / 4 for n in range(60)]
+    plain = judge(Outcome("number", target, [7.5] * 60), bootstrap=0)
+    far = judge(Outcome("number", [*target, 1e9], [7.5] * 61), bootstrap=0)
+    assert not any("Far from" in note for note in plain.notes)
+    assert any("1 row, such as 1e+09, which decide RMSE" in note for note in far.notes)
+    assert far.metrics["median_ae"] < 1

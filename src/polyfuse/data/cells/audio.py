@@ -42,6 +42,7 @@ class Wave:
 
     media = True
     joint = False
+    keyword = "seconds"
 
     def __init__(
         self, rate: int | str = "auto", seconds: float | str = "auto", crop: str = "start", longest: float = LONGEST
@@ -81,6 +82,20 @@ class Wave:
             tenths = math.ceil(10 * float(np.percentile(lengths, 99)) - 1e-6)
             self._seconds = min(self._longest, max(1, tenths) / 10)
         self.cropped = float(np.mean(lengths > self._seconds))
+
+    @property
+    def window(self) -> str:
+        """How much of a sound is heard."""
+        return f"{self.seconds:g} s"
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether there may be more than was heard."""
+        return len(array) >= round(self.seconds * self.rate)
+
+    def cuts(self, cell: Media, limits: Limits) -> bool:
+        """Whether a sound is longer, by more than a hundredth of a second, than what is heard of it."""
+        about = _describe(cell, limits)
+        return about is not None and about[0] > self.seconds + 0.01
 
     def facts(self) -> dict[str, Any]:
         """``rate`` in Hz."""

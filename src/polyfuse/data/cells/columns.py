@@ -6,12 +6,14 @@ A value that cannot be read counts as missing in its column alone; the rest of t
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from polyfuse.data.cells.dates import as_moment, wall_clock
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits, is_missing
 
@@ -86,7 +88,8 @@ class _Number:
 def _numbers(values: Sequence[Any]) -> np.ndarray:
     """(U,) float64, NaN where there is no finite number."""
     try:
-        numbers = np.array(values, dtype=np.float64)  # the usual case, fast; None becomes NaN
+        # the usual case, fast; None becomes NaN. Texts have a grammar of their own: NumPy would read 12_345
+        numbers = np.zeros(()) if any(isinstance(v, str) for v in values) else np.array(values, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         numbers = np.zeros(())
     if numbers.ndim != 1:  # a value was no number, or each was a list of them
@@ -113,10 +116,13 @@ class _Category:
 
     def _index(self) -> None:
         self._place = {label: at for at, label in enumerate(self.known, UNSEEN + 1)}
+        for label, at in list(self._place.items()):
+            for other in (*_SAME.get(label.lower().removesuffix(".0"), ()), label.removesuffix(".0"), f"{label}.0"):
+                self._place.setdefault(other, at)
         self.size = len(self.known) + UNSEEN + 1
 
     def fit(self, values: Sequence[Any]) -> None:
-        counts = Counter(_label(value) for value in values if not is_missing(value))
+        counts = _merged(Counter(_label(value) for value in values if not is_missing(value)))
         self.known = sorted(label for label, count in counts.items() if count >= self.least)
         self.counts = [counts[label] for label in self.known]
         self._index()
@@ -139,11 +145,46 @@ class _Category:
         self._index()
 
 
+# ways to write a flag, which a file, a frame and a service each have their own of
+_TRUE, _FALSE = ("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0")
+_SAME = {"true": _TRUE, "1": _TRUE, "false": _FALSE, "0": _FALSE}
+
+
+def _merged(counts: Counter) -> Counter:
+    """Ways to write one flag counted together, under the one that comes most."""
+    for ways in (_TRUE, _FALSE):
+        found = [way for way in ways if way in counts]
+        if len(found) > 1:
+            most = max(found, key=lambda way: counts[way])
+            total = sum(counts.pop(way) for way in found)
+            counts[most] = total
+    return counts
+
+
 def _label(value: Any) -> str:
     """One name for 3, 3.0 and "3": a file may bring a code as any of them."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
+
+
+def _offset(moment: datetime.datetime) -> float | None:
+    """Seconds that a moment's clock is ahead of UTC; None where it does not say."""
+    offset = moment.utcoffset()
+    return None if offset is None else offset.total_seconds()
+
+
+def _zone_name(moment: datetime.datetime) -> str:
+    """The name of a zone with summer time, such as Europe/Berlin; empty for a mere offset."""
+    name = str(moment.tzinfo)
+    return name if "/" in name else ""
+
+
+def _zone(name: str) -> datetime.tzinfo | None:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # this machine has no such zone
+        return None
 
 
 class _Date:
@@ -153,48 +194,51 @@ class _Date:
 
     def __init__(self) -> None:
         self.scale, self.timed, self.width = _Scale(), False, 5
+        self.offsets: list[float] = []  # of the clocks of training, in seconds from UTC, the most frequent first
+        self.zone = ""
 
     def fit(self, values: Sequence[Any]) -> None:
-        seconds = _seconds(values)
+        moments = [moment for value in values if not is_missing(value) and (moment := as_moment(value)) is not None]
+        offsets = Counter(_offset(moment) for moment in moments)
+        self.offsets = [at for at, _ in offsets.most_common() if at is not None]
+        zones = {_zone_name(moment) for moment in moments}
+        self.zone = zones.pop() if len(zones) == 1 else ""
+        seconds = self._seconds(values)
         self.scale.fit(seconds)
         self.timed = bool(np.any(seconds[np.isfinite(seconds)] % 86_400))
         self.width = 7 if self.timed else 5
 
+    def _seconds(self, values: Iterable[Any]) -> np.ndarray:
+        moments = (None if is_missing(value) else as_moment(value) for value in values)
+        return np.array([np.nan if m is None else wall_clock(self._here(m)) for m in moments], dtype=np.float64)
+
+    def _here(self, moment: datetime.datetime) -> datetime.datetime:
+        """A moment as the clocks of training show it: one instant has one hour, whatever zone a later table is in."""
+        offset = _offset(moment)
+        if offset is None or not self.offsets:
+            return moment
+        here = _zone(self.zone) if self.zone else None
+        if here is None and offset in self.offsets:
+            return moment
+        try:
+            return moment.astimezone(here or datetime.timezone(datetime.timedelta(seconds=self.offsets[0])))
+        except OverflowError:  # within a day of the first or last year that there is
+            return moment
+
     def read(self, values: Sequence[Any]) -> np.ndarray:
-        seconds = _seconds(values)
+        seconds = self._seconds(values)
         # 1970 began on a Thursday; the year's own length is near enough for a season
         turns = (seconds / YEAR, (seconds / 86_400 + 3) / 7, seconds / 86_400)[: 3 if self.timed else 2]
         cycles = [wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)]
         return np.column_stack([self.scale(seconds), *cycles])
 
     def state(self) -> dict[str, Any]:
-        return {"scale": vars(self.scale), "timed": self.timed}
+        return {"scale": vars(self.scale), "timed": self.timed, "offsets": self.offsets, "zone": self.zone}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.scale, self.timed = _Scale(**state["scale"]), state["timed"]
+        self.offsets, self.zone = list(state.get("offsets", [])), state.get("zone", "")
         self.width = 7 if self.timed else 5
-
-
-def _seconds(values: Iterable[Any]) -> np.ndarray:
-    parsed = (None if is_missing(value) else parse_date(value) for value in values)
-    return np.array([np.nan if at is None else at for at in parsed], dtype=np.float64)
-
-
-def parse_date(value: Any) -> float | None:
-    """Seconds from 1970 to a date as its own clock shows it, or None.
-
-    Dates, ``datetime64``, and text with the year first, as in ISO 8601; other orders of day and month are guesswork.
-    """
-    try:
-        if isinstance(value, np.datetime64):
-            value = value.astype("datetime64[s]").item()
-        elif isinstance(value, str):
-            value = datetime.datetime.fromisoformat(value.strip().replace("/", "-"))
-        if isinstance(value, datetime.datetime):  # pandas' Timestamp is one
-            return value.replace(tzinfo=datetime.UTC).timestamp()
-        return (value - datetime.date(1970, 1, 1)).days * 86_400.0 if isinstance(value, datetime.date) else None
-    except (ValueError, OverflowError):
-        return None
 
 
 _KINDS: dict[str, Callable[[], _Kind]] = {"number": _Number, "date": _Date}
@@ -304,6 +348,15 @@ class Columns:
                 value = cells[int(row)][at]
                 if not is_missing(value):
                     listed.append((int(row), name, f"{str(value)[:60]!r} is not {_HINTS[self.modalities[at]]}"))
+        return listed
+
+    def unseen(self, cells: Sequence[tuple]) -> list[tuple[int, str, Any]]:
+        """Position, column and value of every category that training did not show."""
+        listed = []
+        for at, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
+            if isinstance(kind, _Category) and cells:
+                numbers = kind.read([cell[at] for cell in cells])[:, 0]
+                listed += [(int(row), name, cells[int(row)][at]) for row in np.flatnonzero(numbers == UNSEEN)]
         return listed
 
     def blank(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from polyfuse.data.cells.picture import check_size, decode, describe
+from polyfuse.data.cells.picture import WHITE, check_size, decode, describe, highest
 from polyfuse.data.cells.source import BadCell, Limits, Media
 
 __all__ = ["Pixels", "describe", "from_processor"]
@@ -37,6 +37,8 @@ class Pixels:
 
     Attributes:
         photo: the training pictures look like colour photographs, which may be mirrored (set by ``fit``).
+        white: the value of white in grey pictures of sixteen bits: all ones in as many bits as training uses.
+        notes: what ``fit`` has to say.
 
     Raises:
         ValueError: a size, fit or filter that does not exist, or ``resize`` without ``fit="crop"``.
@@ -61,7 +63,8 @@ class Pixels:
             raise ValueError(f"unknown fit {fit!r}; expected one of {', '.join(FITS)}")
         if resize is not None and fit != "crop":
             raise ValueError(f"resize={resize!r} is the step before a crop: it needs fit='crop', found {fit!r}")
-        self.photo, self._largest = False, largest
+        self.photo, self._largest, self.white = False, largest, WHITE
+        self.notes: list[str] = []
         self._size = None if size == "auto" else _pair(size, "size")
         self._fit, self._resample = fit, _filter(resample)
         before = None if resize is None else _pair(resize, "resize")
@@ -74,14 +77,24 @@ class Pixels:
             raise RuntimeError("size='auto' is known after fit()")
         return self._size
 
-    def fit(self, cells: Sequence[Media], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
-        """Choose the size where it is ``"auto"``, and see whether these are photographs."""
+    def fit(self, cells: Sequence[Media], columns: Mapping[str, str], limits: Limits) -> None:
+        """Choose the size where it is ``"auto"``, and see whether these are photographs, and how deep they are."""
         seen = [_attempt(describe, cell, limits) for cell in cells]
         side = float(np.median([min(s[:2]) for s in seen if not isinstance(s, BadCell)] or [SMALLEST]))
         if self._size is None:
             rounded = int(np.clip(STEP * np.floor(side / STEP + 0.5), SMALLEST, self._largest))
             self._size = (rounded, rounded)
+        self._find_white(cells, ", ".join(map(repr, columns)), limits)
         self.photo = side >= PHOTO_SIDE and _photographs(cells[:PHOTO_SAMPLE], limits)
+
+    def _find_white(self, cells: Sequence[Media], names: str, limits: Limits) -> None:
+        values = [_attempt(highest, cell, limits) for cell in cells]
+        most = max((value for value in values if not isinstance(value, BadCell)), default=0)
+        self.white = 2 ** max(1, most.bit_length()) - 1 if most else WHITE
+        if self.white < WHITE:
+            self.notes = [
+                f"column {names}: pictures of 16 bits use {self.white.bit_length()} of them: white is {self.white:,}"
+            ]
 
     def facts(self) -> dict[str, Any]:
         """``image_size``: (height, width)."""
@@ -91,20 +104,21 @@ class Pixels:
         """Every setting and what was fitted, as JSON; the store of decoded pictures is named by it."""
         resize = list(self._resize) if isinstance(self._resize, tuple) else self._resize
         settings = {"fit": self._fit, "resample": int(self._resample), "resize": resize}
-        return {"size": list(self.size), **settings, "photo": self.photo}
+        depth = {"white": self.white} if self.white < WHITE else {}
+        return {"size": list(self.size), **settings, "photo": self.photo, **depth}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what ``state()`` described."""
-        settings = {key: value for key, value in state.items() if key != "photo"}
+        settings = {key: value for key, value in state.items() if key not in ("photo", "white")}
         vars(self).update(vars(Pixels(**settings)))
-        self.photo = state["photo"]
+        self.photo, self.white = state["photo"], state.get("white", WHITE)
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
         """(H, W, 3) uint8 per cell, or why it cannot be seen."""
         return [_attempt(self._encode, cell, limits) for cell in cells]
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray:
-        image = decode(cell, limits)
+        image = decode(cell, limits, self.white)
         if self._fit == "pad":
             return self._framed(image, _inside(image.size, self.size), limits)
         if self._fit == "crop":

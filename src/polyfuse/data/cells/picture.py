@@ -18,6 +18,7 @@ from polyfuse.data.cells.source import BadCell, Limits, Media, upright
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _opening = threading.Lock()
+WHITE = 65_535  # of sixteen bits
 
 
 def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
@@ -33,20 +34,40 @@ def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
         return image.width, image.height, image.mode
 
 
-def decode(content: Media, limits: Limits = Limits()) -> Image.Image:
+def decode(content: Media, limits: Limits = Limits(), white: int = WHITE) -> Image.Image:
     """The picture as Pillow RGB.
+
+    Args:
+        white: the value of white in pictures of sixteen bits; 4,095 where a camera fills twelve of them.
 
     Raises:
         BadCell: no picture, too many pixels, cut short, or damaged; with Pillow's reason.
     """
     if isinstance(content, np.ndarray):
-        return _flattened(_from_array(_channels_last(content, limits)))
+        return _flattened(_from_array(_channels_last(content, limits), white), white)
     with _opened(content, limits) as image:
         try:
             image.load()
-            return _flattened(upright(image))
+            return _flattened(upright(image), white)
         except BadCell:
             raise
+        except Exception as error:  # plugins raise whatever they like on damaged files
+            raise BadCell(f"damaged {image.format} picture: {str(error) or type(error).__name__}") from None
+
+
+def highest(content: Media, limits: Limits = Limits()) -> int:
+    """The highest value of a grey picture of sixteen bits; 0 for any other.
+
+    Raises:
+        BadCell: as ``decode``.
+    """
+    if isinstance(content, np.ndarray):
+        return int(content.max(initial=0)) if content.dtype == np.uint16 else 0
+    with _opened(content, limits) as image:
+        if image.mode[0] != "I":
+            return 0
+        try:
+            return int(_deep(image).max(initial=0))
         except Exception as error:  # plugins raise whatever they like on damaged files
             raise BadCell(f"damaged {image.format} picture: {str(error) or type(error).__name__}") from None
 
@@ -92,15 +113,15 @@ def _identified(content: bytes) -> Image.Image:
         raise BadCell(f"damaged picture: {str(error) or type(error).__name__}") from None
 
 
-def _flattened(image: Image.Image) -> Image.Image:
+def _flattened(image: Image.Image, white: int = WHITE) -> Image.Image:
     """Any mode -> RGB, transparent parts on white."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode[0] in "IF":
-        image = _from_array(_deep(image)[..., None])
+        image = _from_array(_deep(image)[..., None], white)
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
     return image.convert("RGB")
 
 
@@ -123,20 +144,21 @@ def _channels_last(array: np.ndarray, limits: Limits) -> np.ndarray:
     return array
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
-    levels = np.ascontiguousarray(_levels(array))
+def _from_array(array: np.ndarray, white: int = WHITE) -> Image.Image:
+    levels = np.ascontiguousarray(_levels(array, white))
     return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
 
 
-def _levels(array: np.ndarray) -> np.ndarray:
+def _levels(array: np.ndarray, white: int = WHITE) -> np.ndarray:
     """Values of any type -> 0 to 255: booleans, 16 bits, fractions of 1, or numbers up to 255."""
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind not in "buif":
         raise BadCell(f"an array of {array.dtype} is no picture; expected numbers")
-    low, high = float(array.min()), float(array.max())
     deep = array.dtype.kind == "u" and array.dtype.itemsize == 2
-    scale = 255 / 65535 if deep else 255 if array.dtype.kind in "bf" and high <= 1.001 else 1
+    array = array.clip(0, white) if deep else array
+    low, high = float(array.min()), float(array.max())
+    scale = 255 / white if deep else 255 if array.dtype.kind in "bf" and high <= 1.001 else 1
     if not (low * scale >= -0.5 and high * scale <= 255.5):  # also refuses NaN
         raise BadCell(f"pixel values from {low:g} to {high:g}; expected 0 to 1 (fractions) or 0 to 255")
     return np.clip(np.rint(array * scale), 0, 255).astype(np.uint8)

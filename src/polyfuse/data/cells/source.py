@@ -1,18 +1,25 @@
 """From the value of a media cell to bytes or an array, within limits, so that one bad cell never stops a run.
 
-Cells may be paths, bytes, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL images, NumPy arrays, or
-``{"array", "sampling_rate"}``. NumPy only: training, serving and the torch-free runtime share this code.
+Cells may be paths, bytes, base64 and data URIs, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL images, NumPy
+arrays, or ``{"array", "sampling_rate"}``. NumPy only: training, serving and the torch-free runtime share this code.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import stat
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
+
+from polyfuse.data.cells.written import embedded, saved_array
 
 
 class BadCell(ValueError):
@@ -53,7 +60,7 @@ Media = bytes | np.ndarray | Sound
 
 def is_missing(value: Any) -> bool:
     """True for None, NaN, NaT, pandas' NA, blank text, empty lists and records of nothing."""
-    if value is None or (isinstance(value, (str, bytes, list, tuple)) and len(value) == 0):
+    if value is None or (isinstance(value, (str, bytes, list, tuple, set, frozenset)) and len(value) == 0):
         return True
     if isinstance(value, np.ndarray):
         return value.size == 0
@@ -90,10 +97,12 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
     """
     if isinstance(value, dict):
         return _from_record(value, root, limits)
+    if isinstance(value, str) and (content := embedded(value)) is not None:
+        return _content(content, limits)
     if isinstance(value, (str, Path)):
         return _from_file(value, root, limits)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return _checked(bytes(value), limits)
+        return _content(bytes(value), limits)
     if isinstance(value, (np.ndarray, list, tuple)):
         return _array(value)
     if hasattr(value, "getbands"):  # a PIL image, without importing PIL
@@ -150,29 +159,124 @@ def _from_record(value: dict, root: Path | None, limits: Limits) -> Media:
             raise BadCell(f"an {{'array': ...}} sound needs its 'sampling_rate' in Hz, found {rate!r}")
         return Sound(_array(value["array"]), int(rate))
     if isinstance(value.get("bytes"), (bytes, bytearray, memoryview)):
-        return _checked(bytes(value["bytes"]), limits)
+        return _content(bytes(value["bytes"]), limits)
     if isinstance(value.get("path"), (str, Path)):
         return _from_file(value["path"], root, limits)
     raise BadCell(f"expected 'bytes', 'path' or 'array' in the cell, found {list(value)}")
 
 
-def _from_file(path: str | Path, root: Path | None, limits: Limits) -> bytes:
+def is_remote(path: str | Path) -> bool:
+    """Whether a cell is the address of something on the internet or in a store; ``file://`` is on this machine."""
+    text = str(path).strip()
+    return ("://" in text or text.startswith(("http:/", "https:/"))) and not _FILE.match(text)
+
+
+def located(path: str | Path, root: Path | None = None) -> Path:
+    """Where the file of a cell lies; what people write in tables is not always what a file is called.
+
+    Where there is no file of exactly that path, blanks around it are taken off, a ``file://`` address is read as a
+    path, backslashes are read as slashes, and letters may differ in case or composition, as long as only one file fits.
+
+    Args:
+        root: folder that relative paths start from.
+
+    Returns:
+        The path of a file; the path as written where none fits.
+    """
     text = str(path)
-    if "://" in text or text.startswith(("http:/", "https:/")):
+    exact = _below(root, text)
+    if _exists(exact):
+        return exact
+    cleaned = text.strip()
+    if address := _FILE.match(cleaned):
+        cleaned = unquote(cleaned[address.end() :])
+        cleaned = cleaned if os.name != "nt" else cleaned.lstrip("/")
+    for spelling in dict.fromkeys((cleaned, cleaned.replace("\\", "/"))):
+        full = _below(root, spelling)
+        if found := full if _exists(full) else _spelled_otherwise(full):
+            return found
+    return exact
+
+
+_HALF = re.compile(r"[\ud800-\udfff]")
+_FILE = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
+
+
+def _below(root: Path | None, path: str) -> Path:
+    return Path(path) if root is None else root / path  # an absolute path stays as it is
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, or a null byte
+        return False
+
+
+def _spelled_otherwise(path: Path) -> Path | None:
+    """The only file whose path differs in letter case, or in how accents are composed."""
+    found = Path(path.anchor) if path.anchor else Path()
+    for part in path.parts[1:] if path.anchor else path.parts:
+        if part in ("..", "."):
+            found /= part
+            continue
+        try:
+            names = _names(str(found), found.stat().st_mtime_ns)
+        except (OSError, ValueError):
+            return None
+        fits = [part] if part in names.get(_folded(part), ()) else names.get(_folded(part), ())
+        if len(fits) != 1:
+            return None
+        found /= fits[0]
+    return found
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", whole_text(name)).casefold()
+
+
+def whole_text(text: str) -> str:
+    """A text with halves of surrogate pairs joined, and the sign U+FFFD for each half that stands alone.
+
+    Python's texts may hold halves, from JSON or from names of files in other encodings; files and reports cannot.
+    """
+    if text.isascii() or not _HALF.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+@lru_cache(maxsize=64)
+def _names(folder: str, _changed: int) -> dict[str, list[str]]:
+    """Names in a folder by what they are without regard to case; read again when the folder has changed."""
+    names: dict[str, list[str]] = {}
+    for name in os.listdir(folder):
+        names.setdefault(_folded(name), []).append(name)
+    return names
+
+
+def _from_file(path: str | Path, root: Path | None, limits: Limits) -> Media:
+    text = str(path)
+    if is_remote(text):
         raise BadCell(f"{text}: remote addresses are not read; download the file first")
-    full = Path(path) if root is None else root / path  # an absolute path stays as it is
+    full = located(path, root)
     try:
         status = full.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe may never end
             raise BadCell(f"{path}: not a file")
         if status.st_size > limits.bytes:
             raise BadCell(f"{path}: {status.st_size:,} bytes, over the limit of {limits.bytes:,} (data.limits.bytes)")
-        return _checked(full.read_bytes(), limits, text)
+        return _content(full.read_bytes(), limits, text)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         if isinstance(error, BadCell):
             raise
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise BadCell(f"{path}: {reason}") from None
+
+
+def _content(content: bytes, limits: Limits, name: str = "cell") -> Media:
+    """Bytes within limits; the array where they are that of a ``.npy`` file."""
+    array = saved_array(_checked(content, limits, name))
+    return content if array is None else _array(array)
 
 
 def _checked(content: bytes, limits: Limits, name: str = "cell") -> bytes:

@@ -29,6 +29,8 @@ class Stretches(SavedTokenizer):
     See also: ``SavedTokenizer`` for one token per piece.
     """
 
+    keyword = "most"
+
     def __init__(self, file: str, stretch: int = 128, most: int = 8, around: Sequence[int] = (1, 2)):
         for name, value in (("stretch", stretch), ("most", most)):
             if not isinstance(value, int) or value < 1:
@@ -48,6 +50,11 @@ class Stretches(SavedTokenizer):
             row[:2] = run[0, 1], run[-1, 2]
             row[2 : 4 + len(run)] = 1 + np.array([self.around[0], *run[:, 0], self.around[1]])
         return out
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether there may be more pieces than were read."""
+        around = len(self.around) * len(array)
+        return int((array[:, 2:] > 0).sum()) - around >= self.max_tokens
 
     def blank(self) -> np.ndarray:
         """One stretch of nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
+from polyfuse.data.cells.written import written_list
 
 
 def plain_label(value: Any) -> Any:
@@ -26,8 +28,40 @@ def _listed(classes: Sequence[Any]) -> str:
     return f"{shown}, and {len(classes) - 10:,} more" if len(classes) > 10 else shown
 
 
+_INTERVAL = re.compile(r"[\[(]\s*([-+.\deE]+|-inf)\s*,\s*([-+.\deE]+|inf)\s*[\])]")
+FLAGS = {"true": True, "false": False}
+
+
 def _ordered(labels: Mapping[Any, int]) -> list[Any]:
+    """Numbers by size, then words by letters; intervals such as ``(5, 10]`` by where they begin."""
+    bounds = {label: _INTERVAL.fullmatch(label) for label in labels if isinstance(label, str)}
+    if bounds and all(bounds.values()) and len(bounds) == len(labels):
+        return sorted(labels, key=lambda label: tuple(map(float, bounds[label].groups())))  # type: ignore[union-attr]
     return sorted(labels, key=lambda label: (isinstance(label, str), label))
+
+
+def as_labels(cell: Any) -> list[Any] | None:
+    """The members of a list, set or array of labels, or of a text that was written from one; None for anything else.
+
+    A text is one only where its members are texts, whole numbers or flags.
+    """
+    if isinstance(cell, (set, frozenset)):
+        return sorted(cell, key=str)
+    if isinstance(cell, np.ndarray):
+        return cell.tolist() if cell.ndim == 1 else None
+    if isinstance(cell, (list, tuple)):
+        return [label.item() if isinstance(label, np.generic) else label for label in cell]
+    members = written_list(cell) if isinstance(cell, str) else None
+    return members if members is not None and all(isinstance(label, (str, int)) for label in members) else None
+
+
+def are_multi_hot(sets: Sequence[Sequence[Any]]) -> bool:
+    """Whether lists are flags, one per label: all of one length, of 0 and 1 alone, some coming twice in a list."""
+    if len({len(cell) for cell in sets}) != 1 or len(sets[0]) < 2:
+        return False
+    flags = [flag for cell in sets for flag in cell]
+    numbers = all(isinstance(flag, (bool, int, float, np.number, np.bool_)) and flag in (0, 1) for flag in flags)
+    return numbers and (len(sets[0]) > 2 or any(cell[0] == cell[1] for cell in sets))
 
 
 class _Classes:
@@ -53,6 +87,8 @@ class _Classes:
         """Number of a label's class, or None."""
         label = plain_label(label)
         found = self._place.get((isinstance(label, bool), label))
+        if found is None and (flag := _flag(label)) is not None:  # true, "True", 1 and "1" are one answer
+            return next((n for (_, known), n in self._place.items() if _flag(known) is flag), None)
         if found is None and isinstance(label, (bool, int, float)):  # a table of text has "3" where another has 3
             return self._place.get((False, str(label)))
         if found is None and isinstance(label, str):
@@ -74,6 +110,13 @@ class _Classes:
 
     def _unseen(self, label: Any) -> UnseenLabel:
         return UnseenLabel(f"label {plain_label(label)!r} was not seen in training; known: {_listed(self.classes)}")
+
+
+def _flag(label: Any) -> bool | None:
+    """The truth that a label may stand for."""
+    if isinstance(label, (bool, int, float)):
+        return bool(label) if label in (0, 1) else None
+    return FLAGS.get(label.lower(), {"1": True, "0": False}.get(label))
 
 
 def _as_number(text: str) -> Any:
@@ -180,7 +223,9 @@ def distinct(name: str, order: Sequence[Any]) -> list[Any]:
 
 
 class Labels(_Classes):
-    """A set of labels per cell (``target.labels``): a list, or text with a separator. Field ``target`` (U, C) float32.
+    """A set of labels per cell (``target.labels``): a list, a set, either written as text, or text with a separator.
+
+    Field ``target`` (U, C) float32. Lists of 0 and 1, all of one length, are flags: labels are their places, from 0.
 
     Args:
         separator: between labels of a text; ``auto`` takes the first of ``|``, ``;`` and ``,`` that occurs in training.
@@ -189,10 +234,14 @@ class Labels(_Classes):
     def __init__(self, separator: str = "auto"):
         super().__init__()
         self.separator = separator
+        self.flags = 0  # how many a cell holds, where cells are flags per label
 
     def _split(self, cell: Any) -> list[Any]:
-        if isinstance(cell, (list, tuple, np.ndarray)):
-            return [plain_label(label) for label in cell]
+        members = as_labels(cell)
+        if self.flags and members is not None and len(members) == self.flags:
+            return [place for place, flag in enumerate(members) if flag]
+        if members is not None:
+            return [plain_label(label) for label in members]
         return [plain_label(label) for label in str(cell).split(self.separator) if label.strip()]
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
@@ -202,20 +251,23 @@ class Labels(_Classes):
             ValueError: no cell has any label.
         """
         if self.separator == "auto":
-            texts = [cell for cell in cells if isinstance(cell, str)]
+            texts = [cell for cell in cells if isinstance(cell, str) and as_labels(cell) is None]
             self.separator = next((s for s in "|;," if any(s in text for text in texts)), "|")
+        sets = [as_labels(cell) for cell in cells]
+        lists = [members for members in sets if members is not None]
+        self.flags = len(lists[0]) if len(lists) == len(cells) and are_multi_hot(lists) else 0
         self._learn(Counter(label for cell in cells for label in set(self._split(cell))))
         if not self.classes:
             raise ValueError(f"output {next(iter(columns))!r}: no training row has any label")
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
-        return {**super().state(), "separator": self.separator}
+        return {**super().state(), "separator": self.separator, "flags": self.flags}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
         super().restore(state)
-        self.separator = state["separator"]
+        self.separator, self.flags = state["separator"], state.get("flags", 0)
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:  # noqa: ARG002
         """Multi-hot vectors, or the error that names an unseen label."""
@@ -251,8 +303,18 @@ LOGS: dict[str, tuple[Scale, Scale]] = {
 }
 
 
+GULF = 10.0  # times as far from the middle as all other numbers: an outlier
+MOST_OUTLIERS = 0.01  # share of the numbers; three of few numbers, and never more than a tenth
+LARGEST = 1e100  # whose square is still a number
+COARSE = 1000  # steps of double precision that must lie between the numbers of an output
+
+
 class Number:
     """A number per cell, standardised, on a log scale where that fits better (``target.number``).
+
+    A few numbers with a gulf between them and all others are slips of the pen, which would leave no difference between
+    the others: the scale is theirs, and an outlier is learnt as if it stood at their edge. ``encode`` and ``decode``
+    leave it as it is, so that it is judged as it is.
 
     Field ``target`` (U,) float32.
 
@@ -267,33 +329,54 @@ class Number:
             raise ValueError(f"scale: expected auto, linear or log, found {scale!r}")
         self.scale, self.log = scale, "none"
         self.centre, self.spread, self.bounds = 0.0, 1.0, (0.0, 0.0)
+        self.outliers = 0
+        self.notes: list[str] = []
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn scale, centre and spread.
 
         Raises:
-            ValueError: no numbers, all the same, or a log scale asked of negative numbers.
+            ValueError: no numbers, all the same, a log scale asked of negative numbers, or numbers that double
+                precision cannot tell apart.
         """
         name = next(iter(columns))
         parsed = [parse_number(cell) for cell in cells]
         values = np.array([value for value in parsed if value is not None and math.isfinite(value)])
         if not len(values):
             raise ValueError(f"output {name!r}: no training row has a number; name another head, such as category")
+        _refuse_coarse(values, cells, name)
         if np.ptp(values) == 0:
             raise ValueError(f"output {name!r}: every training row has the number {values[0]:g}; nothing to learn")
-        self.log = self._choose(values, name)
-        scaled = LOGS[self.log][0](values)
+        self.log = self._choose(values, values, name)
+        far = far_off(LOGS[self.log][0](values))
+        usual = values[~far]
+        self.log = self._choose(values, usual, name)
+        self._say_outliers(values[far], usual, name)
+        scaled = LOGS[self.log][0](usual)
         self.centre, self.spread = float(scaled.mean()), float(scaled.std())
+        if not self.spread:
+            raise ValueError(f"output {name!r}: numbers up to {usual.max():g} are too small to learn; multiply them")
         standard = (scaled - self.centre) / self.spread
         self.bounds = float(standard.min()), float(standard.max())
 
-    def _choose(self, values: np.ndarray, name: str) -> str:
+    def _say_outliers(self, far: np.ndarray, usual: np.ndarray, name: str) -> None:
+        self.outliers = len(far)
+        listed = ", ".join(f"{value:g}" for value in sorted(set(far.tolist()), key=abs, reverse=True)[:5])
+        self.notes = [
+            f"output {name!r}: {len(far):,} of {len(far) + len(usual):,} training numbers ({listed}) lie far from all "
+            f"others ({usual.min():g} to {usual.max():g}) and are learnt as if they stood at the edge of these; "
+            "correct them, or leave these rows out"
+        ] * bool(len(far))
+
+    def _choose(self, values: np.ndarray, usual: np.ndarray, name: str) -> str:
+        """The scale on which the usual ones of some numbers are less skewed, of those that all can have."""
         if self.scale == "linear" or (self.scale == "auto" and values.min() < 0):
             return "none"
         if values.min() < 0:
             raise ValueError(f"output {name!r}: a log scale needs numbers of 0 and above, found {values.min():g}")
         log = "log" if values.min() > 0 else "log1p"
-        better = abs(_skewness(LOGS[log][0](values))) < abs(_skewness(values))
+        with np.errstate(over="ignore", invalid="ignore"):  # of outliers, which are told apart next
+            better = abs(_skewness(LOGS[log][0](usual))) < abs(_skewness(usual))
         return log if self.scale == "log" or better else "none"
 
     def facts(self) -> dict[str, Any]:
@@ -302,12 +385,13 @@ class Number:
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
-        return {**self.facts(), "bounds": list(self.bounds)}
+        return {**self.facts(), "bounds": list(self.bounds), "outliers": self.outliers}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
         self.centre, self.spread, self.log = state["centre"], state["spread"], state["log"]
         self.bounds = (state["bounds"][0], state["bounds"][1])
+        self.outliers = state.get("outliers", 0)
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:  # noqa: ARG002
         """Standardised numbers."""
@@ -331,8 +415,46 @@ class Number:
         return np.array(0.0)
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """``target`` (U,) float32."""
-        return {"target": np.stack(cells).astype(np.float32)}
+        """``target`` (U,) float32; where training had outliers, no further out than its other numbers."""
+        values = np.stack(cells)
+        return {"target": (values.clip(*self.bounds) if self.outliers else values).astype(np.float32)}
+
+
+def far_off(values: np.ndarray) -> np.ndarray:
+    """True for the few numbers that lie ``GULF`` times as far from the median as all others."""
+    with np.errstate(over="ignore"):
+        distance = np.abs(values - np.median(values))
+    order = np.argsort(distance, kind="stable")
+    few = min(max(3, int(MOST_OUTLIERS * len(values))), len(values) // 10)
+    for at in range(len(values) - few, len(values)):
+        if 0 < distance[order[at - 1]] < distance[order[at]] / GULF:
+            return np.isin(np.arange(len(values)), order[at:])
+    return np.zeros(len(values), bool)
+
+
+def _refuse_coarse(values: np.ndarray, cells: Sequence[Any], name: str) -> None:
+    """Raises ValueError for numbers so large, or so near to each other, that double precision loses them."""
+    largest = float(np.abs(values).max())
+    usual = values[~far_off(values)]
+    if largest > LARGEST and np.abs(usual).max() > LARGEST:
+        raise ValueError(
+            f"output {name!r}: numbers up to {largest:g} are too large to learn; divide them by {largest:g}"
+        )
+    middle = float(np.median(usual))
+    near = np.ptp(usual) < COARSE * np.spacing(abs(middle))
+    if near and len(set(map(_exact, cells))) > 1:
+        raise ValueError(
+            f"output {name!r}: its numbers lie around {middle:g} and differ by less than double precision can tell; "
+            f"subtract {middle:g} from the column, or name the head category"
+        )
+
+
+def _exact(cell: Any) -> Any:
+    """A cell's number without loss where it is whole."""
+    try:
+        return int(str(cell))
+    except ValueError:
+        return parse_number(cell)
 
 
 def _skewness(values: np.ndarray) -> float:

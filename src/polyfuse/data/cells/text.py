@@ -29,14 +29,19 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def as_text(cell: Any, limits: Limits) -> str | BadCell:
     """The text of a cell: words of a list are joined by blanks, bytes are UTF-8, a whole number has no point."""
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        cell = " ".join(map(str, cell))
+    if isinstance(cell, (list, tuple, np.ndarray, set, frozenset)):
+        cell = " ".join(map(str, sorted(cell, key=str) if isinstance(cell, (set, frozenset)) else cell))
     elif isinstance(cell, bytes):
         cell = cell.decode("utf8", "replace")
     elif isinstance(cell, (float, np.floating)) and float(cell).is_integer():
         cell = int(cell)
     text = _SURROGATE.sub("\ufffd", str(cell)[: limits.characters])  # half a character cannot be encoded
     return text if is_visible(text) else BadCell("no visible character")
+
+
+def over_limit(cell: Any, limits: Limits) -> bool:
+    """Whether a text has more characters than are read."""
+    return len(cell) > limits.characters if isinstance(cell, (str, bytes)) else len(str(cell)) > limits.characters
 
 
 def _sampled(cells: Sequence[Any], limits: Limits) -> Iterator[str]:
@@ -67,6 +72,7 @@ class NGrams:
     """
 
     media = joint = False
+    keyword = "max_tokens"
 
     def __init__(
         self,
@@ -146,6 +152,20 @@ class NGrams:
         """
         texts = (as_text(cell, limits) for cell in cells)
         return [text if isinstance(text, BadCell) else self._packed(self._table(text)) for text in texts]
+
+    @property
+    def window(self) -> str:
+        """How much of a text is read."""
+        return f"{self.max_tokens:,} words"
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether there may be more words than were read."""
+        return int(array[0]) >= self.max_tokens
+
+    def cuts(self, cell: Any, limits: Limits) -> bool:
+        """Whether a text has more words than are read."""
+        text = as_text(cell, limits)
+        return isinstance(text, str) and len(places(text, self.max_tokens + 1)) > self.max_tokens
 
     def _packed(self, table: np.ndarray) -> np.ndarray:
         ids, weights = self._bag(table[:, 2:])
@@ -232,6 +252,7 @@ class _Subwords:
     """What tokenizers of the ``tokenizers`` library share: cells to ids with their places, padded together."""
 
     media = joint = False
+    keyword = "max_tokens"
 
     def __init__(self, max_tokens: int):
         self.max_tokens = max_tokens
@@ -260,6 +281,20 @@ class _Subwords:
             made = iter(self._tokens([text for text in texts if isinstance(text, str)]))
             out += [text if isinstance(text, BadCell) else next(made) for text in texts]
         return out
+
+    @property
+    def window(self) -> str:
+        """How much of a text is read."""
+        return f"{self.max_tokens:,} tokens"
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether there may be more tokens than were read."""
+        return len(array) >= self.max_tokens
+
+    def cuts(self, cell: Any, limits: Limits) -> bool:
+        """Whether a text has more tokens than are read."""
+        text = as_text(cell, limits)
+        return isinstance(text, str) and bool(self.tokenizer.encode(text).overflowing)
 
     def _tokens(self, texts: list[str]) -> Iterator[np.ndarray | BadCell]:
         for made in self.tokenizer.encode_batch(texts):

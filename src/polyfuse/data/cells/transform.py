@@ -18,7 +18,10 @@ from polyfuse.data.cells.source import BadCell, Limits
 class Transform(Protocol):
     """The contract. ``media`` cells arrive as ``source.Media`` and their arrays are kept on disk; ``joint`` cells are
     tuples with the value of every column of the input, in column order, instead of one value; a joint transform also
-    has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them.
+    has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them,
+    and ``unseen(cells) -> [(position, column, value)]`` for categories that training did not show. What reads only so
+    much of a cell also answers to ``Window``. One that decides something that a user should know keeps a sentence about
+    it in ``notes``, a list.
     """
 
     media: bool
@@ -52,6 +55,24 @@ class Transform(Protocol):
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Pad arrays (at least one) into fields with leading axis U. Lengths go in ``lengths`` (U,) int64."""
+
+
+class Window(Protocol):
+    """A transform that reads a cell up to some length; what is longer is cut.
+
+    Args:
+        window: that length in words, such as ``256 words``.
+        keyword: of the encoder, which sets it.
+    """
+
+    window: str
+    keyword: str
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether an encoded cell is as long as it may be, so that there may have been more."""
+
+    def cuts(self, cell: Any, limits: Limits) -> bool:
+        """Whether a cell (loaded content for media) is longer than what is read of it."""
 
 
 def pad(arrays: Sequence[np.ndarray], fill: float = 0) -> tuple[np.ndarray, np.ndarray]:

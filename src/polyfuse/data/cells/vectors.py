@@ -21,8 +21,8 @@ from polyfuse.data.cells.transform import pad
 def as_array(cell: Any, axes: int) -> np.ndarray | BadCell:
     """A cell as numbers with so many axes, or what is wrong with it.
 
-    Cells are arrays, lists, or text such as ``[0.1, 0.2]``, ``0.1 0.2`` and ``0.1,0.2``. As a sequence, a plain
-    list of numbers is one of vectors of one number.
+    Cells are arrays, lists, or text such as ``[0.1, 0.2]``, ``0.1 0.2``, ``0.1,0.2`` and NumPy's ``[0.1 0.2]``. As a
+    sequence, a plain list of numbers is one of vectors of one number.
     """
     try:
         numbers = np.asarray(_parsed(cell) if isinstance(cell, str) else cell)
@@ -35,7 +35,9 @@ def as_array(cell: Any, axes: int) -> np.ndarray | BadCell:
     if numbers.ndim != axes or not numbers.size:
         return BadCell(f"expected {_AXES[axes]}, found an array of shape {numbers.shape}")
     if not np.isfinite(numbers).all():
-        return BadCell(f"{np.count_nonzero(~np.isfinite(numbers))} of {numbers.size} numbers are not finite")
+        bad = ~np.isfinite(numbers)
+        first = int(np.argwhere(bad)[0][-1]) + 1
+        return BadCell(f"{bad.sum()} of {numbers.size} numbers are not finite, feature {first} first: fill or drop it")
     return numbers
 
 
@@ -43,7 +45,19 @@ _AXES = {1: "a vector of numbers", 2: "a sequence of vectors, (time, features)"}
 
 
 def _parsed(text: str) -> Any:
-    return json.loads(text) if text.lstrip().startswith("[") else re.split(r"[\s,;]+", text.strip(" \t\n,;"))
+    text = re.sub(r"^\s*(?:array|tensor)\((.*?)(?:,\s*dtype=[\w.]+)?\)\s*$", r"\1", text, flags=re.DOTALL)
+    if not text.lstrip().startswith("["):
+        return re.split(r"[\s,;]+", text.strip(" \t\n,;"))
+    if re.search(r"\.\.\.(?!\d)", text):
+        raise ValueError("NumPy left numbers out where it printed '...': write them with tolist()")
+    try:
+        return json.loads(text)
+    except ValueError:  # NumPy divides by blanks and writes 1. for 1.0
+        if not re.fullmatch(r"[\[\]\s,\d.eE+naif-]+", text) or text.count("[") != text.count("]"):
+            raise
+        rows = re.findall(r"\[([^\[\]]*)\]", text)
+        numbers = [[float(word) for word in re.split(r"[\s,]+", row.strip(" \t\n,"))] for row in rows]
+        return numbers if text.lstrip()[1:].lstrip().startswith("[") else numbers[0]
 
 
 class _Scaled:
@@ -135,6 +149,7 @@ class Sequence(_Scaled):
     """
 
     axes = 2
+    keyword = "max_tokens"
 
     def __init__(self, max_tokens: int = 512, clip: float = 5.0, standardise: bool = True):
         super().__init__(clip, standardise)
@@ -142,6 +157,20 @@ class Sequence(_Scaled):
 
     def _scaled(self, array: np.ndarray | BadCell) -> np.ndarray | BadCell:
         return super()._scaled(array if isinstance(array, BadCell) else array[: self.max_tokens])
+
+    @property
+    def window(self) -> str:
+        """How much of a sequence is read."""
+        return f"{self.max_tokens:,} steps"
+
+    def fills(self, array: np.ndarray) -> bool:
+        """Whether there may be more steps than were read."""
+        return len(array) >= self.max_tokens
+
+    def cuts(self, cell: Any, limits: Limits) -> bool:  # noqa: ARG002
+        """Whether a sequence has more steps than are read."""
+        array = as_array(cell, self.axes)
+        return not isinstance(array, BadCell) and len(array) > self.max_tokens
 
     def blank(self) -> np.ndarray:
         """One vector of average features."""

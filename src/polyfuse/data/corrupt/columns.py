@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.data.cells.columns import parse_date
+from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import is_missing
 

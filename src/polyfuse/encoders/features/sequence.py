@@ -22,6 +22,7 @@ class Sequence(nn.Module):
         depth: transformer blocks; with 0, tokens know neither each other nor their position.
         heads: attention heads.
         dropout: of features and in blocks, in training.
+        max_tokens: longer sequences are cut.
 
     See also:
         ``vectors`` where a cell holds one vector.
@@ -30,11 +31,21 @@ class Sequence(nn.Module):
     paper = "Vaswani et al., Attention is all you need, NeurIPS 2017"
 
     @staticmethod
-    def wants(*, width: int = 64, depth: int = 1, heads: int = 4, dropout: float = 0.2) -> Spec:
+    def wants(*, width: int = 64, depth: int = 1, heads: int = 4, dropout: float = 0.2, max_tokens: int = 512) -> Spec:
         """Standardised features."""
-        return Spec("sequence")
+        return Spec("sequence", {"max_tokens": max_tokens})
 
-    def __init__(self, *, size: int, width: int = 64, depth: int = 1, heads: int = 4, dropout: float = 0.2):
+    def __init__(
+        self,
+        *,
+        size: int,
+        width: int = 64,
+        depth: int = 1,
+        heads: int = 4,
+        dropout: float = 0.2,
+        max_tokens: int = 512,
+    ):
+        del max_tokens  # the transform's business
         super().__init__()
         self.width = width
         self.drop, self.embed = nn.Dropout(dropout), nn.Linear(size, width)

@@ -1,0 +1,121 @@
+"""Predictions as a table: a column per answer, no name twice, and the table's own columns beside them where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from polyfuse.data.frames import with_index
+from polyfuse.data.sources import parts_of
+from polyfuse.data.tables import Table
+
+if TYPE_CHECKING:  # looking at a table needs no torch
+    from polyfuse.records import Prediction
+
+MANY = 20  # classes above which a file gets no column per class unless asked
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predictions by column.
+
+    Args:
+        frame: one row per row of the table.
+        values: output -> the column of its value.
+        probabilities: output -> the columns of its classes' probabilities.
+    """
+
+    frame: pd.DataFrame
+    values: dict[str, str]
+    probabilities: dict[str, list[str]]
+
+    def without(self, outputs: Collection[str]) -> pd.DataFrame:
+        """The table without the probabilities of some outputs."""
+        return self.frame.drop(columns=[column for name in outputs for column in self.probabilities.get(name, [])])
+
+    @property
+    def wide(self) -> list[str]:
+        """Outputs with so many classes that a file gets no column for each unless asked."""
+        return [name for name, columns in self.probabilities.items() if len(columns) > MANY]
+
+
+def answers(
+    predictions: Mapping[str, Prediction],
+    classes: Mapping[str, list[Any]],
+    table: Table,
+    index: pd.Index | None = None,
+    beside: Collection[str] | None = None,
+) -> Answers:
+    """The answers to a table's rows.
+
+    Columns are ``row``, the row's number in the table from 0 on (``table_row`` where an output is called so), the
+    table's column of identifiers where it has one, and for each output its value under its own name,
+    ``OUTPUT_confidence`` and ``OUTPUT_p_CLASS``. A value keeps the output's name; anything else whose name is taken
+    gets the next free one, such as ``label_confidence_2``.
+
+    Args:
+        classes: output -> its classes.
+        index: of the result; rows counted from 0 by default.
+        beside: names of columns that the answers will stand beside: an answer so called becomes ``NAME_predicted``,
+            and the identifiers, which are among them, are not given again.
+    """
+    taken = set(beside or ())
+    values = {name: _free(name if name not in taken else f"{name}_predicted", taken) for name in predictions}
+    columns: dict[str, Any] = {_free("row" if "row" not in taken else "table_row", taken): table.rows_N}
+    if beside is None and table.identifier is not None and table.identifier not in taken:
+        columns[table.identifier] = table.frame[table.identifier].to_numpy()
+        taken.add(table.identifier)
+    probabilities: dict[str, list[str]] = {}
+    for name, found in predictions.items():
+        columns[values[name]] = found.value
+        if "confidence" in found.extra:
+            columns[_free(f"{name}_confidence", taken)] = found.extra["confidence"]
+        if "probabilities" in found.extra:
+            probabilities[name] = [_free(f"{name}_p_{label}", taken) for label in classes[name]]
+            columns |= {column: found.extra["probabilities"][:, k] for k, column in enumerate(probabilities[name])}
+    return Answers(_frame(columns, index), values, probabilities)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or with the first number that makes it free; it is taken from then on."""
+    free, number = name, 2
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    taken.add(free)
+    return free
+
+
+def _frame(columns: dict[str, Any], index: pd.Index | None) -> pd.DataFrame:
+    frame = pd.DataFrame(columns)
+    return frame if index is None else frame.set_axis(index, axis=0)
+
+
+def index_of(source: Any, table: Table) -> pd.Index | None:
+    """The index of the rows of a frame that a table was read from; None of anything else."""
+    return source.index[table.rows_N] if isinstance(source, pd.DataFrame) else None
+
+
+def own_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
+    """The columns that a table came with, for its rows.
+
+    Args:
+        source: what the table was read from.
+        as_written: for a file: cells of text files as they stand there, so that ``1.50`` stays ``1.50``, and a named
+            index as a column; else typed, with the index of the source.
+    """
+    if isinstance(source, pd.DataFrame):
+        return (with_index(source) if as_written else source).iloc[table.rows_N]
+    if not as_written or isinstance(source, Table):
+        return table.frame
+    parts = parts_of(source)
+    if not any(part.text for part in parts):
+        return table.frame
+    return pd.concat([part.frame for part in parts], ignore_index=True).iloc[table.rows_N].reset_index(drop=True)
+
+
+def side_by_side(own: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """A table's own columns, then its answers."""
+    return pd.concat([own, found.set_axis(own.index, axis=0)], axis=1)

@@ -1,0 +1,52 @@
+"""Names inside what users write, such as ``NAME@COL1,COL2=text``: a quoted name may hold any of the marks around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+QUOTED = r'"[^"]*"|`[^`]*`'
+"""A name between double quotes or backticks; it begins a text or follows one of the marks."""
+WHOLE = re.compile(rf"((?:^|(?<=[.,@=:]))\s*(?:{QUOTED}))|(.)", re.DOTALL)
+
+
+def divide(text: str, mark: str) -> list[str]:
+    """The parts of a text between the marks that stand outside quotes.
+
+    Example:
+        >>> divide('"a=b"=text', "=")
+        ['"a=b"', 'text']
+    """
+    parts = [""]
+    for name, character in WHOLE.findall(text):
+        if character == mark:
+            parts.append("")
+        else:
+            parts[-1] += name or character
+    return parts
+
+
+def split_once(text: str, mark: str) -> tuple[str, str, str]:
+    """As ``str.partition``, by the first mark outside quotes."""
+    head = divide(text, mark)[0]
+    return head, text[len(head) : len(head) + 1], text[len(head) + 1 :]
+
+
+def unquoted(name: str) -> str:
+    """A name without blanks and quotes around it.
+
+    Example:
+        >>> unquoted(' "a=b" ')
+        'a=b'
+    """
+    name = name.strip()
+    return name[1:-1] if re.fullmatch(QUOTED, name) else name
+
+
+def listed(names: Any) -> Sequence[str]:
+    """Names as texts; one that stands alone is a list of one."""
+    if names is None:
+        return []
+    alone = isinstance(names, str) or not isinstance(names, Iterable)
+    return [str(name) for name in ([names] if alone else names)]

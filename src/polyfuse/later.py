@@ -1,0 +1,30 @@
+"""Modules that are imported when something of them is first used, so that a verb loads what it needs and no more.
+
+Only what users call has such modules: the front door, which knows everything and of which a call uses a part, and an
+index of rows. Where a package of the extra ``train`` is absent, the error has the line that installs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from polyfuse.errors import extra
+
+
+class Later(ModuleType):
+    """Stands for a module; its first attribute that is asked for imports it.
+
+    Args:
+        name: such as ``polyfuse.training.fit``.
+
+    Example:
+        >>> later = Later("json")
+        >>> later.dumps([1])
+        '[1]'
+    """
+
+    def __getattr__(self, name: str) -> object:
+        with extra("train"):
+            module = importlib.import_module(self.__name__)
+        return getattr(module, name)

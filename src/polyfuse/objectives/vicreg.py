@@ -1,0 +1,64 @@
+"""Alignment without negatives: variance, invariance, covariance. Bardes et al., VICReg, ICLR 2022."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
+
+
+class VICReg(PairwiseAlignment):
+    """Inputs of a row lie together, every dimension of the space spreads, and no two dimensions say the same.
+
+    L = invariance * mean |u - v|^2 / E + variance * mean_d [1 - std_d]_+ + covariance * sum_{d != e} cov_de^2 / E, the
+    last two over both inputs. Needs no negatives, so equal rows do no harm.
+
+    Args:
+        inputs: names of the inputs.
+        width: D of the encoded inputs.
+        between, around: as for ``clip``.
+        invariance, variance, covariance: weights of the three terms, the paper's.
+
+    See also: ``barlow``, which asks for the identity as correlation between the two.
+    """
+
+    paper = "Bardes, Ponce, LeCun: VICReg, ICLR 2022"
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        width: int,
+        *,
+        between: Sequence[str] | None = None,
+        around: str | None = None,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+    ):
+        super().__init__(inputs, between, around)
+        del width
+        if min(invariance, variance, covariance) < 0:
+            raise ValueError("invariance, variance and covariance are weights: expected numbers from 0 on")
+        self.invariance, self.variance, self.covariance = invariance, variance, covariance
+
+    def of(self, pair: Pair) -> Tensor:
+        one_PE, two_PE = pair.one_PE.float(), pair.two_PE.float()
+        together = mean_over((one_PE - two_PE).square().mean(1), pair.weight_P)
+        if len(one_PE) < 2:  # one row has no spread
+            return self.invariance * together
+        spread, crossed = (sum(term(x) for x in (one_PE, two_PE)) / 2 for term in (_variance, _covariance))
+        return self.invariance * together + self.variance * spread + 2 * self.covariance * crossed
+
+
+def _variance(x_PE: Tensor) -> Tensor:
+    """How far the standard deviation of the dimensions lies below 1, on average."""
+    return (1 - (x_PE.var(0) + 1e-4).sqrt()).clamp_min(0).mean()
+
+
+def _covariance(x_PE: Tensor) -> Tensor:
+    """Squared covariances between different dimensions, summed and divided by their number."""
+    x_PE = x_PE - x_PE.mean(0)
+    cov_EE = x_PE.T @ x_PE / (len(x_PE) - 1)
+    return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / x_PE.shape[1]

@@ -1,0 +1,1 @@
+"""An index of aligned rows on disk, and what is asked of it."""

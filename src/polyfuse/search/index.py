@@ -1,0 +1,236 @@
+"""What people use: make an index of a table, add to it, and ask it with words, pictures, sounds or a row of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from polyfuse.data.cells.source import Limits
+from polyfuse.data.tables import Table
+from polyfuse.later import Later
+from polyfuse.search.page import write_results
+from polyfuse.search.rows import metadata, pictures
+from polyfuse.search.shelf import FACTS, MODEL, Shelf
+from polyfuse.search.store import SearchError, arrow, new_ids
+
+if TYPE_CHECKING:
+    from polyfuse import bundle as bundles
+    from polyfuse import reading
+    from polyfuse.bundle import Bundle
+    from polyfuse.search import encode
+else:  # what needs torch: an index can be named, looked for and asked for its size without
+    bundles, reading, encode = Later("polyfuse.bundle"), Later("polyfuse.reading"), Later("polyfuse.search.encode")
+
+ROWS = 2000  # encoded and written at once
+
+
+class Index:
+    """Rows of tables that can be found by what their aligned inputs say.
+
+    ``polyfuse.index`` makes one, ``Index.open`` reads it again.
+
+    Args:
+        shelf: its folder.
+        bundle: its model, read from the folder where it is not given.
+
+    Example:
+        >>> index = pf.Index.open("photos.index")
+        >>> index.search("a dog in snow", k=5, where="year > 2010")
+    """
+
+    def __init__(self, shelf: Shelf, bundle: Bundle | None = None):
+        self._shelf, self._given = shelf, bundle
+        self.notes: list[str] = []
+
+    @classmethod
+    def create(cls, bundle: Bundle, table: Any, to: str | Path, *, media_root: str | Path | None = None) -> Index:
+        """Index a table by a model whose recipe aligns inputs.
+
+        Raises:
+            SearchError: the model aligns nothing, the folder holds something, or the table has no row to find.
+        """
+        if not bundle.network.aligned:
+            raise SearchError("the model aligns no inputs, so nothing can be found by it: fit one with --align A,B")
+        read = reading.read_again(bundle.recipe, table, media_root=media_root)
+        inputs = {name: str(bundle.recipe.inputs[name].modality) for name in bundle.network.aligned}
+        facts = {"fingerprint": encode.fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
+        parts, notes = _parts(bundle, read)
+        first = next(parts)
+        shelf = Shelf.create(to, facts, first, lambda place: bundles.save(bundle, place))
+        made = cls(shelf, bundle)
+        made.notes = notes
+        for part in parts:
+            shelf.store.add(part)
+        return made
+
+    @classmethod
+    def open(cls, place: str | Path) -> Index:
+        """The index in a folder.
+
+        Raises:
+            SearchError: no index there, or a damaged one.
+        """
+        return cls(Shelf.open(place))
+
+    @staticmethod
+    def is_at(place: str | Path) -> bool:
+        """Whether a folder holds an index."""
+        return (Path(place) / FACTS).exists()
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The model of the index."""
+        made = self._given or bundles.load(self._shelf.place / MODEL)
+        self.check(made)
+        return made
+
+    def check(self, bundle: Bundle) -> None:
+        """Whether a model is the one that made the vectors.
+
+        Raises:
+            SearchError: it is another one.
+        """
+        if encode.fingerprint(bundle) != self._shelf.facts["fingerprint"]:
+            raise SearchError(
+                f"{self._shelf.place} was made by another model: make the index again, or ask with its own"
+            )
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self._shelf.place.name
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Input that can be asked with and found -> its modality."""
+        return self._shelf.inputs
+
+    def add(self, table: Any, *, media_root: str | Path | None = None) -> int:
+        """Add the rows of a table; how many. When it returns they are on disk, and the next search finds them."""
+        read = reading.read_again(self.bundle.recipe, table, media_root=media_root)
+        parts, self.notes = _parts(self.bundle, read)
+        for part in parts:
+            self._shelf.store.add(part)
+        return len(read)
+
+    def delete(self, *, ids: Iterable[int] = (), where: str | None = None) -> int:
+        """Delete rows by ``id``, or those that an expression keeps; how many there were."""
+        return self._shelf.delete(ids=ids, where=where)
+
+    def compact(self) -> None:
+        """Drop from disk what deleted rows and older versions take."""
+        self._shelf.compact()
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Any = None,
+        audio: Any = None,
+        row: int | None = None,
+        id: int | None = None,
+        cells: Mapping[str, Any] | None = None,
+        weights: Mapping[str, float] | None = None,
+        by: str | None = None,
+        find: str | Sequence[str] | None = None,
+        k: int = 10,
+        where: str | None = None,
+    ) -> pd.DataFrame:
+        """The rows nearest to what is asked, best first.
+
+        Args:
+            text, image, audio: asked with the first aligned input of that modality; a path or bytes of a medium.
+            row, id: asked with what a row of the index says; the row itself is not found.
+            cells: aligned input -> what is asked with it, where a modality has several.
+            weights: input -> how much its part of the question counts; 1 by default, below 0 for "not like this".
+            by: the aligned input that ``text`` is asked with, such as one of two languages.
+            find: inputs that are compared; by default those that are not asked with, or all where all are.
+            k: how many rows.
+            where: an expression of the metadata that keeps rows, such as ``year > 2010 and split == 'test'``.
+
+        Returns:
+            ``score`` (cosine), ``found`` (the input it was found by), ``id``, ``row`` and the other metadata.
+
+        Raises:
+            SearchError: nothing is asked, or what is asked cannot be read; says what and how to go on.
+        """
+        asked = self._asked(text, image, audio, cells, by)
+        but = self._shelf.row_id(row) if row is not None else id
+        vectors = encode.query_vector(self.bundle, asked) if asked else {}
+        if but is not None:
+            vectors = {**self._shelf.vectors_of(but), **vectors}
+        if not vectors:
+            raise SearchError("nothing is asked: give a text, an image, a sound, or a row of the index")
+        unknown = set(weights or {}) - set(vectors)
+        if unknown:
+            raise SearchError(f"weights: {sorted(unknown)[0]!r} is not asked with; expected {', '.join(vectors)}")
+        query_E = np.sum([(weights or {}).get(name, 1.0) * x_E for name, x_E in vectors.items()], 0)
+        others = [name for name in self.inputs if name not in asked] if asked else list(self.inputs)
+        chosen = [find] if isinstance(find, str) else list(find or others or self.inputs)
+        return self._shelf.search(query_E, find=chosen, k=k, where=where, but=but)
+
+    def to_html(self, found: pd.DataFrame, path: str | Path, *, asked: str) -> Path:
+        """Write what was found as one page that loads nothing, with pictures where rows have some.
+
+        Args:
+            found: as ``search`` gives it.
+            asked: what the page says was asked.
+        """
+        pictures = self.thumbnails([int(id) for id in found.id]) if len(found) else {}
+        return write_results(found, pictures, path, asked=asked, place=self.name)
+
+    def thumbnails(self, ids: Sequence[int]) -> dict[int, dict[str, bytes]]:
+        """Row id -> input -> its picture to show."""
+        return self._shelf.thumbnails(ids)
+
+    def _asked(
+        self, text: str | None, image: Any, audio: Any, cells: Mapping[str, Any] | None, by: str | None
+    ) -> dict[str, Any]:
+        """Aligned input -> the cell that is asked with."""
+        found = dict(cells or {})
+        for modality, cell in (("text", text), ("image", image), ("audio", audio)):
+            if cell is None:
+                continue
+            names = [name for name, kind in self.inputs.items() if kind == modality]
+            if by is not None and modality == "text":
+                if by not in names:
+                    raise SearchError(
+                        f"by: {by!r} is no aligned input of texts; expected one of {', '.join(names) or 'none'}"
+                    )
+                names = [by]
+            if not names:
+                known = ", ".join(f"{name} ({kind})" for name, kind in self.inputs.items())
+                raise SearchError(f"this index has no aligned input of modality {modality}; it has {known}")
+            found[names[0]] = cell if not isinstance(cell, Path) else str(cell)
+        return found
+
+
+def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:
+    """The rows as they are stored, some thousand at a time, and a list that fills with notes."""
+    notes: list[str] = []
+    kinds = bundle.recipe.data.modalities
+    shown = {
+        name: bundle.recipe.inputs[name].columns[0]
+        for name in bundle.network.aligned
+        if bundle.recipe.inputs[name].modality == "image"
+    }
+    limits = Limits(**bundle.recipe.data.limits.model_dump())
+    whole, number = metadata(table, kinds), int(new_ids(1)[0])
+
+    def made() -> Any:
+        for start in range(0, len(table), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(table)))
+            part = table.select(rows)
+            vectors, said = encode.vectors_of(bundle, part)
+            notes.extend(note for note in said if note not in notes)
+            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], pictures(part, shown, limits), number)
+
+    return made(), notes

@@ -75,11 +75,38 @@ def test_the_report_has_every_row_once_and_the_final_model_all_rows(table, tmp_p
     assert float(made.bundle.network.head("y").temperature) != 1, "calibrated on what the folds said"
     page = report.to_html(tmp_path / "page.html").read_text(encoding="utf8")
     assert "Fold by fold" in page
+    assert set(report.seconds) >= {"folds", "training", "judging"}
+    assert polyfuse.load(tmp_path / "m").evaluation.folds == folds
     kept = json.loads((tmp_path / "m" / "report.json").read_text(encoding="utf8"))["evaluation"]["folds"]
     assert kept["outputs"]["y"]["accuracy"]["mean"] == pytest.approx(np.mean(folds.metrics["y"]["accuracy"]))
     assert kept["outputs"]["y"]["accuracy"]["std"] == pytest.approx(np.std(folds.metrics["y"]["accuracy"], ddof=1))
     assert "over 3 folds" in (tmp_path / "m" / "card.md").read_text(encoding="utf8")
     pd.testing.assert_frame_equal(polyfuse.load(tmp_path / "m").predict(leaky), made.predict(leaky))
+
+
+def test_entries_of_one_list_stay_in_one_fold(table):
+    lists = pd.DataFrame({"a": [[k, k + 1, k + 2] for k in range(20)], "t": range(20), "y": ["up", "down"] * 10})
+    for data in ({}, {"order": "t"}):
+        made = recipe(explode=["a"], **data)
+        exploded = read_table(lists).exploded(["a"])
+        for split in fold_splits(made, exploded)[0]:
+            sides = [set(exploded.rows_N[rows]) for rows in (split.train, split.val, split.test)]
+            assert sum(map(len, sides)) == len(set.union(*sides))
+
+
+def test_folds_share_a_time_budget_and_the_device(table, monkeypatch):
+    asked, real = [], crossvalidation.fit
+
+    def spy(own, *args, **kwargs):
+        asked.append((own.training.time, kwargs["device"], kwargs["judging"]))
+        return real(own, *args, **kwargs)
+
+    monkeypatch.setattr(crossvalidation, "fit", spy)
+    made = polyfuse.fit(table, outputs=["y"], folds=2, time="9s", settings=QUICK, device="cpu", quiet=True)
+    assert made.evaluation.rows == 120
+    assert [device for _, device, _ in asked] == ["cpu"] * 3
+    assert 0 < asked[0][0] <= 3
+    assert all(share < 9 and judging is not None for share, _, judging in asked)
 
 
 def test_noise_reads_as_noise_whoever_answers(table):

@@ -37,6 +37,11 @@ def test_good_weights_are_one_on_average_and_bad_ones_name_their_row(cells, bad,
         assert row_weights(table, "w", others)[at] == 0, "a row that is not asked for needs no weight"
 
 
+def test_weights_with_a_decimal_comma_are_read():
+    frame = pd.DataFrame({"w": ["0,5", "1,25", "1,25"], "y": [1, 2, 3]})
+    assert row_weights(read_table(frame), "w", np.arange(3)) == pytest.approx([0.5, 1.25, 1.25])
+
+
 def test_a_column_that_is_not_there_is_named():
     with pytest.raises(TableError, match="did you mean 'weight'"):
         row_weights(read_table(pd.DataFrame({"weight": [1]})), "weights", np.arange(1))

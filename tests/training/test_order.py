@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import polyfuse
 from polyfuse.cli import app
 from polyfuse.learners.base import Learner
+from polyfuse.recipe import RecipeError
 from polyfuse.training import together
 
 
@@ -57,6 +58,17 @@ def test_networks_and_members_are_judged_on_later_rows(daily, monkeypatch, test_
     assert fitted[-1] == seen
     assert len(made.report["ensemble"]["y"]) == 2
     assert any("split by 'date', the oldest train" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("more", [{}, {"folds": 3}])
+def test_an_order_that_can_be_read_in_two_ways_is_refused(daily, more):
+    doubtful = daily.assign(date=[f"0{1 + n % 9}/0{1 + n // 2 % 9}/2024" for n in range(200)])
+    with pytest.raises(RecipeError, match=r"data\.order: column 'date' .*read in two ways"):
+        polyfuse.fit(doubtful, outputs=["y"], inputs=["a"], order="date", settings=["preset=plain"], quiet=True, **more)
+    first = daily.assign(date=[f"{13 + n % 15}/0{1 + n // 50}/2024" for n in range(200)])
+    settings = ["preset=plain", "training.steps=2"]
+    made = polyfuse.fit(first, outputs=["y"], inputs=["a"], order="date", settings=settings, quiet=True)
+    assert any("day first" in note for note in made.notes)
 
 
 def test_the_order_is_no_input_unless_named(daily, tmp_path):

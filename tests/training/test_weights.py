@@ -55,6 +55,43 @@ def test_metrics_count_by_weight_where_asked(disagreeing, tmp_path):
     with pytest.raises(ValueError, match="no column 'w'"):
         made.evaluate(disagreeing.drop(columns="w"))
     made.predict(disagreeing.drop(columns=["w", "y"]))  # which needs no weights
+    importance = made.evaluate(disagreeing, importance=200).importance[0]["y"]
+    assert importance["value"] > 0.9
+
+
+def test_chunks_learn_what_the_whole_batch_does(disagreeing):
+    table = disagreeing.assign(w=disagreeing.w * (np.arange(len(disagreeing)) % 3))  # a third counts for nothing
+    still = {"name": "mlp", "dropout": 0.0}  # chunks draw other cells to drop than the whole
+    settings = {"preset": "plain", "width": 16, "fusion": {"name": "concat", "dropout": 0.0}}
+    settings |= {"inputs": {"a": {"columns": ["a"], "modality": "columns", "encoder": still}}}
+    settings |= {"outputs": {"y": {"column": "y", "head": {"name": "category", "dropout": 0.0}}}}
+    one, other = (
+        polyfuse.fit(
+            table,
+            weights="w",
+            settings={**settings, "training": {"steps": 20, "batch_size": 64, **more}},
+            quiet=True,
+        )
+        for more in ({}, {"chunk": 10})
+    )
+    np.testing.assert_allclose(one.predict(table)["y_p_yes"], other.predict(table)["y_p_yes"], atol=1e-3)
+
+
+def test_weights_steer_alignments_without_outputs(disagreeing):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(120, 2)).round(3)
+    table = pd.DataFrame({"a": a[:, 0], "b": a[:, 1], "c": a[:, 0], "d": a[:, 1], "w": 1.0})
+    wrong = table.assign(c=rng.permutation(table.c), d=rng.permutation(table.d), w=0.0)
+    both = pd.concat([table, wrong]).sample(frac=1, random_state=0).reset_index(drop=True)
+    options = {"inputs": ["one@a,b=columns", "two@c,d=columns"], "align": "one,two", "weights": "w", "quiet": True}
+    made = polyfuse.fit(both, settings=["preset=plain", "training.steps=200", "width=16"], **options)
+    assert [c for i in made.recipe.inputs.values() for c in i.columns] == ["a", "b", "c", "d"]
+    found = made.evaluate(table).alignment[0]["metrics"]
+    assert found["recall@10"] > 0.5, "rows of weight 0 teach nothing"
+    with pytest.raises(RecipeError, match="there is no output"):
+        polyfuse.fit(both, settings=["preset=plain"], weighted_metrics=True, **options)
+    with pytest.raises(RecipeError, match="name an output"):
+        polyfuse.fit(both, settings=["preset=plain"], folds=3, **options)
 
 
 @pytest.mark.parametrize("task", ["category", "ordinal", "labels", "number"])

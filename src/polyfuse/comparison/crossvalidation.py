@@ -33,7 +33,7 @@ from polyfuse.messages import bars
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.process import Interrupted
 from polyfuse.recipe import Recipe, RecipeError
-from polyfuse.training.complete import row_groups, row_times, split_table
+from polyfuse.training.complete import check_decided, row_groups, row_times, split_table
 from polyfuse.training.fit import Fitted, Judging, fit
 
 FOLD = "fold_"  # folders of a run that hold what each fold's model said
@@ -87,6 +87,7 @@ def cross_validate(
         Interrupted: stopped before the final model; with a run's folder it can be gone on with.
     """
     _check(recipe)
+    check_decided(recipe, table)
     started = time.monotonic() if started is None else started
     splits, by = fold_splits(recipe, table)
     if run is not None and not resume:

@@ -39,7 +39,7 @@ def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tupl
     if recipe.data.split is None and splits is None:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
-    _check_decided(recipe, table)
+    check_decided(recipe, table)
     recipe, notes = _with_outputs(recipe, table)
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
@@ -109,7 +109,7 @@ def _used(recipe: Recipe) -> list[str]:
     return [column for item in recipe.inputs.values() for column in item.columns]
 
 
-def _check_decided(recipe: Recipe, table: Table) -> None:
+def check_decided(recipe: Recipe, table: Table) -> None:
     """Refuse an order or weights whose cells can be read in two ways."""
     for what in ("order", "weights"):
         if undecided := table.undecided.get(name := getattr(recipe.data, what)):

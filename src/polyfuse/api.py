@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from polyfuse import inference, reading
     from polyfuse.bundle import Bundle
     from polyfuse.comparison import compare as comparing
+    from polyfuse.comparison import crossvalidation as validating
     from polyfuse.comparison.findings import Comparison
     from polyfuse.data.batches import Rows
     from polyfuse.data.prepare import Prepared
@@ -59,7 +60,7 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     card, evaluate = Later("polyfuse.evaluation.card"), Later("polyfuse.evaluation.evaluate")
     summing = Later("polyfuse.evaluation.summary")
     noising, comparing = Later("polyfuse.evaluation.robustness"), Later("polyfuse.comparison.compare")
-    training = Later("polyfuse.training.fit")
+    training, validating = Later("polyfuse.training.fit"), Later("polyfuse.comparison.crossvalidation")
     indexing, naming = Later("polyfuse.search.index"), Later("polyfuse.search.zero_shot")
 
 
@@ -462,6 +463,10 @@ def fit(
     align: Names = (),
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    folds: int | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     where: str | None = None,
     media_root: str | Path | None = None,
     to: str | Path | None = None,
@@ -488,6 +493,11 @@ def fit(
             then be empty.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
+        order: column of dates or numbers: the oldest rows train, later ones validate, the latest test.
+        folds: judge every row once, by a model that did not see it, and train the final model on all rows, instead of
+            a split; the report then has the mean and spread of each metric over folds.
+        weights: column of numbers, 0 and above: how much each row counts in training.
+        weighted_metrics: rows count by their weights in metrics as well.
         where: a pandas query that keeps rows.
         media_root: folder that paths in cells start from.
         to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
@@ -510,18 +520,24 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
+    arguments |= {"order": order, "folds": folds, "weights": weights, "weighted_metrics": weighted_metrics}
     arguments["align"] = align
     recipe, read = asked_for(source, table, settings=settings, **arguments)
+    name, run = Path(to).name if to is not None else "model", Path(f"{to}.run") if to is not None else None
     choice = []
-    if recipe.fusion.name == "auto" and recipe.outputs:
+    if recipe.fusion.name == "auto" and recipe.outputs and recipe.data.folds is None:
         recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
-    run = Path(f"{to}.run") if to is not None else None
     options: dict[str, Any] = {"run": run, "resume": resume, "quiet": quiet, "started": started, "device": device}
-    fitted = training.fit(recipe, read, judging=evaluate.judging_seconds, **options)
-    fitted.notes[:0] = choice
-    with bars(not quiet):
-        model = _judged(fitted, Path(to).name if to is not None else "model")
+    options["judging"] = evaluate.judging_seconds
+    if recipe.data.folds is not None:
+        fitted, report = validating.cross_validate(recipe, read, name=name, **options)
+        model = _reported(fitted, name, report)
+    else:
+        fitted = training.fit(recipe, read, **options)
+        fitted.notes[:0] = choice
+        with bars(not quiet):
+            model = _judged(fitted, name)
     if to is not None:
         model.save(to)
     tell(model.notes, not quiet if verbose is None else verbose)
@@ -540,6 +556,9 @@ def compare(
     budget: str | float | None = None,
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     unit: str | None = None,
     where: str | None = None,
     media_root: str | Path | None = None,
@@ -553,8 +572,9 @@ def compare(
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
     Args:
-        source, table, outputs, inputs, split, group, where, media_root, seed, settings: as for ``fit``; the first
-            output is compared, and the fusion of a recipe is replaced by each of ``fusions``.
+        source, table, outputs, inputs, split, group, order, weights, weighted_metrics, where, media_root, seed,
+            settings: as for ``fit``; the first output is compared, and the fusion of a recipe is replaced by each of
+            ``fusions``.
         fusions: ``all``, or names; ``concat`` is always among them.
         seeds: trainings of each.
         budget: such as ``10m`` or seconds, for everything; losers are then stopped early, by validation rows.
@@ -569,6 +589,7 @@ def compare(
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
     """
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "split": split, "group": group}
+    arguments |= {"order": order, "weights": weights, "weighted_metrics": weighted_metrics}
     arguments |= {"where": where, "media_root": media_root, "seed": seed}
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     limit = parse({"training": {"time": budget}}).training.time
@@ -598,8 +619,7 @@ def _rules_in_words(costs: Any, thresholds: Any) -> list[str]:
 
 def _judged(fitted: Fitted, name: str) -> Model:
     """The model with its evaluation: on the test rows, or on validation rows where no test row can be judged."""
-    model = Model(fitted.bundle, name)
-    model.notes = fitted.notes
+    report = None
     if len(fitted.judged) and (fitted.bundle.recipe.outputs or fitted.bundle.network.aligned):
         if not np.isin(fitted.judged, fitted.splits.test).all():
             alone = fitted.bundle.network.ensemble is None
@@ -609,14 +629,20 @@ def _judged(fitted: Fitted, name: str) -> Model:
         began, spent = clock.monotonic(), fitted.bundle.report["seconds"]
         options: dict[str, Any] = {"name": name, "notes": fitted.notes, "unseen": "skip", "seconds": spent}
         try:
-            model.evaluation = evaluate.evaluate_rows(
-                fitted.bundle, fitted.table, fitted.prepared, fitted.judged, **options
-            )
+            report = evaluate.evaluate_rows(fitted.bundle, fitted.table, fitted.prepared, fitted.judged, **options)
             spent["judging"] = round(clock.monotonic() - began, 2)
-            fitted.bundle.report["evaluation"] = model.evaluation.to_json()
         except KeyboardInterrupt:  # what was learned is not lost with what it is worth
             fitted.bundle.report["training"]["interrupted"] = True
-            model.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+            fitted.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+    return _reported(fitted, name, report)
+
+
+def _reported(fitted: Fitted, name: str, report: Report | None) -> Model:
+    """The model with its evaluation, where there is one."""
+    model = Model(fitted.bundle, name)
+    model.notes, model.evaluation = fitted.notes, report
+    if report is not None:
+        fitted.bundle.report["evaluation"] = report.to_json()
     fitted.bundle.card = card.card(fitted.bundle, name, fitted.notes)
     return model
 

@@ -24,6 +24,13 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: unknown part, unknown keyword, or an impossible combination.
     """
+    if recipe.data.weighted_metrics and recipe.data.weights is None:
+        raise RecipeError("data.weighted_metrics: there are no weights; name their column with data.weights")
+    if recipe.data.weighted_metrics and not recipe.outputs:
+        raise RecipeError(
+            "data.weighted_metrics: metrics of outputs count rows by weight, and there is no output; how inputs find "
+            "each other is counted by query, so leave it out"
+        )
     if "mlflow" in recipe.training.loggers and find_spec("mlflow") is None:
         raise RecipeError("training.loggers: mlflow is not installed: pip install mlflow, or name tensorboard or csv")
     for name, item in recipe.inputs.items():

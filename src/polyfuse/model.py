@@ -236,7 +236,7 @@ class Network(nn.Module):
         return found
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        """Weighted mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
+        """Mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
         return self.output_losses(state, batch) | self.objective_losses(self.represented(state), batch)
 
     def represented(self, state: State) -> list[Any]:
@@ -244,14 +244,19 @@ class Network(nn.Module):
         return [objective.represent(state) for objective in self.objectives]  # type: ignore[operator]
 
     def output_losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        """Weighted mean loss of every output, each row on its own."""
+        """Mean loss of every output, each row on its own.
+
+        Weights multiply the losses of rows, whose mean is over those that have the target and a weight: a batch of
+        light rows moves the network less than one of heavy rows.
+        """
         found = {}
         for name in self.outputs:
             head = self.head(name)
             weight_B = batch.weights_B * batch.outputs[name].present_B
             scored = name in state.scores
             loss_B = head.loss_of(state.scores[name], batch) if scored else head.loss(state.fused, batch)
-            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6)
+            counts = (weight_B > 0).sum().clamp_min(1)
+            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / counts
         return found
 
     def objective_losses(self, represented: Sequence[Any], batch: Batch) -> dict[str, Tensor]:

@@ -141,6 +141,12 @@ class DataRecipe(_Section):
         where: a pandas query that keeps rows.
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
+        order: a column of dates or numbers: the oldest rows train, later ones validate, the latest test, and members
+            of an ensemble are judged on rows later than those that they were fitted on.
+        folds: judge every row once, by a model trained without its fold, and train the final model on all rows;
+            instead of a split.
+        weights: a column of numbers, 0 and above: how much each row counts in training.
+        weighted_metrics: rows count by their weights in metrics as well.
         fractions: shares of train, val and test in a made split.
         explode: columns of lists (captions of a picture): a row per entry. Rows made of one never part in a made split.
         draw: which of these rows an epoch of training sees: ``all``, or ``one`` of each, drawn anew.
@@ -158,6 +164,10 @@ class DataRecipe(_Section):
     where: str | None = None
     split: str | None = None
     group: str | None = None
+    order: str | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    weights: str | None = None
+    weighted_metrics: bool = False
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     explode: Annotated[list[str], BeforeValidator(_as_list)] = []
     draw: Literal["all", "one"] = "all"

@@ -25,6 +25,7 @@ TRANSFORMS: Table = {
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
     "target.category": "polyfuse.data.cells.targets:Category",
+    "target.ordinal": "polyfuse.data.cells.targets:Ordinal",
     "target.labels": "polyfuse.data.cells.targets:Labels",
     "target.number": "polyfuse.data.cells.targets:Number",
 }
@@ -94,6 +95,7 @@ FUSION_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {  # a second name: a fu
 
 HEADS: Table = {
     "category": "polyfuse.heads.category:Category",
+    "ordinal": "polyfuse.heads.ordinal:Ordinal",
     "labels": "polyfuse.heads.labels:Labels",
     "number": "polyfuse.heads.number:Number",
 }
@@ -122,12 +124,14 @@ LEARNERS: Table = {  # classical ones, fitted on features beside the network
 
 MEASURES: Table = {  # by the head's ``task``: its metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
+    "ordinal": "polyfuse.evaluation.judges.ordinal:measure",
     "labels": "polyfuse.evaluation.judges.labels:measure",
     "number": "polyfuse.evaluation.judges.number:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
     "category": "polyfuse.evaluation.judges.category:judge",
+    "ordinal": "polyfuse.evaluation.judges.ordinal:judge",
     "labels": "polyfuse.evaluation.judges.labels:judge",
     "number": "polyfuse.evaluation.judges.number:judge",
 }

@@ -17,6 +17,7 @@ from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
 WIDTH, ROWS, LENGTH = 16, 8, 3
 CELLS = {
     "target.category": ["a", "b", "c", "a", "b", "c", "a", "a"],
+    "target.ordinal": [1, 2, 3, 1, 2, 3, 1, 1],
     "target.labels": [["a"], ["a", "b"], ["c"], ["b", "c"], ["a"], ["c"], ["a", "b", "c"], []],
     "target.number": [1.0, 2.0, 4.0, 8.0, 3.0, 5.0, 9.0, 100.0],
 }

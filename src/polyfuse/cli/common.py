@@ -33,6 +33,10 @@ Output = Annotated[
 Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
+Order = Annotated[str | None, typer.Option(help="Column of dates or numbers: the oldest rows train, the latest test.")]
+Folds = Annotated[int | None, typer.Option(help="Judge every row once, in so many folds, instead of a split.")]
+Weights = Annotated[str | None, typer.Option(help="Column of numbers: how much each row counts in training.")]
+WeightedMetrics = Annotated[bool, typer.Option("--weighted-metrics", help="Rows count by weight in metrics as well.")]
 Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 Cost = Annotated[

@@ -56,6 +56,8 @@ def compare(
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, found {seeds}")
     started = time.monotonic()
+    if recipe.data.folds is not None:
+        raise RecipeError("data.folds: a comparison judges on one split; leave folds out (--set data.folds=null)")
     stage = Stage(recipe, table, output, unit, device)
     if not len(stage.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")

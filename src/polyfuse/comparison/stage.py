@@ -30,7 +30,7 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
-from polyfuse.evaluation.targets import outcomes_of
+from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.inference import predict_subsets
 from polyfuse.model import Network
 from polyfuse.reading import rows_of
@@ -212,7 +212,8 @@ class Stage:
     def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
         plain = rows_of(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
-        return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
+        weights = metric_weights(self.recipe, self.table, rows)
+        return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
 
     def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
         test = self.splits.test

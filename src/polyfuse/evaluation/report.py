@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from polyfuse.evaluation import html, terminal
+from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import OutputReport, output_from_json, plain
 from polyfuse.evaluation.samples import Sample
@@ -30,6 +31,7 @@ class Report:
         alignment: findings of ``retrieval``: how well each aligned input finds the others.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
+        folds: of a cross-validation, whose rows all models together judged.
         history: of each network that was trained, ``steps`` with the ``loss`` of training, and ``val_steps`` with
             ``val_loss`` and ``val_quality``; the page draws it.
         importance: rows of ``column_importance``, the column worth most first; empty where it was not asked for.
@@ -43,6 +45,7 @@ class Report:
     samples: list[Sample] = field(default_factory=list)
     alignment: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    folds: Folds | None = None
     history: list[dict[str, list[float | None]]] = field(default_factory=list, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
     importance: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +56,7 @@ class Report:
         outputs = {name: output_from_json(one) for name, one in found["outputs"].items()}
         parts: dict[str, Any] = {n: list(found.get(n, [])) for n in ("missing_modality", "alignment", "importance")}
         parts |= {name: dict(found.get(name, {})) for name in ("broken", "meta", "seconds")}
+        parts["folds"] = Folds.from_json(found["folds"]) if "folds" in found else None
         return cls(found["rows"], outputs, **parts)
 
     def __repr__(self) -> str:
@@ -65,10 +69,12 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
+        folds = {} if self.folds is None else {"folds": plain(self.folds.to_json())}
         return {
             "rows": self.rows,
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
+            **folds,
             "missing_modality": plain(self.missing_modality),
             "alignment": plain(self.alignment),
             "importance": plain(self.importance),

@@ -256,4 +256,5 @@ def calibrate(network: Network, rows: Rows, val: np.ndarray) -> None:
         scores = predictions[name].scores
         if known.sum() >= 50 and scores is not None:
             target = prepared.transform.collate([prepared.cells[k] for k in at[known]])["target"]
-            network.head(name).set_temperature(fit_temperature(scores.numpy()[known], target))
+            weights = None if rows.weights_R is None else rows.weights_R[val[known]]
+            network.head(name).set_temperature(fit_temperature(scores.numpy()[known], target, weights))

@@ -18,8 +18,8 @@ ROOT = Path(polyfuse.__file__).parent
 # lowest first; modules of one row never import each other
 LAYERS = [
     ["errors"],
-    ["records", "registry", "cache", "later", "messages", "process", "data.cells"],
-    ["layers", "metrics", "starter", "device"],
+    ["records", "registry", "cache", "later", "messages", "process", "trust", "data.cells"],
+    ["layers", "metrics", "starter", "device", "contracts"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
     ["presets"],
@@ -31,7 +31,7 @@ LAYERS = [
     ["comparison", "search"],
     ["digits"],
     ["api"],
-    ["sklearn", "cli"],
+    ["sklearn", "cli", "testing"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -27,6 +27,7 @@ from polyfuse.ensemble import Ensemble, Opinion
 from polyfuse.model import Network, build
 from polyfuse.recipe import Recipe, read_recipe
 from polyfuse.records import Spec
+from polyfuse.trust import check_trust
 
 FORMAT = 1
 LATE = ("offset", "slope", "centre_E", "spread_E")  # buffers that older bundles lack; as they start they change nothing
@@ -196,7 +197,8 @@ def load(folder: str | Path, device: str | torch.device = "auto") -> Bundle:
 
     Raises:
         BundleError: see ``verify``.
-        ValueError: no such device.
+        TrustError: it names code of others, which nobody trusts.
+        ValueError: no such device, or a part of a name that is not registered here.
     """
     from safetensors.torch import load_file
 
@@ -248,6 +250,8 @@ def read_preprocessing(folder: Path, file: str) -> tuple[Spec, Transform]:
     """Spec and fitted transform of one input or output; ``file`` is its stem, such as ``in_0``."""
     place = folder / "preprocessing"
     content = json.loads((place / f"{file}.json").read_text(encoding="utf8"))
+    if registry.is_address(content["transform"]):
+        check_trust({f"preprocessing/{file}.json": content["transform"]}, folder)
     transform = registry.transform(content["transform"])(**content["keywords"])
     transform.restore(content["state"])
     kept = sorted((place / file).iterdir()) if (place / file).is_dir() else []

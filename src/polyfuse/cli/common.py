@@ -34,6 +34,9 @@ Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
 Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
+Trust = Annotated[
+    list[str] | None, typer.Option(help="A package or module whose code a saved model may run; again for more.")
+]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 Cost = Annotated[
     list[str] | None, typer.Option(help="[OUTPUT:]CLASS=COST of missing a class, where others cost 1; again for more.")

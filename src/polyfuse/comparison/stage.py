@@ -159,8 +159,15 @@ class Stage:
             found.update(prepared.index_RK.tobytes() + b"".join(prepared.digests))
         for encoder in self.shared.values():
             found.update(weights_digest(encoder).encode())
-        found.update(_code().encode())
+        found.update(_code().encode() + self._own_code())
         return found.hexdigest()
+
+    def _own_code(self) -> bytes:
+        """Names the code of parts that do not come with the package."""
+        recipe, kinds = self.recipe, [registry.fusion(name) for name in registry.table_of("fusion")]
+        kinds += [registry.encoder(str(item.modality), item.part.name) for item in recipe.readers.values()]
+        kinds += [registry.head(output.head.name) for output in recipe.outputs.values()]
+        return b"".join(registry.own_source(kind) for kind in kinds if isinstance(kind, type))
 
     def variant_recipe(self, variant: Variant, seed: int, steps: int) -> Recipe:
         """The completed recipe of one run."""

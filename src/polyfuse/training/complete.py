@@ -85,8 +85,8 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
             raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
-            if head not in registry.HEADS:
-                known = ", ".join(registry.HEADS)
+            if head not in registry.table_of("head"):
+                known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
             output["head"]["name"] = head
             notes.append(f"output {name!r} is a {head}: {reason}")

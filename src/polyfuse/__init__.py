@@ -16,8 +16,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from polyfuse.errors import extra
+from polyfuse.version import __version__ as __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "Index",
     "Model",

@@ -25,7 +25,7 @@ from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation import terminal
 from polyfuse.evaluation.curves import SEVERITIES
-from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.rendering import as_html
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.later import Later

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from polyfuse import __version__, registry
+from polyfuse import registry
 from polyfuse.data.cells.transform import Transform
 from polyfuse.device import choose_device, place
 from polyfuse.ensemble import Ensemble, Opinion
@@ -28,6 +28,7 @@ from polyfuse.model import Network, build
 from polyfuse.recipe import Recipe, read_recipe
 from polyfuse.records import Spec
 from polyfuse.trust import check_trust
+from polyfuse.version import __version__
 
 FORMAT = 1
 LATE = ("offset", "slope", "centre_E", "spread_E")  # buffers that older bundles lack; as they start they change nothing

@@ -146,6 +146,16 @@ JUDGES: Table = {  # by the head's ``task``
 }
 
 
+RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings: what draws it where
+    "Report": {"terminal": "polyfuse.evaluation.terminal:render", "page": "polyfuse.evaluation.html:page"},
+    "RobustnessReport": {
+        "terminal": "polyfuse.evaluation.terminal:render_robustness",
+        "page": "polyfuse.evaluation.robustness_page:page",
+    },
+    "Summary": {"terminal": "polyfuse.evaluation.terminal:render_summary"},
+    "Comparison": {"terminal": "polyfuse.comparison.terminal:render", "page": "polyfuse.comparison.page:page"},
+}
+
 KINDS = {  # what ``register`` takes; encoders go into the table of their modality
     "transform": TRANSFORMS,
     "fusion": FUSIONS,

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 
-import polyfuse
 from polyfuse import defaults, registry
 from polyfuse.bundle import Bundle
 from polyfuse.data.batches import Rows
@@ -250,7 +249,7 @@ class Stage:
 @cache
 def _code() -> str:
     """Names the code that decides what is learned: runs of another version are other work, those of other words not."""
-    found, root = hashlib.blake2b(digest_size=16), Path(polyfuse.__file__).parent
+    found, root = hashlib.blake2b(digest_size=16), Path(__file__).resolve().parent.parent
     for place in LEARNING:
         for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
             found.update(meaning(file.read_text(encoding="utf8")).encode())

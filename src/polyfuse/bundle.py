@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from polyfuse import registry
+from polyfuse.contracts import Rebuilds, offers
 from polyfuse.data.cells.transform import Transform
 from polyfuse.device import choose_device, place
 from polyfuse.ensemble import Ensemble, Opinion
@@ -291,6 +292,6 @@ def read_input(address: str) -> Part:
     weights = load_file(folder / "weights.safetensors")
     own = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
     made = registry.encoder(item.modality, item.part.name)
-    rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if hasattr(made, "restored") else {}
+    rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if offers(made, Rebuilds) else {}
     encoder = {**item.part.model_dump(), **{k: str(v) for k, v in rebuilt.items()}}
     return Part(item.modality, encoder, spec, transform, own)

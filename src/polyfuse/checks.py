@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from polyfuse import registry
-from polyfuse.contracts import check_offered
+from polyfuse.contracts import Decides, StandsIn, check_offered, offers, says
 from polyfuse.learners.base import Learner
 from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, Recipe, RecipeError, near
 
@@ -56,19 +56,19 @@ def check(recipe: Recipe) -> None:
         fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
         _named(lambda: check_offered("fusion", fusion), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
-        if hasattr(fusion, "decide"):
+        if offers(fusion, Decides):
             _check_nothing_stands_in(recipe)
             _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
         _named(lambda p=part: check_offered("objective", p), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
-        if hasattr(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
+        if says(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
             raise RecipeError(
                 f"objectives.{at}: {objective.name} weighs the losses of inputs and outputs itself; expected every "
                 "weight to be 1, its own and those of the outputs"
             )
-        if (hasattr(part, "wants_scores") or hasattr(part, "wants_fusion")) and not recipe.outputs:
+        if (says(part, "wants_scores") or says(part, "wants_fusion")) and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
@@ -98,7 +98,7 @@ def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
 
 def _check_nothing_stands_in(recipe: Recipe) -> None:
     """A decision leaves absent inputs out: a token or a guess in their place would vote on nothing."""
-    guessing = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "stand_ins")]
+    guessing = [o.name for o in recipe.extra_losses if offers(registry.objective(o.name), StandsIn)]
     asked = [f"objective {name}" for name in guessing]
     asked += [f"training.missing: {recipe.training.missing}"] if recipe.training.missing != "mask" else []
     if asked:
@@ -111,7 +111,7 @@ def _check_nothing_stands_in(recipe: Recipe) -> None:
 def _check_nothing_wants_fusion(recipe: Recipe) -> None:
     """A decision joins answers: there is no fused representation for an objective to work on."""
     for objective in recipe.extra_losses:
-        if hasattr(registry.objective(objective.name), "wants_fusion"):
+        if says(registry.objective(objective.name), "wants_fusion"):
             raise RecipeError(
                 f"objective {objective.name}: the fusion {recipe.fusion.name} joins answers and makes no "
                 "representation of a row; expected another fusion"

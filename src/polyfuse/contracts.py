@@ -112,7 +112,7 @@ class Head(Protocol):
 
 @runtime_checkable
 class Scores(Protocol):
-    """A head whose answer comes from one vector of scores per row: ensembles, decisions and mixup work on these."""
+    """A head whose answer comes from one vector of scores per row, on which validation, ensembles and mixup work."""
 
     def scores(self, fused: Fused, batch: Batch) -> Tensor:
         """Scores (B, C)."""
@@ -203,7 +203,13 @@ class Scaled(Protocol):
 
 # ---- asking
 
-KINDS: dict[str, type] = {"encoder": Encoder, "fusion": Fusion, "head": Head, "objective": Objective}
+KINDS: dict[str, tuple[type, ...]] = {
+    "encoder": (Encoder,),
+    "fusion": (Fusion,),
+    "head": (Head, Scores),  # validation, ensembles and decisions read scores
+    "objective": (Objective,),
+}
+"""Kind -> what a part of it must offer."""
 SAYINGS: dict[str, Any] = {
     "fixed": False,  # an encoder of which nothing is ever trained
     "query": None,  # the input that a fusion asks from; the model chooses it where a recipe leaves it open
@@ -248,7 +254,8 @@ def check_offered(kind: str, made: Any) -> None:
     made = made.func if isinstance(made, partial) else made
     if not issubclass(made, nn.Module):
         raise ValueError(f"{made.__name__} is no {kind}: expected a subclass of torch.nn.Module")
-    lacking = [n for n in _methods(KINDS[kind]) if getattr(made, n, None) is getattr(nn.Module, n, None)]
+    needed = [name for contract in KINDS[kind] for name in _methods(contract)]
+    lacking = [name for name in needed if getattr(made, name, None) is getattr(nn.Module, name, None)]
     if lacking:
         raise ValueError(f"{made.__name__} is no {kind}: it has no {', '.join(lacking)} (see polyfuse.contracts)")
 

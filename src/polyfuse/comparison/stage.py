@@ -18,6 +18,7 @@ from torch import nn
 
 from polyfuse import defaults, registry
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
@@ -212,7 +213,7 @@ class Stage:
             without={gone: self.value(found) for gone, found in zip(removed, outcomes[1:], strict=True)},
             noise=noise,
             retention=retention,
-            query=getattr(network.fusion, "query", None),
+            query=says(network.fusion, "query"),
         )
 
     def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:

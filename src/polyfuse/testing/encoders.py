@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import GivesFeatures, offers, says
 from polyfuse.layers.features import Bag
 from polyfuse.records import Spec, Tokens
 from polyfuse.testing.run import run_all
@@ -177,7 +178,7 @@ def check_encoder(made: type, keywords: Mapping[str, Any] | None = None, sample:
 
 def _fixed(encoder: nn.Module) -> bool:
     """Whether an encoder says that nothing of it is ever trained."""
-    return getattr(encoder, "fixed", False)
+    return says(encoder, "fixed")
 
 
 def _everyone(rows: int) -> Tensor:
@@ -307,7 +308,7 @@ def _dense(block: Tensor | Bag) -> Tensor:
 def features_are_known_before_training(case: Case) -> None:
     """Where it has ``features``, these depend on the cell alone: on no weights, padding or neighbours."""
     encoder = case.encoder().eval()
-    if not hasattr(encoder, "features"):
+    if not offers(encoder, GivesFeatures):
         return
     found = _dense(encoder.features(case.fields()))
     assert found.shape[0] == 3

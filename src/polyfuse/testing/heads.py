@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import Tempered, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
 from polyfuse.testing.run import run_all
@@ -211,7 +212,7 @@ def predictions_survive_saving(case: Case) -> None:
     """Another head with the same ``state_dict`` predicts the same."""
     head, _ = case.made()
     nn.init.normal_(next(p for p in head.parameters() if p.ndim == 2))
-    if hasattr(head, "set_temperature"):
+    if offers(head, Tempered):
         head.set_temperature(2.5)
     file = io.BytesIO()
     torch.save(head.state_dict(), file)

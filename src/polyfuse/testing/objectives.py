@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyfuse.contracts import says
 from polyfuse.heads.category import Category
 from polyfuse.heads.number import Number
 from polyfuse.records import Batch, Cells, State, Tokens
@@ -120,7 +121,7 @@ def rows_without_any_input_count_for_nothing(case: Case) -> None:
     state, batch = scene(3, present)
     two, few = scene(3, present)
     few.weights_B = torch.tensor([1.0, 1.0, 0.0])
-    if getattr(case.kind, "sums_losses", False):  # the fused answer counts in every row that has a target
+    if says(case.kind, "sums_losses"):  # the fused answer counts in every row that has a target
         few.weights_B = batch.weights_B
         state.by_input_scores = {o: {n: s.clone() for n, s in f.items()} for o, f in state.by_input_scores.items()}
         for scores in state.by_input_scores.values():

@@ -8,6 +8,7 @@ from typing import Any
 from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
 from polyfuse.checks import check
+from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
@@ -42,7 +43,7 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
     ]
-    measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
+    measuring = [o.name for o in recipe.extra_losses if offers(registry.objective(o.name), WatchesValidation)]
     if measuring and not len(splits.val):
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):

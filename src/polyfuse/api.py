@@ -25,7 +25,7 @@ from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation import terminal
 from polyfuse.evaluation.curves import SEVERITIES
-from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.rendering import as_html
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.later import Later
@@ -34,6 +34,7 @@ from polyfuse.process import training_alone
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
+from polyfuse.trust import Trust, trusted, trusting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -399,32 +400,44 @@ class Model:
         return self.folder
 
 
-def load(folder: str | Path, *, device: str = "auto") -> Model:
+def load(folder: str | Path, *, device: str = "auto", trust: Trust = ()) -> Model:
     """Read a saved model.
 
     Args:
         device: where it predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        trust: packages, modules or ``package.module:Class`` whose code the model may run, where it is made of parts
+            that do not come with polyfuse.
 
     Raises:
         BundleError: no model there, a damaged file, or a newer format.
+        TrustError: it names code that is not in ``trust``; none of it was run.
         ValueError: no such device here.
     """
-    model = Model(bundles.load(folder, device), Path(folder).name)
+    with trusting(trust):
+        model = Model(bundles.load(folder, device), Path(folder).name)
     model.folder = Path(folder)
     return model
 
 
-def index(model: Model | str | Path, table: Any, *, to: str | Path, media_root: str | Path | None = None) -> Index:
+def index(
+    model: Model | str | Path,
+    table: Any,
+    *,
+    to: str | Path,
+    media_root: str | Path | None = None,
+    trust: Trust = (),
+) -> Index:
     """Make an index of a table's rows that can be searched by every input the model aligns.
 
     Args:
         model: one fitted with ``align``, or the folder of one; it is kept in the index.
         to: a new folder.
+        trust: as for ``load``.
 
     Raises:
         ValueError: the model aligns nothing, the folder holds something, or the table lacks a column.
     """
-    made = model if isinstance(model, Model) else load(model)
+    made = model if isinstance(model, Model) else load(model, trust=trust)
     return indexing.Index.create(made.bundle, table, to, media_root=media_root)
 
 
@@ -451,6 +464,7 @@ def inspect(
     return Inspection(len(table), inspect_rows(columns, table.origin), table.notes)
 
 
+@trusted
 @training_alone()
 def fit(
     source: Any,
@@ -477,6 +491,7 @@ def fit(
     quiet: bool = False,
     verbose: bool | None = None,
     device: str = "auto",
+    trust: Trust = (),  # noqa: ARG001 - taken by the decorator
 ) -> Model:
     """Train a model, judge it on the test split where there is one, and save it where ``to`` says.
 
@@ -511,6 +526,8 @@ def fit(
             ``Model.notes``; the opposite of ``quiet`` by default.
         device: where it trains and predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or
             ``mps``; one device, of several GPUs the first.
+        trust: as for ``load``, of a saved model that is fitted again or that an input starts from; parts that your own
+            recipe names as ``package.module:Class`` need none.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -544,6 +561,7 @@ def fit(
     return model
 
 
+@trusted
 @training_alone()
 def compare(
     source: Any,
@@ -568,6 +586,7 @@ def compare(
     say: Callable[[str], None] | None = None,
     verbose: bool = True,
     device: str = "auto",
+    trust: Trust = (),  # noqa: ARG001 - taken by the decorator
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
@@ -583,7 +602,7 @@ def compare(
         to: folder that keeps every run, so that a stopped comparison goes on, and the findings as JSON and HTML.
         say: told of every run as it ends; by default each is written to standard error.
         verbose: log the notes as well; without, nothing is said but to ``say``.
-        device: as for ``fit``.
+        device, trust: as for ``fit``.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.

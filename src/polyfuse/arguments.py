@@ -137,8 +137,9 @@ def _name(column: Any) -> str | None:
 def _output(text: str) -> tuple[str, str]:
     """The column and head of ``COL`` or ``COL=HEAD``; a column whose name holds ``=`` stands between double quotes."""
     column, _, head = split_once(text, "=")
-    if head.strip() not in ("", "auto", *registry.HEADS):
-        hint = near(head.strip(), list(registry.HEADS))
+    known = registry.table_of("head")
+    if head.strip() not in ("", "auto", *known) and not registry.is_address(head):
+        hint = near(head.strip(), list(known))
         raise RecipeError(
             f"output {text!r}: unknown head {head.strip()!r}{hint}; a column whose name holds '=' goes between double "
             "quotes"

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from polyfuse import registry
+from polyfuse.contracts import Decides, StandsIn, check_offered, offers, says
+from polyfuse.learners.base import Learner
 from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, Recipe, RecipeError, near
 
 
@@ -38,6 +40,7 @@ def check(recipe: Recipe) -> None:
             where = f"inputs.{name}.encoder" + (f".{at}" if len(item.encoders) > 1 else "")
             if not part.is_auto and item.modality:
                 encoder = _named(lambda i=item, p=part: registry.encoder(i.modality, p.name), where)
+                _named(lambda e=encoder: check_offered("encoder", e), where)
                 _check_keywords(part, own_keywords(encoder.wants, set()), where)
                 _check_given(part, encoder.wants, where)
         if len(item.encoders) > 1:
@@ -54,22 +57,25 @@ def check(recipe: Recipe) -> None:
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
             head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
+            _named(lambda h=head: check_offered("head", h), f"outputs.{name}.head")
             _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
     if recipe.fusion.name not in ("default", "auto"):
         fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
+        _named(lambda: check_offered("fusion", fusion), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
-        if hasattr(fusion, "decide"):
+        if offers(fusion, Decides):
             _check_nothing_stands_in(recipe)
             _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
+        _named(lambda p=part: check_offered("objective", p), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
-        if hasattr(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
+        if says(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
             raise RecipeError(
                 f"objectives.{at}: {objective.name} weighs the losses of inputs and outputs itself; expected every "
                 "weight to be 1, its own and those of the outputs"
             )
-        if (hasattr(part, "wants_scores") or hasattr(part, "wants_fusion")) and not recipe.outputs:
+        if (says(part, "wants_scores") or says(part, "wants_fusion")) and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
@@ -82,7 +88,11 @@ def check(recipe: Recipe) -> None:
 
 def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
     """A member is a learner on inputs that exist, for an output that exists."""
-    _named(lambda: registry.learner(member.name), where)
+    made = _named(lambda: registry.learner(member.name), where)
+    if not issubclass(made, Learner):
+        raise RecipeError(
+            f"{where}: {member.name} is no learner: expected a subclass of polyfuse.learners.base.Learner"
+        )
     for name in member.inputs:
         _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.inputs")
     for name in member.readers:
@@ -95,7 +105,7 @@ def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
 
 def _check_nothing_stands_in(recipe: Recipe) -> None:
     """A decision leaves absent inputs out: a token or a guess in their place would vote on nothing."""
-    guessing = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "stand_ins")]
+    guessing = [o.name for o in recipe.extra_losses if offers(registry.objective(o.name), StandsIn)]
     asked = [f"objective {name}" for name in guessing]
     asked += [f"training.missing: {recipe.training.missing}"] if recipe.training.missing != "mask" else []
     if asked:
@@ -108,7 +118,7 @@ def _check_nothing_stands_in(recipe: Recipe) -> None:
 def _check_nothing_wants_fusion(recipe: Recipe) -> None:
     """A decision joins answers: there is no fused representation for an objective to work on."""
     for objective in recipe.extra_losses:
-        if hasattr(registry.objective(objective.name), "wants_fusion"):
+        if says(registry.objective(objective.name), "wants_fusion"):
             raise RecipeError(
                 f"objective {objective.name}: the fusion {recipe.fusion.name} joins answers and makes no "
                 "representation of a row; expected another fusion"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyfuse import presets, registry
+from polyfuse.contracts import Decides, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
@@ -145,7 +146,7 @@ def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
         and learnt
         and FEW <= train < MANY
         and not _features(recipe)
-        and not hasattr(registry.fusion(name), "decide")
+        and not offers(registry.fusion(name), Decides)
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import Decides, Rebuilds, Scores, StandsIn, offers, says
 from polyfuse.ensemble import Ensemble, Heard
 from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
@@ -105,7 +106,7 @@ class Network(nn.Module):
     @property
     def decides(self) -> bool:
         """Whether the fusion joins scores of the inputs instead of tokens."""
-        return hasattr(self.fusion, "decide")
+        return offers(self.fusion, Decides)
 
     @property
     def aligned(self) -> list[str]:
@@ -184,8 +185,8 @@ class Network(nn.Module):
 
     def _with_absent(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
         for objective in self.objectives:
-            if hasattr(objective, "stand_ins"):
-                guesses, known_B = objective.stand_ins(encoded)  # type: ignore[operator]
+            if offers(objective, StandsIn):
+                guesses, known_B = objective.stand_ins(encoded)
                 encoded = {name: _where(known_B, stand_in(t, guesses[name]), t) for name, t in encoded.items()}
         if self.absent is None:
             return encoded
@@ -214,7 +215,7 @@ class Network(nn.Module):
             if self.decides:
                 decide: Any = self.fusion
                 state.scores[name] = decide.decide(state.by_input_scores[name], state.fused, self.head(name).combine)
-            elif hasattr(self.head(name), "scores"):
+            elif offers(self.head(name), Scores):
                 state.scores[name] = self.head(name).scores(state.fused, batch)
         if self.ensemble is not None and not self.training:
             heard = heard or self.ensemble.hear(self, batch)
@@ -228,7 +229,7 @@ class Network(nn.Module):
 
     def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""
-        watching = not self.decides and all(getattr(o, "watches", False) for o in _wanting(self.objectives))
+        watching = not self.decides and all(says(o, "watches") for o in _wanting(self.objectives))
         found = {}
         for head, (name, tokens) in zip(heads, encoded.items(), strict=True):
             own = replace(tokens, x_BTD=tokens.x_BTD.detach()) if watching else tokens
@@ -280,7 +281,7 @@ class Network(nn.Module):
 
 def _wanting(parts: Iterable[nn.Module]) -> list[nn.Module]:
     """Those of the parts that want scores of each input alone."""
-    return [part for part in parts if getattr(part, "wants_scores", False)]
+    return [part for part in parts if says(part, "wants_scores")]
 
 
 def _where(rows_B: Tensor, one: Tokens, other: Tokens) -> Tokens:
@@ -313,7 +314,7 @@ def build(
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
-    aligned = dict.fromkeys(name for module, _ in objectives for name in getattr(module, "aligns", ()))
+    aligned = dict.fromkeys(name for module, _ in objectives for name in says(module, "aligns"))
     space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
@@ -353,7 +354,7 @@ def _head(recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]]) -> 
 def _encoder(item: InputRecipe, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:
     made = registry.encoder(item.modality, item.part.name)  # type: ignore[arg-type]
     keywords = item.part.keywords
-    if kept_files is not None and hasattr(made, "restored"):
+    if kept_files is not None and offers(made, Rebuilds):
         keywords = {**keywords, **made.restored(kept_files)}
     encoder = made(**facts, **keywords)
     if item.transfer == "lora":

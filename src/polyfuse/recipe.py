@@ -23,7 +23,9 @@ from pydantic import (
     model_serializer,
 )
 
+from polyfuse import registry
 from polyfuse.data.names import divide, split_once, unquoted
+from polyfuse.trust import check_trust
 
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -406,6 +408,15 @@ class Recipe(_Section):
         return list(dict.fromkeys(o.keywords["key"] for o in self.extra_losses if o.keywords.get("key")))
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """Field -> ``package.module:Class``, for every part that is named by where its code lies."""
+        parts = {f"inputs.{n}.encoder": encoder.name for n, i in self.readers.items() for encoder in [i.part]}
+        parts |= {f"outputs.{n}.head": o.head.name for n, o in self.outputs.items()} | {"fusion": self.fusion.name}
+        parts |= {f"objectives.{n}": o.name for n, o in enumerate(self.extra_losses)}
+        parts |= {f"ensemble.members.{n}": m.name for n, m in enumerate(self.ensemble.members or [])}
+        return {where: name for where, name in parts.items() if registry.is_address(name)}
+
+    @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
         """The objectives; none while they are still to be chosen."""
         return self.objectives or []
@@ -422,10 +433,12 @@ def read_recipe(path: str | Path) -> Recipe:
 
     Raises:
         RecipeError: not a recipe; says which field.
+        TrustError: a saved model whose recipe names code of others, which nobody trusts (see ``trust``).
     """
     import yaml
 
     path = Path(path)
+    saved = path.is_dir() or (path.parent / "manifest.json").exists()
     if path.is_dir():
         path = path / "recipe.yaml"
     try:
@@ -435,6 +448,8 @@ def read_recipe(path: str | Path) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: expected a mapping with inputs and outputs, found {type(values).__name__}")
     recipe, folder = parse(values, str(path)), path.parent.resolve()
+    if saved:
+        check_trust(recipe.addresses, path.parent)
     recipe.data.table = [str(folder / _expanded(file)) for file in recipe.data.table]
     if recipe.data.media_root:
         recipe.data.media_root = str(folder / _expanded(recipe.data.media_root))

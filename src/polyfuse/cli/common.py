@@ -38,6 +38,9 @@ Folds = Annotated[int | None, typer.Option(help="Judge every row once, in so man
 Weights = Annotated[str | None, typer.Option(help="Column of numbers: how much each row counts in training.")]
 WeightedMetrics = Annotated[bool, typer.Option("--weighted-metrics", help="Rows count by weight in metrics as well.")]
 Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
+Trust = Annotated[
+    list[str] | None, typer.Option(help="A package or module whose code a saved model may run; again for more.")
+]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 Cost = Annotated[
     list[str] | None, typer.Option(help="[OUTPUT:]CLASS=COST of missing a class, where others cost 1; again for more.")

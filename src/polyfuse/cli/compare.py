@@ -30,6 +30,7 @@ def compare(
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
     set: common.Set = None,
     device: common.Device = "auto",
+    trust: common.Trust = None,
     json: common.Json = False,
 ) -> None:
     """Compare fusions and single inputs on the same rows.
@@ -57,6 +58,7 @@ def compare(
             seed=seed,
             settings=set or (),
             device=device,
+            trust=trust or (),
             say=None if json else common.say,
             verbose=False,
         )

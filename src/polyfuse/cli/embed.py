@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Trust, Where, print_json, say
 
 
 def embed(
@@ -18,13 +18,16 @@ def embed(
     where: Where = None,
     media_root: MediaRoot = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Write one vector per row.
 
     The fused representation, or that of one input.
     """
-    found = polyfuse.load(bundle, device=device).embed(table, of=of, where=where, media_root=media_root, to=to)
+    found = polyfuse.load(bundle, device=device, trust=trust or ()).embed(
+        table, of=of, where=where, media_root=media_root, to=to
+    )
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})
     else:

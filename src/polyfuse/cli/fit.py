@@ -39,6 +39,7 @@ def fit(
     set: common.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     device: common.Device = "auto",
+    trust: common.Trust = None,
     json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
@@ -64,6 +65,7 @@ def fit(
         seed=seed,
         settings=set or (),
         device=device,
+        trust=trust or (),
         resume=resume,
         quiet=json,
         verbose=False,

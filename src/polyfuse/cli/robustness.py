@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Trust, Where, print_json, say, show
 from polyfuse.data.places import page_place
 from polyfuse.messages import bars
 
@@ -18,6 +18,7 @@ def robustness(
     where: Where = None,
     media_root: MediaRoot = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
     input: Annotated[list[str] | None, typer.Option(help="Noise this input only; may be repeated.")] = None,
     severity: Annotated[
@@ -39,7 +40,7 @@ def robustness(
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
     with bars(not json):
-        found = polyfuse.load(bundle, device=device).robustness(
+        found = polyfuse.load(bundle, device=device, trust=trust or ()).robustness(
             table,
             where=where,
             media_root=media_root,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, print_json, show
+from polyfuse.cli.common import Json, Trust, print_json, show
 
 SHOWN = 60  # characters of a cell on the terminal
 
@@ -25,10 +25,11 @@ def search(
     k: Annotated[int, typer.Option("-k", help="How many rows.")] = 10,
     where: Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as 'year > 2010'.")] = None,
     html: Annotated[str | None, typer.Option(help="Write the results as a page.", metavar="FILE.html")] = None,
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Find the rows of an index that are nearest to what is asked."""
-    opened = polyfuse.Index.open(index)
+    opened = polyfuse.Index.open(index, trust=trust or ())
     options: dict[str, Any] = {"image": image, "audio": audio, "row": row, "id": id, "by": by}
     options |= {"weights": dict(map(_weight, weight or ())), "find": find, "k": k, "where": where}
     found = opened.search(text, **options)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Trust, Where, print_json, say, show
 
 
 def zero_shot(
@@ -21,6 +21,7 @@ def zero_shot(
     where: Where = None,
     media_root: MediaRoot = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Say for every row which of some labels fits best.
@@ -28,7 +29,7 @@ def zero_shot(
     None of them needs to have been trained on.
     """
     labels = [name.strip() for text in label for name in text.split(",") if name.strip()]
-    model = polyfuse.load(bundle, device=device)
+    model = polyfuse.load(bundle, device=device, trust=trust or ())
     options = {"of": of, "by": by, "where": where, "media_root": media_root}
     found = model.zero_shot(table, labels, template or ("{}",), to=to, verbose=False, **options)
     say(*(f"note: {note}" for note in model.notes))

@@ -104,7 +104,9 @@ def _stopped(tried: Sequence[Tried]) -> list[str]:
 def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     """The fusions to run, aliases replaced by what they stand for and each once, and notes on it."""
     if isinstance(fusions, str):
-        fusions = list(registry.FUSIONS) if fusions == "all" else [name.strip() for name in fusions.split(",")]
+        fusions = (
+            list(registry.table_of("fusion")) if fusions == "all" else [name.strip() for name in fusions.split(",")]
+        )
     notes, names = [], ["concat"]
     for name in fusions:
         registry.fusion(name)

@@ -19,6 +19,7 @@ import torch
 
 from polyfuse import registry
 from polyfuse.comparison.store import write_json
+from polyfuse.contracts import Tempered, WatchesValidation, offers
 from polyfuse.data.splits import Splits, strata
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import parts
@@ -226,7 +227,7 @@ def _judged(fitted: Fitted) -> Judged:
     if fitted.result.interrupted:  # a part of a training says nothing of the recipe
         raise KeyboardInterrupt
     recipe, rows = fitted.bundle.recipe, fitted.splits.test
-    measuring = any(hasattr(registry.objective(o.name), "after_validation") for o in recipe.extra_losses)
+    measuring = any(offers(registry.objective(o.name), WatchesValidation) for o in recipe.extra_losses)
     alone = fitted.bundle.network.ensemble is None and recipe.training.select == "last" and not measuring
     members = recipe.ensemble.members or recipe.ensemble.networks not in ("auto", 1)
     return Judged(rows, outcomes_by_inputs(fitted.bundle, fitted.table, fitted.prepared, rows), alone and not members)
@@ -280,7 +281,7 @@ def _calibrate(final: Fitted, kept: Kept) -> None:
         return
     for output, outcome in next(iter(kept.values())).items():
         head, rows = network.head(output), outcome.judged()
-        if not hasattr(head, "set_temperature") or outcome.scores is None or len(rows) < FEW:
+        if not offers(head, Tempered) or outcome.scores is None or len(rows) < FEW:
             continue
         codes = {label: code for code, label in enumerate(outcome.classes or [])}
         target = np.array([codes[outcome.target[row]] for row in rows])

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from polyfuse import __version__
 from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
@@ -30,6 +29,7 @@ from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.inference import Rules, decided, predict_subsets
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
+from polyfuse.version import __version__
 
 TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
 MOST_BROKEN = 50  # cells listed per column in a report

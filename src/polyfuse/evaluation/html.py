@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyfuse.data.places import page_place
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.shown import Shown
@@ -32,18 +31,6 @@ MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "i
 def page(report: Report) -> str:
     """The whole page."""
     return environment().get_template("report.html").render(_view(report))
-
-
-def written(path: str | Path, page: str) -> Path:
-    """The path, after the page was written there; folders are made.
-
-    Raises:
-        ValueError: the path ends as files of data do.
-    """
-    path = page_place(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf8")
-    return path
 
 
 def environment() -> Any:

@@ -1,25 +1,21 @@
-"""The evaluation report: everything found out about a model on a table, as JSON, as a page, or in the terminal."""
+"""The evaluation report: everything found out about a model on a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
-
-from polyfuse.evaluation import html, terminal
 from polyfuse.evaluation.folds import Folds
-from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import OutputReport, output_from_json, plain
+from polyfuse.evaluation.rendering import RenderedPage
 from polyfuse.evaluation.samples import Sample
 
 Broken = Mapping[str, Sequence[dict[str, Any]] | int]
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(RenderedPage):
     """How good a model is on a table. ``rich.print(report)`` shows it in the terminal.
 
     Args:
@@ -64,9 +60,6 @@ class Report:
         notes = len(self.meta.get("notes", []))
         return f"Report({self.rows:,} rows; {judged}; {notes} notes; print it with rich, or to_html(path))"
 
-    def _repr_html_(self) -> str:
-        return as_html(self)
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
         folds = {} if self.folds is None else {"folds": plain(self.folds.to_json())}
@@ -81,14 +74,3 @@ class Report:
             "seconds": plain(self.seconds),
             "meta": plain(self.meta),
         }
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one self-contained page: it loads nothing, runs no script, and can be sent by mail.
-
-        Returns:
-            The path written.
-        """
-        return html.written(path, html.page(self))
-
-    def __rich__(self) -> RenderableType:
-        return terminal.render(self)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -224,10 +223,3 @@ def render_summary(summary: Summary) -> RenderableType:
     rows, steps = summary.facts.get("rows", {}), summary.facts.get("steps")
     trained = f"trained on {glossary.counted(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
     return Group(_heading(summary.name, facts), table, *([f"[dim]{trained}[/dim]"] if trained else []))
-
-
-def plain_text(shown: Any, width: int = 130) -> str:
-    """What is shown in the terminal, without colours."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(shown)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())  # type: ignore[attr-defined]

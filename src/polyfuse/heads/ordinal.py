@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -16,7 +17,7 @@ ANSWERS = ("median", "mode")
 LEAST = 1e-3  # distance of two thresholds
 
 
-class Ordinal(nn.Module):
+class Ordinal(ScoredHead):
     """One of several ordered classes, such as stars or grades: one number per row, cut by learnt thresholds.
 
     P(class <= k) = sigmoid(threshold_k - number) with rising thresholds, so that being two steps off costs more than
@@ -91,10 +92,6 @@ class Ordinal(nn.Module):
         target_B = cells.rows(cells.fields["target"])  # type: ignore[index]
         return F.cross_entropy(scores_BC.float(), target_B, reduction="none") * cells.present_B
 
-    def loss(self, fused: Fused, batch: Batch) -> Tensor:
-        """Loss per row (B,)."""
-        return self.loss_of(self.scores(fused, batch), batch)
-
     def quality(self, scores_BC: Tensor, batch: Batch) -> Tensor:
         """1 where the answer is right, less by its share of all steps where it is off (B,)."""
         cells = batch.outputs[self.name]
@@ -126,10 +123,6 @@ class Ordinal(nn.Module):
         confidence_B = probability_BC.gather(-1, at_B[:, None])[:, 0]
         extra = {"probabilities": probability_BC.cpu().numpy(), "confidence": confidence_B.cpu().numpy()}
         return Prediction([self.classes[at] for at in at_B.tolist()], scores_BC, extra)
-
-    def predict(self, fused: Fused, batch: Batch) -> Prediction:
-        """Prediction of every row."""
-        return self.decode(self.scores(fused, batch))
 
 
 def _thresholds(counts: list[int]) -> tuple[float, list[float]]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import Scores, offers
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Batch, Cells, Fused, State, Tokens
 
@@ -58,7 +59,7 @@ class Mixup(nn.Module):
         weight_B, of_others_B = batch.weights_B, batch.weights_B[other_B]
         others = replace(batch, outputs={name: _of_others(cells, other_B) for name, cells in batch.outputs.items()})
         for name, head in heads.items():
-            if not hasattr(head, "scores"):
+            if not offers(head, Scores):
                 continue
             scores_BC = head.scores(mixed, batch)
             own_B, other = head.loss_of(scores_BC, batch), head.loss_of(scores_BC, others)

@@ -17,6 +17,7 @@ from polyfuse.search.page import write_results
 from polyfuse.search.rows import metadata, pictures
 from polyfuse.search.shelf import FACTS, MODEL, Shelf
 from polyfuse.search.store import SearchError, arrow, new_ids
+from polyfuse.trust import Trust, trusting
 
 if TYPE_CHECKING:
     from polyfuse import bundle as bundles
@@ -37,14 +38,15 @@ class Index:
     Args:
         shelf: its folder.
         bundle: its model, read from the folder where it is not given.
+        trust: see ``open``.
 
     Example:
         >>> index = pf.Index.open("photos.index")
         >>> index.search("a dog in snow", k=5, where="year > 2010")
     """
 
-    def __init__(self, shelf: Shelf, bundle: Bundle | None = None):
-        self._shelf, self._given = shelf, bundle
+    def __init__(self, shelf: Shelf, bundle: Bundle | None = None, trust: Trust = ()):
+        self._shelf, self._given, self._trust = shelf, bundle, trust
         self.notes: list[str] = []
 
     @classmethod
@@ -69,13 +71,17 @@ class Index:
         return made
 
     @classmethod
-    def open(cls, place: str | Path) -> Index:
+    def open(cls, place: str | Path, *, trust: Trust = ()) -> Index:
         """The index in a folder.
+
+        Args:
+            trust: packages, modules or ``package.module:Class`` whose code its model may run, where that is made of
+                parts that do not come with polyfuse.
 
         Raises:
             SearchError: no index there, or a damaged one.
         """
-        return cls(Shelf.open(place))
+        return cls(Shelf.open(place), trust=trust)
 
     @staticmethod
     def is_at(place: str | Path) -> bool:
@@ -85,7 +91,8 @@ class Index:
     @cached_property
     def bundle(self) -> Bundle:
         """The model of the index."""
-        made = self._given or bundles.load(self._shelf.place / MODEL)
+        with trusting(self._trust):
+            made = self._given or bundles.load(self._shelf.place / MODEL)
         self.check(made)
         return made
 

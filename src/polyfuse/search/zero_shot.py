@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import Scaled, offers
 from polyfuse.data.tables import Table, read_table
 from polyfuse.search.encode import vectors_of
 from polyfuse.search.store import SearchError
@@ -86,5 +86,5 @@ def _words(bundle: Bundle, labels: Sequence[str], templates: Sequence[str], by: 
 
 def _scale(bundle: Bundle) -> float:
     """By what the objective multiplies cosines."""
-    learnt: list[Any] = [objective.scale for objective in bundle.network.objectives if hasattr(objective, "scale")]
+    learnt = [objective.scale for objective in bundle.network.objectives if offers(objective, Scaled)]
     return float(learnt[0].detach()) if learnt else SCALE

@@ -11,6 +11,7 @@ import pandas as pd
 from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
 from polyfuse.checks import check
+from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.targets import plain_label
 from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
@@ -55,7 +56,7 @@ def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tupl
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
     ]
-    measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
+    measuring = [o.name for o in recipe.extra_losses if offers(registry.objective(o.name), WatchesValidation)]
     if measuring and not len(splits.val):
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):
@@ -125,8 +126,8 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
             raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
-            if head not in registry.HEADS:
-                known = ", ".join(registry.HEADS)
+            if head not in registry.table_of("head"):
+                known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
             output["head"]["name"] = head
             notes.append(f"output {name!r} is a {head}: {reason}")

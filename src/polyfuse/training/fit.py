@@ -17,6 +17,7 @@ from torch import nn
 from polyfuse import bundle as bundles
 from polyfuse import registry
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
@@ -340,7 +341,7 @@ def asked(
     Args:
         encoders: those that the network was built with.
     """
-    taken = getattr(network.fusion, "query", None)
+    taken = says(network.fusion, "query")
     if taken is None or recipe.fusion.keywords.get("query", "auto") != "auto":
         return network, []
     lengths = _token_counts(network, ready.rows, train_rows)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from polyfuse.contracts import Lined, Tempered, offers
 from polyfuse.data.batches import Rows
 from polyfuse.device import device_of
 from polyfuse.learners.loss import row_losses, shares, some, temperature
@@ -121,9 +122,9 @@ def _calibrate(
         together = head.combine(stacked, weight.float(), "mean").numpy()
         # a network that answers alone was calibrated when it was trained
         rows = some(target.weights, judged_R)
-        if network.ensemble is not None and hasattr(head, "set_temperature"):
+        if network.ensemble is not None and offers(head, Tempered):
             head.set_temperature(temperature(together, target.values[judged_R], target.task, rows))
-        if hasattr(head, "set_line") and (line := _line(head, together, target.values[judged_R], rows)):
+        if offers(head, Lined) and (line := _line(head, together, target.values[judged_R], rows)):
             head.set_line(*line)
 
 

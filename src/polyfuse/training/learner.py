@@ -9,6 +9,7 @@ import torch
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from polyfuse.contracts import Rebalances, WatchesValidation, offers
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
@@ -66,12 +67,9 @@ class Learner(L.LightningModule):
             self.pending = None
 
     def on_after_backward(self) -> None:
-        for rebalance in self._hooks("rebalance"):
-            rebalance(self.network.input_parameters())
-
-    def _hooks(self, name: str) -> list[Any]:
-        """What the objectives want to do at a point of training, where they have a method of that name."""
-        return [getattr(objective, name) for objective in self.network.objectives if hasattr(objective, name)]
+        for objective in self.network.objectives:
+            if offers(objective, Rebalances):
+                objective.rebalance(self.network.input_parameters())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         state = self.network(batch)
@@ -95,8 +93,9 @@ class Learner(L.LightningModule):
         self.quality = quality - 1e-4 * loss
         self.validated = quality, loss
         self._found.clear()
-        for after_validation in self._hooks("after_validation"):
-            after_validation()
+        for objective in self.network.objectives:
+            if offers(objective, WatchesValidation):
+                objective.after_validation()
         self._log({"val/quality": quality, "val/loss": loss})
 
     def configure_optimizers(self) -> Any:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from polyfuse import registry
+from polyfuse.contracts import says
 from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.device import device_of
 from polyfuse.ensemble import Ensemble, Opinion, features, has_features
@@ -82,7 +83,7 @@ def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) ->
     facts = prepared.transform.facts()
     head = network.head(output)
     return Target(
-        getattr(head, "learnt_as", head.task),
+        says(head, "learnt_as") or head.task,
         known,
         np.asarray(values),
         len(facts.get("classes", ())) or 1,

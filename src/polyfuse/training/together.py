@@ -235,7 +235,8 @@ def _networks(
         if plan.deadline is not None:
             deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / (count - k)
             if k == 0 and plan.resume and run is not None and (run / "recipe.yaml").exists():
-                own.training.steps, own.training.time = read_recipe(run).training.steps, None  # measured already
+                before = read_recipe(run / "recipe.yaml").training
+                own.training.steps, own.training.time = before.steps, None  # measured already
         facts = take_done(run, made) if run is not None and plan.resume else None
         results.append(
             Result(**facts) if facts else train(made, own, plan.rows, split, run=run, deadline=deadline, **options)

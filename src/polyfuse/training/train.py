@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from polyfuse.contracts import Tempered, offers
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.device import device_of, place, trainer_options
 from polyfuse.inference import BATCH, predict
@@ -245,7 +246,7 @@ def _quiet() -> Iterator[None]:
 
 def calibrate(network: Network, rows: Rows, val: np.ndarray) -> None:
     """Fit the temperature of every head that has one on validation rows (Guo et al., ICML 2017)."""
-    heads = [name for name in network.outputs if hasattr(network.head(name), "set_temperature")]
+    heads = [name for name in network.outputs if offers(network.head(name), Tempered)]
     for name in heads:
         network.head(name).set_temperature(1.0)
     predictions = predict(network, rows, numbers=val) if heads else {}

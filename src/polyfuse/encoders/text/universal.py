@@ -1,6 +1,6 @@
 """Meaning of texts in many languages, one vector per stretch: the Universal Sentence Encoder, always frozen."""
 
-# ruff: noqa: ARG002 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polyfuse.data.cells.universal import BEGIN, END, WIDTH, shapes, vectors
 from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 
@@ -46,10 +47,9 @@ class Universal(nn.Module):
         """The keywords that build the encoder again from the files of its ``Spec``; its weights come later."""
         return {"path": str(folder), "weights": "random"}
 
+    @spec_of()
     @staticmethod
-    def wants(
-        *, path: str = "starter:universal", weights: str = "checkpoint", stretch: int = 128, most: int = 8
-    ) -> Spec:
+    def wants(path: str, weights: str, stretch: int, most: int) -> Spec:
         """Stretches of pieces."""
         folder = _found(path, weights)
         keywords = {"file": str(folder / "tokenizer.json"), "stretch": stretch, "most": most, "around": [BEGIN, END]}

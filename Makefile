@@ -29,6 +29,11 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_imports.py
 	$(BIN)/python scripts/file_tree.py --check
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: setup
+	@$(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
 
 dist: setup
 	@$(BIN)/python -m build --no-isolation

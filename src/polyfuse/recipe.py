@@ -77,7 +77,11 @@ class _Section(BaseModel):
 
 
 class NamedPart(BaseModel):
-    """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``."""
+    """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``.
+
+    Args:
+        name: as ``polyfuse list`` shows it; ``auto`` leaves the choice to the table.
+    """
 
     model_config = ConfigDict(extra="allow")
     name: str = "auto"
@@ -103,6 +107,7 @@ class EncoderRecipe(NamedPart):
     """An encoder by name, with its keywords; what it says of its training wins over what its input says.
 
     Args:
+        name: as ``polyfuse list encoders`` shows it; ``auto`` leaves the choice to the preset.
         transfer, augment, learning_rate, weight_decay, cache, fused: as of ``InputRecipe``, for this encoder alone.
     """
 
@@ -125,7 +130,14 @@ class EncoderRecipe(NamedPart):
 
 
 class LimitsRecipe(_Section):
-    """See ``data.cells.source.Limits``."""
+    """What is too large to be read: such a cell counts as broken; of long texts the beginning is read.
+
+    Args:
+        bytes: of one file.
+        pixels: of one picture.
+        seconds: of one sound.
+        characters: of one text.
+    """
 
     bytes: int = Field(256_000_000, gt=0)
     pixels: int = Field(100_000_000, gt=0)
@@ -231,7 +243,13 @@ class InputRecipe(_Section):
 
 
 class OutputRecipe(_Section):
-    """One output: the column it fills, its head, and the weight of its loss."""
+    """One output: the column it fills, its head, and the weight of its loss.
+
+    Args:
+        column: name of the column that is learnt.
+        head: ``category``, ``labels`` or ``number``, with keywords; ``auto`` follows the column.
+        weight: of its loss among those of other outputs and objectives.
+    """
 
     column: str
     head: Part = NamedPart(name="auto")
@@ -239,7 +257,12 @@ class OutputRecipe(_Section):
 
 
 class ObjectiveRecipe(NamedPart):
-    """An extra loss by name, with its weight and keywords."""
+    """An extra loss by name, with its weight and keywords.
+
+    Args:
+        name: as ``polyfuse list objectives`` shows it.
+        weight: of its loss among those of outputs and other objectives.
+    """
 
     name: str
     weight: float = Field(1.0, ge=0)
@@ -265,6 +288,7 @@ class MemberRecipe(NamedPart):
     """A classical learner over what some inputs hold before any training; its keywords are its settings.
 
     Args:
+        name: as ``polyfuse list learners`` shows it.
         inputs: whose features it reads, joined where there are several.
         readers: of these inputs' encoders, by the names of ``Recipe.readers``; all that have features when left out.
         output: what it answers; every output when absent.
@@ -358,6 +382,10 @@ class Recipe(_Section):
     """A whole model. ``outputs`` may be empty: then objectives alone train the encoders and no fusion is built.
 
     Args:
+        data: which table, how it is read and split.
+        inputs: name -> the columns of an input and its encoder; one per modality is made of the usable columns where
+            none is named.
+        outputs: name -> the column of an output and its head.
         fusion: ``default`` follows the size of the table; ``auto`` compares all fusions on validation rows and takes
             the best, for about as long as six trainings.
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
@@ -365,6 +393,7 @@ class Recipe(_Section):
         width: D of the tokens that reach the fusion.
         space: what aligned inputs share, where an objective aligns inputs.
         ensemble: who answers beside the network.
+        training: how long, how fast, and what is kept.
         preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
             answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
             well; so does ``auto`` where they are installed. ``best``: all that helps, more networks among it.

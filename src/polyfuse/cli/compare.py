@@ -15,7 +15,9 @@ def compare(
     table: common.Table = None,
     output: common.Output = None,
     input: common.Input = None,
-    fusion: Annotated[str, typer.Option(help="all, or names with commas; see polyfuse list fusions.")] = "all",
+    fusion: Annotated[
+        str, typer.Option(help="all, or names with commas; see polyfuse list fusions.", autocompletion=common.FUSIONS)
+    ] = "all",
     seeds: Annotated[int, typer.Option(help="Trainings of each.")] = 5,
     budget: Annotated[str | None, typer.Option(help="Time for all, such as 10m; losers are stopped early.")] = None,
     split: common.Split = None,

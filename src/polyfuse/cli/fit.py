@@ -18,9 +18,15 @@ def fit(
     table: common.Table = None,
     output: common.Output = None,
     input: common.Input = None,
-    fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.", autocompletion=common.FUSIONS)
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
+        str | None,
+        typer.Option(
+            help="What is taken where nothing is named: plain, scratch, starter or best.",
+            autocompletion=common.offering("plain", "scratch", "starter", "best"),
+        ),
     ] = None,
     align: Annotated[
         str | None, typer.Option(help="Inputs to align in one space, A,B[,C]: each then finds the others.")

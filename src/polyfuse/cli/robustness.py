@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Bundle, Device, Json, MaxBroken, MediaRoot, TableArgument, Where, print_json, say, show
 from polyfuse.data.places import page_place
 from polyfuse.messages import bars
 
@@ -17,6 +17,7 @@ def robustness(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
     json: Json = False,
     input: Annotated[list[str] | None, typer.Option(help="Noise this input only; may be repeated.")] = None,
@@ -43,6 +44,7 @@ def robustness(
             table,
             where=where,
             media_root=media_root,
+            max_broken=max_broken,
             inputs=input,
             metrics=metrics,
             seed=seed,

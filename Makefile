@@ -41,6 +41,7 @@ dist: setup
 bench: setup
 	@$(BIN)/python benchmarks/foundation.py
 	@$(BIN)/python benchmarks/defaults.py
+	@$(BIN)/python benchmarks/search.py
 
 clean:
 	rm -rf .venv demo-output build dist

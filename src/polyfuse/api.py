@@ -223,6 +223,7 @@ class Model:
         metrics: Mapping[str, str] | None = None,
         seed: int = 0,
         unseen: str = "error",
+        max_broken: float | None = None,
         verbose: bool = True,
     ) -> RobustnessReport:
         """How much noise in its inputs the model takes: each alone, and all together.
@@ -234,12 +235,13 @@ class Model:
             corruptions: modality -> names of ``data.corrupt.CORRUPTIONS``; all by default.
             metrics: output -> the metric of its curves; its headline one by default.
             seed: of the noise.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
             verbose: as for ``evaluate``.
 
         Raises:
             ValueError: no such input, corruption or metric, or as for ``evaluate``.
         """
-        table, prepared = self._judgeable(table, where, media_root)
+        table, prepared = self._judgeable(table, where, media_root, max_broken)
         options: dict[str, Any] = {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
         options["inputs"] = None if inputs is None else listed(inputs)
         options["severities"] = [severities] if isinstance(severities, (int, float)) else severities
@@ -335,12 +337,14 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         to: str | Path | None = None,
+        max_broken: float | None = None,
     ) -> np.ndarray:
         """One vector per row, (rows, D) float32.
 
         Args:
             of: the input whose own representation is wanted; the fused one by default.
             to: also save it as this .npy file; folders are made.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
         Raises:
             ValueError: no such input, or another ending of the file.
@@ -349,7 +353,7 @@ class Model:
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = self._read(table, where, media_root)
-        vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
+        vectors = inference.embed(self.bundle.network, self._rows(table, False, max_broken)[0], of=of)
         if place:
             write_vectors(vectors, place)
         return vectors
@@ -365,6 +369,7 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         to: str | Path | None = None,
+        max_broken: float | None = None,
         verbose: bool = True,
     ) -> pd.DataFrame:
         """The most likely of some labels for every row by their names alone, where the model aligns inputs.
@@ -376,6 +381,7 @@ class Model:
             by: aligned input that reads the labels.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
                 read is never written over.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
             verbose: log what is to be said of the table.
 
         Returns:
@@ -386,7 +392,8 @@ class Model:
         """
         place = place_for(to, FRAMES, table) if to else None
         read = self._read(table, where, media_root)
-        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), of=of, by=by)
+        options: dict[str, Any] = {"of": of, "by": by, "max_broken": max_broken}
+        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), **options)
         found.insert(0, "row", read.rows_N)
         if place:
             write_frame(found, place)
@@ -425,6 +432,8 @@ def index(
     *,
     to: str | Path,
     media_root: str | Path | None = None,
+    max_broken: float | None = None,
+    device: str | None = None,
     trust: Trust = (),
 ) -> Index:
     """Make an index of a table's rows that can be searched by every input the model aligns.
@@ -432,13 +441,17 @@ def index(
     Args:
         model: one fitted with ``align``, or the folder of one; it is kept in the index.
         to: a new folder.
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+        device: where the model of a folder computes, ``auto`` by default; a model given as such computes where it is.
         trust: as for ``load``.
 
     Raises:
         ValueError: the model aligns nothing, the folder holds something, or the table lacks a column.
     """
-    made = model if isinstance(model, Model) else load(model, trust=trust)
-    return indexing.Index.create(made.bundle, table, to, media_root=media_root)
+    if isinstance(model, Model) and device is not None:
+        raise ValueError("device: is for the folder of a model; this one is loaded, polyfuse.load(folder, device=...)")
+    made = model if isinstance(model, Model) else load(model, device=device or "auto", trust=trust)
+    return indexing.Index.create(made.bundle, table, to, media_root=media_root, max_broken=max_broken)
 
 
 def parts(kind: str) -> list[Listing]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Trust, Where, print_json, say
+from polyfuse.cli.common import Bundle, Device, Json, MaxBroken, MediaRoot, TableArgument, Trust, Where, print_json, say
 
 
 def embed(
@@ -17,6 +17,7 @@ def embed(
     of: Annotated[str | None, typer.Option(help="One input before fusion; the fused vector by default.")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
     trust: Trust = None,
     json: Json = False,
@@ -25,9 +26,8 @@ def embed(
 
     The fused representation, or that of one input.
     """
-    found = polyfuse.load(bundle, device=device, trust=trust or ()).embed(
-        table, of=of, where=where, media_root=media_root, to=to
-    )
+    options: dict[str, Any] = {"of": of, "where": where, "media_root": media_root, "max_broken": max_broken}
+    found = polyfuse.load(bundle, device=device, trust=trust or ()).embed(table, to=to, **options)
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})
     else:

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Trust, Where, print_json, say, show
+from polyfuse.cli.common import (
+    Bundle,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Trust,
+    Where,
+    print_json,
+    say,
+    show,
+)
 from polyfuse.data.places import page_place
 from polyfuse.messages import bars
 
@@ -17,6 +29,7 @@ def robustness(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
     trust: Trust = None,
     json: Json = False,
@@ -44,6 +57,7 @@ def robustness(
             table,
             where=where,
             media_root=media_root,
+            max_broken=max_broken,
             inputs=input,
             metrics=metrics,
             seed=seed,

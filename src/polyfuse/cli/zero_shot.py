@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Trust, Where, print_json, say, show
+from polyfuse.cli.common import (
+    Bundle,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Trust,
+    Where,
+    print_json,
+    say,
+    show,
+)
 
 
 def zero_shot(
@@ -20,6 +32,7 @@ def zero_shot(
     to: Annotated[str | None, typer.Option(help="A .csv, .tsv, .jsonl or .parquet file.", metavar="FILE")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
     trust: Trust = None,
     json: Json = False,
@@ -30,7 +43,8 @@ def zero_shot(
     """
     labels = [name.strip() for text in label for name in text.split(",") if name.strip()]
     model = polyfuse.load(bundle, device=device, trust=trust or ())
-    options = {"of": of, "by": by, "where": where, "media_root": media_root}
+    options: dict[str, Any] = {"of": of, "by": by, "where": where, "media_root": media_root}
+    options["max_broken"] = max_broken
     found = model.zero_shot(table, labels, template or ("{}",), to=to, verbose=False, **options)
     say(*(f"note: {note}" for note in model.notes))
     if json:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-slow check bench clean
+.PHONY: setup demo test test-slow check docs dist bench clean
 
 setup: $(STAMP)
 
@@ -29,10 +29,19 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_imports.py
 	$(BIN)/python scripts/file_tree.py --check
+	$(BIN)/mkdocs build --strict --quiet
+
+docs: setup
+	@$(BIN)/mkdocs build --strict
+	@echo "open build/site/index.html"
+
+dist: setup
+	@$(BIN)/python -m build --no-isolation
 
 bench: setup
 	@$(BIN)/python benchmarks/foundation.py
 	@$(BIN)/python benchmarks/defaults.py
+	@$(BIN)/python benchmarks/search.py
 
 clean:
 	rm -rf .venv demo-output build dist

@@ -1,4 +1,4 @@
-"""Writes the file tree of the READMEs: one line per file, the first line of what the file says of itself.
+"""Writes the file tree of ``docs/layout.md``: one line per file, the first line of what the file says of itself.
 
 ``python scripts/file_tree.py`` rewrites the part between the markers; ``--check`` only says whether it is in step.
 """
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "layout.md"
 START, END = "<!-- file tree -->", "<!-- end of file tree -->"
 
 
@@ -30,22 +31,18 @@ def tree() -> str:
 
 
 def renewed(text: str) -> str:
-    """A README with the present tree between its markers."""
+    """The page with the present tree between its markers."""
     before, _, rest = text.partition(START)
     return f"{before}{START}\n{tree()}\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:
-    stale = []
-    for name in ("README.md", "README.zh.md"):
-        path = ROOT / name
-        text = path.read_text(encoding="utf8")
-        if renewed(text) != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                path.write_text(renewed(text), encoding="utf8")
-    if stale and "--check" in sys.argv:
-        sys.exit(f"the file tree of {', '.join(stale)} is out of step: run python scripts/file_tree.py")
+    text = PAGE.read_text(encoding="utf8")
+    if renewed(text) == text:
+        return
+    if "--check" in sys.argv:
+        sys.exit(f"the file tree of {PAGE.relative_to(ROOT)} is out of step: run python scripts/file_tree.py")
+    PAGE.write_text(renewed(text), encoding="utf8")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import soxr
 from PIL import Image
 from sklearn.datasets import load_digits
 
-FOLDER = Path(__file__).parents[1] / "src" / "polyfuse" / "demo"
+FOLDER = Path(__file__).parents[1] / "src" / "polyfuse" / "digits"
 SEED = 0
 COLUMNS = 43  # of the sheet of digits
 LANGUAGES = {"en": "en-us", "zh": "cmn", "de": "de", "fr": "fr-fr", "es": "es", "hi": "hi"}

@@ -6,20 +6,22 @@ import ast
 import os
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import polyfuse
+from polyfuse import registry
 
 ROOT = Path(polyfuse.__file__).parent
 
 # lowest first; modules of one row never import each other
 LAYERS = [
-    ["errors"],
-    ["records", "registry", "cache", "later", "messages", "process", "data.cells"],
-    ["layers", "metrics", "starter", "device"],
+    ["errors", "version"],
+    ["records", "registry", "cache", "later", "messages", "process", "trust", "data.cells"],
+    ["layers", "metrics", "starter", "device", "contracts"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
     ["presets"],
@@ -31,7 +33,7 @@ LAYERS = [
     ["comparison", "search"],
     ["digits"],
     ["api"],
-    ["sklearn", "cli"],
+    ["sklearn", "cli", "testing"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -101,6 +103,44 @@ def test_imports_point_downwards(module):
     assert own in RANK, f"{module}: add it to LAYERS"
     for other in ours(MODULES[module]):
         assert other == own or RANK[other] < RANK[own], f"{module} imports {other}, which is not below it"
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Module -> modules that it imports, wherever in the file and for whom; the front is ``""``."""
+    found = {}
+    for module, tree in MODULES.items():
+        named = set()
+        for name in imported(tree):
+            if name == "polyfuse" or name.startswith("polyfuse."):
+                inside = name.removeprefix("polyfuse").removeprefix(".")
+                named.add(inside if inside in MODULES else inside.rpartition(".")[0])
+        found[module] = named - {module}
+    return found
+
+
+def test_no_circle_among_files():
+    """Layer by layer: a file whose imports are all gone goes as well; what never goes stands in a circle."""
+    left = dict(arrows())
+    while free := {module for module, named in left.items() if not named & left.keys()}:
+        left = {module: named for module, named in left.items() if module not in free}
+    assert left == {}, "these files import each other, or one that does: " + ", ".join(sorted(left))
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m and unit(m) not in ("cli", "__main__")])
+def test_nobody_below_imports_the_front(module):
+    assert "" not in arrows()[module], "the front knows everything: import the module that holds what is needed"
+
+
+def test_records_know_nothing_of_how_they_are_shown():
+    drawing = {"evaluation.terminal", "evaluation.html", "evaluation.robustness_page", "evaluation.figures"}
+    drawing |= {"comparison.terminal", "comparison.page", "comparison.plot"}
+    for name, places in registry.RENDERERS.items():
+        records = [m for m, tree in MODULES.items() if any(getattr(n, "name", "") == name for n in tree.body)]
+        assert len(records) == 1
+        assert not arrows()[records[0]] & drawing
+        for target in places.values():
+            assert callable(registry.resolve(target))
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if unit(m) == "data.cells"])

@@ -69,6 +69,11 @@ def test_more_unreadable_numbers_than_usual_say_so_and_may_be_allowed(model):
     assert "media_root" not in str(error.value)
     assert len(model[0].predict(frame, max_broken=0.7)) == 60
     assert model[0].evaluate(frame, max_broken=1).to_json()["rows"] == 60
+    assert len(model[0].embed(frame, max_broken=1)) == 60
+    assert model[0].robustness(frame, max_broken=1, severities=1.0).to_json()
+    for ask in (model[0].embed, model[0].robustness):
+        with pytest.raises(ValueError, match="column '0': 40 of 60 cells"):
+            ask(frame)
     with pytest.raises(ValueError, match="expected a share of cells from 0 to 1"):
         model[0].predict(frame, max_broken=20)
 

@@ -31,3 +31,16 @@ def test_a_recipe_runs(path, real_data, tmp_path, monkeypatch):
     rows = np.sort(np.random.default_rng(0).choice(len(table), 150, replace=False))
     model = pf.fit(recipe, table=table.select(rows), settings=["training.steps=2"], quiet=True)
     assert set(model.report["evaluation"]["outputs"]) == set(recipe.outputs)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_says_where_its_table_is(path):
+    text = path.read_text(encoding="utf8")
+    said = [line for line in text.splitlines() if line.startswith("#")]
+    assert ("$POLYFUSE_DATA" in text) == any("$POLYFUSE_DATA" in line and "--table" in line for line in said)
+
+
+def test_without_the_folder_of_the_data_sets_the_variable_is_named(monkeypatch):
+    monkeypatch.delenv("POLYFUSE_DATA", raising=False)
+    with pytest.raises(ValueError, match="the environment has no variable POLYFUSE_DATA"):
+        pf.fit(RECIPES[0], quiet=True)

@@ -72,6 +72,20 @@ def test_classes_keep_their_type(frame):
         assert set(made.predict(X)) <= set(np.asarray(y))
 
 
+def test_weights_of_rows_steer_and_are_no_feature(frame):
+    X = pd.concat([frame[["area"]].fillna(2)] * 2)
+    y = np.r_[frame["label"], np.where(frame["label"] == "a", "b", "a")]
+    weights = np.r_[np.ones(40), np.full(40, 0.01)]
+    made = PolyfuseClassifier(preset="plain", settings=FAST).fit(X.assign(weight=1), y, sample_weight=weights)
+    assert made.score(X.assign(weight=1), y, sample_weight=weights) > 0.8
+    assert made.model_.recipe.data.weights == "weight_"
+    numbers = np.r_[frame["price"], -frame["price"]]
+    even = PolyfuseRegressor(preset="plain", settings=FAST).fit(X.to_numpy(), numbers, sample_weight=weights)
+    assert np.mean(even.predict(X.to_numpy())) > 1
+    with pytest.raises(ValueError, match=r"sample_weight\.shape"):
+        PolyfuseRegressor().fit(X, numbers, sample_weight=[1.0])
+
+
 def test_mistakes_are_named(frame):
     with pytest.raises(ValueError, match="one class alone"):
         PolyfuseClassifier().fit(frame[["area"]], ["a"] * 40)

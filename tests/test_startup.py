@@ -82,7 +82,8 @@ main()
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "said"), [(["--help"], 0, ""), (["starter"], 0, ""), (["list"], 2, "pandas")]
+    ("words", "status", "said"),
+    [(["--help"], 0, ""), (["starter"], 0, ""), (["list"], 2, "pandas"), (["demo"], 2, "pandas")],
 )
 def test_a_bare_install_names_the_line_that_completes_it(words, status, said):
     done = subprocess.run([sys.executable, "-c", BARE, *words], capture_output=True, text=True)

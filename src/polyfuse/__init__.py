@@ -16,8 +16,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from polyfuse.errors import extra
+from polyfuse.version import __version__ as __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "Index",
     "Model",
@@ -31,6 +31,7 @@ __all__ = [
     "parts",
     "read_recipe",
     "read_table",
+    "register",
 ]
 
 # Threads that wait for each other spin, and on a busy machine they wait for one that has no core: a small network takes
@@ -51,12 +52,14 @@ _HOMES = {
     "parts": "polyfuse.api",
     "read_recipe": "polyfuse.recipe",
     "read_table": "polyfuse.data.tables",
+    "register": "polyfuse.registry",
 }
 
 if TYPE_CHECKING:
     from polyfuse.api import Model, compare, demo, fit, index, inspect, load, parts
     from polyfuse.data.tables import read_table
     from polyfuse.recipe import Recipe, read_recipe
+    from polyfuse.registry import register
     from polyfuse.search.index import Index
 
 

@@ -25,7 +25,7 @@ from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation import terminal
 from polyfuse.evaluation.curves import SEVERITIES
-from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.rendering import as_html
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness_report import RobustnessReport
 from polyfuse.later import Later
@@ -34,6 +34,7 @@ from polyfuse.process import training_alone
 from polyfuse.recipe import Recipe, parse
 from polyfuse.registry import Listing
 from polyfuse.starter import State, states
+from polyfuse.trust import Trust, trusted, trusting
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from polyfuse import inference, reading
     from polyfuse.bundle import Bundle
     from polyfuse.comparison import compare as comparing
+    from polyfuse.comparison import crossvalidation as validating
     from polyfuse.comparison.findings import Comparison
     from polyfuse.data.batches import Rows
     from polyfuse.data.prepare import Prepared
@@ -59,7 +61,7 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     card, evaluate = Later("polyfuse.evaluation.card"), Later("polyfuse.evaluation.evaluate")
     summing = Later("polyfuse.evaluation.summary")
     noising, comparing = Later("polyfuse.evaluation.robustness"), Later("polyfuse.comparison.compare")
-    training = Later("polyfuse.training.fit")
+    training, validating = Later("polyfuse.training.fit"), Later("polyfuse.comparison.crossvalidation")
     indexing, naming = Later("polyfuse.search.index"), Later("polyfuse.search.zero_shot")
 
 
@@ -221,6 +223,7 @@ class Model:
         metrics: Mapping[str, str] | None = None,
         seed: int = 0,
         unseen: str = "error",
+        max_broken: float | None = None,
         verbose: bool = True,
     ) -> RobustnessReport:
         """How much noise in its inputs the model takes: each alone, and all together.
@@ -232,12 +235,13 @@ class Model:
             corruptions: modality -> names of ``data.corrupt.CORRUPTIONS``; all by default.
             metrics: output -> the metric of its curves; its headline one by default.
             seed: of the noise.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
             verbose: as for ``evaluate``.
 
         Raises:
             ValueError: no such input, corruption or metric, or as for ``evaluate``.
         """
-        table, prepared = self._judgeable(table, where, media_root)
+        table, prepared = self._judgeable(table, where, media_root, max_broken)
         options: dict[str, Any] = {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
         options["inputs"] = None if inputs is None else listed(inputs)
         options["severities"] = [severities] if isinstance(severities, (int, float)) else severities
@@ -333,12 +337,14 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         to: str | Path | None = None,
+        max_broken: float | None = None,
     ) -> np.ndarray:
         """One vector per row, (rows, D) float32.
 
         Args:
             of: the input whose own representation is wanted; the fused one by default.
             to: also save it as this .npy file; folders are made.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
         Raises:
             ValueError: no such input, or another ending of the file.
@@ -347,7 +353,7 @@ class Model:
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = self._read(table, where, media_root)
-        vectors = inference.embed(self.bundle.network, self._rows(table, targets=False)[0], of=of)
+        vectors = inference.embed(self.bundle.network, self._rows(table, False, max_broken)[0], of=of)
         if place:
             write_vectors(vectors, place)
         return vectors
@@ -363,6 +369,7 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         to: str | Path | None = None,
+        max_broken: float | None = None,
         verbose: bool = True,
     ) -> pd.DataFrame:
         """The most likely of some labels for every row by their names alone, where the model aligns inputs.
@@ -374,6 +381,7 @@ class Model:
             by: aligned input that reads the labels.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
                 read is never written over.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
             verbose: log what is to be said of the table.
 
         Returns:
@@ -384,7 +392,8 @@ class Model:
         """
         place = place_for(to, FRAMES, table) if to else None
         read = self._read(table, where, media_root)
-        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), of=of, by=by)
+        options: dict[str, Any] = {"of": of, "by": by, "max_broken": max_broken}
+        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), **options)
         found.insert(0, "row", read.rows_N)
         if place:
             write_frame(found, place)
@@ -398,33 +407,51 @@ class Model:
         return self.folder
 
 
-def load(folder: str | Path, *, device: str = "auto") -> Model:
+def load(folder: str | Path, *, device: str = "auto", trust: Trust = ()) -> Model:
     """Read a saved model.
 
     Args:
         device: where it predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        trust: packages, modules or ``package.module:Class`` whose code the model may run, where it is made of parts
+            that do not come with polyfuse.
 
     Raises:
         BundleError: no model there, a damaged file, or a newer format.
+        TrustError: it names code that is not in ``trust``; none of it was run.
         ValueError: no such device here.
     """
-    model = Model(bundles.load(folder, device), Path(folder).name)
+    with trusting(trust):
+        model = Model(bundles.load(folder, device), Path(folder).name)
     model.folder = Path(folder)
     return model
 
 
-def index(model: Model | str | Path, table: Any, *, to: str | Path, media_root: str | Path | None = None) -> Index:
+def index(
+    model: Model | str | Path,
+    table: Any,
+    *,
+    to: str | Path,
+    media_root: str | Path | None = None,
+    max_broken: float | None = None,
+    device: str | None = None,
+    trust: Trust = (),
+) -> Index:
     """Make an index of a table's rows that can be searched by every input the model aligns.
 
     Args:
         model: one fitted with ``align``, or the folder of one; it is kept in the index.
         to: a new folder.
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+        device: where the model of a folder computes, ``auto`` by default; a model given as such computes where it is.
+        trust: as for ``load``.
 
     Raises:
         ValueError: the model aligns nothing, the folder holds something, or the table lacks a column.
     """
-    made = model if isinstance(model, Model) else load(model)
-    return indexing.Index.create(made.bundle, table, to, media_root=media_root)
+    if isinstance(model, Model) and device is not None:
+        raise ValueError("device: is for the folder of a model; this one is loaded, polyfuse.load(folder, device=...)")
+    made = model if isinstance(model, Model) else load(model, device=device or "auto", trust=trust)
+    return indexing.Index.create(made.bundle, table, to, media_root=media_root, max_broken=max_broken)
 
 
 def parts(kind: str) -> list[Listing]:
@@ -450,6 +477,7 @@ def inspect(
     return Inspection(len(table), inspect_rows(columns, table.origin), table.notes)
 
 
+@trusted
 @training_alone()
 def fit(
     source: Any,
@@ -462,6 +490,10 @@ def fit(
     align: Names = (),
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    folds: int | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     where: str | None = None,
     media_root: str | Path | None = None,
     to: str | Path | None = None,
@@ -472,6 +504,7 @@ def fit(
     quiet: bool = False,
     verbose: bool | None = None,
     device: str = "auto",
+    trust: Trust = (),  # noqa: ARG001 - taken by the decorator
 ) -> Model:
     """Train a model, judge it on the test split where there is one, and save it where ``to`` says.
 
@@ -488,6 +521,11 @@ def fit(
             then be empty.
         split: column with the values train, val, test.
         group: column whose values stay on one side of a made split.
+        order: column of dates or numbers: the oldest rows train, later ones validate, the latest test.
+        folds: judge every row once, by a model that did not see it, and train the final model on all rows, instead of
+            a split; the report then has the mean and spread of each metric over folds.
+        weights: column of numbers, 0 and above: how much each row counts in training.
+        weighted_metrics: rows count by their weights in metrics as well.
         where: a pandas query that keeps rows.
         media_root: folder that paths in cells start from.
         to: folder of the model; beside it ``TO.run`` holds TensorBoard event files and, while training, checkpoints.
@@ -501,6 +539,8 @@ def fit(
             ``Model.notes``; the opposite of ``quiet`` by default.
         device: where it trains and predicts: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or
             ``mps``; one device, of several GPUs the first.
+        trust: as for ``load``, of a saved model that is fitted again or that an input starts from; parts that your own
+            recipe names as ``package.module:Class`` need none.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
@@ -510,24 +550,31 @@ def fit(
         bundles.check_place(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
+    arguments |= {"order": order, "folds": folds, "weights": weights, "weighted_metrics": weighted_metrics}
     arguments["align"] = align
     recipe, read = asked_for(source, table, settings=settings, **arguments)
+    name, run = Path(to).name if to is not None else "model", Path(f"{to}.run") if to is not None else None
     choice = []
-    if recipe.fusion.name == "auto" and recipe.outputs:
+    if recipe.fusion.name == "auto" and recipe.outputs and recipe.data.folds is None:
         recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
-    run = Path(f"{to}.run") if to is not None else None
     options: dict[str, Any] = {"run": run, "resume": resume, "quiet": quiet, "started": started, "device": device}
-    fitted = training.fit(recipe, read, judging=evaluate.judging_seconds, **options)
-    fitted.notes[:0] = choice
-    with bars(not quiet):
-        model = _judged(fitted, Path(to).name if to is not None else "model")
+    options["judging"] = evaluate.judging_seconds
+    if recipe.data.folds is not None:
+        fitted, report = validating.cross_validate(recipe, read, name=name, **options)
+        model = _reported(fitted, name, report)
+    else:
+        fitted = training.fit(recipe, read, **options)
+        fitted.notes[:0] = choice
+        with bars(not quiet):
+            model = _judged(fitted, name)
     if to is not None:
         model.save(to)
     tell(model.notes, not quiet if verbose is None else verbose)
     return model
 
 
+@trusted
 @training_alone()
 def compare(
     source: Any,
@@ -542,6 +589,9 @@ def compare(
     budget: str | float | None = None,
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     unit: str | None = None,
     where: str | None = None,
     media_root: str | Path | None = None,
@@ -551,12 +601,14 @@ def compare(
     say: Callable[[str], None] | None = None,
     verbose: bool = True,
     device: str = "auto",
+    trust: Trust = (),  # noqa: ARG001 - taken by the decorator
 ) -> Comparison:
     """Train every fusion and every single input on the same splits, and judge them on the same test rows.
 
     Args:
-        source, table, outputs, inputs, split, group, where, media_root, seed, settings: as for ``fit``; the first
-            output is compared, and the fusion of a recipe is replaced by each of ``fusions``.
+        source, table, outputs, inputs, split, group, order, weights, weighted_metrics, where, media_root, seed,
+            settings: as for ``fit``; the first output is compared, and the fusion of a recipe is replaced by each of
+            ``fusions``.
         fusions: ``all``, or names; ``concat`` is always among them.
         align: as for ``fit``; without outputs it is alignments of these inputs that are compared.
         alignments: compare objectives that align inputs (``all``, or names such as ``clip`` and ``siglip``) instead of
@@ -568,12 +620,13 @@ def compare(
         to: folder that keeps every run, so that a stopped comparison goes on, and the findings as JSON and HTML.
         say: told of every run as it ends; by default each is written to standard error.
         verbose: log the notes as well; without, nothing is said but to ``say``.
-        device: as for ``fit``.
+        device, trust: as for ``fit``.
 
     Raises:
         ValueError: what is asked cannot be; says what was found, expected, and how to mend it.
     """
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "split": split, "group": group}
+    arguments |= {"order": order, "weights": weights, "weighted_metrics": weighted_metrics}
     arguments |= {"where": where, "media_root": media_root, "seed": seed, "align": align}
     recipe, read = asked_for(source, table, settings=settings, **arguments)
     limit = parse({"training": {"time": budget}}).training.time
@@ -609,8 +662,7 @@ def _rules_in_words(costs: Any, thresholds: Any) -> list[str]:
 
 def _judged(fitted: Fitted, name: str) -> Model:
     """The model with its evaluation: on the test rows, or on validation rows where no test row can be judged."""
-    model = Model(fitted.bundle, name)
-    model.notes = fitted.notes
+    report = None
     if len(fitted.judged) and (fitted.bundle.recipe.outputs or fitted.bundle.network.aligned):
         if not np.isin(fitted.judged, fitted.splits.test).all():
             alone = fitted.bundle.network.ensemble is None
@@ -620,14 +672,20 @@ def _judged(fitted: Fitted, name: str) -> Model:
         began, spent = clock.monotonic(), fitted.bundle.report["seconds"]
         options: dict[str, Any] = {"name": name, "notes": fitted.notes, "unseen": "skip", "seconds": spent}
         try:
-            model.evaluation = evaluate.evaluate_rows(
-                fitted.bundle, fitted.table, fitted.prepared, fitted.judged, **options
-            )
+            report = evaluate.evaluate_rows(fitted.bundle, fitted.table, fitted.prepared, fitted.judged, **options)
             spent["judging"] = round(clock.monotonic() - began, 2)
-            fitted.bundle.report["evaluation"] = model.evaluation.to_json()
         except KeyboardInterrupt:  # what was learned is not lost with what it is worth
             fitted.bundle.report["training"]["interrupted"] = True
-            model.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+            fitted.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
+    return _reported(fitted, name, report)
+
+
+def _reported(fitted: Fitted, name: str, report: Report | None) -> Model:
+    """The model with its evaluation, where there is one."""
+    model = Model(fitted.bundle, name)
+    model.notes, model.evaluation = fitted.notes, report
+    if report is not None:
+        fitted.bundle.report["evaluation"] = report.to_json()
     fitted.bundle.card = card.card(fitted.bundle, name, fitted.notes)
     return model
 

@@ -42,7 +42,7 @@ def asked_for(
     formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
     read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
     recipe.data.formats.update({c: f for c, f in read.formats.items() if f != "point"})  # type: ignore[misc]
-    if recipe.data.split is None and read.split is not None:
+    if recipe.data.split is None and read.split is not None and recipe.data.folds is None:
         recipe.data.split = read.split
     return recipe, read.exploded(recipe.data.explode)
 
@@ -90,6 +90,10 @@ def with_arguments(
     fusion: str | None = None,
     split: str | None = None,
     group: str | None = None,
+    order: str | None = None,
+    folds: int | None = None,
+    weights: str | None = None,
+    weighted_metrics: bool = False,
     where: str | None = None,
     media_root: str | Path | None = None,
     time: str | float | None = None,
@@ -100,7 +104,9 @@ def with_arguments(
     """The recipe with every argument that was given; what they mean is said at ``api.fit``."""
     values = recipe.model_dump(mode="json")
     root = None if media_root is None else str(Path(media_root).expanduser().resolve())  # a saved recipe moves
-    given = {"split": _name(split), "group": _name(group), "where": where, "media_root": root}
+    given: dict[str, Any] = {"split": _name(split), "group": _name(group), "where": where, "media_root": root}
+    given |= {"order": _name(order), "weights": _name(weights), "folds": folds}
+    given["weighted_metrics"] = weighted_metrics or None
     values["data"].update({key: value for key, value in given.items() if value is not None})
     values["training"].update({k: v for k, v in {"time": time, "seed": seed}.items() if v is not None})
     if time is not None:
@@ -131,8 +137,9 @@ def _name(column: Any) -> str | None:
 def _output(text: str) -> tuple[str, str]:
     """The column and head of ``COL`` or ``COL=HEAD``; a column whose name holds ``=`` stands between double quotes."""
     column, _, head = split_once(text, "=")
-    if head.strip() not in ("", "auto", *registry.HEADS):
-        hint = near(head.strip(), list(registry.HEADS))
+    known = registry.table_of("head")
+    if head.strip() not in ("", "auto", *known) and not registry.is_address(head):
+        hint = near(head.strip(), list(known))
         raise RecipeError(
             f"output {text!r}: unknown head {head.strip()!r}{hint}; a column whose name holds '=' goes between double "
             "quotes"

@@ -20,13 +20,16 @@ from typing import Any
 
 import torch
 
-from polyfuse import __version__, registry
+from polyfuse import registry
+from polyfuse.contracts import Rebuilds, offers
 from polyfuse.data.cells.transform import Transform
 from polyfuse.device import choose_device, place
 from polyfuse.ensemble import Ensemble, Opinion
 from polyfuse.model import Network, build
 from polyfuse.recipe import Recipe, read_recipe
 from polyfuse.records import Spec
+from polyfuse.trust import check_trust
+from polyfuse.version import __version__
 
 FORMAT = 1
 LATE = ("offset", "slope", "centre_E", "spread_E")  # buffers that older bundles lack; as they start they change nothing
@@ -196,7 +199,8 @@ def load(folder: str | Path, device: str | torch.device = "auto") -> Bundle:
 
     Raises:
         BundleError: see ``verify``.
-        ValueError: no such device.
+        TrustError: it names code of others, which nobody trusts.
+        ValueError: no such device, or a part of a name that is not registered here.
     """
     from safetensors.torch import load_file
 
@@ -248,6 +252,8 @@ def read_preprocessing(folder: Path, file: str) -> tuple[Spec, Transform]:
     """Spec and fitted transform of one input or output; ``file`` is its stem, such as ``in_0``."""
     place = folder / "preprocessing"
     content = json.loads((place / f"{file}.json").read_text(encoding="utf8"))
+    if registry.is_address(content["transform"]):
+        check_trust({f"preprocessing/{file}.json": content["transform"]}, folder)
     transform = registry.transform(content["transform"])(**content["keywords"])
     transform.restore(content["state"])
     kept = sorted((place / file).iterdir()) if (place / file).is_dir() else []
@@ -286,6 +292,6 @@ def read_input(address: str) -> Part:
     weights = load_file(folder / "weights.safetensors")
     own = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
     made = registry.encoder(item.modality, item.part.name)
-    rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if hasattr(made, "restored") else {}
+    rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if offers(made, Rebuilds) else {}
     encoder = {**item.part.model_dump(), **{k: str(v) for k, v in rebuilt.items()}}
     return Part(item.modality, encoder, spec, transform, own)

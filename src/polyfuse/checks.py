@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from polyfuse import registry
+from polyfuse.contracts import CanBeMasked, Decides, Masks, StandsIn, check_offered, offers, says
+from polyfuse.learners.base import Learner
 from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, ObjectiveRecipe, Recipe, RecipeError, near
 
 
@@ -24,6 +26,13 @@ def check(recipe: Recipe) -> None:
     Raises:
         RecipeError: unknown part, unknown keyword, or an impossible combination.
     """
+    if recipe.data.weighted_metrics and recipe.data.weights is None:
+        raise RecipeError("data.weighted_metrics: there are no weights; name their column with data.weights")
+    if recipe.data.weighted_metrics and not recipe.outputs:
+        raise RecipeError(
+            "data.weighted_metrics: metrics of outputs count rows by weight, and there is no output; how inputs find "
+            "each other is counted by query, so leave it out"
+        )
     if "mlflow" in recipe.training.loggers and find_spec("mlflow") is None:
         raise RecipeError("training.loggers: mlflow is not installed: pip install mlflow, or name tensorboard or csv")
     for name, item in recipe.inputs.items():
@@ -31,6 +40,7 @@ def check(recipe: Recipe) -> None:
             where = f"inputs.{name}.encoder" + (f".{at}" if len(item.encoders) > 1 else "")
             if not part.is_auto and item.modality:
                 encoder = _named(lambda i=item, p=part: registry.encoder(i.modality, p.name), where)
+                _named(lambda e=encoder: check_offered("encoder", e), where)
                 _check_keywords(part, own_keywords(encoder.wants, set()), where)
                 _check_given(part, encoder.wants, where)
         if len(item.encoders) > 1:
@@ -47,24 +57,27 @@ def check(recipe: Recipe) -> None:
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
             head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
+            _named(lambda h=head: check_offered("head", h), f"outputs.{name}.head")
             _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
     if recipe.fusion.name not in ("default", "auto"):
         fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
+        _named(lambda: check_offered("fusion", fusion), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
-        if hasattr(fusion, "decide"):
+        if offers(fusion, Decides):
             _check_nothing_stands_in(recipe)
             _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
         part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
+        _named(lambda p=part: check_offered("objective", p), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
-        if hasattr(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
+        if says(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
             raise RecipeError(
                 f"objectives.{at}: {objective.name} weighs the losses of inputs and outputs itself; expected every "
                 "weight to be 1, its own and those of the outputs"
             )
-        if (hasattr(part, "wants_scores") or hasattr(part, "wants_fusion")) and not recipe.outputs:
+        if (says(part, "wants_scores") or says(part, "wants_fusion")) and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
-        if hasattr(part, "masks"):
+        if offers(part, Masks):
             _check_masked(recipe, objective, f"objectives.{at}")
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
@@ -87,7 +100,7 @@ def _check_masked(recipe: Recipe, objective: ObjectiveRecipe, where: str) -> Non
         if len(own) != 1:
             raise RecipeError(f"{where}: input {name!r} has several encoders, and {objective.name} hides of one; {way}")
         encoder = registry.encoder(str(own[0].modality), own[0].part.name)
-        if not hasattr(encoder, "masking"):
+        if not offers(encoder, CanBeMasked):
             able = [n for n in registry.ENCODERS[str(own[0].modality)] if _can_be_masked(str(own[0].modality), n)]
             known = f" ({', '.join(able)})" if able else ""
             raise RecipeError(
@@ -100,7 +113,7 @@ def _check_masked(recipe: Recipe, objective: ObjectiveRecipe, where: str) -> Non
                 f"inputs.{name}.transfer: full, or name other inputs in hide"
             )
     named = recipe.fusion.name not in ("default", "auto")
-    if objective.keywords.get("conditioned") and named and hasattr(registry.fusion(recipe.fusion.name), "decide"):
+    if objective.keywords.get("conditioned") and named and offers(registry.fusion(recipe.fusion.name), Decides):
         raise RecipeError(
             f"{where}: {objective.name} guesses from what the fusion makes of all inputs, and the fusion "
             f"{recipe.fusion.name} joins answers alone; expected another fusion, or conditioned: false"
@@ -108,12 +121,16 @@ def _check_masked(recipe: Recipe, objective: ObjectiveRecipe, where: str) -> Non
 
 
 def _can_be_masked(modality: str, name: str) -> bool:
-    return hasattr(registry.encoder(modality, name), "masking")
+    return offers(registry.encoder(modality, name), CanBeMasked)
 
 
 def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
     """A member is a learner on inputs that exist, for an output that exists."""
-    _named(lambda: registry.learner(member.name), where)
+    made = _named(lambda: registry.learner(member.name), where)
+    if not issubclass(made, Learner):
+        raise RecipeError(
+            f"{where}: {member.name} is no learner: expected a subclass of polyfuse.learners.base.Learner"
+        )
     for name in member.inputs:
         _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.inputs")
     for name in member.readers:
@@ -126,7 +143,7 @@ def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
 
 def _check_nothing_stands_in(recipe: Recipe) -> None:
     """A decision leaves absent inputs out: a token or a guess in their place would vote on nothing."""
-    guessing = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "stand_ins")]
+    guessing = [o.name for o in recipe.extra_losses if offers(registry.objective(o.name), StandsIn)]
     asked = [f"objective {name}" for name in guessing]
     asked += [f"training.missing: {recipe.training.missing}"] if recipe.training.missing != "mask" else []
     if asked:
@@ -139,7 +156,7 @@ def _check_nothing_stands_in(recipe: Recipe) -> None:
 def _check_nothing_wants_fusion(recipe: Recipe) -> None:
     """A decision joins answers: there is no fused representation for an objective to work on."""
     for objective in recipe.extra_losses:
-        if hasattr(registry.objective(objective.name), "wants_fusion"):
+        if says(registry.objective(objective.name), "wants_fusion"):
             raise RecipeError(
                 f"objective {objective.name}: the fusion {recipe.fusion.name} joins answers and makes no "
                 "representation of a row; expected another fusion"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from polyfuse import presets, registry
+from polyfuse.contracts import Decides, Masks, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
@@ -65,7 +66,7 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
     preset, notes = presets.settled(recipe)
     values = recipe.model_dump(mode="json")
     values["preset"] = preset
-    masked = {n for o in recipe.extra_losses if hasattr(registry.objective(o.name), "masks") for n in recipe.masked(o)}
+    masked = {n for o in recipe.extra_losses if offers(registry.objective(o.name), Masks) for n in recipe.masked(o)}
     for name, item in values["inputs"].items():
         if isinstance(item["encoder"], dict) and item["encoder"]["name"] == "auto":
             if name in masked and item["modality"] in MASKED:
@@ -156,7 +157,7 @@ def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
         and learnt
         and FEW <= train < MANY
         and not _features(recipe)
-        and not hasattr(registry.fusion(name), "decide")
+        and not offers(registry.fusion(name), Decides)
     )
 
 

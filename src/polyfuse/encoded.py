@@ -28,6 +28,7 @@ from polyfuse.layers.pooling import pooled
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Tokens
+from polyfuse.registry import own_source
 
 CHUNK = 64  # cells encoded at a time
 LIMIT = 20_000_000_000  # bytes of all token stores together
@@ -133,7 +134,8 @@ def _name(network: Network, recipe: Recipe, name: str, cells: Prepared) -> str:
     encoder, transform = network.encoder(name), cells.transform
     made = [type(encoder).__module__, type(encoder).__qualname__, recipe.readers[name].part.keywords]
     read = [type(transform).__qualname__, transform.state(), recipe.data.limits.model_dump()]
-    return fingerprint(*made, weights_digest(encoder), *read, name in network.pooled)
+    own = [source.hex() for part in (encoder, transform) if (source := own_source(type(part)))]
+    return fingerprint(*made, weights_digest(encoder), *read, name in network.pooled, *own)
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import GivesFeatures, offers
 from polyfuse.layers.features import Bag, Block
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Batch, Cells, Tokens
@@ -53,7 +54,7 @@ def _silent(block: Block) -> Block:
 
 def has_features(network: Any, reader: str) -> bool:
     """Whether an encoder says something of a cell before any training: its own ``features``, or frozen tokens."""
-    return reader in network.frozen or hasattr(network.encoder(reader), "features")
+    return reader in network.frozen or offers(network.encoder(reader), GivesFeatures)
 
 
 def features(network: Any, reader: str, cells: Cells) -> Block:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polyfuse.contracts import Ruled, offers
 from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.device import device_of
 from polyfuse.ensemble import Heard, hidden
@@ -119,7 +120,7 @@ def rules_of(network: Network, costs: Mapping[Any, Any] | None, thresholds: Any 
 
 
 def _by_output(network: Network, given: Any, what: str) -> Mapping[str, Any]:
-    judged = [name for name in network.outputs if hasattr(network.head(name), "decision_rule")]
+    judged = [name for name in network.outputs if offers(network.head(name), Ruled)]
     several = isinstance(given, Mapping) and given and set(given) <= set(network.outputs)
     if several and all(isinstance(own, Mapping) or name in judged for name, own in given.items()):
         if other := sorted(set(given) - set(judged)):

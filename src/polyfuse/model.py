@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import Decides, ReadsAgain, Rebuilds, Scores, StandsIn, offers, says
 from polyfuse.ensemble import Ensemble, Heard
 from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
@@ -105,7 +106,7 @@ class Network(nn.Module):
     @property
     def decides(self) -> bool:
         """Whether the fusion joins scores of the inputs instead of tokens."""
-        return hasattr(self.fusion, "decide")
+        return offers(self.fusion, Decides)
 
     @property
     def aligned(self) -> list[str]:
@@ -188,8 +189,8 @@ class Network(nn.Module):
 
     def _with_absent(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
         for objective in self.objectives:
-            if hasattr(objective, "stand_ins"):
-                guesses, known_B = objective.stand_ins(encoded)  # type: ignore[operator]
+            if offers(objective, StandsIn):
+                guesses, known_B = objective.stand_ins(encoded)
                 encoded = {name: _where(known_B, stand_in(t, guesses[name]), t) for name, t in encoded.items()}
         if self.absent is None:
             return encoded
@@ -218,7 +219,7 @@ class Network(nn.Module):
             if self.decides:
                 decide: Any = self.fusion
                 state.scores[name] = decide.decide(state.by_input_scores[name], state.fused, self.head(name).combine)
-            elif hasattr(self.head(name), "scores"):
+            elif offers(self.head(name), Scores):
                 state.scores[name] = self.head(name).scores(state.fused, batch)
         if self.ensemble is not None and not self.training:
             heard = heard or self.ensemble.hear(self, batch)
@@ -232,7 +233,7 @@ class Network(nn.Module):
 
     def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""
-        watching = not self.decides and all(getattr(o, "watches", False) for o in _wanting(self.objectives))
+        watching = not self.decides and all(says(o, "watches") for o in _wanting(self.objectives))
         found = {}
         for head, (name, tokens) in zip(heads, encoded.items(), strict=True):
             own = replace(tokens, x_BTD=tokens.x_BTD.detach()) if watching else tokens
@@ -240,27 +241,30 @@ class Network(nn.Module):
         return found
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        """Weighted mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
+        """Mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
         return self.output_losses(state, batch) | self.objective_losses(self.represented(state, batch), batch)
 
     def represented(self, state: State, batch: Batch) -> list[Any]:
         """What each objective takes of a state, row by row; those that read inputs once more are given the network."""
         return [
-            objective.represent_again(state, batch, self)  # type: ignore[operator]
-            if hasattr(objective, "represent_again")
-            else objective.represent(state)  # type: ignore[operator]
+            objective.represent(objective.read_again(state, batch, self) if offers(objective, ReadsAgain) else state)  # type: ignore[operator]
             for objective in self.objectives
         ]
 
     def output_losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
-        """Weighted mean loss of every output, each row on its own."""
+        """Mean loss of every output, each row on its own.
+
+        Weights multiply the losses of rows, whose mean is over those that have the target and a weight: a batch of
+        light rows moves the network less than one of heavy rows.
+        """
         found = {}
         for name in self.outputs:
             head = self.head(name)
             weight_B = batch.weights_B * batch.outputs[name].present_B
             scored = name in state.scores
             loss_B = head.loss_of(state.scores[name], batch) if scored else head.loss(state.fused, batch)
-            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6)
+            counts = (weight_B > 0).sum().clamp_min(1)
+            found[f"out:{name}"] = self.weights[name] * (loss_B * weight_B).sum() / counts
         return found
 
     def objective_losses(self, represented: Sequence[Any], batch: Batch) -> dict[str, Tensor]:
@@ -284,7 +288,7 @@ class Network(nn.Module):
 
 def _wanting(parts: Iterable[nn.Module]) -> list[nn.Module]:
     """Those of the parts that want scores of each input alone."""
-    return [part for part in parts if getattr(part, "wants_scores", False)]
+    return [part for part in parts if says(part, "wants_scores")]
 
 
 def _where(rows_B: Tensor, one: Tokens, other: Tokens) -> Tokens:
@@ -317,12 +321,12 @@ def build(
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
-    aligned = dict.fromkeys(name for module, _ in objectives for name in getattr(module, "aligns", ()))
+    aligned = dict.fromkeys(name for module, _ in objectives for name in says(module, "aligns"))
     space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
     for module, _ in objectives:
-        if hasattr(module, "meet"):
+        if offers(module, ReadsAgain):
             module.meet({name: made[own[0]] for name, own in _fused(recipe).items()})
-    part, fuses = recipe.fusion, bool(heads) or any(getattr(module, "fuses", False) for module, _ in objectives)
+    part, fuses = recipe.fusion, bool(heads) or any(says(module, "fuses") for module, _ in objectives)
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if fuses else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
     input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in heads} if alone else {}
@@ -366,7 +370,7 @@ def _head(recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]]) -> 
 def _encoder(item: InputRecipe, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:
     made = registry.encoder(item.modality, item.part.name)  # type: ignore[arg-type]
     keywords = item.part.keywords
-    if kept_files is not None and hasattr(made, "restored"):
+    if kept_files is not None and offers(made, Rebuilds):
         keywords = {**keywords, **made.restored(kept_files)}
     encoder = made(**facts, **keywords)
     if item.transfer == "lora":

@@ -17,6 +17,7 @@ from polyfuse.data.cut import count_cut
 from polyfuse.data.modalities import missing_mask
 from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
 from polyfuse.data.tables import Table, read_table
+from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
 
 
@@ -58,6 +59,11 @@ def prepare_all(
         for name, columns in columns_of(recipe).items()
         if targets or name.startswith("in:")
     }
+
+
+def weights_of(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
+    """The weight of each row of a table, checked in some rows; None where the recipe names no column of weights."""
+    return None if recipe.data.weights is None else row_weights(table, recipe.data.weights, rows)
 
 
 def summary(cells: Prepared, table: Table) -> list[str]:

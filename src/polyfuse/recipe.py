@@ -23,7 +23,9 @@ from pydantic import (
     model_serializer,
 )
 
+from polyfuse import registry
 from polyfuse.data.names import divide, split_once, unquoted
+from polyfuse.trust import check_trust
 
 Auto = Literal["auto"]
 Chance = Annotated[float, Field(ge=0, lt=1)]
@@ -75,7 +77,11 @@ class _Section(BaseModel):
 
 
 class NamedPart(BaseModel):
-    """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``."""
+    """A part by name, with its keywords beside it: ``{name: resnet, depth: 3}``, or just ``resnet``.
+
+    Args:
+        name: as ``polyfuse list`` shows it; ``auto`` leaves the choice to the table.
+    """
 
     model_config = ConfigDict(extra="allow")
     name: str = "auto"
@@ -101,6 +107,7 @@ class EncoderRecipe(NamedPart):
     """An encoder by name, with its keywords; what it says of its training wins over what its input says.
 
     Args:
+        name: as ``polyfuse list encoders`` shows it; ``auto`` leaves the choice to the preset.
         transfer, augment, learning_rate, weight_decay, cache, fused: as of ``InputRecipe``, for this encoder alone.
     """
 
@@ -123,7 +130,14 @@ class EncoderRecipe(NamedPart):
 
 
 class LimitsRecipe(_Section):
-    """See ``data.cells.source.Limits``."""
+    """What is too large to be read: such a cell counts as broken; of long texts the beginning is read.
+
+    Args:
+        bytes: of one file.
+        pixels: of one picture.
+        seconds: of one sound.
+        characters: of one text.
+    """
 
     bytes: int = Field(256_000_000, gt=0)
     pixels: int = Field(100_000_000, gt=0)
@@ -141,6 +155,12 @@ class DataRecipe(_Section):
         where: a pandas query that keeps rows.
         split: a column with train / val / test; made by ``fractions`` when absent.
         group: a column whose values never stand on two sides of a made split.
+        order: a column of dates or numbers: the oldest rows train, later ones validate, the latest test, and members
+            of an ensemble are judged on rows later than those that they were fitted on.
+        folds: judge every row once, by a model trained without its fold, and train the final model on all rows;
+            instead of a split.
+        weights: a column of numbers, 0 and above: how much each row counts in training.
+        weighted_metrics: rows count by their weights in metrics as well.
         fractions: shares of train, val and test in a made split.
         explode: columns of lists (captions of a picture): a row per entry. Rows made of one never part in a made split.
         draw: which of these rows an epoch of training sees: ``all``, or ``one`` of each, drawn anew.
@@ -158,6 +178,10 @@ class DataRecipe(_Section):
     where: str | None = None
     split: str | None = None
     group: str | None = None
+    order: str | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    weights: str | None = None
+    weighted_metrics: bool = False
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     explode: Annotated[list[str], BeforeValidator(_as_list)] = []
     draw: Literal["all", "one"] = "all"
@@ -219,7 +243,13 @@ class InputRecipe(_Section):
 
 
 class OutputRecipe(_Section):
-    """One output: the column it fills, its head, and the weight of its loss."""
+    """One output: the column it fills, its head, and the weight of its loss.
+
+    Args:
+        column: name of the column that is learnt.
+        head: ``category``, ``labels`` or ``number``, with keywords; ``auto`` follows the column.
+        weight: of its loss among those of other outputs and objectives.
+    """
 
     column: str
     head: Part = NamedPart(name="auto")
@@ -227,7 +257,12 @@ class OutputRecipe(_Section):
 
 
 class ObjectiveRecipe(NamedPart):
-    """An extra loss by name, with its weight and keywords."""
+    """An extra loss by name, with its weight and keywords.
+
+    Args:
+        name: as ``polyfuse list objectives`` shows it.
+        weight: of its loss among those of outputs and other objectives.
+    """
 
     name: str
     weight: float = Field(1.0, ge=0)
@@ -253,6 +288,7 @@ class MemberRecipe(NamedPart):
     """A classical learner over what some inputs hold before any training; its keywords are its settings.
 
     Args:
+        name: as ``polyfuse list learners`` shows it.
         inputs: whose features it reads, joined where there are several.
         readers: of these inputs' encoders, by the names of ``Recipe.readers``; all that have features when left out.
         output: what it answers; every output when absent.
@@ -346,6 +382,10 @@ class Recipe(_Section):
     """A whole model. ``outputs`` may be empty: then objectives alone train the encoders and no fusion is built.
 
     Args:
+        data: which table, how it is read and split.
+        inputs: name -> the columns of an input and its encoder; one per modality is made of the usable columns where
+            none is named.
+        outputs: name -> the column of an output and its head.
         fusion: ``default`` follows the size of the table; ``auto`` compares all fusions on validation rows and takes
             the best, for about as long as six trainings.
         objectives: extra losses; ``auto``, as when left out, lets each of several inputs answer alone as well, from 500
@@ -353,6 +393,7 @@ class Recipe(_Section):
         width: D of the tokens that reach the fusion.
         space: what aligned inputs share, where an objective aligns inputs.
         ensemble: who answers beside the network.
+        training: how long, how fast, and what is kept.
         preset: what is taken where nothing is named. ``plain``: one encoder from scratch per input, and a network that
             answers alone. ``scratch``: plain statistics and members beside it. ``starter``: pretrained parts as
             well; so does ``auto`` where they are installed. ``best``: all that helps, more networks among it.
@@ -400,6 +441,15 @@ class Recipe(_Section):
         return _as_list(objective.keywords.get("hide")) or list(self.inputs)
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """Field -> ``package.module:Class``, for every part that is named by where its code lies."""
+        parts = {f"inputs.{n}.encoder": encoder.name for n, i in self.readers.items() for encoder in [i.part]}
+        parts |= {f"outputs.{n}.head": o.head.name for n, o in self.outputs.items()} | {"fusion": self.fusion.name}
+        parts |= {f"objectives.{n}": o.name for n, o in enumerate(self.extra_losses)}
+        parts |= {f"ensemble.members.{n}": m.name for n, m in enumerate(self.ensemble.members or [])}
+        return {where: name for where, name in parts.items() if registry.is_address(name)}
+
+    @property
     def extra_losses(self) -> list[ObjectiveRecipe]:
         """The objectives; none while they are still to be chosen."""
         return self.objectives or []
@@ -416,10 +466,12 @@ def read_recipe(path: str | Path) -> Recipe:
 
     Raises:
         RecipeError: not a recipe; says which field.
+        TrustError: a saved model whose recipe names code of others, which nobody trusts (see ``trust``).
     """
     import yaml
 
     path = Path(path)
+    saved = path.is_dir() or (path.parent / "manifest.json").exists()
     if path.is_dir():
         path = path / "recipe.yaml"
     try:
@@ -429,6 +481,8 @@ def read_recipe(path: str | Path) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: expected a mapping with inputs and outputs, found {type(values).__name__}")
     recipe, folder = parse(values, str(path)), path.parent.resolve()
+    if saved:
+        check_trust(recipe.addresses, path.parent)
     recipe.data.table = [str(folder / _expanded(file)) for file in recipe.data.table]
     if recipe.data.media_root:
         recipe.data.media_root = str(folder / _expanded(recipe.data.media_root))

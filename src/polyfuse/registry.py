@@ -1,18 +1,31 @@
-"""Name -> part: one visible line per part, resolved when first used, so that listing parts imports none of them."""
+"""Name -> part: one visible line per part, resolved when first used, so that listing parts imports none of them.
+
+Beside the package's own there are three ways to a part of somebody else: ``register``, an entry point of an installed
+package (group ``polyfuse.parts``), and a name that is an address, ``package.module:Class``.
+"""
 
 from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
 import importlib
+import inspect
+import marshal
+import os
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-Table = dict[str, str]
+Target = str | type
+"""``package.module:Class``, or a class itself."""
+Table = dict[str, Target]
 
 TRANSFORMS: Table = {
     "text.bpe": "polyfuse.data.cells.text:BytePairs",
@@ -25,6 +38,7 @@ TRANSFORMS: Table = {
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
     "target.category": "polyfuse.data.cells.targets:Category",
+    "target.ordinal": "polyfuse.data.cells.targets:Ordinal",
     "target.labels": "polyfuse.data.cells.targets:Labels",
     "target.number": "polyfuse.data.cells.targets:Number",
 }
@@ -94,6 +108,7 @@ FUSION_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {  # a second name: a fu
 
 HEADS: Table = {
     "category": "polyfuse.heads.category:Category",
+    "ordinal": "polyfuse.heads.ordinal:Ordinal",
     "labels": "polyfuse.heads.labels:Labels",
     "number": "polyfuse.heads.number:Number",
 }
@@ -123,6 +138,7 @@ LEARNERS: Table = {  # classical ones, fitted on features beside the network
 
 MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned inputs: metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
+    "ordinal": "polyfuse.evaluation.judges.ordinal:measure",
     "labels": "polyfuse.evaluation.judges.labels:measure",
     "number": "polyfuse.evaluation.judges.number:measure",
     "retrieval": "polyfuse.evaluation.judges.retrieval:measure",
@@ -130,10 +146,98 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
 
 JUDGES: Table = {  # by the head's ``task``
     "category": "polyfuse.evaluation.judges.category:judge",
+    "ordinal": "polyfuse.evaluation.judges.ordinal:judge",
     "labels": "polyfuse.evaluation.judges.labels:judge",
     "number": "polyfuse.evaluation.judges.number:judge",
     "retrieval": "polyfuse.evaluation.judges.retrieval:judge",
 }
+
+
+RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings: what draws it where
+    "Report": {"terminal": "polyfuse.evaluation.terminal:render", "page": "polyfuse.evaluation.html:page"},
+    "RobustnessReport": {
+        "terminal": "polyfuse.evaluation.terminal:render_robustness",
+        "page": "polyfuse.evaluation.robustness_page:page",
+    },
+    "Summary": {"terminal": "polyfuse.evaluation.terminal:render_summary"},
+    "Comparison": {"terminal": "polyfuse.comparison.terminal:render", "page": "polyfuse.comparison.page:page"},
+}
+
+KINDS = {  # what ``register`` takes; encoders go into the table of their modality
+    "transform": TRANSFORMS,
+    "fusion": FUSIONS,
+    "head": HEADS,
+    "objective": OBJECTIVES,
+    "learner": LEARNERS,
+}
+GROUP = "polyfuse.parts"
+_added: set[tuple[str, str]] = set()  # kind and name of what is not the package's own
+
+
+def register(kind: str, name: str, target: Target) -> None:
+    """Give a part of your own a name that recipes, Python and the command line of this process know.
+
+    A saved model keeps the name alone: whoever loads it registers the part first. A part that a package registers by an
+    entry point, or that is named ``package.module:Class``, needs no registration.
+
+    Args:
+        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner`` or ``transform``.
+        name: what it is called; of an encoder ``MODALITY:NAME``, such as ``image:mine``.
+        target: the class, or ``package.module:Class``, imported when it is first used.
+
+    Raises:
+        ValueError: no such kind or modality, a name of the package's own, or no such target.
+
+    Example:
+        >>> pf.register("encoder", "image:mine", MyEncoder)
+        >>> pf.fit("table.csv", outputs=["label"], inputs=["pictures@photo=image:mine"])
+    """
+    table, short = _place(kind, name)
+    if isinstance(target, str):
+        module, colon, attribute = target.partition(":")
+        if not (colon and module and attribute.isidentifier()):
+            raise ValueError(f"register {kind} {name!r}: expected a class or package.module:Class, found {target!r}")
+    elif not isinstance(target, type):
+        raise ValueError(f"register {kind} {name!r}: expected a class or package.module:Class, found {target!r}")
+    if (kind, name) not in _added and (short in table or (kind == "fusion" and short in FUSION_ALIASES)):
+        raise ValueError(f"register {kind} {name!r}: the package has one of that name; choose another")
+    table[short] = target
+    _added.add((kind, name))
+
+
+def _place(kind: str, name: str) -> tuple[Table, str]:
+    """The table of a kind, and the name in it."""
+    modality, colon, short = name.partition(":")
+    if kind != "encoder":
+        table = choose(KINDS, kind, "kind of part")
+        if not name or colon:
+            raise ValueError(f"register {kind} {name!r}: expected a name without a colon")
+        return table, name
+    if not short or ":" in short:
+        raise ValueError(f"register encoder {name!r}: expected MODALITY:NAME, such as image:mine")
+    return choose(ENCODERS, modality, "modality"), short
+
+
+@cache
+def _discover() -> None:
+    """Register what installed packages bring: entry points such as ``encoder.image.mine = "package.module:Class"``."""
+    for point in entry_points(group=GROUP):
+        kind, _, name = point.name.partition(".")
+        try:
+            register(kind, name.replace(".", ":", 1) if kind == "encoder" else name, point.value)
+        except ValueError as error:
+            warnings.warn(f"entry point {point.name} = {point.value} of {GROUP} is left out: {error}", stacklevel=2)
+
+
+def table_of(kind: str) -> Table:
+    """Name -> target of every part of a kind but encoders, those of installed packages among them."""
+    _discover()
+    return KINDS[kind]
+
+
+def is_address(name: str) -> bool:
+    """Whether a part is named by where its code lies, ``package.module:Class``, and not by a name of the tables."""
+    return ":" in name
 
 
 def choose(table: dict[str, Any], name: str, kind: str) -> Any:
@@ -149,42 +253,109 @@ def choose(table: dict[str, Any], name: str, kind: str) -> Any:
     raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(table)) or 'none'}.")
 
 
-def resolve(target: str) -> Any:
-    """The object that ``package.module:Name`` points at."""
+def resolve(target: Target) -> Any:
+    """The object that ``package.module:Name`` points at; a class is itself."""
+    if isinstance(target, type):
+        return target
     module, name = target.split(":")
     return getattr(importlib.import_module(module), name)
 
 
+def _part(table: Table, name: str, kind: str) -> Any:
+    """A part by its name in a table, or by its address.
+
+    Raises:
+        ValueError: there is none of that name, or it cannot be imported.
+    """
+    if is_address(name):
+        return _imported(name, kind)
+    if name not in table:
+        _discover()
+    try:
+        target = choose(table, name, kind)
+    except ValueError as error:
+        raise ValueError(f"{error} One of your own is named package.module:Class, or registered first") from None
+    return resolve(target) if str(target).startswith("polyfuse.") else _imported(target, kind)
+
+
+def _imported(target: Target, kind: str) -> Any:
+    """A class of somebody else.
+
+    Raises:
+        ValueError: its module cannot be imported, or holds no such class.
+    """
+    if isinstance(target, type):
+        return target
+    module, _, name = target.partition(":")
+    _find_beside(module)
+    try:
+        made = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a module does when it is imported
+        raise ValueError(
+            f"{kind} {target!r} cannot be imported: {type(error).__name__}: {error}; expected package.module:Class of "
+            "code that is installed, or lies in the working directory or on PYTHONPATH"
+        ) from error
+    if not isinstance(made, type):
+        raise ValueError(f"{kind} {target!r}: expected a class, found {type(made).__name__}")
+    return made
+
+
+def _find_beside(module: str) -> None:
+    """Let Python look in the working directory too, last, where nothing else has that module; a script would not."""
+    top, here = module.partition(".")[0], os.getcwd()
+    if top not in sys.modules and here not in sys.path and find_spec(top) is None:
+        sys.path.append(here)
+
+
+def own_source(made: type) -> bytes:
+    """Names the source of a class that does not come with the package: what was kept of an older one is of no use.
+
+    Empty for the package's own classes, whose version says it.
+    """
+    module = sys.modules.get(made.__module__)
+    if made.__module__.partition(".")[0] == "polyfuse":
+        return b""
+    try:
+        return hashlib.blake2b(inspect.getsource(module or made).encode(), digest_size=16).digest()
+    except (OSError, TypeError):  # typed at a prompt
+        codes = [marshal.dumps(f.__code__) for f in vars(made).values() if inspect.isfunction(f)]
+        return hashlib.blake2b(b"".join(codes), digest_size=16).digest()
+
+
 def transform(name: str) -> type:
     """The transform class of that name."""
-    return resolve(choose(TRANSFORMS, name, "transform"))
+    return _part(TRANSFORMS, name, "transform")
 
 
 def encoder(modality: str, name: str) -> type:
     """The encoder class of that name for a modality."""
-    return resolve(choose(choose(ENCODERS, modality, "modality"), name, f"{modality} encoder"))
+    return _part(choose(ENCODERS, modality, "modality"), name, f"{modality} encoder")
 
 
 def fusion(name: str) -> Callable[..., Any]:
     """The fusion class of that name; for an alias, the class with the alias's keywords fixed."""
-    target, fixed = choose({**{n: (n, {}) for n in FUSIONS}, **FUSION_ALIASES}, name, "fusion")
-    made = resolve(FUSIONS[target])
-    return partial(made, **fixed) if fixed else made
+    if name in FUSION_ALIASES:
+        target, fixed = FUSION_ALIASES[name]
+        made = resolve(FUSIONS[target])
+        return partial(made, **fixed) if fixed else made
+    if name not in FUSIONS and not is_address(name):
+        choose({**table_of("fusion"), **FUSION_ALIASES}, name, "fusion")  # whose message names aliases too
+    return _part(FUSIONS, name, "fusion")
 
 
 def head(name: str) -> type:
     """The head class of that name."""
-    return resolve(choose(HEADS, name, "head"))
+    return _part(HEADS, name, "head")
 
 
 def objective(name: str) -> type:
     """The objective class of that name."""
-    return resolve(choose(OBJECTIVES, name, "objective"))
+    return _part(OBJECTIVES, name, "objective")
 
 
 def learner(name: str) -> Any:
     """The learner class of that name."""
-    return resolve(choose(LEARNERS, name, "learner"))
+    return _part(LEARNERS, name, "learner")
 
 
 @dataclass(frozen=True)
@@ -199,6 +370,7 @@ class Listing:
 
 def listings(kind: str) -> list[Listing]:
     """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``, as it is listed."""
+    _discover()
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
     found = [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
@@ -215,16 +387,28 @@ def _aliases(fusions: list[Listing]) -> list[Listing]:
     return rows
 
 
-def _listing(kind: str, name: str, target: str) -> Listing:
-    module, class_name = target.split(":")
-    spec = find_spec(module)
-    assert spec, target
-    assert spec.origin, target
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf8"))
-    node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name)
+def _listing(kind: str, name: str, target: Target) -> Listing:
+    if isinstance(target, type):
+        return Listing(kind, name, (target.__doc__ or "").strip().partition("\n")[0], str(getattr(target, "paper", "")))
+    try:
+        node = _class_of(target)
+    except (ImportError, OSError, StopIteration, SyntaxError) as error:
+        if target.startswith("polyfuse."):
+            raise
+        return Listing(kind, name, f"{target} cannot be read: {error or 'there is no such class'}", "")
     summary = (ast.get_docstring(node) or "").partition("\n")[0]
     paper = next((_literal(s) for s in node.body if _assigns(s, "paper")), "")
     return Listing(kind, name, summary, paper)
+
+
+def _class_of(target: str) -> ast.ClassDef:
+    """The definition of a class, from its source alone."""
+    module, class_name = target.split(":")
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ImportError(f"there is no module {module}")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf8"))
+    return next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name)
 
 
 def _assigns(statement: ast.stmt, name: str) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from polyfuse.api import Model, fit
 
@@ -47,25 +47,29 @@ class _Estimator(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _train(self, X: Any, y: np.ndarray, name: str) -> Model:
+    def _train(self, X: Any, y: np.ndarray, name: str, sample_weight: Any) -> Model:
         """A model of all rows: none is held back, for whoever calls ``fit`` does the judging."""
         frame = self._frame(X, reset=True)
         if len(frame) != len(y):
             raise ValueError(f"X has {len(frame):,} rows and y has {len(y):,}")
         if len(frame) < 2:
             raise ValueError(f"learning takes at least two rows, found n_samples = {len(frame)}")
-        while name in frame:
-            name += "_"
+        name, weights = _free(name, frame), None
         numbers = not isinstance(X, pd.DataFrame) and all(map(pd.api.types.is_numeric_dtype, frame.dtypes))
         inputs = self.inputs or ([f"{column}=number" for column in frame] if numbers else ())
         self.output_ = name
+        frame = frame.assign(**{name: y})
+        if sample_weight is not None:
+            weights = _free("weight", frame)
+            frame[weights] = _check_sample_weight(sample_weight, frame, dtype=np.float64)
         return fit(
-            frame.assign(**{name: y}),
+            frame,
             outputs=f"{name}={self._head}",
             inputs=inputs,
             fusion=self.fusion,
             preset=self.preset,
             media_root=self.media_root,
+            weights=weights,
             time=self.time,
             seed=self.random_state,
             settings=_with_all_rows(self.settings),
@@ -93,6 +97,13 @@ class _Estimator(BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def _free(name: str, frame: pd.DataFrame) -> str:
+    """The name, or one like it, that no column has."""
+    while name in frame:
+        name += "_"
+    return name
 
 
 def _with_all_rows(settings: Any) -> Any:
@@ -124,12 +135,13 @@ class PolyfuseClassifier(ClassifierMixin, _Estimator):
 
     _head = "category"
 
-    def fit(self, X: Any, y: Any) -> PolyfuseClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PolyfuseClassifier:
         """Train.
 
         Args:
             X: a frame, or an array of numbers (rows, features).
             y: the class of each row.
+            sample_weight: how much each row counts in training, 0 or more; all the same by default.
 
         Raises:
             ValueError: one class alone, fewer than two rows, or what ``polyfuse.fit`` refuses.
@@ -146,7 +158,7 @@ class PolyfuseClassifier(ClassifierMixin, _Estimator):
         texts = [str(label).strip() for label in self.classes_]
         if len(set(texts)) < len(texts) or not all(texts):
             texts = [f"class {k}" for k in range(len(texts))]
-        self.model_ = self._train(X, np.array(texts, dtype=object)[codes], name)
+        self.model_ = self._train(X, np.array(texts, dtype=object)[codes], name, sample_weight)
         self._texts = texts
         return self
 
@@ -167,12 +179,13 @@ class PolyfuseRegressor(RegressorMixin, _Estimator):
 
     _head = "number"
 
-    def fit(self, X: Any, y: Any) -> PolyfuseRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PolyfuseRegressor:
         """Train.
 
         Args:
             X: a frame, or an array of numbers (rows, features).
             y: the number of each row.
+            sample_weight: how much each row counts in training, 0 or more; all the same by default.
 
         Raises:
             ValueError: numbers that are not finite, fewer than two rows, or what ``polyfuse.fit`` refuses.
@@ -183,7 +196,7 @@ class PolyfuseRegressor(RegressorMixin, _Estimator):
         y = column_or_1d(y, warn=True).astype(float)
         if not np.isfinite(y).all():
             raise ValueError("y holds NaN or infinity; leave those rows out")
-        self.model_ = self._train(X, y, name)
+        self.model_ = self._train(X, y, name, sample_weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

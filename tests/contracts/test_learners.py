@@ -130,3 +130,23 @@ def test_exports_with_any_batch(name, task):
     for batch in (1, 2, 7):
         part = tensors([x_RF[:batch]])
         torch.testing.assert_close(program(part), learner(part), atol=1e-5, rtol=1e-5)
+
+
+@every
+@tasks
+def test_weights_decide_between_rows_that_disagree(name, task):
+    """The same cells twice, with two answers: the heavy rows are believed, rows of weight 0 are not there."""
+    x_RF, target, classes = table(task, 60, noise=0.0)
+    other = {"category": lambda t: (t + 1) % classes, "labels": lambda t: 1 - t, "number": lambda t: -t}[task](target)
+    both, weights = np.concatenate([target, other]), np.repeat([19.0, 1.0], 60)
+    kind, twice = registry.learner(name), [np.concatenate([x_RF, x_RF])]
+    heavy = kind.fitted(twice, both, task, classes, seed=0, weights=weights, **FAST[name])
+    light = kind.fitted(twice, both, task, classes, seed=0, weights=weights[::-1], **FAST[name])
+    heavy_RC, light_RC = (scores(learner, [x_RF]) for learner in (heavy, light))
+    truth_RC = np.eye(classes)[target] if task == "category" else target.reshape(len(target), -1)
+    assert ((heavy_RC - light_RC) * (truth_RC - truth_RC.mean(0))).sum() > 0
+    alone = kind.fitted([x_RF], target, task, classes, seed=0, weights=np.full(60, 7.0), **FAST[name])
+    without = kind.fitted(twice, both, task, classes, seed=0, weights=np.repeat([7.0, 0.0], 60), **FAST[name])
+    np.testing.assert_array_equal(scores(alone, [x_RF]), scores(without, [x_RF]))
+    plain = kind.fitted([x_RF], target, task, classes, seed=0, **FAST[name])
+    np.testing.assert_allclose(scores(alone, [x_RF]), scores(plain, [x_RF]), atol=1e-3)

@@ -50,6 +50,7 @@ EXAMPLES = {
         [[[1.0, 2.0]], np.eye(2), "[[0.5, 3], [1, 1], [2, 2]]"], [[[9, 9], [1, 2]]], [[[1.0]], "x"], {"v": "v"}
     ),
     "target.category": Example(["a", "b", "b"], ["a"], ["c"], {"y": "category"}),
+    "target.ordinal": Example([1, 2, 2], [1], [3], {"y": "ordinal"}),
     "target.labels": Example(["a|b", "b", ["a", "c"]], ["c|a", []], ["d", ["a", "e"]], {"y": "labels"}),
     "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,11 @@ def write(frame: pd.DataFrame, path, delimiter: str = ",", encoding: str = "utf8
 
 
 @relaxed
-@given(columns=columns, delimiter=st.sampled_from(",;\t|"), encoding=st.sampled_from(["utf8", "utf-8-sig", "utf-16"]))
+@given(
+    columns=columns,
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf8", "utf-8-sig", "utf-16", "utf-32"]),
+)
 def test_csv_gives_back_what_was_written(tmp_path, columns, delimiter, encoding):
     write(pd.DataFrame(columns), tmp_path / "t.csv", delimiter, encoding)
     assert cells(read_table(tmp_path / "t.csv")) == columns
@@ -321,3 +326,17 @@ def test_hugging_face_datasets_are_read_without_decoding(tmp_path, write_image):
     assert table.frame["matrix"][0].shape == (2, 2)
     with pytest.raises(TableError, match="streaming"):
         read_table(datasets.Dataset.from_dict({"a": [1]}).to_iterable_dataset())
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '[{"a": ' + "9" * 5000 + "}]"])
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_json_that_python_cannot_hold_is_named(tmp_path, content, ending):
+    (tmp_path / f"t.{ending}").write_text(content)
+    with pytest.raises(TableError, match=rf"t\.{ending}"):
+        read_table(tmp_path / f"t.{ending}")
+
+
+@pytest.mark.parametrize("form", [dict, lambda c: pd.DataFrame(c), lambda c: [{"n": cell} for cell in c["n"]]])
+def test_a_signalling_nan_is_a_missing_cell(form):
+    table = read_table(form({"n": [Decimal("sNaN"), Decimal("1.5"), Decimal("NaN")]}))
+    assert [None if is_missing(cell) else float(cell) for cell in table.frame["n"]] == [None, 1.5, None]

@@ -90,3 +90,30 @@ def test_exports_with_a_bag_beside_columns_at_any_batch_and_length():
     for part in (slice(3, 4), slice(0, 2), slice(10, 17)):
         blocks = tensors([matrix[part], x_RF[part]])
         torch.testing.assert_close(program(blocks), learner(blocks), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_weights_of_rows_are_scikit_learns(mixed):
+    x_RF, target, classes = table("category", 80)
+    weights = np.random.default_rng(1).exponential(size=80)
+    share = weights / weights.mean()
+    blocks = [words(80), x_RF] if mixed else [x_RF]
+    wide_RF = joined(blocks)
+    three = Linear.fitted(blocks, target, "category", classes, seed=0, weights=weights, strength=3.0, tolerance=1e-9)
+    expected = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000).fit(wide_RF, target, share)
+    found_RC = np.exp(scores(three, blocks))
+    np.testing.assert_allclose(found_RC, expected.predict_proba(wide_RF), atol=2e-4)
+    yes = (target > 0).astype(np.int64)
+    two = Linear.fitted(blocks, yes, "category", 2, seed=0, weights=weights, strength=3.0, tolerance=1e-9)
+    expected = LogisticRegression(C=3.0, tol=1e-10, max_iter=10_000).fit(wide_RF, yes, share)
+    np.testing.assert_allclose(np.exp(scores(two, blocks)), expected.predict_proba(wide_RF), atol=2e-4)
+
+
+@pytest.mark.parametrize("closed", [0, linear.CLOSED])
+def test_weights_of_rows_are_scikit_learns_for_numbers(closed, monkeypatch):
+    monkeypatch.setattr(linear, "CLOSED", closed)
+    x_RF, target, _ = table("number", 80)
+    weights = np.random.default_rng(1).exponential(size=80)
+    found = Linear.fitted([x_RF], target, "number", 1, seed=0, weights=weights, strength=3.0, tolerance=1e-9)
+    expected = Ridge(alpha=1 / 3).fit(joined([x_RF]), target, weights / weights.mean()).predict(joined([x_RF]))
+    np.testing.assert_allclose(scores(found, [x_RF])[:, 0], expected, atol=1e-4)

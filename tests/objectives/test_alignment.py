@@ -149,6 +149,47 @@ def test_rows_without_both_inputs_count_for_nothing(name, present, seed):
     torch.testing.assert_close(loss_of(name, fewer, small)[0], loss)
 
 
+@pytest.mark.parametrize("name", ["clip", "siglip", "supcon", "triplet", "vicreg", "barlow"])
+def test_a_row_of_weight_zero_counts_for_nothing(name):
+    keys = {"id": [0, 1, 0, 2, 1, 3, 2]}
+    state, batch = scene(keys=keys)
+    keywords = {"key": "id"} if name == "supcon" else {}
+    batch.weights_B = torch.tensor([1.0, 0.0, 2.0, 1.0, 0.5, 0.0, 1.5])
+    keep = [0, 2, 3, 4, 6]
+    loss, _ = loss_of(name, state, batch, **keywords)
+    fewer = State({n: Tokens(t.x_BTD[keep], t.mask_BT[keep]) for n, t in state.encoded.items()})
+    fewer.shared = {n: x[keep] for n, x in state.shared.items()}
+    inputs = {n: Cells(c.fields, c.index_BK[keep]) for n, c in batch.inputs.items()}
+    codes = {n: code_B[keep] for n, code_B in batch.keys.items()}
+    small = Batch(inputs, {}, batch.rows_B[keep], batch.weights_B[keep], codes)
+    assert loss.item() > 0
+    torch.testing.assert_close(loss_of(name, fewer, small, **keywords)[0], loss)
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip", "supcon", "triplet"])
+def test_a_light_batch_moves_less_than_a_heavy_one(name):
+    state, batch = scene(keys={"id": [0, 1, 0, 2, 1, 3, 2]})
+    keywords = {"key": "id"} if name == "supcon" else {}
+    whole = loss_of(name, state, batch, **keywords)[0]
+    batch.weights_B = batch.weights_B / 4
+    torch.testing.assert_close(loss_of(name, state, batch, **keywords)[0], whole / 4)
+
+
+@pytest.mark.parametrize("name", ["vicreg", "barlow"])
+def test_a_row_that_stands_twice_weighs_two_in_statistics(name):
+    state, batch = scene()
+    batch.weights_B[3] = 2.0
+    twice = [0, 1, 2, 3, 3, 4, 5, 6]
+    more = State({n: Tokens(t.x_BTD[twice], t.mask_BT[twice]) for n, t in state.encoded.items()})
+    more.shared = {n: x[twice] for n, x in state.shared.items()}
+    inputs = {n: Cells(c.fields, torch.arange(8)[:, None]) for n, c in batch.inputs.items()}
+    large = Batch(inputs, {}, torch.arange(8), torch.ones(8))
+    own = {} if name == "barlow" else {"invariance": 0.0, "variance": 0.0}
+    one, other = (loss_of(name, s, b, **own)[0].item() for s, b in ((state, batch), (more, large)))
+    # an unbiased estimate knows how many rows there are
+    assert one * (1 if name == "barlow" else ((8 / 7) / (7 / 6)) ** 2) == pytest.approx(other, rel=1e-5)
+
+
 def test_a_star_compares_with_its_centre_alone():
     names = ["image", "english", "chinese"]
     assert compared(names, None, None) == [("image", "english"), ("image", "chinese"), ("english", "chinese")]

@@ -212,6 +212,25 @@ def test_mixup_is_the_blended_loss_of_blended_rows():
     assert loss.item() == pytest.approx(wanted, rel=1e-5)
 
 
+def test_mixup_weighs_both_rows_of_a_blend_by_their_own_weight():
+    _, batch, y, _ = scene()
+    batch.weights_B = torch.tensor([2.0, 0.0, 1.0, 0.5, 0.0, 1.0])
+    w = batch.weights_B.numpy()
+    h = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(1))
+    judge, objective = head().eval(), Mixup(NAMES, 4, alpha=0.7)
+    fused = Fused(Tokens(h, torch.ones(6, 3, dtype=torch.bool)), {})
+    torch.manual_seed(5)
+    loss = objective.loss(objective.represent(State({}, fused)), batch, {"y": judge})
+
+    torch.manual_seed(5)
+    b, other = torch.distributions.Beta(0.7, 0.7).sample().item(), torch.randperm(6).numpy()
+    mixed = b * h.mean(1) + (1 - b) * h.mean(1)[other]
+    log = log_softmax(judge.read.out(judge.read.norm(mixed)).detach().numpy().astype(np.float64))
+    rows = [r for r in range(6) if w[r] + w[other[r]] > 0]
+    parts = [-b * w[r] * log[r, y[r]] - (1 - b) * w[other[r]] * log[r, y[other[r]]] for r in rows]
+    assert loss.item() == pytest.approx(np.mean(parts), rel=1e-5)
+
+
 def test_mixup_blends_nothing_while_judging():
     state, batch, _, _ = scene()
     state.fused = Fused(state.encoded["a"], {})

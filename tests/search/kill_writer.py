@@ -1,4 +1,4 @@
-"""Adds, deletes and compacts without end, and says on standard output what is on disk; killed by ``test_kills``."""
+"""Adds, deletes, compacts and searches without end, and says what is on disk; killed by ``test_kills``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ def main() -> None:
             held = [one for one in held if one not in set(gone)]
         if rng.random() < 0.1:
             shelf.compact()
+        if rng.random() < 0.3:  # which writes what is derived
+            shelf.search(np.ones(SIZE, np.float32), find=["image"])
 
 
 if __name__ == "__main__":

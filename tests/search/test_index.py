@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,26 +14,7 @@ pytest.importorskip("lancedb")
 
 import polyfuse as pf
 from polyfuse.search.store import SearchError
-from tests.tiny import FAST, write_table
-
-INPUTS = ["photo@photo=image", "words@words=text", "sound@sound=audio"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("search")
-    table = write_table(folder, rows=60)
-    settings = (*FAST, "training.epochs=30", "training.learning_rate=0.003", "space.size=16")
-    model = pf.fit(
-        table, inputs=INPUTS, align="photo,words,sound", split="split", settings=settings, quiet=True, to=folder / "m"
-    )
-    return model, table, folder
-
-
-@pytest.fixture(scope="module")
-def index(world):
-    model, table, folder = world
-    return pf.index(model, table, to=folder / "i")
+from tests.tiny import FAST
 
 
 def test_words_find_the_pictures_that_they_fit(index, world):
@@ -157,6 +140,115 @@ def test_folders_that_are_no_index_say_so(world, index, tmp_path):
         pf.Index.open(folder / "i").check(plain.bundle)
 
 
+def test_an_empty_index_says_how_to_go_on(world, tmp_path):
+    model, table, folder = world
+    made = pf.index(model, pd.read_csv(table).head(3), to=tmp_path / "i", media_root=folder)
+    assert made.delete(where="row >= 0") == 3
+    with pytest.raises(SearchError, match="has no rows: add some, polyfuse index"):
+        made.search("morning")
+    made.compact()
+    assert made.add(pd.read_csv(table).tail(2), media_root=folder) == 2
+    assert len(made.search("morning", k=1000, find="words")) == 2  # k above the size: all there are
+    with pytest.raises(ValueError, match="has no rows"):
+        pf.index(model, pd.read_csv(table).head(0), to=tmp_path / "none", media_root=folder)
+
+
+def damaged(folder, pattern, how):
+    for file in sorted(folder.rglob(pattern)):
+        if file.is_file():
+            file.write_bytes(b"" if how == "empty" else file.read_bytes()[:100] + b"\0" * 200)
+
+
+@pytest.mark.parametrize("how", ["empty", "overwritten"])
+@pytest.mark.parametrize("pattern", ["data/*", "weights.safetensors", "*.manifest", "index.json"])
+def test_a_damaged_file_is_an_error_that_says_what(index, world, tmp_path, pattern, how):
+    shutil.copytree(world[2] / "i", tmp_path / "i")
+    shutil.rmtree(tmp_path / "i" / "derived")
+    damaged(tmp_path / "i", pattern, how)
+    with pytest.raises(ValueError, match=r"damaged|cannot be read|can be read|checksum"):  # SearchError, BundleError
+        pf.Index.open(tmp_path / "i").search("morning")
+
+
+@pytest.mark.parametrize("pattern", ["*.half", "*.full", "ids", "facts.json"])
+def test_what_is_derived_may_be_damaged_and_is_made_again(index, world, tmp_path, pattern):
+    shutil.copytree(world[2] / "i", tmp_path / "i")
+    damaged(tmp_path / "i" / "derived", pattern, "overwritten")
+    found = pf.Index.open(tmp_path / "i")
+    assert found.search("morning", k=60).id.tolist() == index.search("morning", k=60).id.tolist()
+    assert "damaged" in " ".join(found.notes)
+
+
+def test_a_full_disk_changes_nothing_and_says_so(world, tmp_path, monkeypatch):
+    model, table, folder = world
+    made = pf.index(model, table, to=tmp_path / "i")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made._shelf.store._table, "add", full)
+        with pytest.raises(SearchError, match=r"nothing was changed .*the disk is full, make room and try again"):
+            made.add(pd.read_csv(table).head(4), media_root=folder)
+        patch.setattr(made._shelf.store._table, "delete", full)
+        with pytest.raises(SearchError, match="the disk is full"):
+            made.delete(where="row == 3")
+        assert len(made.search("morning", k=100, find="words")) == 59
+        patch.setattr("polyfuse.search.store.Store.add", full)
+        patch.setattr("polyfuse.search.index.ROWS", 20)
+        with pytest.raises(OSError, match="No space"):
+            pf.index(model, table, to=tmp_path / "other")
+    assert len(pf.index(model, table, to=tmp_path / "other")) == 60  # nothing was left behind
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "index.json.part").write_text("{}")
+    with pytest.raises(SearchError, match="broken off: remove it"):
+        pf.index(model, table, to=tmp_path / "half")
+
+
+def test_tables_of_other_columns_can_be_added(world, tmp_path):
+    model, table, folder = world
+    made = pf.index(model, table, to=tmp_path / "i")
+    more = pd.read_csv(table).head(5).drop(columns=["area", "kind"]).assign(colour="red")
+    assert made.add(more, media_root=folder) == 5
+    assert "left out: colour" in " ".join(made.notes)
+    assert "lack are missing: area, kind" in " ".join(made.notes)
+    assert made.search("morning", k=100, find="words").area.isna().sum() >= 4
+
+
+def test_an_index_of_before_sounds_were_kept_can_be_added_to(world, tmp_path, monkeypatch):
+    model, table, folder = world
+    with monkeypatch.context() as patch:
+        patch.setattr("polyfuse.search.index.shown", lambda *_: {})
+        made = pf.index(model, table, to=tmp_path / "i")
+    assert made.add(pd.read_csv(table).head(5), media_root=folder) == 5
+    assert made.notes == []
+
+
+def test_how_many_cells_may_be_broken_is_asked(world, tmp_path):
+    model, table, folder = world
+    frame = pd.read_csv(table)
+    frame.loc[10:40, "photo"] = "nowhere.png"
+    with pytest.raises(ValueError, match="max_broken"):
+        pf.index(model, frame, to=tmp_path / "i", media_root=folder)
+    made = pf.index(model, frame, to=tmp_path / "i", media_root=folder, max_broken=1)
+    with pytest.raises(ValueError, match="max_broken"):
+        made.add(frame, media_root=folder)
+    assert made.add(frame, media_root=folder, max_broken=1) == 60
+    for ask in (lambda m: model.embed(frame, of="photo", media_root=folder, max_broken=m),
+                lambda m: model.zero_shot(frame, ["a", "b"], media_root=folder, max_broken=m)):  # fmt: skip
+        with pytest.raises(ValueError, match="max_broken"):
+            ask(None)
+        assert len(ask(1.0)) == 60
+
+
+def test_the_device_is_chosen(world, index):
+    model, table, folder = world
+    with pytest.raises(ValueError, match="device"):
+        pf.Index.open(folder / "i", device="nonsense").search("morning")
+    with pytest.raises(ValueError, match="device: is for the folder of a model"):
+        pf.index(model, table, to=folder / "x", device="cpu")
+    assert len(pf.Index.open(folder / "i", device="cpu").search("morning", k=3)) == 3
+
+
 def test_labels_never_trained_on_are_told_by_their_names(world):
     model, table, _ = world
     found = model.zero_shot(table, ["bright loud morning", "dark quiet evening"], ["{}", "{} number 3 of many"])
@@ -195,6 +287,10 @@ def test_the_command_line_does_all_of_it(world, tmp_path, capsys):
     assert page.count("<img") == 3
     assert "bright loud morning" in page
     assert "score" in said("search", tmp_path / "i", "--row", found[0]["row"], "--find", "words")
+    options = ("--exact", "--device", "cpu", "-k", 2, "--json")
+    assert len(json.loads(said("search", tmp_path / "i", "morning", *options))) == 2
+    for wrong in (["--serve", "--json"], ["morning", "--serve"], ["morning", "--port", "1"]):
+        assert isinstance(run.invoke(app, ["search", str(tmp_path / "i"), *wrong]).exception, ValueError)
     changed = json.loads(said("index", tmp_path / "i", "--delete", "split == 'test'", "--compact", "--json"))
     assert changed["deleted"] == 60 - changed["rows"] > 0
     counts = json.loads(said("zero-shot", folder / "m", table, "--label", "bright morning,dark evening", "--json"))

@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("POLYFUSE_KILLS", "12"))
 def made(place: Path) -> Shelf:
     vectors, frame = rows(np.random.default_rng(0), 5)
     facts = {"fingerprint": "x", "inputs": {"image": "image"}, "size": SIZE}
-    return Shelf.create(place, facts, arrow(new_ids(5), vectors, frame, {}), lambda folder: folder.mkdir())
+    return Shelf.create(place, facts, [arrow(new_ids(5), vectors, frame, {})], lambda folder: folder.mkdir())
 
 
 def start(place: Path, seed: int) -> subprocess.Popen:

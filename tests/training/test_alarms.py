@@ -62,9 +62,11 @@ def spread(seed=0):
     return torch.randn(ROWS, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip", "triplet"])
-def test_inputs_that_do_not_find_each_other_are_at_chance(name):
-    keywords = {"negatives": "hardest"} if name == "triplet" else {}
+@pytest.mark.parametrize(
+    ("name", "keywords"),
+    [("clip", {}), ("siglip", {}), *(("triplet", {"negatives": n}) for n in ("semihard", "hardest", "all"))],
+)
+def test_inputs_that_do_not_find_each_other_are_at_chance(name, keywords):
     notes, facts = watched(network(name, **keywords), [batch(spread(0), spread(1))])
     assert [note for note in notes if "hardly find each other" in note and name in note]
     notes, facts = watched(made := network(name, **keywords), [batch(spread(), spread())])

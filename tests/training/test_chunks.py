@@ -11,6 +11,7 @@ from polyfuse.heads.category import Category
 from polyfuse.layers.space import Projection
 from polyfuse.model import Network
 from polyfuse.objectives.clip import Clip
+from polyfuse.objectives.mixup import Mixup
 from polyfuse.objectives.unimodal import Unimodal
 from polyfuse.records import Batch, Cells, Tokens
 from polyfuse.training.chunks import Chunks, part
@@ -36,7 +37,7 @@ def network(outputs: bool, seed=0):
     objectives = [(Clip(NAMES, 8), 1.0)]
     alone = {}
     if outputs:
-        objectives.append((Unimodal(NAMES, 8), 0.3))
+        objectives += [(Unimodal(NAMES, 8), 0.3), (Mixup(NAMES, 8), 0.5)]
         alone = {"y": [Category(name="y", width=8, classes=[0, 1, 2], counts=[1, 1, 1]) for _ in NAMES]}
     return Network(
         {n: Encoder() for n in NAMES}, Concat(NAMES, 8) if outputs else None, heads, objectives, width=8,
@@ -61,13 +62,18 @@ def gradients(made):
 
 @pytest.mark.parametrize("outputs", [False, True])
 @pytest.mark.parametrize("rows", [1, 4, 5, 11])
-def test_the_gradient_is_that_of_the_whole_batch(outputs, rows):
+@pytest.mark.parametrize("weightless", [[], [0, 1, 2, 3, 6], range(11)], ids=["weighed", "some without", "all without"])
+def test_the_gradient_is_that_of_the_whole_batch(outputs, rows, weightless):
     made, data = network(outputs).eval(), batch()  # without dropout there is a whole batch to compare with
+    data.weights_B[torch.tensor(weightless, dtype=torch.long)] = 0.0
     made.training = True  # objectives and losses as in training
+    made.objectives.train()
+    torch.manual_seed(3)  # what mixup draws
     torch.stack(list(made.losses(made(data), data).values())).sum().backward()
     whole = gradients(made)
     made.zero_grad()
     chunks = Chunks(made, data, rows)
+    torch.manual_seed(3)
     torch.stack(list(chunks.losses().values())).sum().backward()
     chunks.backward()
     found = gradients(made)

@@ -11,6 +11,7 @@ import typer
 import polyfuse
 from polyfuse.cli.common import forgive_characters
 from polyfuse.cli.compare import compare
+from polyfuse.cli.completion import completion
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
@@ -27,7 +28,6 @@ from polyfuse.cli.zero_shot import zero_shot
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -45,6 +45,7 @@ app.command("zero-shot")(zero_shot)
 app.command()(index)
 app.command()(search)
 app.command()(show)
+app.command()(completion)
 
 
 def _version(asked: bool) -> None:

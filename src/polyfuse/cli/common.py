@@ -6,10 +6,24 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from polyfuse import registry
+
+
+def offering(*names: str) -> Callable[[str], list[str]]:
+    """A completion: which of some names begin as the word under the cursor does."""
+
+    def fitting(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return fitting
+
+
+FUSIONS = offering(*registry.FUSIONS, *registry.FUSION_ALIASES, "auto")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as \"split == 'test'\".")]
 MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
@@ -33,7 +47,20 @@ Output = Annotated[
 Input = Annotated[list[str] | None, typer.Option(help=INPUT)]
 Split = Annotated[str | None, typer.Option(help="Column with the values train, val, test.")]
 Group = Annotated[str | None, typer.Option(help="Column whose values stay on one side of a made split.")]
-Device = Annotated[str, typer.Option(help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.")]
+Order = Annotated[str | None, typer.Option(help="Column of dates or numbers: the oldest rows train, the latest test.")]
+Folds = Annotated[int | None, typer.Option(help="Judge every row once, in so many folds, instead of a split.")]
+Weights = Annotated[str | None, typer.Option(help="Column of numbers: how much each row counts in training.")]
+WeightedMetrics = Annotated[bool, typer.Option("--weighted-metrics", help="Rows count by weight in metrics as well.")]
+Trust = Annotated[
+    list[str] | None, typer.Option(help="A package or module whose code a saved model may run; again for more.")
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.",
+        autocompletion=offering("auto", "cpu", "cuda", "mps"),
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
 Cost = Annotated[
     list[str] | None, typer.Option(help="[OUTPUT:]CLASS=COST of missing a class, where others cost 1; again for more.")

@@ -15,7 +15,9 @@ def compare(
     table: common.Table = None,
     output: common.Output = None,
     input: common.Input = None,
-    fusion: Annotated[str, typer.Option(help="all, or names with commas; see polyfuse list fusions.")] = "all",
+    fusion: Annotated[
+        str, typer.Option(help="all, or names with commas; see polyfuse list fusions.", autocompletion=common.FUSIONS)
+    ] = "all",
     align: Annotated[str | None, typer.Option(help="Inputs to align in one space, A,B[,C].")] = None,
     alignment: Annotated[
         str | None, typer.Option(help="Compare alignments instead: all, or names such as clip,siglip.")
@@ -24,6 +26,9 @@ def compare(
     budget: Annotated[str | None, typer.Option(help="Time for all, such as 10m; losers are stopped early.")] = None,
     split: common.Split = None,
     group: common.Group = None,
+    order: common.Order = None,
+    weights: common.Weights = None,
+    weighted_metrics: common.WeightedMetrics = False,
     unit: Annotated[str | None, typer.Option(help="Column whose values are resampled together.")] = None,
     where: common.Where = None,
     media_root: common.MediaRoot = None,
@@ -31,6 +36,7 @@ def compare(
     seed: Annotated[int | None, typer.Option(help="The first of the seeds.")] = None,
     set: common.Set = None,
     device: common.Device = "auto",
+    trust: common.Trust = None,
     json: common.Json = False,
 ) -> None:
     """Compare fusions and single inputs, or alignments of inputs, on the same rows.
@@ -50,6 +56,9 @@ def compare(
             budget=budget,
             split=split,
             group=group,
+            order=order,
+            weights=weights,
+            weighted_metrics=weighted_metrics,
             unit=unit,
             where=where,
             media_root=media_root,
@@ -57,6 +66,7 @@ def compare(
             seed=seed,
             settings=set or (),
             device=device,
+            trust=trust or (),
             say=None if json else common.say,
             verbose=False,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say
+from polyfuse.cli.common import Bundle, Device, Json, MaxBroken, MediaRoot, TableArgument, Trust, Where, print_json, say
 
 
 def embed(
@@ -17,14 +17,17 @@ def embed(
     of: Annotated[str | None, typer.Option(help="One input before fusion; the fused vector by default.")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Write one vector per row.
 
     The fused representation, or that of one input.
     """
-    found = polyfuse.load(bundle, device=device).embed(table, of=of, where=where, media_root=media_root, to=to)
+    options: dict[str, Any] = {"of": of, "where": where, "media_root": media_root, "max_broken": max_broken}
+    found = polyfuse.load(bundle, device=device, trust=trust or ()).embed(table, to=to, **options)
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})
     else:

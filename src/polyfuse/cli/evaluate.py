@@ -16,6 +16,7 @@ from polyfuse.cli.common import (
     MediaRoot,
     TableArgument,
     Threshold,
+    Trust,
     Where,
     by_output,
     print_json,
@@ -33,6 +34,7 @@ def evaluate(
     media_root: MediaRoot = None,
     max_broken: MaxBroken = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
     unseen: Annotated[str, typer.Option(help="Labels unseen in training: error, or skip those rows.")] = "error",
     importance: Annotated[
@@ -51,7 +53,7 @@ def evaluate(
     options: dict[str, Any] = {"where": where, "media_root": media_root, "max_broken": max_broken, "unseen": unseen}
     options |= {"costs": by_output(cost, "--cost"), "thresholds": by_output(threshold, "--threshold")}
     with bars(not json):
-        model = polyfuse.load(bundle, device=device)
+        model = polyfuse.load(bundle, device=device, trust=trust or ())
         found = model.evaluate(table, **options, importance=importance, verbose=False)
     if json:
         print_json(found.to_json())

@@ -18,15 +18,25 @@ def fit(
     table: common.Table = None,
     output: common.Output = None,
     input: common.Input = None,
-    fusion: Annotated[str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="How inputs are fused; see polyfuse list fusions.", autocompletion=common.FUSIONS)
+    ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="What is taken where nothing is named: plain, scratch, starter or best.")
+        str | None,
+        typer.Option(
+            help="What is taken where nothing is named: plain, scratch, starter or best.",
+            autocompletion=common.offering("plain", "scratch", "starter", "best"),
+        ),
     ] = None,
     align: Annotated[
         str | None, typer.Option(help="Inputs to align in one space, A,B[,C]: each then finds the others.")
     ] = None,
     split: common.Split = None,
     group: common.Group = None,
+    order: common.Order = None,
+    folds: common.Folds = None,
+    weights: common.Weights = None,
+    weighted_metrics: common.WeightedMetrics = False,
     where: common.Where = None,
     media_root: common.MediaRoot = None,
     to: Annotated[str | None, typer.Option(help="Folder of the model; named after the table by default.")] = None,
@@ -35,6 +45,7 @@ def fit(
     set: common.Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     device: common.Device = "auto",
+    trust: common.Trust = None,
     json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
@@ -49,6 +60,10 @@ def fit(
         align=align or (),
         split=split,
         group=group,
+        order=order,
+        folds=folds,
+        weights=weights,
+        weighted_metrics=weighted_metrics,
         where=where,
         media_root=media_root,
         to=to,
@@ -56,6 +71,7 @@ def fit(
         seed=seed,
         settings=set or (),
         device=device,
+        trust=trust or (),
         resume=resume,
         quiet=json,
         verbose=False,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, MediaRoot, command, print_json, say
+from polyfuse.cli.common import Device, Json, MaxBroken, MediaRoot, Trust, command, print_json, say
 
 
 def index(
@@ -16,18 +16,34 @@ def index(
     to: Annotated[str | None, typer.Option(help="Folder of the new index.")] = None,
     delete: Annotated[str | None, typer.Option(help="Delete rows of an index that this query keeps.")] = None,
     compact: Annotated[bool, typer.Option("--compact", help="Drop what deleted rows take on disk.")] = False,
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate", help="With --compact: make ready what finds rows without looking at all of them."
+        ),
+    ] = False,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Make an index of a table, or change one."""
+    if approximate and not compact:
+        raise ValueError("--approximate goes with --compact")
     if polyfuse.Index.is_at(model):
         if to is not None:
             raise ValueError(f"{model} is an index already: leave --to out to add to it, or name a model")
-        found, done = _changed(model, table, delete, compact, media_root)
+        opened = polyfuse.Index.open(model, device=device, trust=trust or ())
+        found, done = opened, _changed(opened, table, delete, {"media_root": media_root, "max_broken": max_broken})
+        if compact:
+            opened.compact(approximate=approximate or None)
     else:
         if table is None or to is None or delete or compact:
             raise ValueError("a new index needs a model, a table and --to DIR; --delete and --compact are for an index")
-        found, done = polyfuse.index(model, table, to=to, media_root=media_root), {}
+        options: dict[str, Any] = {"media_root": media_root, "max_broken": max_broken, "device": device}
+        options["trust"] = trust or ()
+        found, done = polyfuse.index(model, table, to=to, **options), {}
         done["added"] = len(found)
     place = to or model
     if json:
@@ -39,14 +55,10 @@ def index(
     )
 
 
-def _changed(
-    place: str, table: str | None, delete: str | None, compact: bool, media_root: str | None
-) -> tuple[polyfuse.Index, dict[str, int]]:
-    found, done = polyfuse.Index.open(place), {}
+def _changed(found: polyfuse.Index, table: str | None, delete: str | None, reading: dict[str, Any]) -> dict[str, int]:
+    done = {}
     if delete is not None:
         done["deleted"] = found.delete(where=delete)
     if table is not None:
-        done["added"] = found.add(table, media_root=media_root)
-    if compact:
-        found.compact()
-    return found, done
+        done["added"] = found.add(table, **reading)
+    return done

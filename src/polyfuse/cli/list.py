@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, print_json, show
+from polyfuse.cli.common import Json, offering, print_json, show
 
 KINDS = ("encoders", "fusions", "heads", "objectives", "learners")
 
 
 def list_parts(
-    kind: Annotated[str | None, typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]", autocompletion=offering(*KINDS)),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List all parts, each with one line and its paper.

@@ -16,6 +16,7 @@ from polyfuse.cli.common import (
     MediaRoot,
     TableArgument,
     Threshold,
+    Trust,
     Where,
     by_output,
     print_json,
@@ -34,6 +35,7 @@ def predict(
     media_root: MediaRoot = None,
     max_broken: MaxBroken = None,
     device: Device = "auto",
+    trust: Trust = None,
     with_table: Annotated[bool, typer.Option("--with-table", help="The table's own columns first.")] = False,
     proba: Annotated[
         bool | None,
@@ -47,7 +49,7 @@ def predict(
 
     The table itself is never written over.
     """
-    model = polyfuse.load(bundle, device=device)
+    model = polyfuse.load(bundle, device=device, trust=trust or ())
     with bars(not json):
         found = model.predict(
             table,

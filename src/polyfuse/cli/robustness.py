@@ -7,7 +7,19 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import (
+    Bundle,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Trust,
+    Where,
+    print_json,
+    say,
+    show,
+)
 from polyfuse.data.places import page_place
 from polyfuse.messages import bars
 
@@ -17,7 +29,9 @@ def robustness(
     table: TableArgument,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
     input: Annotated[list[str] | None, typer.Option(help="Noise this input only; may be repeated.")] = None,
     severity: Annotated[
@@ -39,10 +53,11 @@ def robustness(
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
     with bars(not json):
-        found = polyfuse.load(bundle, device=device).robustness(
+        found = polyfuse.load(bundle, device=device, trust=trust or ()).robustness(
             table,
             where=where,
             media_root=media_root,
+            max_broken=max_broken,
             inputs=input,
             metrics=metrics,
             seed=seed,

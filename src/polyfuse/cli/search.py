@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, print_json, show
+from polyfuse.cli.common import Device, Json, Trust, print_json, say, show
+from polyfuse.later import Later
+
+if TYPE_CHECKING:
+    from polyfuse.search import serve as serving
+else:  # which needs pandas
+    serving = Later("polyfuse.search.serve")
 
 SHOWN = 60  # characters of a cell on the terminal
 
@@ -25,19 +32,44 @@ def search(
     k: Annotated[int, typer.Option("-k", help="How many rows.")] = 10,
     where: Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as 'year > 2010'.")] = None,
     html: Annotated[str | None, typer.Option(help="Write the results as a page.", metavar="FILE.html")] = None,
+    approximate: Annotated[
+        bool | None,
+        typer.Option("--approximate/--exact", help="Look at the likeliest rows alone, or at all; by size by default."),
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Open a page on this machine to ask with.")] = False,
+    port: Annotated[int | None, typer.Option(help="Of the page; 0 for any that is free.")] = None,
+    device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Find the rows of an index that are nearest to what is asked."""
-    opened = polyfuse.Index.open(index)
+    opened = polyfuse.Index.open(index, device=device, trust=trust or ())
+    if serve:
+        asked = (text, image, audio, row, id, weight, by, find, where, html, approximate)
+        if any(given is not None for given in asked) or json:
+            raise ValueError("--serve asks on its page: give it --port and --device alone")
+        _serve(opened, serving.PORT if port is None else port)
+        return
+    if port is not None:
+        raise ValueError("--port is of the page that --serve opens")
     options: dict[str, Any] = {"image": image, "audio": audio, "row": row, "id": id, "by": by}
     options |= {"weights": dict(map(_weight, weight or ())), "find": find, "k": k, "where": where}
+    options["approximate"] = approximate
     found = opened.search(text, **options)
     if html:
         opened.to_html(found, html, asked=text or image or audio or f"row {row if row is not None else id}")
     if json:
         print_json(_plain(found))
         return
+    say(*(f"note: {note}" for note in opened.notes))
     show(_table(found))
+
+
+def _serve(opened: polyfuse.Index, port: int) -> None:
+    with serving.Server(opened, port) as server:
+        say(f"{len(opened):,} rows at {server.address} (Ctrl-C ends it)")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _weight(text: str) -> tuple[str, float]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, Where, print_json
+from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, Trust, Where, print_json
 from polyfuse.cli.common import show as print_result
 
 
@@ -19,13 +19,14 @@ def show(
     where: Where = None,
     media_root: MediaRoot = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Show a saved model's parts, parameters and size.
 
     With a table also the milliseconds that each input takes per row.
     """
-    found = polyfuse.load(bundle, device=device).summary(table, where=where, media_root=media_root)
+    found = polyfuse.load(bundle, device=device, trust=trust or ()).summary(table, where=where, media_root=media_root)
     if json:
         print_json(found.to_json())
     else:

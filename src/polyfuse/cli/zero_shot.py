@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import (
+    Bundle,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Trust,
+    Where,
+    print_json,
+    say,
+    show,
+)
 
 
 def zero_shot(
@@ -20,7 +32,9 @@ def zero_shot(
     to: Annotated[str | None, typer.Option(help="A .csv, .tsv, .jsonl or .parquet file.", metavar="FILE")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
     device: Device = "auto",
+    trust: Trust = None,
     json: Json = False,
 ) -> None:
     """Say for every row which of some labels fits best.
@@ -28,8 +42,9 @@ def zero_shot(
     None of them needs to have been trained on.
     """
     labels = [name.strip() for text in label for name in text.split(",") if name.strip()]
-    model = polyfuse.load(bundle, device=device)
-    options = {"of": of, "by": by, "where": where, "media_root": media_root}
+    model = polyfuse.load(bundle, device=device, trust=trust or ())
+    options: dict[str, Any] = {"of": of, "by": by, "where": where, "media_root": media_root}
+    options["max_broken"] = max_broken
     found = model.zero_shot(table, labels, template or ("{}",), to=to, verbose=False, **options)
     say(*(f"note: {note}" for note in model.notes))
     if json:

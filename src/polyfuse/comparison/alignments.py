@@ -14,10 +14,12 @@ from polyfuse import registry
 from polyfuse.bundle import Bundle
 from polyfuse.checks import own_keywords
 from polyfuse.comparison.stage import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
+from polyfuse.contracts import says
 from polyfuse.device import device_of
 from polyfuse.evaluation.evaluate import things_of
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.retrieval import ranks
+from polyfuse.evaluation.targets import metric_weights
 from polyfuse.model import Network
 from polyfuse.recipe import ObjectiveRecipe, Recipe, RecipeError, parse
 from polyfuse.training.fit import Ready
@@ -28,12 +30,12 @@ WHOSE = ("between", "around", "key", "weight")  # what of the recipe's own align
 
 def alignments() -> list[str]:
     """Names of the objectives that align inputs."""
-    return [name for name in registry.OBJECTIVES if hasattr(registry.objective(name), "aligning")]
+    return [name for name in registry.table_of("objective") if says(registry.objective(name), "aligning")]
 
 
 def aligning(recipe: Recipe) -> int | None:
     """Place of the first objective of a recipe that aligns inputs."""
-    found = [at for at, o in enumerate(recipe.extra_losses) if hasattr(registry.objective(o.name), "aligning")]
+    found = [at for at, o in enumerate(recipe.extra_losses) if says(registry.objective(o.name), "aligning")]
     return found[0] if found else None
 
 
@@ -105,7 +107,8 @@ class Aligning(Stage):
         )
 
     def _found(self, bundle: Bundle, kept: Ready, rows: np.ndarray) -> Outcome:
-        return ranks(bundle, kept.prepared, rows, things_of(bundle, self.table))
+        weights = metric_weights(self.recipe, self.table, rows)
+        return ranks(bundle, kept.prepared, rows, things_of(bundle, self.table), weights)
 
     @property
     def metric(self) -> str:
@@ -145,8 +148,7 @@ def chosen(names: str | Sequence[str], own: str) -> list[str]:
     if isinstance(names, str):
         names = known if names == "all" else [name.strip() for name in names.split(",")]
     for name in names:
-        registry.objective(name)
-        if name not in known:
+        if not says(registry.objective(name), "aligning"):
             raise RecipeError(f"{name} aligns no inputs, so it cannot be compared here; expected {', '.join(known)}")
     return list(dict.fromkeys([own, *names]))
 

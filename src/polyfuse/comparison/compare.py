@@ -61,6 +61,8 @@ def compare(
     if seeds < 1:
         raise RecipeError(f"seeds: expected 1 or more, found {seeds}")
     started = time.monotonic()
+    if recipe.data.folds is not None:
+        raise RecipeError("data.folds: a comparison judges on one split; leave folds out (--set data.folds=null)")
     stage: Stage
     if alignments or (not recipe.outputs and aligning(recipe) is not None):
         if fusions != "all":
@@ -118,7 +120,9 @@ def _stopped(tried: Sequence[Tried]) -> list[str]:
 def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     """The fusions to run, aliases replaced by what they stand for and each once, and notes on it."""
     if isinstance(fusions, str):
-        fusions = list(registry.FUSIONS) if fusions == "all" else [name.strip() for name in fusions.split(",")]
+        fusions = (
+            list(registry.table_of("fusion")) if fusions == "all" else [name.strip() for name in fusions.split(",")]
+        )
     notes, names = [], ["concat"]
     for name in fusions:
         registry.fusion(name)

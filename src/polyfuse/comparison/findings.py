@@ -1,22 +1,18 @@
-"""What a comparison found: one row per fusion and per single input, as JSON, as a page, or in the terminal."""
+"""What a comparison found: one row per fusion and per single input."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import RenderableType
 
-from polyfuse.comparison import page, terminal
 from polyfuse.comparison.plan import Tried
 from polyfuse.comparison.stage import Run, Stage
 from polyfuse.comparison.statistics import Measured, holm, measured, p_value
-from polyfuse.evaluation.html import written
-from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import plain
+from polyfuse.evaluation.rendering import RenderedPage
 
 TESTED_FROM = 0.25  # share of the schedule from which on a comparison under a budget has p-values
 
@@ -60,7 +56,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(RenderedPage):
     """Fusions and single inputs on the same rows. ``rich.print(comparison)`` shows it in the terminal.
 
     Args:
@@ -85,9 +81,6 @@ class Comparison:
     def __repr__(self) -> str:
         lines = ", ".join(f"{line.name} {line.found.value:.4g}" for line in self.fusions if line.found)
         return f"Comparison({self.output} by {self.metric}: {lines}; best on validation: {self.best})"
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values.
@@ -138,17 +131,6 @@ class Comparison:
             "noise": line.mean("noise"),
             "noise_retention": line.mean("retention"),
         }
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one self-contained page, which loads nothing and runs no script.
-
-        Returns:
-            The path written.
-        """
-        return written(path, page.page(self))
-
-    def __rich__(self) -> RenderableType:
-        return terminal.render(self)
 
 
 def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Comparison:

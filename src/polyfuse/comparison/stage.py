@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-import polyfuse
 from polyfuse import defaults, registry
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
@@ -30,7 +30,7 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
-from polyfuse.evaluation.targets import outcomes_of
+from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.inference import predict_subsets
 from polyfuse.model import Network
 from polyfuse.reading import rows_of
@@ -171,8 +171,16 @@ class Stage:
             found.update(prepared.index_RK.tobytes() + b"".join(prepared.digests))
         for encoder in self.shared.values():
             found.update(weights_digest(encoder).encode())
-        found.update(_code().encode())
+        found.update(_code().encode() + self._own_code())
         return found.hexdigest()
+
+    def _own_code(self) -> bytes:
+        """Names the code of parts that do not come with the package."""
+        recipe, kinds = self.recipe, [registry.fusion(name) for name in registry.table_of("fusion")]
+        kinds += [registry.encoder(str(item.modality), item.part.name) for item in recipe.readers.values()]
+        kinds += [registry.head(output.head.name) for output in recipe.outputs.values()]
+        kinds += [registry.objective(objective.name) for objective in recipe.extra_losses]
+        return b"".join(registry.own_source(kind) for kind in kinds if isinstance(kind, type))
 
     def variant_recipe(self, variant: Variant, seed: int, steps: int) -> Recipe:
         """The completed recipe of one run."""
@@ -218,13 +226,14 @@ class Stage:
             without={gone: self.value(found) for gone, found in zip(removed, outcomes[1:], strict=True)},
             noise=noise,
             retention=retention,
-            query=getattr(network.fusion, "query", None),
+            query=says(network.fusion, "query"),
         )
 
     def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
         plain = rows_of(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
-        return [outcomes_of(bundle, kept.prepared, rows, one)[self.output] for one in found]
+        weights = metric_weights(self.recipe, self.table, rows)
+        return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
 
     def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
         test = self.splits.test
@@ -255,7 +264,7 @@ class Stage:
 @cache
 def _code() -> str:
     """Names the code that decides what is learned: runs of another version are other work, those of other words not."""
-    found, root = hashlib.blake2b(digest_size=16), Path(polyfuse.__file__).parent
+    found, root = hashlib.blake2b(digest_size=16), Path(__file__).resolve().parent.parent
     for place in LEARNING:
         for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
             found.update(meaning(file.read_text(encoding="utf8")).encode())

@@ -36,7 +36,7 @@ class Runs:
                 f"{folder} holds runs of another comparison (other data, splits, settings or version of polyfuse); "
                 "name another folder, or remove it"
             )
-        _write(mark, {"fingerprint": fingerprint})
+        write_json(mark, {"fingerprint": fingerprint})
 
     def fact(self, key: str, make: Callable[[], Any]) -> Any:
         """A JSON value that is found once: what a comparison that goes on must not measure again."""
@@ -45,7 +45,7 @@ class Runs:
             return json.loads(file.read_text(encoding="utf8"))
         value = make()
         if file is not None:
-            _write(file, value)
+            write_json(file, value)
         return value
 
     def get(self, key: str) -> Run | None:
@@ -66,12 +66,12 @@ class Runs:
         content: dict[str, Any] = {k: v for k, v in asdict(run).items() if k != "outcome"}
         outcome = run.outcome
         content["outcome"] = {k: getattr(outcome, k) for k in ("task", "target", "value", "classes")}
-        arrays = {k: v for k in ("probabilities", "scores") if (v := getattr(outcome, k)) is not None}
+        arrays = {k: v for k in ("probabilities", "scores", "weights") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
-        _write(self.folder / f"{key}.json", plain(content))
+        write_json(self.folder / f"{key}.json", plain(content))
 
 
-def _write(file: Path, content: Any) -> None:
+def write_json(file: Path, content: Any) -> None:
     """JSON that is there as a whole or not at all."""
     fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps(content, ensure_ascii=False), encoding="utf8")

@@ -48,7 +48,7 @@ class Rows(Dataset):
         inputs: input name -> its prepared cells.
         outputs: output name -> its prepared targets; empty at prediction.
         count: number of rows.
-        weights_R: weight of each row in the loss, all 1 by default.
+        weights_R: weight of each row in the loss, of the column that the recipe names; all 1 without one.
         augment: input name -> augmentation of its fields, for training.
         origin_R: the row that each was made of, where an epoch takes one of each alone.
         keys: column that an objective asked for -> a number per row, the same for equal values, -1 for none.
@@ -113,7 +113,6 @@ class Order(Sampler):
         shuffle: a new order every epoch, the last short batch spread over the others.
         share: cell of each row of the table that packs go by, or None.
         origin: row that each row of the table was made of: an epoch visits one of each, drawn anew.
-        rank, world: this process and their number; every process gets the same number of batches.
     """
 
     def __init__(
@@ -125,29 +124,27 @@ class Order(Sampler):
         seed: int = 0,
         share: np.ndarray | None = None,
         origin: np.ndarray | None = None,
-        rank: int = 0,
-        world: int = 1,
     ):
         self.rows, self.size, self.shuffle, self.seed, self.share = np.asarray(rows), size, shuffle, seed, share
         self.origin_R = None if origin is None else np.unique(origin[self.rows], return_inverse=True)[1]
         self.count = len(self.rows) if self.origin_R is None else int(self.origin_R.max(initial=-1)) + 1
-        self.rank, self.world, self.epoch = rank, world, 0
+        self.epoch = 0
 
     def at_step(self, step: int) -> None:
         """The next epoch is that of a training step; Lightning's own count is one off after a resumption."""
         self.epoch = step // len(self)
 
     def __len__(self) -> int:
-        return max(1, -(-self.count // (self.size * self.world)))
+        return max(1, -(-self.count // self.size))
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         rows = self._shuffled(rng) if self.shuffle else self.rows
-        seeds = rng.integers(2**31, size=len(self) * self.world)
+        seeds = rng.integers(2**31, size=len(self))
         # equal parts, so that no step of an epoch is a tiny batch with a large say
-        parts = np.array_split(rows, len(self) * self.world) if self.shuffle else self._in_order(rows)
-        for at in range(self.rank, len(parts), self.world):
-            yield int(seeds[at]), parts[at]
+        parts = np.array_split(rows, len(self)) if self.shuffle else self._in_order(rows)
+        for seed, part in zip(seeds, parts, strict=False):
+            yield int(seed), part
 
     def _one_of_each(self, rng: np.random.Generator) -> np.ndarray:
         order = rng.permutation(len(self.rows))

@@ -31,9 +31,18 @@ def read_csv(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[s
     return frame, notes + said
 
 
+BYTE_ORDER_MARKS = (  # UTF-32's begins as UTF-16's does
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
 def _decoded(path: Path, raw: bytes | None) -> tuple[str, list[str]]:
     raw = path.read_bytes() if raw is None else raw
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, encoding in BYTE_ORDER_MARKS:
         if raw.startswith(mark):
             return _decode(path, raw, encoding), []
     if b"\0" in raw[:4096]:
@@ -75,6 +84,8 @@ def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[
         except json.JSONDecodeError as error:
             if error.msg != "Extra data":  # several documents: JSON Lines under the wrong name
                 raise TableError(f"{path}: not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+            raise TableError(f"{path}: JSON that cannot be read: {error}") from None
         else:
             return _from_json(path, whole), notes
     return from_records(list(_lines(path, text))), notes
@@ -88,6 +99,8 @@ def _lines(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise TableError(f"{path}: line {number} is not JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            raise TableError(f"{path}: line {number} is JSON that cannot be read: {error}") from None
         if not isinstance(row, dict):
             raise TableError(f"{path}: line {number} holds a {type(row).__name__}; expected an object, column: value")
         yield row

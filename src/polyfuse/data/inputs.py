@@ -99,13 +99,21 @@ def overrides(requests: Iterable[InputRequest]) -> dict[str, str]:
 
 
 def exclusions(
-    columns: Mapping[str, Column], *, outputs: Sequence[str], split: str | None = None, group: str | None = None
+    columns: Mapping[str, Column],
+    *,
+    outputs: Sequence[str],
+    split: str | None = None,
+    group: str | None = None,
+    order: str | None = None,
+    weights: str | None = None,
 ) -> dict[str, str]:
     """Column -> why it is no input unless named, for every column that is left out."""
     reasons = {name: _reason(c) for name, c in columns.items() if c.role != "input" or not _is_read(c)}
     said = [
         (split, ROLES["split"]),
         (group, "it groups the rows of a split"),
+        (order, "it says which rows are later, and later rows have values that training never saw"),
+        (weights, "it says how much rows count"),
         *((o, "it is an output") for o in outputs),
     ]
     return reasons | {name: why for name, why in said if name is not None and name in columns}
@@ -142,15 +150,16 @@ def left_out(columns: Mapping[str, Column], used: Iterable[str], reasons: Mappin
     ]
 
 
-def default_inputs(
-    columns: Mapping[str, Column], *, outputs: Sequence[str], split: str | None = None, group: str | None = None
-) -> Inputs:
+def default_inputs(columns: Mapping[str, Column], *, outputs: Sequence[str], **others: str | None) -> Inputs:
     """One input per modality of every column that is not left out.
+
+    Args:
+        others: what further columns are for, as of ``exclusions``.
 
     Raises:
         TableError: nothing is left; the message says why, column by column.
     """
-    reasons = exclusions(columns, outputs=outputs, split=split, group=group)
+    reasons = exclusions(columns, outputs=outputs, **others)
     used = {name: column.modality for name, column in columns.items() if name not in reasons}
     if not used:
         listed = "\n".join(f"  {name} ({columns[name].modality}): {why}" for name, why in reasons.items())
@@ -176,17 +185,24 @@ def resolve_inputs(
     columns: Mapping[str, Column],
     *,
     outputs: Sequence[str],
-    split: str | None = None,
-    group: str | None = None,
+    **others: str | None,
 ) -> Inputs:
     """The inputs that requests describe, or the default ones when there are none.
 
+    Args:
+        others: what further columns are for, as of ``exclusions``.
+
     Raises:
-        TableError: a column that does not exist, is an output or has no cell; modalities that share no encoder; a name
-            used twice.
+        TableError: a column that does not exist, is an output or holds weights, or has no cell; modalities that share
+            no encoder; a name used twice.
     """
     if not requests:
-        return default_inputs(columns, outputs=outputs, split=split, group=group)
+        return default_inputs(columns, outputs=outputs, **others)
+    if any(others.get("weights") in request.columns for request in requests):
+        raise TableError(
+            f"column {others['weights']!r} says how much rows count, so it cannot be an input: it tells of the sample, "
+            "not of the row"
+        )
     for request in requests:
         _check_request(request, columns, outputs)
     loose = {c: r.modality or columns[c].modality for r in requests if r.name is None for c in r.columns}

@@ -8,6 +8,7 @@ missing cells, or label 3 would be 3.0 in one table and 3 in another.
 from __future__ import annotations
 
 import numbers
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,17 @@ def whole_texts(series: pd.Series) -> tuple[pd.Series, list[str]]:
         return series, []
     note = f"column {series.name!r}: {halves:,} cells hold half a surrogate pair, read as \ufffd"
     return pd.Series([_mended(cell) for cell in series], series.index, object, series.name), [note]
+
+
+def without_signals(series: pd.Series) -> pd.Series:
+    """A column without Decimal's signalling NaN, at which every comparison raises; such a cell is missing."""
+    if series.dtype != object:
+        return series
+    signals = np.fromiter((isinstance(cell, Decimal) and cell.is_snan() for cell in series), bool, len(series))
+    if not signals.any():
+        return series
+    cells = [None if signal else cell for cell, signal in zip(series, signals, strict=True)]
+    return pd.Series(cells, series.index, object, series.name)
 
 
 def _has_half(cell: Any) -> bool:

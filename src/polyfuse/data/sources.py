@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from polyfuse.data.cells.source import whole_text
 from polyfuse.data.files import READERS, from_arrow, from_records, read_csv
 from polyfuse.data.frames import from_frame, from_mapping, is_frame, no_frame
 from polyfuse.data.packed import COMPRESSIONS, local, other_kind, unpacked
-from polyfuse.data.plain import whole_texts
+from polyfuse.data.plain import whole_texts, without_signals
 from polyfuse.errors import TableError
 
 SPLIT_WORDS = {
@@ -131,6 +131,9 @@ def _from_path(path: Path) -> Part:
 
 
 def _no_file(path: Path) -> str:
+    if unset := re.search(r"\$(\w+|\{\w+\})", str(path)):
+        name = unset[1].strip("{}")
+        return f"{path}: the environment has no variable {name}: set it to the folder that is meant, or name a table"
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir():
         return f"{path}: no such file, and no folder {folder}"
@@ -156,6 +159,7 @@ def _from_dataset(source: Any) -> Part:
 def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Part:
     """Column names as text without blanks around them, all different; rows numbered from 0."""
     notes = list(notes or [])
+    frame = _each_column(without_signals, frame)
     numbering = [
         i for i, old in enumerate(frame.columns) if UNNAMED.fullmatch(_text(old)) and _numbers_rows(frame.iloc[:, i])
     ]
@@ -178,6 +182,15 @@ def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Pa
             frame[column] = series
             notes += said
     return Part(frame, name, notes)
+
+
+def _each_column(change: Callable[[pd.Series], pd.Series], frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with every column changed, whose names may be any and come twice; itself where none is."""
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    changed = [change(column) for column in columns]
+    if all(new is old for new, old in zip(changed, columns, strict=True)):
+        return frame
+    return pd.concat(changed, axis=1).set_axis(frame.columns, axis=1)
 
 
 def _text(name: Any) -> str:

@@ -7,7 +7,7 @@ has a training row.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from polyfuse.data.modalities import infer_output, missing_mask
 from polyfuse.data.rules import as_numbers, key
 from polyfuse.data.tables import TableError, nearest, split_word
+from polyfuse.data.timeline import Timeline, cut, timeline
 
 SIDES = ("train", "val", "test")
 BINS = 10
@@ -60,6 +61,9 @@ def split_rows(
     stratify: str | None = None,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
+    order: str | None = None,
+    sides: np.ndarray | None = None,
+    origin: Callable[[int], str] = "row {}".format,
 ) -> Splits:
     """Say which rows train, validate and test.
 
@@ -70,22 +74,37 @@ def split_rows(
         stratify: output column whose classes, or tenths of whose range, every side gets in equal shares.
         fractions: shares of train, val and test where no column is given; val and test may be 0.
         seed: the same seed gives the same split.
+        order: column of dates or numbers: the oldest rows train, later ones validate, the latest test. Rows of one
+            instant or group stay together, rows without a time are on no side.
+        sides: 0, 1 or 2 for each row to train, validate or test, or -1 for none, instead of ``column``; as there, a
+            share of the training rows validates where no row does.
+        origin: how messages name a row, as ``Table.origin``.
 
     Raises:
         TableError: no such column, values that name no split, no training row, or impossible fractions.
     """
-    _check(frame, fractions, column, group, stratify)
-    strata, classes = _strata(frame[stratify]) if stratify is not None else (np.zeros(len(frame), np.int64), False)
-    keys = _Keys(strata, _groups(frame[group]) if group is not None else None, classes)
+    _check(frame, fractions, column, group, stratify, order)
+    codes, classes = strata(frame[stratify]) if stratify is not None else (np.zeros(len(frame), np.int64), False)
+    keys = _Keys(codes, groups_of(frame[group]) if group is not None else None, classes)
+    line = None if order is None else timeline(frame[order], keys.groups_N, origin)
     rng = np.random.default_rng(seed)
-    if column is not None:
-        sides, notes = _given(frame[column], keys, fractions[1], rng)
+    if sides is not None or column is not None:
+        notes = [] if column is None or sides is not None else [f"rows are split by column {column!r}"]
+        sides = _sides(frame[column]) if sides is None else sides.copy()
+        sides, said = _validated(sides, keys, fractions[1], rng, line)
+        notes = [", ".join([*notes, *said]).removeprefix("and ")] if notes or said else []
         notes += _straddling(sides, keys, group) if group is not None else []
+        notes += _unordered(sides, line, order) if line is not None and order is not None else []
+    elif line is not None and order is not None:
+        sides, notes = _ordered(frame[order], line, fractions, group)
     else:
         sides = _assign(keys, np.asarray(fractions, dtype=float), rng)
-        by = [f"stratified by {stratify!r}"] if strata.any() else []
+        by = [f"stratified by {stratify!r}"] if codes.any() else []
         by += [f"no {group!r} on two sides"] if group is not None else []
         notes = [", ".join(["rows are split at random", *by, f"seed {seed}"])]
+    if line is not None and (lost := int(np.isnan(line.time_N).sum())):
+        sides[np.isnan(line.time_N)] = -1
+        notes.append(f"{lost:,} rows have no {order!r} and are left out, as nobody knows what they are later than")
     train, val, test = (np.flatnonzero(sides == side) for side in range(3))
     notes.append(f"{len(train):,} rows train, {len(val):,} validate, {len(test):,} test")
     if not len(test):
@@ -116,8 +135,8 @@ def _check(frame: pd.DataFrame, fractions: Sequence[float], *columns: str | None
 # --- a given column ---------------------------------------------------------------------------------------------------
 
 
-def _given(column: pd.Series, keys: _Keys, share: float, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
-    """The side of each row as a column says it, with a share of train for validation when it names none."""
+def _sides(column: pd.Series) -> np.ndarray:
+    """The side of each row as a column says it."""
     words = column.map(split_word, na_action="ignore")
     if (unknown := column[words.isna()]).size:
         listed = ", ".join(
@@ -125,13 +144,62 @@ def _given(column: pd.Series, keys: _Keys, share: float, rng: np.random.Generato
         )
         raise TableError(f"split column {column.name!r}: expected train, val and test, found {listed}")
     sides = np.array(words.map(SIDES.index), dtype=np.int64)
-    train = np.flatnonzero(sides == 0)
-    if not len(train):
+    if not (sides == 0).any():
         raise TableError(f"split column {column.name!r} has no training row, only {', '.join(sorted(set(words)))}")
+    return sides
+
+
+def _validated(
+    sides: np.ndarray, keys: _Keys, share: float, rng: np.random.Generator, line: Timeline | None
+) -> tuple[np.ndarray, list[str]]:
+    """The sides with a share of train for validation where no row validates: the latest of them, where time counts."""
+    train = np.flatnonzero(sides == 0)
     if (sides == 1).any() or share == 0:
-        return sides, [f"rows are split by column {column.name!r}"]
-    sides[train] = _assign(keys.of(train), np.array([1 - share, share, 0]), rng)
-    return sides, [f"rows are split by column {column.name!r}, and {share:.0%} of its train rows validate"]
+        return sides, []
+    if line is None:
+        sides[train] = _assign(keys.of(train), np.array([1 - share, share, 0]), rng)
+        return sides, [f"and {share:.0%} of its train rows validate"]
+    if len(np.unique(line.block_N[train][line.block_N[train] >= 0])) < 2:
+        return sides, ["none of which validate, as all train rows are of one stretch of time"]
+    late = cut(line.block_N[train], [1 - share, share])
+    sides[train[late == 1]] = 1
+    return sides, [f"and the latest {(late == 1).mean():.0%} of its train rows validate"]
+
+
+def _unordered(sides: np.ndarray, line: Timeline, order: str) -> list[str]:
+    """A note where a given split trains on rows that are later than some that test."""
+    test = line.time_N[(sides == 2) & ~np.isnan(line.time_N)]
+    later = int((line.time_N[sides == 0] >= test.min()).sum()) if len(test) else 0
+    said = f"{later:,} training rows are not older by {order!r} than the oldest test row of the given split"
+    return [said] if later else []
+
+
+def _ordered(
+    column: pd.Series, line: Timeline, fractions: Sequence[float], group: str | None
+) -> tuple[np.ndarray, list[str]]:
+    """The side of each row by its time."""
+    wanted = [side for side in range(3) if fractions[side] > 0]
+    blocks = len(np.unique(line.block_N[line.block_N >= 0]))
+    if blocks < len(wanted) and 1 in wanted and 2 in wanted:
+        wanted.remove(1)  # a test is worth more than validation
+    if blocks < len(wanted):
+        instants = len(np.unique(line.time_N[~np.isnan(line.time_N)]))
+        why = f"all rows have the same {column.name!r}"
+        if instants > 1:
+            why = f"at every {column.name!r} some {group!r} goes on, and a group is not parted"
+        raise TableError(f"rows cannot be split in time: {why}; name another order column, or leave group out")
+    shares = np.array([fractions[side] for side in wanted])
+    part_N = cut(line.block_N, shares / shares.sum())
+    sides = np.where(part_N < 0, -1, np.array(wanted)[part_N])
+    begins = {1: "validate", 2: "test"}
+    said = [f"from {column.iloc[_oldest(line, sides == side)]} on they {begins[side]}" for side in wanted if side]
+    together = [f"no {group!r} on two sides"] if group is not None else []
+    together += [f"{line.ties:,} rows share theirs with others and stay with them"] if line.ties else []
+    return sides, [", ".join([f"rows are split by {column.name!r}, the oldest train", *said, *together])]
+
+
+def _oldest(line: Timeline, some: np.ndarray) -> int:
+    return int(np.nanargmin(np.where(some, line.time_N, np.nan)))
 
 
 def _straddling(sides: np.ndarray, keys: _Keys, group: str) -> list[str]:
@@ -148,23 +216,23 @@ def _straddling(sides: np.ndarray, keys: _Keys, group: str) -> list[str]:
 # --- what a made split goes by ----------------------------------------------------------------------------------------
 
 
-def _strata(target: pd.Series) -> tuple[np.ndarray, bool]:
+def strata(target: pd.Series) -> tuple[np.ndarray, bool]:
     """Stratum of each row, and whether strata are classes. Rows without a target are a stratum of their own."""
     gone = missing_mask(target)
     try:
         head = infer_output(target)[0]
     except TableError:  # nothing there, or nothing that has classes or a range
         head = ""
-    strata = np.zeros(len(target), dtype=np.int64)
+    found = np.zeros(len(target), dtype=np.int64)
     if head in ("category", "labels"):
         names = target[~gone].map(_first_label if head == "labels" else str)
-        strata[~gone] = 1 + np.unique(names.to_numpy(dtype=str), return_inverse=True)[1]
+        found[~gone] = 1 + np.unique(names.to_numpy(dtype=str), return_inverse=True)[1]
     elif head == "number":
         values = as_numbers(target[~gone])
         values = np.where(np.isinf(values), np.nan, values)
         bins = max(1, min(BINS, len(values) // BINS))
-        strata[~gone] = 1 + np.searchsorted(np.nanquantile(values, np.arange(1, bins) / bins), values, side="right")
-    return np.unique(strata, return_inverse=True)[1], head in ("category", "labels")
+        found[~gone] = 1 + np.searchsorted(np.nanquantile(values, np.arange(1, bins) / bins), values, side="right")
+    return np.unique(found, return_inverse=True)[1], head in ("category", "labels")
 
 
 def _first_label(cell: Any) -> str:
@@ -173,7 +241,8 @@ def _first_label(cell: Any) -> str:
     return re.split("[|;]", cell)[0].strip() if isinstance(cell, str) else str(cell)
 
 
-def _groups(column: pd.Series) -> np.ndarray:
+def groups_of(column: pd.Series) -> np.ndarray:
+    """Number of each row's group; a row without one is a group of its own."""
     gone = missing_mask(column)
     groups = np.empty(len(column), dtype=np.int64)
     groups[~gone] = np.unique(column[~gone].map(key).map(str).to_numpy(dtype=str), return_inverse=True)[1]

@@ -42,4 +42,9 @@ def _measured(evaluation: dict[str, Any] | None) -> list[str]:
             if isinstance(value, float) and metrics.get(key + "_ci")
         ]
         lines.append(f"- `{output}`: " + ", ".join(shown) + f", on {evaluation['rows']:,} rows")  # type: ignore[index]
+        folds = (evaluation or {}).get("folds")
+        if folds:
+            spreads = {k: v for k, v in folds["outputs"][output].items() if v["std"] is not None}
+            each = [f"{key} {found['mean']:.3f} ± {found['std']:.3f}" for key, found in spreads.items()]
+            lines.append(f"- `{output}` over {folds['count']} folds (mean ± standard deviation): " + ", ".join(each))
     return lines

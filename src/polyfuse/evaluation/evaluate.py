@@ -6,17 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import torch
 
-from polyfuse import __version__
 from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
+from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
@@ -25,13 +25,16 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
-from polyfuse.evaluation.targets import outcomes_of, unlabelled
+from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.inference import Rules, decided, predict_subsets
 from polyfuse.reading import rows_of
 from polyfuse.recipe import Recipe
+from polyfuse.version import __version__
 
 TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
 MOST_BROKEN = 50  # cells listed per column in a report
+Kept: TypeAlias = dict[tuple[str, ...], dict[str, Outcome]]
+"""Inputs that stay present -> output -> what is known of it; all inputs first."""
 
 
 def evaluate_rows(
@@ -63,29 +66,68 @@ def evaluate_rows(
         ValueError: a label that was not seen in training, with ``unseen="error"``; or no row has any target.
     """
     notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen), *unlabelled(bundle, table, prepared, rows)]
+    kept = outcomes_by_inputs(bundle, table, prepared, rows, rules)
+    worth = []
+    if importance and bundle.recipe.outputs:
+        worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
+    return report_of(bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth)
+
+
+def outcomes_by_inputs(
+    bundle: Bundle,
+    table: Table,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    rules: Rules | None = None,
+) -> Kept:
+    """What is known of each output after prediction over some rows, with all inputs present and with fewer."""
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
     found = [decided(bundle.network, one, rules or {}) for one in found]
-    outcomes = [outcomes_of(bundle, prepared, rows, one) for one in found]
-    by_keep = dict(zip(keeps, outcomes, strict=True))
+    weights = metric_weights(bundle.recipe, table, rows)
+    outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
+    return dict(zip(keeps, outcomes, strict=True))
+
+
+def report_of(
+    bundle: Bundle,
+    table: Table,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    kept: Kept,
+    *,
+    name: str,
+    notes: Sequence[str],
+    seconds: dict[str, float] | None = None,
+    importance: Sequence[dict[str, Any]] = (),
+    folds: Folds | None = None,
+) -> Report:
+    """The report of what was said of some rows.
+
+    Args:
+        kept: inputs that were present -> outcome of each output, all inputs first.
+        seconds: where time went, by name; the report shows this very dictionary.
+        importance: rows of ``column_importance``.
+        folds: how metrics differ from fold to fold, where folds judged.
+    """
+    inputs, outcomes = list(bundle.recipe.inputs), next(iter(kept.values()))
     groups = groups_of(bundle, table, rows)
-    reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes[0].items()}
-    worth = []
-    if importance and reports:
-        worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
+    weights = metric_weights(bundle.recipe, table, rows) if bundle.network.aligned and folds is None else None
+    reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes.items()}
     return Report(
         rows=len(rows),
         outputs=reports,
         broken=_broken(prepared, table, rows),
-        missing_modality=missing_table(by_keep.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
-        samples=_samples(bundle, table, rows, outcomes[0], reports),
-        alignment=retrieval(bundle, prepared, rows, things_of(bundle, table)),
+        missing_modality=missing_table(kept.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
+        samples=_samples(bundle, table, rows, outcomes, reports),
+        alignment=retrieval(bundle, prepared, rows, things_of(bundle, table), weights) if folds is None else [],
         meta=facts_of(bundle, table, name, notes),
+        folds=folds,
         history=bundle.report.get("training", {}).get("history", []),
         seconds=seconds if seconds is not None else {},
-        importance=worth,
+        importance=list(importance),
     )
 
 

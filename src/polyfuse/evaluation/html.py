@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyfuse.data.places import page_place
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.shown import Shown
 
 if TYPE_CHECKING:
+    from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.samples import Sample
 
@@ -31,18 +31,6 @@ MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "i
 def page(report: Report) -> str:
     """The whole page."""
     return environment().get_template("report.html").render(_view(report))
-
-
-def written(path: str | Path, page: str) -> Path:
-    """The path, after the page was written there; folders are made.
-
-    Raises:
-        ValueError: the path ends as files of data do.
-    """
-    path = page_place(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf8")
-    return path
 
 
 def environment() -> Any:
@@ -76,6 +64,7 @@ def _view(report: Report) -> dict[str, Any]:
         "validated": any(h["val_steps"] for h in report.history),
         "meta": report.meta,
         "outputs": [_output(name, output) for name, output in report.outputs.items()],
+        "folds": _folds(report.folds) if report.folds is not None else [],
         "missing": _missing(report),
         "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
         "importance": [_importance(report, row) for row in report.importance],
@@ -157,6 +146,26 @@ def _matrix(confusion: Confusion) -> dict[str, Any] | None:
         for name, counts, row in zip(confusion.classes, confusion.counts, shares, strict=True)
     ]
     return {"classes": confusion.classes, "rows": rows, "long": max(len(str(c)) for c in confusion.classes) > 4}
+
+
+def _folds(folds: Folds) -> list[dict[str, Any]]:
+    """One table per output: each metric's mean and spread over folds, and its value in each."""
+    return [
+        {
+            "output": output,
+            "count": len(folds.rows),
+            "metrics": [
+                {
+                    "title": glossary.term(metric).title,
+                    "mean": glossary.written(metric, folds.mean(output, metric)),
+                    "spread": glossary.written(metric, folds.spread(output, metric)),
+                    "values": [glossary.written(metric, value) for value in values],
+                }
+                for metric, values in metrics.items()
+            ],
+        }
+        for output, metrics in folds.metrics.items()
+    ]
 
 
 def _missing(report: Report) -> list[dict[str, Any]]:

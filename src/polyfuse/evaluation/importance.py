@@ -17,7 +17,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, OutputReport
-from polyfuse.evaluation.targets import outcomes_of
+from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.inference import Rules, decided, predict
 from polyfuse.reading import columns_of, reading_of, rows_of
 
@@ -82,7 +82,8 @@ def _judged(
 ) -> dict[str, OutputReport]:
     said = predict(bundle.network, rows_of(cells, len(table), bundle.recipe))
     found = decided(bundle.network, said, rules or {})
-    outcomes: dict[str, Outcome] = outcomes_of(bundle, cells, np.arange(len(table)), found)
+    weights = metric_weights(bundle.recipe, table, np.arange(len(table)))
+    outcomes: dict[str, Outcome] = outcomes_of(bundle, cells, np.arange(len(table)), found, weights)
     return {output: judge(outcome, bootstrap=0) for output, outcome in outcomes.items()}
 
 

@@ -30,6 +30,7 @@ class Outcome:
         probabilities: (rows, C), in the order of ``classes``.
         classes: every label the model knows.
         scores: raw scores (rows, C), as the head gives them.
+        weights: of each row (rows,), by which it counts in metrics; None where all count the same.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Outcome:
     probabilities: np.ndarray | None = None
     classes: list | None = None
     scores: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return f"Outcome({self.task}, {len(self.target):,} rows)"
@@ -46,6 +48,10 @@ class Outcome:
         """Positions of the rows that have a target."""
         known = [i for i, t in enumerate(self.target) if t is not None and not (isinstance(t, float) and math.isnan(t))]
         return np.array(known, dtype=np.int64)
+
+    def judged_weights(self) -> np.ndarray | None:
+        """Weights of the rows that have a target, where there are any."""
+        return None if self.weights is None else np.asarray(self.weights, dtype=float)[self.judged()]
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,21 @@
-"""The evaluation report: everything found out about a model on a table, as JSON, as a page, or in the terminal."""
+"""The evaluation report: everything found out about a model on a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
-
-from polyfuse.evaluation import html, terminal
-from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.outcome import OutputReport, output_from_json, plain
+from polyfuse.evaluation.rendering import RenderedPage
 from polyfuse.evaluation.samples import Sample
 
 Broken = Mapping[str, Sequence[dict[str, Any]] | int]
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(RenderedPage):
     """How good a model is on a table. ``rich.print(report)`` shows it in the terminal.
 
     Args:
@@ -30,6 +27,7 @@ class Report:
         alignment: findings of ``retrieval``: how well each aligned input finds the others.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
+        folds: of a cross-validation, whose rows all models together judged.
         history: of each network that was trained, ``steps`` with the ``loss`` of training, and ``val_steps`` with
             ``val_loss`` and ``val_quality``; the page draws it.
         importance: rows of ``column_importance``, the column worth most first; empty where it was not asked for.
@@ -43,6 +41,7 @@ class Report:
     samples: list[Sample] = field(default_factory=list)
     alignment: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    folds: Folds | None = None
     history: list[dict[str, list[float | None]]] = field(default_factory=list, repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
     importance: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +52,7 @@ class Report:
         outputs = {name: output_from_json(one) for name, one in found["outputs"].items()}
         parts: dict[str, Any] = {n: list(found.get(n, [])) for n in ("missing_modality", "alignment", "importance")}
         parts |= {name: dict(found.get(name, {})) for name in ("broken", "meta", "seconds")}
+        parts["folds"] = Folds.from_json(found["folds"]) if "folds" in found else None
         return cls(found["rows"], outputs, **parts)
 
     def __repr__(self) -> str:
@@ -60,29 +60,17 @@ class Report:
         notes = len(self.meta.get("notes", []))
         return f"Report({self.rows:,} rows; {judged}; {notes} notes; print it with rich, or to_html(path))"
 
-    def _repr_html_(self) -> str:
-        return as_html(self)
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
+        folds = {} if self.folds is None else {"folds": plain(self.folds.to_json())}
         return {
             "rows": self.rows,
             "broken": plain(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
+            **folds,
             "missing_modality": plain(self.missing_modality),
             "alignment": plain(self.alignment),
             "importance": plain(self.importance),
             "seconds": plain(self.seconds),
             "meta": plain(self.meta),
         }
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one self-contained page: it loads nothing, runs no script, and can be sent by mail.
-
-        Returns:
-            The path written.
-        """
-        return html.written(path, html.page(self))
-
-    def __rich__(self) -> RenderableType:
-        return terminal.render(self)

@@ -19,7 +19,7 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
-from polyfuse.evaluation.targets import outcomes_of, unlabelled
+from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.reading import rows_of
 
 Judged = dict[Case, dict[str, OutputReport]]
@@ -81,10 +81,11 @@ def robustness(
     every = rows_of(kept or prepared, len(table))
     found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
     groups = groups_of(bundle, table, rows)
+    weights = metric_weights(bundle.recipe, table, rows)
     judged = {
         case: {
             output: judge(outcome, bootstrap=bootstrap, groups=groups)
-            for output, outcome in outcomes_of(bundle, prepared, rows, predicted).items()
+            for output, outcome in outcomes_of(bundle, prepared, rows, predicted, weights).items()
         }
         for case, predicted in found.items()
     }

@@ -1,18 +1,13 @@
-"""What was found out about noise: curves for each input and output, as JSON, as a page, or in the terminal."""
+"""What was found out about noise: curves for each input and output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
-
-from polyfuse.evaluation import robustness_page, terminal
 from polyfuse.evaluation.curves import Curve, Headline
-from polyfuse.evaluation.html import written
-from polyfuse.evaluation.notebook import as_html
 from polyfuse.evaluation.outcome import plain
+from polyfuse.evaluation.rendering import RenderedPage
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Noised:
 
 
 @dataclass(frozen=True, repr=False)
-class RobustnessReport:
+class RobustnessReport(RenderedPage):
     """How much noise a model takes. ``rich.print(report)`` shows it in the terminal.
 
     Args:
@@ -63,9 +58,6 @@ class RobustnessReport:
     def __repr__(self) -> str:
         judged = ", ".join(f"{name}: {headline.metric}" for name, headline in self.headlines.items())
         return f"RobustnessReport({self.rows:,} rows; {judged}; noise in {', '.join(self.inputs)})"
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; every number as measured, on no scale but the metric's own.
@@ -93,14 +85,3 @@ class RobustnessReport:
                 "meta": self.meta,
             }
         )
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one self-contained page, which loads nothing and runs no script.
-
-        Returns:
-            The path written.
-        """
-        return written(path, robustness_page.page(self))
-
-    def __rich__(self) -> RenderableType:
-        return terminal.render_robustness(self)

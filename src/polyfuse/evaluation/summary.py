@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import RenderableType
 from torch import Tensor, nn
 
 from polyfuse.bundle import Bundle
@@ -18,8 +17,7 @@ from polyfuse.data.batches import gather
 from polyfuse.data.prepare import prepare
 from polyfuse.data.tables import Table
 from polyfuse.device import device_of
-from polyfuse.evaluation import terminal
-from polyfuse.evaluation.notebook import as_html
+from polyfuse.evaluation.rendering import Rendered, plain_text
 from polyfuse.reading import columns_of, reading_of
 
 TIMED_ROWS = 64
@@ -49,7 +47,7 @@ class PartSummary:
 
 
 @dataclass(frozen=True, repr=False)
-class Summary:
+class Summary(Rendered):
     """What a model is made of. Printed, it is a table.
 
     Args:
@@ -82,14 +80,8 @@ class Summary:
             "training": self.facts,
         }
 
-    def __rich__(self) -> RenderableType:
-        return terminal.render_summary(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
-
     def __repr__(self) -> str:
-        return terminal.plain_text(self)
+        return plain_text(self)
 
 
 def summarise(bundle: Bundle, name: str, folder: Path | None = None, table: Table | None = None) -> Summary:

@@ -11,13 +11,19 @@ from polyfuse.bundle import Bundle
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.reading import weights_of
+from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 
 
 def outcomes_of(
-    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, found: dict[str, Prediction]
+    bundle: Bundle,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    found: dict[str, Prediction],
+    weights: np.ndarray | None = None,
 ) -> dict[str, Outcome]:
-    """What is known of each output after prediction over some rows."""
+    """What is known of each output after prediction over some rows, which may have weights."""
     return {
         output: Outcome(
             task=bundle.network.head(output).task,
@@ -26,9 +32,22 @@ def outcomes_of(
             probabilities=prediction.extra.get("probabilities"),
             classes=bundle.transforms[f"out:{output}"].facts().get("classes"),
             scores=None if prediction.scores is None else prediction.scores.float().numpy(),
+            weights=weights,
         )
         for output, prediction in found.items()
     }
+
+
+def metric_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
+    """The weights of some rows in metrics, where the recipe wants any.
+
+    Raises:
+        ValueError: a row without a weight, or no column of weights.
+    """
+    if not recipe.data.weighted_metrics:
+        return None
+    weights = weights_of(recipe, table, rows)
+    return None if weights is None else weights[rows]
 
 
 def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> list[str]:

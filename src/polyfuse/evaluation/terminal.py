@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
@@ -16,11 +15,13 @@ from polyfuse.evaluation.outcome import OutputReport
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.curves import Curve, Headline
+    from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.robustness_report import RobustnessReport
     from polyfuse.evaluation.summary import Summary
 
 CLASSES = 15  # shown at most, the weakest
+FOLDS = 5  # folds up to which each has a column
 COLUMNS = 20  # shown at most, those worth most
 BROKEN = 5  # broken cells shown per column
 
@@ -33,6 +34,8 @@ def render(report: Report) -> RenderableType:
         if output.per_class:
             parts += _classes(name, output)
         parts += [f"[dim]{escape(note)}[/dim]" for note in output.notes]
+    if report.folds is not None:
+        parts += _folds(report.folds)
     if report.missing_modality:
         parts += _missing(report)
     if report.importance:
@@ -85,6 +88,19 @@ def _classes(name: str, output: OutputReport) -> list[RenderableType]:
         shares = (glossary.written("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
         table.add_row(escape(str(row["class"])), f"{row['support']:,}", *shares)
     return [_heading(f"{name} by class", facts), table]
+
+
+def _folds(folds: Folds) -> list[RenderableType]:
+    """Mean and spread over folds, and the value in each where there are few."""
+    few = len(folds.rows) if len(folds.rows) <= FOLDS else 0
+    parts: list[RenderableType] = []
+    for output, metrics in folds.metrics.items():
+        table = _table("metric", "mean", "spread", *(f"fold {k + 1}" for k in range(few)))
+        for metric, values in metrics.items():
+            found = (folds.mean(output, metric), folds.spread(output, metric), *values[:few])
+            table.add_row(glossary.term(metric).title, *(glossary.written(metric, value) for value in found))
+        parts += [_heading(f"{output} in {len(folds.rows)} folds", "spread: standard deviation"), table]
+    return parts
 
 
 def _alignment(report: Report) -> list[RenderableType]:
@@ -207,10 +223,3 @@ def render_summary(summary: Summary) -> RenderableType:
     rows, steps = summary.facts.get("rows", {}), summary.facts.get("steps")
     trained = f"trained on {glossary.counted(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
     return Group(_heading(summary.name, facts), table, *([f"[dim]{trained}[/dim]"] if trained else []))
-
-
-def plain_text(shown: Any, width: int = 130) -> str:
-    """What is shown in the terminal, without colours."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(shown)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().strip("\n").splitlines())  # type: ignore[attr-defined]

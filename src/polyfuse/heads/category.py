@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyfuse.heads.decision import Given, per_class
+from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
 
-class Category(nn.Module):
+class Category(ScoredHead):
     """One class per row, of two or more; probabilities can be calibrated by a temperature.
 
     Args:
@@ -90,10 +91,6 @@ class Category(nn.Module):
         )
         return loss_B * cells.present_B
 
-    def loss(self, fused: Fused, batch: Batch) -> Tensor:
-        """Loss per row (B,)."""
-        return self.loss_of(self.scores(fused, batch), batch)
-
     def quality(self, scores_BC: Tensor, batch: Batch) -> Tensor:
         """1 where the most likely class is right (B,)."""
         cells = batch.outputs[self.name]
@@ -145,7 +142,3 @@ class Category(nn.Module):
         confidence = np.take_along_axis(probabilities, answer_B[:, None], -1)[:, 0]
         value = [self.classes[at] for at in answer_B]
         return Prediction(value, scores_BC, {"probabilities": probabilities, "confidence": confidence})
-
-    def predict(self, fused: Fused, batch: Batch) -> Prediction:
-        """Prediction of every row."""
-        return self.decode(self.scores(fused, batch))

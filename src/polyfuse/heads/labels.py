@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyfuse.heads.decision import Given, per_class
+from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
 
-class Labels(nn.Module):
+class Labels(ScoredHead):
     """A set of labels per row; each is decided on its own.
 
     Args:
@@ -82,10 +83,6 @@ class Labels(nn.Module):
         )
         return loss_BC.mean(-1) * cells.present_B
 
-    def loss(self, fused: Fused, batch: Batch) -> Tensor:
-        """Loss per row (B,)."""
-        return self.loss_of(self.scores(fused, batch), batch)
-
     def quality(self, scores_BC: Tensor, batch: Batch) -> Tensor:
         """F1 of each row's set of labels (B,)."""
         cells = batch.outputs[self.name]
@@ -134,7 +131,3 @@ class Labels(nn.Module):
             for row in probabilities >= (self.rule_C if rule_C is None else rule_C)
         ]
         return Prediction(value, scores_BC, {"probabilities": probabilities})
-
-    def predict(self, fused: Fused, batch: Batch) -> Prediction:
-        """Prediction of every row."""
-        return self.decode(self.scores(fused, batch))

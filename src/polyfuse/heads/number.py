@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -20,7 +21,7 @@ BACK: dict[str, Callable[[Tensor], Tensor]] = {
 MARGIN = 0.5  # predictions stay within the training range and this many standard deviations around it
 
 
-class Number(nn.Module):
+class Number(ScoredHead):
     """One number per row, learnt standardised and reported in its own units.
 
     Args:
@@ -87,10 +88,6 @@ class Number(nn.Module):
         loss_B = LOSSES[self.loss_name](scores_B1[:, 0].float(), target_B, reduction="none")
         return loss_B * cells.present_B
 
-    def loss(self, fused: Fused, batch: Batch) -> Tensor:
-        """Loss per row (B,)."""
-        return self.loss_of(self.scores(fused, batch), batch)
-
     def quality(self, scores_B1: Tensor, batch: Batch) -> Tensor:
         """Minus the squared error on the standardised scale (B,)."""
         cells = batch.outputs[self.name]
@@ -117,7 +114,3 @@ class Number(nn.Module):
 
     def _own_units(self, standard: Tensor) -> Tensor:
         return BACK[self.log](standard * self.spread + self.centre)
-
-    def predict(self, fused: Fused, batch: Batch) -> Prediction:
-        """Prediction of every row."""
-        return self.decode(self.scores(fused, batch))

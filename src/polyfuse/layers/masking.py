@@ -1,9 +1,9 @@
 """What of a cell can be hidden from its encoder, and guessed: subwords, patches, stretches of a spectrogram, values.
 
-An encoder that can be masked has a method ``masking()`` that gives one of these. ``units`` says what there is to hide,
-and what it is; ``hide`` gives the fields with some of it hidden, which the encoder reads as any other. What stands in
-for a hidden unit is learnt: ``fill`` numbers that the caller owns, or an embedding of the encoder that nothing else
-uses.
+An encoder that can be masked (``contracts.CanBeMasked``) has a method ``masking()`` that gives one of these. ``units``
+says what there is to hide, and what it is; ``hide`` gives the fields with some of it hidden, which the encoder reads as
+any other. What stands in for a hidden unit is learnt: ``fill`` numbers that the caller owns, or an embedding of the
+encoder that nothing else uses.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.features import Bag, rows
-from polyfuse.learners.rows import LIMIT, Rows, is_sparse, measures, standardised
+from polyfuse.learners.rows import LIMIT, Rows, is_sparse, measures, standardised, taken
 
 TASKS = ("category", "labels", "number")
 Setting = dict[str, Any]
@@ -36,6 +36,7 @@ class Problem:
         present_P: which columns of the answer are learnt.
         base_C: the answer's other columns, and the whole answer where nothing is learnt.
         known: whether nothing is left to learn.
+        weight_R: of each row, all above 0 and 1 on average; None where all count the same.
     """
 
     task: str
@@ -43,10 +44,14 @@ class Problem:
     present_P: np.ndarray
     base_C: np.ndarray
     known: bool
+    weight_R: np.ndarray | None = None
 
     @classmethod
-    def of(cls, target: np.ndarray, task: str, classes: int) -> Problem:
+    def of(cls, target: np.ndarray, task: str, classes: int, weights: np.ndarray | None = None) -> Problem:
         """Reads a target.
+
+        Args:
+            weights: of each row (R,), all above 0.
 
         Raises:
             ValueError: an unknown task, or no row.
@@ -55,10 +60,12 @@ class Problem:
             raise ValueError(f"task {task!r}: expected one of {', '.join(TASKS)}")
         if not len(target):
             raise ValueError("a learner needs at least one row to be fitted on, found none")
-        return {"category": cls._category, "labels": cls._labels, "number": cls._number}[task](target, classes)
+        read = {"category": cls._category, "labels": cls._labels, "number": cls._number}[task]
+        weight_R = None if weights is None else np.asarray(weights, np.float64) / np.mean(weights)
+        return replace(read(target, classes, weight_R), weight_R=weight_R)
 
     @classmethod
-    def _category(cls, target: np.ndarray, classes: int) -> Problem:
+    def _category(cls, target: np.ndarray, classes: int, _: np.ndarray | None) -> Problem:
         present_P, codes = np.unique(np.asarray(target, np.int64), return_inverse=True)
         base_C = np.full(classes, np.log(0.5 / (len(target) + 0.5 * classes)))  # an unseen class: half a row
         if len(present_P) == 1:
@@ -66,17 +73,18 @@ class Problem:
         return cls("category", codes, present_P, base_C, len(present_P) < 2)
 
     @classmethod
-    def _labels(cls, target: np.ndarray, classes: int) -> Problem:
+    def _labels(cls, target: np.ndarray, classes: int, weight_R: np.ndarray | None) -> Problem:
         yes_RC = np.asarray(target).reshape(-1, classes) > 0.5
-        count_C = yes_RC.sum(0)
+        count_C = yes_RC.sum(0) if weight_R is None else weight_R @ yes_RC
         base_C = np.log((count_C + 0.5) / (len(yes_RC) - count_C + 0.5))
-        present_P = np.flatnonzero((count_C > 0) & (count_C < len(yes_RC)))
+        present_P = np.flatnonzero(yes_RC.any(0) & ~yes_RC.all(0))
         return cls("labels", yes_RC[:, present_P].astype(np.float64), present_P, base_C, not len(present_P))
 
     @classmethod
-    def _number(cls, target: np.ndarray, _: int) -> Problem:
+    def _number(cls, target: np.ndarray, _: int, weight_R: np.ndarray | None) -> Problem:
         target = np.asarray(target, np.float64).reshape(-1)
-        return cls("number", target, np.zeros(1, np.int64), np.array([target.mean()]), bool(np.ptp(target) == 0))
+        mean = target.mean() if weight_R is None else (weight_R * target).mean()
+        return cls("number", target, np.zeros(1, np.int64), np.array([mean]), bool(np.ptp(target) == 0))
 
     @property
     def arrays(self) -> Arrays:
@@ -146,9 +154,14 @@ class Learner(nn.Module):
         settings: list[Setting],
         *,
         seed: int,
+        weights: np.ndarray | None = None,
     ) -> Iterator[Self]:
         """A learner per setting, made when asked for; what one setting computed may serve the next."""
-        problem = Problem.of(target, task, classes)
+        if weights is not None:
+            heavy_R = weights > 0
+            some = heavy_R if heavy_R.any() else slice(None)  # where none counts, all count the same
+            blocks, target, weights = taken(blocks, some), target[some], weights[some] if heavy_R.any() else None
+        problem = Problem.of(target, task, classes, weights)
         if not cls.sparse and any(is_sparse(b) for b in blocks):
             raise ValueError(f"{cls.__name__} takes dense blocks only, found a sparse one; leave it out")
         found = iter([{}] * len(settings)) if problem.known else cls.solutions(blocks, problem, settings, seed)
@@ -157,7 +170,15 @@ class Learner(nn.Module):
 
     @classmethod
     def fitted(
-        cls, blocks: Sequence[Rows], target: np.ndarray, task: str, classes: int, *, seed: int, **setting: Any
+        cls,
+        blocks: Sequence[Rows],
+        target: np.ndarray,
+        task: str,
+        classes: int,
+        *,
+        seed: int,
+        weights: np.ndarray | None = None,
+        **setting: Any,
     ) -> Self:
         """Fits on all given rows; the same seed gives the same learner.
 
@@ -166,12 +187,13 @@ class Learner(nn.Module):
             target: class codes (R,); labels (R, C) of 0 and 1; or standardised numbers (R,).
             task: ``category``, ``labels`` or ``number``.
             classes: C; 1 for a number.
+            weights: of each row (R,), 0 and above; rows of weight 0 are left out.
             setting: one of ``candidates``.
 
         Raises:
             ValueError: no row, an unknown task, or a sparse block where only dense ones are taken.
         """
-        return next(cls.path(blocks, target, task, classes, [setting], seed=seed))
+        return next(cls.path(blocks, target, task, classes, [setting], seed=seed, weights=weights))
 
     @classmethod
     def restored(cls, arrays: Mapping[str, Tensor]) -> Self:

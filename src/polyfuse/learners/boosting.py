@@ -75,7 +75,7 @@ class Boosting(Learner):
                 models = [_model(problem, shape, seed) for _ in columns]
             last = setting
             for model, target_R in zip(models, columns, strict=True):
-                model.set_params(max_iter=setting["rounds"]).fit(x_RF, target_R)
+                model.set_params(max_iter=setting["rounds"]).fit(x_RF, target_R, sample_weight=problem.weight_R)
             yield {**scales, **_arrays(models)}
 
     def answer(self, blocks: Sequence[Tensor | Bag]) -> Tensor:

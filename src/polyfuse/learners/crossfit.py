@@ -14,7 +14,7 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.learners.base import Learner, Setting
-from polyfuse.learners.loss import row_losses, temperature
+from polyfuse.learners.loss import row_losses, shares, some, temperature
 from polyfuse.learners.rows import Rows, is_sparse, scores, taken
 
 PATIENCE = 2  # settings of a path in a row that are worse than its best end it
@@ -62,6 +62,8 @@ def cross_fit(
     seed: int,
     deadline: float | None = None,
     settings: Sequence[Setting] | None = None,
+    weights: np.ndarray | None = None,
+    forward: bool = False,
 ) -> CrossFitted | None:
     """Tries a learner's settings out of fold, the most regular first, and fits the best on all rows.
 
@@ -77,6 +79,8 @@ def cross_fit(
         seed: of everything random.
         deadline: ``time.monotonic()`` by which to be done; settings that would not fit are not tried.
         settings: to try instead of the learner's own candidates.
+        weights: of each row (R,), 0 and above, in fitting and judging.
+        forward: folds follow each other in time, so that each is judged by what was fitted on earlier ones alone.
 
     Returns:
         The result, or None where the learner has no setting for this size, or not one fits before the deadline.
@@ -87,17 +91,19 @@ def cross_fit(
     started = time.monotonic()
     kind = registry.learner(name)
     folds = np.unique(folds_R[folds_R >= 0])
-    if len(folds) < 2 and (len(folds) == 0 or (folds_R == folds[0]).all()):
+    first = folds_R < folds[0] if len(folds) and forward else folds_R != folds[0] if len(folds) else folds_R < 0
+    if len(folds) == 0 or not first.any():
         raise ValueError("cross_fit: no row is trained on while another is held out; fold_numbers gives folds, or None")
     if settings is None:
         settings = _candidates(kind, blocks, task, classes)
-    race = _Race(kind, blocks, target, task, classes, folds_R, seed, np.inf if deadline is None else deadline)
+    until = np.inf if deadline is None else deadline
+    race = _Race(kind, blocks, target, task, classes, folds_R, seed, until, weights, forward)
     for _, path in groupby(settings, key=lambda s: {k: v for k, v in s.items() if k != kind.along}):
         race.run(list(path))
     if not race.trials:
         return None
     best = _best(race.trials)
-    learner = kind.fitted(blocks, target, task, classes, seed=seed, **best.setting)
+    learner = kind.fitted(blocks, target, task, classes, seed=seed, weights=weights, **best.setting)
     learner.temperature.fill_(best.temperature)
     found_RC = np.full((len(folds_R), classes), np.nan)
     found_RC[folds_R >= 0] = best.scores_RC / best.temperature
@@ -132,6 +138,8 @@ class _Race:
     folds_R: np.ndarray
     seed: int
     deadline: float
+    weights: np.ndarray | None = None
+    forward: bool = False
 
     def __post_init__(self) -> None:
         self.trials: list[_Trial] = []
@@ -151,9 +159,9 @@ class _Race:
                 return
 
     def _path(self, fold: int, settings: list[Setting]) -> Iterator[Learner]:
-        rows = self.folds_R != fold
-        blocks, target = taken(self.blocks, rows), self.target[rows]
-        return self.kind.path(blocks, target, self.task, self.classes, settings, seed=self.seed)
+        rows = self.folds_R < fold if self.forward else self.folds_R != fold
+        blocks, target, weights = taken(self.blocks, rows), self.target[rows], some(self.weights, rows)
+        return self.kind.path(blocks, target, self.task, self.classes, settings, seed=self.seed, weights=weights)
 
     def _held_out(self, paths: list[Iterator[Learner]], spent: list[float]) -> np.ndarray | None:
         """The next setting's scores of every held-out row, or None when they would come too late."""
@@ -174,6 +182,8 @@ class _Race:
         return time.monotonic() + folds * self.round + REFIT * self.slowest >= self.deadline
 
     def _trial(self, setting: Setting, scores_RC: np.ndarray) -> _Trial:
-        target = self.target[self.folds_R >= 0]
-        heat = temperature(scores_RC, target, self.task)
-        return _Trial(setting, scores_RC, row_losses(scores_RC / heat, target, self.task), heat)
+        held_R = self.folds_R >= 0
+        target, weights = self.target[held_R], some(self.weights, held_R)
+        heat = temperature(scores_RC, target, self.task, weights)
+        losses_R = row_losses(scores_RC / heat, target, self.task)
+        return _Trial(setting, scores_RC, losses_R * shares(weights, len(losses_R)), heat)

@@ -67,7 +67,9 @@ class Forest(Learner):
         x_RF, scales = dense_rows(blocks)
         for setting in settings:
             model = _forest(problem, setting, len(x_RF), seed).fit(
-                x_RF, problem.target.squeeze(1) if problem.target.shape[1:] == (1,) else problem.target
+                x_RF,
+                problem.target.squeeze(1) if problem.target.shape[1:] == (1,) else problem.target,
+                sample_weight=problem.weight_R,
             )
             trees = [estimator.tree_ for estimator in model.estimators_]
             # (nodes, outputs, classes): one output of several classes, or numbers of class 1
@@ -105,8 +107,8 @@ class Forest(Learner):
 
 def _shares(problem: Problem) -> np.ndarray:
     if problem.task == "category":
-        return np.bincount(problem.target) / len(problem.target)
-    return problem.target.mean(0).reshape(-1)
+        return np.bincount(problem.target, problem.weight_R) / len(problem.target)
+    return np.average(problem.target, 0, problem.weight_R).reshape(-1)
 
 
 def _forest(problem: Problem, setting: Setting, rows: int, seed: int) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polyfuse.layers.features import Bag, width
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.newton import Design, Likelihood, Sigmoid, Softmax, Square, newton
+from polyfuse.learners.newton import Design, Likelihood, Sigmoid, Softmax, Square, Weighted, newton
 from polyfuse.learners.rows import Rows
 
 CLOSED = 2000  # columns up to which a ridge is solved by the eigenvectors of its Gram matrix
@@ -96,27 +96,37 @@ def _weighed(bag: Bag, weight_FP: Tensor) -> Tensor:
 
 def _solver(design: Design, problem: Problem) -> Callable[..., np.ndarray]:
     """(strength, start, tolerance) -> weights with the bias as last row (F + 1, K)."""
-    target = problem.target
+    target, weight_R = problem.target, problem.weight_R
+
+    def weighed(likelihood: Likelihood) -> Likelihood:
+        return likelihood if weight_R is None else Weighted(likelihood, weight_R)
+
     if problem.task == "number":
-        square = _descent(design, Square(target[:, None]), target.mean(keepdims=True))
-        return _ridge(design, target) if design.columns <= CLOSED else square
+        square = _descent(design, weighed(Square(target[:, None])), problem.base_C)
+        return _ridge(design, target, weight_R) if design.columns <= CLOSED else square
     if problem.task == "category" and len(problem.present_P) > 2:
-        return _descent(design, Softmax(target), np.log(np.bincount(target) / len(target)))
+        share_K = np.bincount(target, weight_R) / len(target)
+        return _descent(design, weighed(Softmax(target)), np.log(share_K))
     yes_RK = target.reshape(len(target), -1).astype(np.float64)
-    return _descent(design, Sigmoid(yes_RK), np.log(yes_RK.mean(0) / (1 - yes_RK.mean(0))))
+    share_K = yes_RK.mean(0) if weight_R is None else weight_R @ yes_RK / len(yes_RK)
+    return _descent(design, weighed(Sigmoid(yes_RK)), np.log(share_K / (1 - share_K)))
 
 
-def _ridge(design: Design, target_R: np.ndarray) -> Callable[..., np.ndarray]:
+def _ridge(design: Design, target_R: np.ndarray, weight_R: np.ndarray | None) -> Callable[..., np.ndarray]:
     """One decomposition serves every strength; the bias is not penalised."""
     x_RF = design.joined()
-    mean_F = x_RF.mean(0, dtype=np.float64)
+    mean_F = x_RF.mean(0, dtype=np.float64) if weight_R is None else weight_R @ x_RF / len(x_RF)
+    middle = target_R.mean() if weight_R is None else (weight_R * target_R).mean()
     x_RF -= mean_F.astype(x_RF.dtype)
+    off_R = target_R - middle
+    if weight_R is not None:  # each side has the root of a row's weight
+        x_RF, off_R = x_RF * np.sqrt(weight_R)[:, None].astype(x_RF.dtype), off_R * np.sqrt(weight_R)
     values_F, vectors_FF = np.linalg.eigh(np.asarray(x_RF.T @ x_RF, np.float64))
-    turned_F = vectors_FF.T @ (x_RF.T @ (target_R - target_R.mean()).astype(x_RF.dtype)).astype(np.float64)
+    turned_F = vectors_FF.T @ (x_RF.T @ off_R.astype(x_RF.dtype)).astype(np.float64)
 
     def solve(strength: float, *_) -> np.ndarray:
         weight_F = vectors_FF @ (turned_F / (values_F.clip(0) + 1 / strength))
-        return np.append(weight_F, target_R.mean() - mean_F @ weight_F)[:, None]
+        return np.append(weight_F, middle - mean_F @ weight_F)[:, None]
 
     return solve
 

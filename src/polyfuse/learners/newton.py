@@ -95,6 +95,9 @@ class Likelihood(Protocol):
     def loss(self, score_RK: np.ndarray) -> float:
         """Sum over rows."""
 
+    def losses(self, score_RK: np.ndarray) -> np.ndarray:
+        """Of each row: (R,)."""
+
     def answer(self, score_RK: np.ndarray) -> np.ndarray:
         """What the scores mean, in the units of the target: (R, K)."""
 
@@ -108,6 +111,31 @@ class Likelihood(Protocol):
         """Its diagonal: (R, K)."""
 
 
+class Weighted:
+    """Another loss, its rows weighed."""
+
+    def __init__(self, likelihood: Likelihood, weight_R: np.ndarray):
+        self.plain, self.weight_R = likelihood, weight_R
+
+    def loss(self, score_RK: np.ndarray) -> float:
+        return float(self.losses(score_RK).sum())
+
+    def losses(self, score_RK: np.ndarray) -> np.ndarray:
+        return self.weight_R * self.plain.losses(score_RK)
+
+    def answer(self, score_RK: np.ndarray) -> np.ndarray:
+        return self.plain.answer(score_RK)
+
+    def error(self, answer_RK: np.ndarray) -> np.ndarray:
+        return self.weight_R[:, None] * self.plain.error(answer_RK)
+
+    def curved(self, answer_RK: np.ndarray, change_RK: np.ndarray) -> np.ndarray:
+        return self.weight_R[:, None] * self.plain.curved(answer_RK, change_RK)
+
+    def diagonal(self, answer_RK: np.ndarray) -> np.ndarray:
+        return self.weight_R[:, None] * self.plain.diagonal(answer_RK)
+
+
 class Softmax:
     """Log loss of class codes (R,)."""
 
@@ -117,6 +145,10 @@ class Softmax:
     def loss(self, score_RK: np.ndarray) -> float:
         top_R1 = score_RK.max(1, keepdims=True)
         return float(np.log(np.exp(score_RK - top_R1).sum(1)).sum() + top_R1.sum() - score_RK[self.at].sum())
+
+    def losses(self, score_RK: np.ndarray) -> np.ndarray:
+        top_R1 = score_RK.max(1, keepdims=True)
+        return np.log(np.exp(score_RK - top_R1).sum(1)) + top_R1[:, 0] - score_RK[self.at]
 
     def answer(self, score_RK: np.ndarray) -> np.ndarray:
         share_RK = np.exp(score_RK - score_RK.max(1, keepdims=True))
@@ -143,6 +175,9 @@ class Sigmoid:
     def loss(self, score_RK: np.ndarray) -> float:
         return float(np.logaddexp(0, score_RK).sum() - (self.target_RK * score_RK).sum())
 
+    def losses(self, score_RK: np.ndarray) -> np.ndarray:
+        return (np.logaddexp(0, score_RK) - self.target_RK * score_RK).sum(1)
+
     def answer(self, score_RK: np.ndarray) -> np.ndarray:
         return 0.5 * (1 + np.tanh(score_RK / 2))
 
@@ -164,6 +199,9 @@ class Square:
 
     def loss(self, score_RK: np.ndarray) -> float:
         return float(((score_RK - self.target_RK) ** 2).sum() / 2)
+
+    def losses(self, score_RK: np.ndarray) -> np.ndarray:
+        return ((score_RK - self.target_RK) ** 2).sum(1) / 2
 
     def answer(self, score_RK: np.ndarray) -> np.ndarray:
         return score_RK

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from polyfuse.learners.loss import shares
+
 ROUNDS, BAGS, SHARE = 50, 15, 0.6
 FEW = 100  # rows at which greed counts as much as equal weights of the members that may all be best
 NOISE = 2.0  # standard errors by which a member may lose to the best and still be as good
@@ -19,7 +21,13 @@ LEAST = 1e-7  # probability of the truth that a log can bear
 
 
 def select_weights(
-    scores_MRC: Sequence[np.ndarray], present_MR: np.ndarray, target: np.ndarray, task: str, *, seed: int = 0
+    scores_MRC: Sequence[np.ndarray],
+    present_MR: np.ndarray,
+    target: np.ndarray,
+    task: str,
+    *,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Weights of members by which their mean probability, or number, is least wrong out of fold.
 
@@ -32,6 +40,7 @@ def select_weights(
         target: class codes (R,), labels (R, C) of 0 and 1, or numbers (R,).
         task: ``category``, ``labels`` or ``number``.
         seed: of the random parts.
+        weights: of each row (R,), 0 and above: how much it matters to be right there.
 
     Returns:
         Weights (M,) that sum to 1; 0 for members that do not help.
@@ -47,12 +56,13 @@ def select_weights(
     judged_R = present_MR.any(0)
     value_MRK = value_MN.reshape(len(value_MN), -1, max(entries, 1))[:, judged_R]
     present_MR = present_MR[:, judged_R]
+    share_R = None if weights is None else shares(np.asarray(weights, np.float64)[judged_R], int(judged_R.sum()))
     if len(value_MN) == 1 or not judged_R.any():
         return np.full(len(value_MN), 1 / len(value_MN))
     value_MRK = np.where(present_MR[..., None], value_MRK, 0)
-    greedy_M = np.mean([_bag(value_MRK, present_MR, task, rng) for rng in _streams(seed)], 0)
+    greedy_M = np.mean([_bag(value_MRK, present_MR, task, rng, share_R) for rng in _streams(seed)], 0)
     rows = present_MR.shape[1]
-    weight_M = (rows * greedy_M + FEW * _equals(value_MRK, present_MR, task)) / (rows + FEW)
+    weight_M = (rows * greedy_M + FEW * _equals(value_MRK, present_MR, task, share_R)) / (rows + FEW)
     weight_M = np.where(weight_M < TRIFLE, 0, weight_M)
     return weight_M / weight_M.sum()
 
@@ -114,28 +124,32 @@ def _streams(seed: int) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, bag]) for bag in range(BAGS)]
 
 
-def _bag(value_MRK: np.ndarray, present_MR: np.ndarray, task: str, rng: np.random.Generator) -> np.ndarray:
+def _bag(
+    value_MRK: np.ndarray, present_MR: np.ndarray, task: str, rng: np.random.Generator, share_R: np.ndarray | None
+) -> np.ndarray:
     """The greedy choice on a random part of the rows: (M,)."""
     members, rows, entries = value_MRK.shape
     count = min(max(round(SHARE * rows), 1), max(ENTRIES // entries, 1))
     part_P = rng.choice(rows, count, replace=False)
     value_MN = value_MRK[:, part_P].reshape(members, -1)
     present_MN = np.repeat(present_MR[:, part_P], entries, 1).astype(np.float64)
+    share_N = 1.0 if share_R is None else np.repeat(share_R[part_P], entries)
     equal_N = value_MN.sum(0) / present_MN.sum(0)  # what stands where no chosen member is present
     sum_N, weight_N, chosen_M = np.zeros(value_MN.shape[1]), np.zeros(value_MN.shape[1]), np.zeros(members)
     for _ in range(ROUNDS):
         each_MN = weight_N + present_MN
         mixed_MN = np.where(each_MN > 0, (sum_N + value_MN) / np.maximum(each_MN, 1), equal_N)
-        best = int(_loss(mixed_MN, task).mean(1).argmin())
+        best = int((_loss(mixed_MN, task) * share_N).mean(1).argmin())
         sum_N, weight_N = sum_N + value_MN[best], weight_N + present_MN[best]
         chosen_M[best] += 1
     return chosen_M / ROUNDS
 
 
-def _equals(value_MRK: np.ndarray, present_MR: np.ndarray, task: str) -> np.ndarray:
+def _equals(value_MRK: np.ndarray, present_MR: np.ndarray, task: str, share_R: np.ndarray | None) -> np.ndarray:
     """Equal weights of the best member and of those that are, on the rows of both, within two standard errors."""
-    loss_MR = _loss(value_MRK, task).mean(2)
-    equal_R = _loss(value_MRK.sum(0) / present_MR.sum(0)[:, None], task).mean(1)
+    share = 1.0 if share_R is None else share_R
+    loss_MR = _loss(value_MRK, task).mean(2) * share
+    equal_R = _loss(value_MRK.sum(0) / present_MR.sum(0)[:, None], task).mean(1) * share
     best = int(np.where(present_MR, loss_MR, equal_R).mean(1).argmin())
     found_M = np.zeros(len(loss_MR))
     for member, (loss_R, present_R) in enumerate(zip(loss_MR, present_MR, strict=True)):

@@ -119,12 +119,15 @@ def _weights(near_RR: np.ndarray, problem: Problem, cost: float) -> tuple[np.nda
         from sklearn.svm import SVC, SVR
 
     rows = len(near_RR)
+
+    def fitted(kind: Any, target_R: np.ndarray) -> Any:
+        return kind(C=cost, kernel="precomputed").fit(near_RR, target_R, sample_weight=problem.weight_R)
+
     if problem.task == "number":
-        return _columns([SVR(C=cost, kernel="precomputed").fit(near_RR, problem.target)], rows)
+        return _columns([fitted(SVR, problem.target)], rows)
     if problem.task == "labels":
-        machines = [SVC(C=cost, kernel="precomputed").fit(near_RR, yes_R) for yes_R in problem.target.T]
-        return _columns(machines, rows)
-    return _pairs(SVC(C=cost, kernel="precomputed").fit(near_RR, problem.target), rows)
+        return _columns([fitted(SVC, yes_R) for yes_R in problem.target.T], rows)
+    return _pairs(fitted(SVC, problem.target), rows)
 
 
 def _columns(machines: list[Any], rows: int) -> tuple[np.ndarray, np.ndarray]:

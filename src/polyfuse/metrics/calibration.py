@@ -48,7 +48,7 @@ def reliability_bins(confidence_N: np.ndarray, right_N: np.ndarray) -> list[Reli
     ]
 
 
-def fit_temperature(scores_NC: np.ndarray, target: np.ndarray) -> float:
+def fit_temperature(scores_NC: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The T between 0.05 and 20 for which ``scores / T`` gives the lowest log loss; above 1 means over-confident.
 
     Fit it on rows that training never saw. It never changes which class wins.
@@ -56,6 +56,7 @@ def fit_temperature(scores_NC: np.ndarray, target: np.ndarray) -> float:
     Args:
         scores_NC: logits.
         target: class codes (N,), for a softmax; or booleans (N, C), for one sigmoid per label.
+        weights: of each row (N,), 0 and above.
 
     Returns:
         T; 1.0 when there is nothing to fit (no rows, or a single class).
@@ -66,17 +67,24 @@ def fit_temperature(scores_NC: np.ndarray, target: np.ndarray) -> float:
         return 1.0
     loss = _sigmoid_loss if by_label else _softmax_loss
     # the loss is convex in 1 / T, hence has one valley in log T, which is what golden section needs
-    return float(np.exp(_golden_section(lambda t: loss(scores_NC / np.exp(t), target), np.log(0.05), np.log(20))))
+    return float(
+        np.exp(_golden_section(lambda t: loss(scores_NC / np.exp(t), target, weights), np.log(0.05), np.log(20)))
+    )
 
 
-def _softmax_loss(scores_NC: np.ndarray, target_N: np.ndarray) -> float:
+def _softmax_loss(scores_NC: np.ndarray, target_N: np.ndarray, weights: np.ndarray | None) -> float:
     shifted = scores_NC - scores_NC.max(-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(-1))
-    return float((log_sum - shifted[np.arange(len(target_N)), target_N]).mean())
+    return _mean(log_sum - shifted[np.arange(len(target_N)), target_N], weights)
 
 
-def _sigmoid_loss(scores_NC: np.ndarray, target_NC: np.ndarray) -> float:
-    return float(np.logaddexp(0, np.where(target_NC, -scores_NC, scores_NC)).mean())
+def _sigmoid_loss(scores_NC: np.ndarray, target_NC: np.ndarray, weights: np.ndarray | None) -> float:
+    loss_NC = np.logaddexp(0, np.where(target_NC, -scores_NC, scores_NC))
+    return float(loss_NC.mean()) if weights is None else _mean(loss_NC.mean(-1), weights)
+
+
+def _mean(loss_N: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(loss_N.mean() if weights is None or not weights.sum() else np.average(loss_N, weights=weights))
 
 
 def _golden_section(loss, low: float, high: float, tolerance: float = 1e-6) -> float:

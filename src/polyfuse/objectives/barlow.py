@@ -13,7 +13,7 @@ class BarlowTwins(PairwiseAlignment):
     """Each dimension of the space says the same of both inputs of a row, and no two dimensions say the same.
 
     L = sum_d (1 - C_dd)^2 + redundancy * sum_{d != e} C_de^2, C the correlation over the batch between the vectors of
-    two inputs. Needs no negatives.
+    two inputs, in which rows count by their weights. Needs no negatives.
 
     Args:
         inputs: names of the inputs.
@@ -43,7 +43,7 @@ class BarlowTwins(PairwiseAlignment):
 
     def of(self, pair: Pair) -> Tensor:
         weight_P1 = (pair.weight_P / pair.weight_P.sum().clamp_min(1e-6))[:, None]
-        if (pair.weight_P > 0).sum() < 2:
+        if len(pair.weight_P) < 2:
             return pair.one_PE.new_zeros(()) + 0 * (pair.one_PE.sum() + pair.two_PE.sum())
         one_PE, two_PE = (_standard(x.float(), weight_P1) for x in (pair.one_PE, pair.two_PE))
         corr_EE = (one_PE * weight_P1).T @ two_PE

@@ -26,12 +26,14 @@ class Guesses:
     """What was hidden of an input, H units of all rows together, and how well it was guessed.
 
     Args:
+        rows: of the batch, B.
         row_H: row of each.
         loss_H: squared error in units of the standardised values, or cross-entropy.
         values_HP, known_HP, ids_H, unit_H: what it is, see ``Units``; and which unit.
         alike: all units are of one kind, as the words of a text are and the columns of a table are not.
     """
 
+    rows: int
     row_H: Tensor
     loss_H: Tensor
     values_HP: Tensor | None
@@ -46,7 +48,7 @@ class Masked(nn.Module):
 
     L = mean over hidden units of the cross-entropy of a subword or category, or the mean squared error of a patch
     normalised by itself, of a standardised log-mel stretch, of a standardised number; the mean over inputs. Outside of
-    training the same units are hidden every time.
+    training the same units are hidden every time. Units count by the weights of their rows.
 
     Args:
         inputs: names of the inputs.
@@ -60,7 +62,6 @@ class Masked(nn.Module):
     """
 
     paper = "Devlin et al., BERT, NAACL 2019; He et al., Masked autoencoders are scalable vision learners, CVPR 2022"
-    masks = True  # the inputs must have encoders that can be masked, and that train
 
     def __init__(
         self,
@@ -97,18 +98,21 @@ class Masked(nn.Module):
             self.guessers.append(make(self.width, masking, self.conditioned))
             self.fills.append(nn.Parameter(torch.randn(masking.fill) * 0.02, requires_grad=masking.fill > 0))
 
-    def represent_again(self, state: State, batch: Batch, network: Any) -> Judged:
-        """Losses of every row, once its inputs were read again with some of what they hold hidden.
+    def read_again(self, state: State, batch: Batch, network: Any) -> dict[str, Guesses]:
+        """What is guessed of every input that is read again with some of what it holds hidden.
 
         Args:
             network: whose encoders, projections and fusion read them.
         """
+        return {name: self.guesses(at, state, batch, network) for at, name in enumerate(self.hides)}
+
+    def represent(self, guessed: Mapping[str, Guesses]) -> Judged:
+        """Losses of every row, from what ``read_again`` gave."""
         found = {}
-        for at, name in enumerate(self.hides):
-            guesses = self.guesses(at, state, batch, network)
-            sums_B = batch.weights_B.new_zeros(len(batch)).to(guesses.loss_H.dtype)
-            counts_B = torch.zeros_like(sums_B).index_add(0, guesses.row_H, torch.ones_like(guesses.loss_H))
-            found[name] = sums_B.index_add(0, guesses.row_H, guesses.loss_H), counts_B.detach()
+        for name, guesses in guessed.items():
+            nothing_B = guesses.loss_H.new_zeros(guesses.rows)
+            counts_B = nothing_B.index_add(0, guesses.row_H, torch.ones_like(guesses.loss_H))
+            found[name] = nothing_B.index_add(0, guesses.row_H, guesses.loss_H), counts_B.detach()
         return found
 
     def guesses(self, at: int, state: State, batch: Batch, network: Any) -> Guesses:
@@ -138,7 +142,7 @@ class Masked(nn.Module):
             whole_BKD = masked_mean(own_BKTD.flatten(0, 1), own.mask_BT.unflatten(1, (slots, -1)).flatten(0, 1))
             x_HD = whole_BKD.unflatten(0, (-1, slots))[row_H, slot_H]
         joint_HD = None if joint_BD is None else joint_BD[row_H]
-        return Guesses(row_H, guesser(x_HD, joint_HD, asked, unit_H), *asked, unit_H, masking.along)
+        return Guesses(len(batch), row_H, guesser(x_HD, joint_HD, asked, unit_H), *asked, unit_H, masking.along)
 
     def _drawn(self, real_UN: Tensor, usual: float) -> Tensor:
         """Which units are hidden: a share of the real ones, one at least where there is any."""
@@ -149,10 +153,10 @@ class Masked(nn.Module):
         return real_UN & (score_UN.argsort(1).argsort(1) < count_U1)
 
     def loss(self, judged: Judged, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        """Scalar: the mean over inputs of the mean over their hidden units."""
+        """Scalar: the mean over inputs of the weighted mean over the hidden units of rows that have a weight."""
         del heads
         found = [
-            (batch.weights_B * sums_B).sum() / (batch.weights_B * counts_B).sum().clamp_min(1e-6)
+            (batch.weights_B * sums_B).sum() / ((batch.weights_B > 0) * counts_B).sum().clamp_min(1)
             for sums_B, counts_B in judged.values()
         ]
         return torch.stack(found).mean()

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import Scores, offers
 from polyfuse.layers.pooling import masked_mean
-from polyfuse.objectives.per_input import mean_over
 from polyfuse.records import Batch, Cells, Fused, State, Tokens
 
 
@@ -56,14 +56,16 @@ class Mixup(nn.Module):
         other_B = torch.randperm(len(judged), device=judged.device)
         mixed_BD = share * judged + (1 - share) * judged[other_B]
         mixed = Fused(Tokens(mixed_BD[:, None], mixed_BD.new_ones(len(judged), 1, dtype=torch.bool)), {})
+        weight_B, of_others_B = batch.weights_B, batch.weights_B[other_B]
         others = replace(batch, outputs={name: _of_others(cells, other_B) for name, cells in batch.outputs.items()})
         for name, head in heads.items():
-            if not hasattr(head, "scores"):
+            if not offers(head, Scores):
                 continue
             scores_BC = head.scores(mixed, batch)
-            loss_B = share * head.loss_of(scores_BC, batch) + (1 - share) * head.loss_of(scores_BC, others)
-            known_B = batch.outputs[name].present_B & others.outputs[name].present_B
-            total = total + mean_over(loss_B, known_B, batch)
+            own_B, other = head.loss_of(scores_BC, batch), head.loss_of(scores_BC, others)
+            loss_B = share * weight_B * own_B + (1 - share) * of_others_B * other
+            known_B = batch.outputs[name].present_B & others.outputs[name].present_B & (weight_B + of_others_B > 0)
+            total = total + (loss_B * known_B).sum() / known_B.sum().clamp_min(1)
         return total
 
 

@@ -24,7 +24,7 @@ class Pair:
     Args:
         one_PE, two_PE: their vectors.
         same_PP: whether two rows stand for the same thing, each row and itself among them.
-        weight_P: of each row.
+        weight_P: of each row, above 0.
     """
 
     one_PE: Tensor
@@ -105,10 +105,10 @@ def alike(judged: Vectors) -> Vectors:
 
 
 def each(judged: Vectors, pairs: Sequence[tuple[str, str]], batch: Batch, key: str | None) -> Iterator[Pair]:
-    """Every pair of inputs over the rows that have both."""
+    """Every pair of inputs over the rows that have both, and a weight: one without is no negative either."""
     for one, two in pairs:
         (one_BE, here_B), (two_BE, there_B) = judged[one], judged[two]
-        at_P = (here_B & there_B).nonzero()[:, 0]
+        at_P = (here_B & there_B & (batch.weights_B > 0)).nonzero()[:, 0]
         same_BB = same_rows(batch, (one, two), key)
         yield Pair(one_BE[at_P], two_BE[at_P], same_BB[at_P][:, at_P], batch.weights_B[at_P])
 
@@ -131,5 +131,5 @@ def same_rows(batch: Batch, names: Sequence[str], key: str | None = None) -> Ten
 
 
 def mean_over(loss_P: Tensor, weight_P: Tensor) -> Tensor:
-    """Weighted mean over rows; 0 where there is none."""
-    return (loss_P * weight_P).sum() / weight_P.sum().clamp_min(1e-6)
+    """Mean of weighted losses over the rows that have a weight; 0 where there is none."""
+    return (loss_P * weight_P).sum() / (weight_P > 0).sum().clamp_min(1)

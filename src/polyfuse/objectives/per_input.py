@@ -22,9 +22,9 @@ def alone(state: State) -> Alone:
 
 
 def mean_over(values_B: Tensor, rows_B: Tensor, batch: Batch) -> Tensor:
-    """Weighted mean over some rows; 0 when there are none."""
+    """Mean of weighted values over those of some rows that have a weight; 0 when there are none."""
     weight_B = batch.weights_B * rows_B
-    return (values_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6)
+    return (values_B * weight_B).sum() / (weight_B > 0).sum().clamp_min(1)
 
 
 def losses(judged: Alone, batch: Batch, heads: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:

@@ -60,7 +60,7 @@ class SupCon(nn.Module):
         there_V = torch.cat([present_B for _, present_B in judged.values()])
         same_VV = same_rows(batch, self.aligns, self.key).repeat(len(judged), len(judged))
         weight_V = batch.weights_B.repeat(len(judged))
-        at_V = there_V.nonzero()[:, 0]
+        at_V = (there_V & (weight_V > 0)).nonzero()[:, 0]
         z_VE, same_VV, weight_V = z_VE[at_V], same_VV[at_V][:, at_V], weight_V[at_V]
         self_VV = torch.eye(len(z_VE), dtype=torch.bool, device=z_VE.device)
         logits_VV = (z_VE @ z_VE.T / self.temperature).masked_fill(self_VV, -1e9)

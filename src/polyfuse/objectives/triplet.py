@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, alike, mean_over
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, each, mean_over
 from polyfuse.records import Batch
 
 NEGATIVES = ("semihard", "hardest", "all")
+SHIFTS = 4  # ways to pair rows at random
 FAR = -2.0  # below any cosine
 
 
@@ -52,8 +54,13 @@ class Triplet(PairwiseAlignment):
         self.margin, self.negatives = margin, negatives
 
     def chance(self, judged: Vectors, batch: Batch) -> Tensor:
-        """The loss of a space that tells nothing apart: the margin, in both directions."""
-        return self.loss(alike(judged), batch, {})
+        """The loss of the same vectors paired at random: for hard negatives it depends on how they spread."""
+        found = [self._mispaired(pair) for pair in each(judged, self.pairs, batch, self.key)]
+        return torch.stack(found).mean()
+
+    def _mispaired(self, pair: Pair) -> Tensor:
+        shifts = range(1, max(2, min(len(pair.two_PE), 1 + SHIFTS)))
+        return torch.stack([self.of(replace(pair, two_PE=pair.two_PE.roll(n, 0))) for n in shifts]).mean()
 
     def of(self, pair: Pair) -> Tensor:
         near_PP = unit(pair.one_PE) @ unit(pair.two_PE).T

@@ -13,7 +13,7 @@ class VICReg(PairwiseAlignment):
     """Inputs of a row lie together, every dimension of the space spreads, and no two dimensions say the same.
 
     L = invariance * mean |u - v|^2 / E + variance * mean_d [1 - std_d]_+ + covariance * sum_{d != e} cov_de^2 / E, the
-    last two over both inputs. Needs no negatives, so equal rows do no harm.
+    last two over both inputs. Needs no negatives, so equal rows do no harm. Rows count by their weights.
 
     Args:
         inputs: names of the inputs.
@@ -48,17 +48,23 @@ class VICReg(PairwiseAlignment):
         together = mean_over((one_PE - two_PE).square().mean(1), pair.weight_P)
         if len(one_PE) < 2:  # one row has no spread
             return self.invariance * together
-        spread, crossed = (sum(term(x) for x in (one_PE, two_PE)) / 2 for term in (_variance, _covariance))
+        spreads = [_covariances(x, pair.weight_P) for x in (one_PE, two_PE)]
+        spread, crossed = (sum(map(term, spreads)) / 2 for term in (_variance, _covariance))
         return self.invariance * together + self.variance * spread + 2 * self.covariance * crossed
 
 
-def _variance(x_PE: Tensor) -> Tensor:
+def _covariances(x_PE: Tensor, weight_P: Tensor) -> Tensor:
+    """Covariances of the dimensions over weighted rows (E, E); of equal weights the unbiased estimate."""
+    share_P1 = (weight_P / weight_P.sum())[:, None]
+    x_PE = x_PE - (x_PE * share_P1).sum(0)
+    return (x_PE * share_P1).T @ x_PE * (len(x_PE) / (len(x_PE) - 1))
+
+
+def _variance(cov_EE: Tensor) -> Tensor:
     """How far the standard deviation of the dimensions lies below 1, on average."""
-    return (1 - (x_PE.var(0) + 1e-4).sqrt()).clamp_min(0).mean()
+    return (1 - (cov_EE.diagonal() + 1e-4).sqrt()).clamp_min(0).mean()
 
 
-def _covariance(x_PE: Tensor) -> Tensor:
+def _covariance(cov_EE: Tensor) -> Tensor:
     """Squared covariances between different dimensions, summed and divided by their number."""
-    x_PE = x_PE - x_PE.mean(0)
-    cov_EE = x_PE.T @ x_PE / (len(x_PE) - 1)
-    return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / x_PE.shape[1]
+    return (cov_EE.square().sum() - cov_EE.diagonal().square().sum()) / cov_EE.shape[1]

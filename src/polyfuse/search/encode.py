@@ -16,12 +16,13 @@ from polyfuse.search.store import SearchError
 
 
 def vectors_of(
-    bundle: Bundle, table: Table, *, needed: Iterable[str] | None = None
+    bundle: Bundle, table: Table, *, needed: Iterable[str] | None = None, max_broken: float | None = None
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
     """Aligned input -> unit vectors (R, E) and which rows have one; and notes on cells that cannot be read.
 
     Args:
         needed: columns that must be there, those of all aligned inputs by default; what else is absent is missing.
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
     Raises:
         TableError: a needed column is absent.
@@ -35,7 +36,8 @@ def vectors_of(
             if column not in frame:
                 frame[column] = None
     whole = Table(frame, table.root, table.name, table.notes, table.split, table.parts, table.rows_N)
-    prepared = prepare_all(bundle.recipe, bundle.transforms, whole, reading_of(bundle.recipe, whole), targets=False)
+    how = reading_of(bundle.recipe, whole, max_broken)
+    prepared = prepare_all(bundle.recipe, bundle.transforms, whole, how, targets=False)
     notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, whole)))
     return shared_vectors(bundle.network, rows_of(prepared, len(whole))), notes
 

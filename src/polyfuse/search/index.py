@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
 from polyfuse.later import Later
 from polyfuse.search.page import write_results
-from polyfuse.search.rows import metadata, pictures
+from polyfuse.search.rows import metadata, shown
 from polyfuse.search.shelf import FACTS, MODEL, Shelf
 from polyfuse.search.store import SearchError, arrow, new_ids
+from polyfuse.trust import Trust, trusting
 
 if TYPE_CHECKING:
     from polyfuse import bundle as bundles
@@ -37,19 +38,31 @@ class Index:
     Args:
         shelf: its folder.
         bundle: its model, read from the folder where it is not given.
+        trust: see ``open``.
 
     Example:
         >>> index = pf.Index.open("photos.index")
         >>> index.search("a dog in snow", k=5, where="year > 2010")
     """
 
-    def __init__(self, shelf: Shelf, bundle: Bundle | None = None):
-        self._shelf, self._given = shelf, bundle
-        self.notes: list[str] = []
+    def __init__(self, shelf: Shelf, bundle: Bundle | None = None, device: str = "auto", trust: Trust = ()):
+        self._shelf, self._given, self._device, self._trust = shelf, bundle, device, trust
+        self._notes: list[str] = []
 
     @classmethod
-    def create(cls, bundle: Bundle, table: Any, to: str | Path, *, media_root: str | Path | None = None) -> Index:
+    def create(
+        cls,
+        bundle: Bundle,
+        table: Any,
+        to: str | Path,
+        *,
+        media_root: str | Path | None = None,
+        max_broken: float | None = None,
+    ) -> Index:
         """Index a table by a model whose recipe aligns inputs.
+
+        Args:
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
         Raises:
             SearchError: the model aligns nothing, the folder holds something, or the table has no row to find.
@@ -59,23 +72,29 @@ class Index:
         read = reading.read_again(bundle.recipe, table, media_root=media_root)
         inputs = {name: str(bundle.recipe.inputs[name].modality) for name in bundle.network.aligned}
         facts = {"fingerprint": encode.fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
-        parts, notes = _parts(bundle, read)
-        first = next(parts)
-        shelf = Shelf.create(to, facts, first, lambda place: bundles.save(bundle, place))
+        if not len(read):
+            raise SearchError(f"{read.name} has no row to find")
+        parts, notes = _parts(bundle, read, max_broken)
+        shelf = Shelf.create(to, facts, parts, lambda place: bundles.save(bundle, place))
         made = cls(shelf, bundle)
-        made.notes = notes
-        for part in parts:
-            shelf.store.add(part)
+        made._notes = notes
+        shelf.prepare()
         return made
 
     @classmethod
-    def open(cls, place: str | Path) -> Index:
+    def open(cls, place: str | Path, *, device: str = "auto", trust: Trust = ()) -> Index:
         """The index in a folder.
+
+        Args:
+            device: where its model reads questions and rows that are added: ``auto`` (a GPU where there is one),
+                ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            trust: packages, modules or ``package.module:Class`` whose code its model may run, where that is made of
+                parts that do not come with polyfuse.
 
         Raises:
             SearchError: no index there, or a damaged one.
         """
-        return cls(Shelf.open(place))
+        return cls(Shelf.open(place), device=device, trust=trust)
 
     @staticmethod
     def is_at(place: str | Path) -> bool:
@@ -85,7 +104,8 @@ class Index:
     @cached_property
     def bundle(self) -> Bundle:
         """The model of the index."""
-        made = self._given or bundles.load(self._shelf.place / MODEL)
+        with trusting(self._trust):
+            made = self._given or bundles.load(self._shelf.place / MODEL, self._device)
         self.check(made)
         return made
 
@@ -109,25 +129,53 @@ class Index:
         return self._shelf.place.name
 
     @property
+    def notes(self) -> list[str]:
+        """What was to be said of rows that were read, and of what is derived from them."""
+        return [*self._notes, *self._shelf.notes]
+
+    @property
+    def columns(self) -> list[str]:
+        """What a filter may ask for."""
+        return self._shelf.columns
+
+    @property
     def inputs(self) -> dict[str, str]:
         """Input that can be asked with and found -> its modality."""
         return self._shelf.inputs
 
-    def add(self, table: Any, *, media_root: str | Path | None = None) -> int:
-        """Add the rows of a table; how many. When it returns they are on disk, and the next search finds them."""
+    def add(self, table: Any, *, media_root: str | Path | None = None, max_broken: float | None = None) -> int:
+        """Add the rows of a table; how many. When it returns they are on disk, and the next search finds them.
+
+        Args:
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+
+        Raises:
+            SearchError: they cannot be written; says how many of them were.
+        """
         read = reading.read_again(self.bundle.recipe, table, media_root=media_root)
-        parts, self.notes = _parts(self.bundle, read)
+        parts, self._notes = _parts(self.bundle, read, max_broken)
+        done = 0
         for part in parts:
-            self._shelf.store.add(part)
+            try:
+                self._notes += [n for n in self._shelf.store.add(part) if n not in self._notes]
+            except SearchError as error:
+                kept = f"the first {done:,} of {len(read):,} rows were added: add the others" if done else "try again"
+                raise SearchError(f"{error}; {kept} when that is mended") from None
+            done += len(part)
         return len(read)
 
     def delete(self, *, ids: Iterable[int] = (), where: str | None = None) -> int:
         """Delete rows by ``id``, or those that an expression keeps; how many there were."""
         return self._shelf.delete(ids=ids, where=where)
 
-    def compact(self) -> None:
-        """Drop from disk what deleted rows and older versions take."""
-        self._shelf.compact()
+    def compact(self, *, approximate: bool | None = None) -> None:
+        """Drop from disk what deleted rows and older versions take, and make anew what is derived from the others.
+
+        Args:
+            approximate: also make what finds rows without looking at all of them (``pip install 'polyfuse[faiss]'``);
+                by default from ``shelf.APPROXIMATE_FROM`` rows on, where that is installed.
+        """
+        self._shelf.compact(approximate)
 
     def search(
         self,
@@ -143,6 +191,7 @@ class Index:
         find: str | Sequence[str] | None = None,
         k: int = 10,
         where: str | None = None,
+        approximate: bool | None = None,
     ) -> pd.DataFrame:
         """The rows nearest to what is asked, best first.
 
@@ -155,6 +204,8 @@ class Index:
             find: inputs that are compared; by default those that are not asked with, or all where all are.
             k: how many rows.
             where: an expression of the metadata that keeps rows, such as ``year > 2010 and split == 'test'``.
+            approximate: True looks at the likeliest rows alone, by faiss; False at all of them. By default at all, and
+                from ``shelf.APPROXIMATE_FROM`` rows on at the likeliest where ``compact`` made that ready.
 
         Returns:
             ``score`` (cosine), ``found`` (the input it was found by), ``id``, ``row`` and the other metadata.
@@ -175,7 +226,7 @@ class Index:
         query_E = np.sum([(weights or {}).get(name, 1.0) * x_E for name, x_E in vectors.items()], 0)
         others = [name for name in self.inputs if name not in asked] if asked else list(self.inputs)
         chosen = [find] if isinstance(find, str) else list(find or others or self.inputs)
-        return self._shelf.search(query_E, find=chosen, k=k, where=where, but=but)
+        return self._shelf.search(query_E, find=chosen, k=k, where=where, but=but, approximate=approximate)
 
     def to_html(self, found: pd.DataFrame, path: str | Path, *, asked: str) -> Path:
         """Write what was found as one page that loads nothing, with pictures where rows have some.
@@ -184,11 +235,11 @@ class Index:
             found: as ``search`` gives it.
             asked: what the page says was asked.
         """
-        pictures = self.thumbnails([int(id) for id in found.id]) if len(found) else {}
-        return write_results(found, pictures, path, asked=asked, place=self.name)
+        media = self.thumbnails([int(id) for id in found.id]) if len(found) else {}
+        return write_results(found, media, path, asked=asked, place=self.name)
 
     def thumbnails(self, ids: Sequence[int]) -> dict[int, dict[str, bytes]]:
-        """Row id -> input -> its picture to show."""
+        """Row id -> input -> its picture (JPEG, PNG) or sound (MP3, WAV) to show."""
         return self._shelf.thumbnails(ids)
 
     def _asked(
@@ -213,24 +264,24 @@ class Index:
         return found
 
 
-def _parts(bundle: Bundle, table: Table) -> tuple[Any, list[str]]:
+def _parts(bundle: Bundle, table: Table, max_broken: float | None) -> tuple[Iterator[Any], list[str]]:
     """The rows as they are stored, some thousand at a time, and a list that fills with notes."""
     notes: list[str] = []
     kinds = bundle.recipe.data.modalities
-    shown = {
-        name: bundle.recipe.inputs[name].columns[0]
+    media = {
+        name: (str(bundle.recipe.inputs[name].modality), bundle.recipe.inputs[name].columns[0])
         for name in bundle.network.aligned
-        if bundle.recipe.inputs[name].modality == "image"
+        if bundle.recipe.inputs[name].modality in ("image", "audio")
     }
     limits = Limits(**bundle.recipe.data.limits.model_dump())
     whole, number = metadata(table, kinds), int(new_ids(1)[0])
 
-    def made() -> Any:
+    def made() -> Iterator[Any]:
         for start in range(0, len(table), ROWS):
             rows = np.arange(start, min(start + ROWS, len(table)))
             part = table.select(rows)
-            vectors, said = encode.vectors_of(bundle, part)
+            vectors, said = encode.vectors_of(bundle, part, max_broken=max_broken)
             notes.extend(note for note in said if note not in notes)
-            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], pictures(part, shown, limits), number)
+            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], shown(part, media, limits), number)
 
     return made(), notes

@@ -1,11 +1,13 @@
-"""From rows of a table to what an index keeps of them: metadata, pictures to show, the row's own number."""
+"""From rows of a table to what an index keeps of them: metadata, pictures and sounds to show, the row's own number."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import soundfile
 
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
@@ -36,14 +38,27 @@ def metadata(table: Table, modalities: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def pictures(table: Table, columns: Mapping[str, str], limits: Limits) -> dict[str, list[bytes | None]]:
-    """Input -> a small picture per row, where its cell is a picture that can be read.
+def shown(table: Table, columns: Mapping[str, tuple[str, str]], limits: Limits) -> dict[str, list[bytes | None]]:
+    """Input -> a small picture, or some seconds of sound, per row, where its cell is one that can be read.
 
     Args:
-        columns: input -> its column of pictures.
+        columns: input -> its modality (``image`` or ``audio``) and column.
     """
     found = {}
-    for name, column in columns.items():
-        shown = [show("image", cell, table.root, limits) for cell in table.frame[column]]
-        found[name] = [s.data if s.kind == "image" and isinstance(s.data, bytes) else None for s in shown]
+    for name, (modality, column) in columns.items():
+        cells = [show(modality, cell, table.root, limits) for cell in table.frame[column]]
+        found[name] = [c.data if c.kind == modality and isinstance(c.data, bytes) else None for c in cells]
+        if modality == "audio":
+            found[name] = [None if sound is None else _small(sound) for sound in found[name]]
     return found
+
+
+def _small(wave: bytes) -> bytes:
+    """A sound as MP3, which every browser plays; as it is where this system writes none."""
+    samples, rate = soundfile.read(io.BytesIO(wave))
+    file = io.BytesIO()
+    try:
+        soundfile.write(file, samples, rate, format="MP3")
+    except (soundfile.LibsndfileError, ValueError):
+        return wave
+    return file.getvalue() if len(file.getvalue()) < len(wave) else wave

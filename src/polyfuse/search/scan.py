@@ -1,17 +1,30 @@
 """Exact nearest neighbours: all vectors in half precision, the best few again in single precision.
 
-Half precision halves the bytes that a query has to read; what it may confuse is settled by the second look.
+Half precision halves the bytes that a query has to read; what it may confuse is settled by the second look. Rows are
+compared block by block, each converted once for all queries and multiplied while it lies in the cache; of every few
+rows only the best score is kept, as sorting all scores would cost as much as making them. torch's threads do the work
+(``torch.set_num_threads``, ``OMP_NUM_THREADS``).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 2**15  # rows in work at a time: their products stay in the cache
+BLOCK = 2**12  # rows in work at a time: in single precision they stay in the cache
+GROUP = 16  # rows of which the best score alone is kept; BLOCK is a multiple of it
+STRETCH = 2**5  # blocks after which the best groups so far are chosen
 AGAIN = 4  # times as many candidates as are asked for, looked at again
+MOST_AGAIN = 2**13  # rows that one query may look at again through groups; beyond, single rows are chosen
+QUERIES = 2**8  # asked together at most
 SELECTIVE = 0.25  # share of rows below which a filter's rows are gathered first
+
+
+class Damaged(Exception):
+    """The two precisions of a row are not the same row."""
 
 
 class Scan:
@@ -24,10 +37,11 @@ class Scan:
 
     def __init__(self, full_NE: np.ndarray, half_NE: np.ndarray | None = None):
         self.full_NE = full_NE
-        self.half_NE = torch.from_numpy(np.ascontiguousarray(full_NE if half_NE is None else half_NE, np.float16))
+        half_NE = np.ascontiguousarray(full_NE if half_NE is None else half_NE, np.float16)
+        self._full_NE, self._half_NE = torch.from_numpy(full_NE), torch.from_numpy(half_NE)
 
     def __len__(self) -> int:
-        return len(self.half_NE)
+        return len(self._half_NE)
 
     def top(self, query_QE: np.ndarray, k: int, keep_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest rows by cosine of unit vectors, best first.
@@ -37,45 +51,109 @@ class Scan:
 
         Returns:
             Row numbers and scores, (Q, min(k, rows kept)); of equal scores the earlier row comes first.
+
+        Raises:
+            Damaged: a row that was found differs in the two precisions.
         """
-        asked_QE = torch.from_numpy(np.ascontiguousarray(query_QE, np.float32))
-        rows_R = None if keep_N is None else torch.from_numpy(np.flatnonzero(keep_N))
+        rows_R = None if keep_N is None or keep_N.all() else torch.from_numpy(np.flatnonzero(keep_N))
         count = len(self) if rows_R is None else len(rows_R)
         k = min(k, count)
         if not k:
-            empty = np.zeros((len(asked_QE), 0))
-            return empty.astype(np.int64), empty.astype(np.float32)
-        gathered = rows_R is not None and count <= SELECTIVE * len(self)
-        x_RE = self.half_NE[rows_R] if gathered and rows_R is not None else self.half_NE
-        mask_N = None if gathered or keep_N is None else torch.from_numpy(np.asarray(keep_N, bool))
-        near_QA = _candidates(asked_QE, x_RE, min(AGAIN * k, count), mask_N)
-        near_QA = rows_R[near_QA] if gathered and rows_R is not None else near_QA
-        full_QAE = torch.from_numpy(np.asarray(self.full_NE[near_QA.numpy()], np.float32))
-        score_QA = torch.einsum("qe,qae->qa", asked_QE, full_QAE)
-        if mask_N is not None:  # candidates may be more than there are rows to keep
-            score_QA = score_QA.masked_fill(~mask_N[near_QA], float("-inf"))
-        return _best(near_QA, score_QA, k)
+            return np.zeros((len(query_QE), 0), np.int64), np.zeros((len(query_QE), 0), np.float32)
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        for start in range(0, len(query_QE), QUERIES):
+            asked_QE = torch.from_numpy(np.ascontiguousarray(query_QE[start : start + QUERIES], np.float32))
+            parts += self._again(asked_QE, self._candidates(asked_QE, min(AGAIN * k, count), rows_R), k, keep_N)
+        found_QK, score_QK = (np.stack(side) for side in zip(*parts, strict=True))
+        return found_QK, score_QK
+
+    def rescored(self, query_E: np.ndarray, near_A: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k best of some rows, in order, with their scores in single precision; of equal ones the earlier first."""
+        near_A = np.unique(near_A)
+        rows_A = torch.from_numpy(near_A)
+        full_AE = self._full_NE.index_select(0, rows_A)
+        half_AE = self._half_NE.index_select(0, rows_A)
+        if not torch.equal(full_AE.half().view(torch.int16), half_AE.view(torch.int16)):  # as integers: much faster
+            raise Damaged("a vector in half precision is not the one in single precision")
+        score_A = (full_AE @ torch.from_numpy(np.ascontiguousarray(query_E, np.float32))).numpy()
+        chosen_K = np.argsort(-score_A, kind="stable")[:k]
+        return near_A[chosen_K], score_A[chosen_K]
+
+    def _again(
+        self, asked_QE: Tensor, near_QA: Tensor, k: int, keep_N: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Per query the k best of its candidates; -1 is none, and rows that are not kept stand in groups of others."""
+        for query_E, near_A in zip(asked_QE.numpy(), near_QA.numpy(), strict=True):
+            near_A = near_A[near_A >= 0]
+            yield self.rescored(query_E, near_A if keep_N is None else near_A[keep_N[near_A]], k)
+
+    def _candidates(self, query_QE: Tensor, count: int, rows_R: Tensor | None) -> Tensor:
+        """Rows among which the best ``count`` of every query are, by half precision: (Q, A), -1 where there is none."""
+        gathered = rows_R is not None and len(rows_R) <= SELECTIVE * len(self)
+        total = len(rows_R) if gathered and rows_R is not None else len(self)
+        keep_N = None
+        if rows_R is not None and not gathered:
+            keep_N = torch.zeros(len(self), dtype=torch.bool)
+            keep_N[rows_R] = True
+        group = GROUP if count * GROUP <= MOST_AGAIN else 1
+        block = min(BLOCK, -(-total // group) * group)
+        blocks = _Blocks(self._half_NE, rows_R if gathered else None, keep_N, total, block)
+        chosen_QC = _best_groups(blocks, query_QE, count, group)
+        step = block // group  # from one row of a group to the next
+        first_QC1 = (chosen_QC // step * block + chosen_QC % step)[..., None]
+        near_QA = (first_QC1 + step * torch.arange(group)).flatten(1)
+        near_QA = near_QA.masked_fill(near_QA >= total, -1)
+        if gathered and rows_R is not None:
+            near_QA = torch.where(near_QA < 0, near_QA, rows_R[near_QA.clamp(min=0)])
+        return near_QA
 
 
-def _candidates(query_QE: Tensor, x_RE: Tensor, count: int, mask_R: Tensor | None) -> Tensor:
-    """The most promising rows of every query, block by block: (Q, count)."""
-    best_QA = torch.empty(len(query_QE), 0)
-    rows_QA = torch.empty(len(query_QE), 0, dtype=torch.long)
-    for start in range(0, len(x_RE), BLOCK):
-        score_QB = query_QE @ x_RE[start : start + BLOCK].float().T
-        if mask_R is not None:
-            score_QB.masked_fill_(~mask_R[start : start + BLOCK], float("-inf"))
-        here = score_QB.topk(min(count, score_QB.shape[1]), 1)
-        best_QA, rows_QA = torch.cat([best_QA, here.values], 1), torch.cat([rows_QA, here.indices + start], 1)
-        if best_QA.shape[1] > count:
-            chosen = best_QA.topk(count, 1)
-            best_QA, rows_QA = chosen.values, rows_QA.gather(1, chosen.indices)
-    return rows_QA
+class _Blocks:
+    """Scores of all rows, some rows at a time.
+
+    Args:
+        half_NE: float16.
+        rows_R: the rows that are compared; all by default.
+        keep_N: rows that may be found; all by default, and where ``rows_R`` says which.
+    """
+
+    def __init__(self, half_NE: Tensor, rows_R: Tensor | None, keep_N: Tensor | None, total: int, size: int):
+        self.half_NE, self.rows_R, self.keep_N, self.total, self.size = half_NE, rows_R, keep_N, total, size
+
+    def scores(self, query_QE: Tensor) -> Iterator[Tensor]:
+        """(B, Q) float32 in one buffer that is used again; -inf where there is no row, or one that is not kept."""
+        query_EQ = query_QE.T.contiguous()
+        wide_BE = torch.empty(self.size, query_QE.shape[1])
+        score_BQ = torch.empty(self.size, len(query_QE))
+        for start in range(0, self.total, self.size):
+            stop = min(start + self.size, self.total)
+            here = slice(start, stop)
+            x_BE = wide_BE[: stop - start]
+            x_BE.copy_(self.half_NE[here] if self.rows_R is None else self.half_NE[self.rows_R[here]])
+            torch.mm(x_BE, query_EQ, out=score_BQ[: stop - start])
+            score_BQ[stop - start :] = float("-inf")
+            if self.keep_N is not None:
+                score_BQ[: stop - start].masked_fill_(~self.keep_N[here, None], float("-inf"))
+            yield score_BQ
 
 
-def _best(near_QA: Tensor, score_QA: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of the candidates, in order; of equal ones the earlier row first."""
-    order_QA = near_QA.argsort(dim=1, stable=True)
-    near_QA, score_QA = near_QA.gather(1, order_QA), score_QA.gather(1, order_QA)
-    chosen_QK = score_QA.argsort(dim=1, descending=True, stable=True)[:, :k]
-    return near_QA.gather(1, chosen_QK).numpy(), score_QA.gather(1, chosen_QK).numpy()
+def _best_groups(blocks: _Blocks, query_QE: Tensor, count: int, group: int) -> Tensor:
+    """The groups with the best rows of every query (Q, C); a block of B rows has groups of rows B / group apart."""
+    step = blocks.size // group
+    best_QC = torch.empty(len(query_QE), 0)
+    chosen_QC = torch.empty(len(query_QE), 0, dtype=torch.long)
+    waiting: list[Tensor] = []
+    begun, ends = 0, -(-blocks.total // blocks.size)
+    for number, score_BQ in enumerate(blocks.scores(query_QE), 1):
+        waiting.append(score_BQ.view(group, step, -1).amax(0) if group > 1 else score_BQ.clone())
+        if number % STRETCH and number < ends:
+            continue
+        best_GQ = torch.cat(waiting)
+        here = best_GQ.T.contiguous().topk(min(count, len(best_GQ)), 1)
+        best_QC = torch.cat([best_QC, here.values], 1)
+        chosen_QC = torch.cat([chosen_QC, here.indices + begun], 1)
+        if best_QC.shape[1] > count:
+            best = best_QC.topk(count, 1)
+            best_QC, chosen_QC = best.values, chosen_QC.gather(1, best.indices)
+        begun, waiting = begun + len(best_GQ), []
+    return chosen_QC

@@ -6,8 +6,10 @@ may add at once without asking each other.
 
 from __future__ import annotations
 
+import errno
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from polyfuse.errors import extra
 
 TABLE = "rows"
 IDS = 2**62
+FEW, PART = 10_000, 2**14  # rows asked for by id; rows read at once
 VECTOR, THERE, THUMB, TABLE_ID = "vector of ", "has ", "thumbnail of ", "table id"
 READING = timedelta(hours=1)  # for which another process may still read an older version
 RETRIES = 20  # of a change that met another one
@@ -66,18 +69,20 @@ class Store:
         try:
             lancedb.connect(str(place)).create_table(TABLE, rows)
         except Exception as error:  # as when one is opened
-            raise SearchError(f"{place}: no index can be made there ({_short(error)})") from None
+            raise SearchError(f"{place}: no index can be made there ({_short(error)}){_hint(error)}") from None
         return cls(place)
 
     @property
     def version(self) -> int:
         """Number of the newest change, whoever made it."""
-        self._table.checkout_latest()
-        return self._table.version
+        with self._reading():
+            self._table.checkout_latest()
+            return self._table.version
 
     def __len__(self) -> int:
-        self._table.checkout_latest()
-        return self._table.count_rows()
+        with self._reading():
+            self._table.checkout_latest()
+            return self._table.count_rows()
 
     @property
     def columns(self) -> list[str]:
@@ -89,23 +94,70 @@ class Store:
         asked = self._table.search().select(list(columns))
         if ids is not None:
             asked = asked.where(f"id IN ({', '.join(map(str, ids.tolist()))})") if len(ids) else asked.where("false")
-        return asked.limit(max(1, len(self))).to_arrow()
+        count = max(1, len(self))
+        with self._reading():
+            return asked.limit(count).to_arrow()
 
-    def add(self, rows: Any) -> None:
-        """Append rows; when this returns they are on disk."""
-        self._change(lambda: self._table.add(rows))
+    def parts(self, columns: Iterable[str], ids: np.ndarray) -> Iterator[Any]:
+        """Some columns of the rows with these ids as Arrow record batches, in the order of the table.
+
+        Few rows are asked for by their ids; many are read with all others, and these left out.
+        """
+        import pyarrow as pa
+        import pyarrow.compute
+
+        columns = list(columns)
+        if len(ids) <= FEW:
+            yield from self.read(columns, ids).to_batches() if len(ids) else ()
+            return
+        wanted, count = pa.array(ids), max(1, len(self))
+        with self._reading():
+            batches = iter(self._table.search().select(columns).limit(count).to_batches(PART))
+        while True:
+            with self._reading():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch.filter(pa.compute.is_in(batch.column("id"), wanted))
+
+    def add(self, rows: Any) -> list[str]:
+        """Append rows, an Arrow table; when this returns they are on disk.
+
+        Returns:
+            What is to be said: of columns that the index does not have, and of those that the rows lack.
+        """
+        known = set(self.columns)
+        more = [name for name in rows.schema.names if name not in known]
+        less = [name for name in self.columns if name not in rows.schema.names and not name.startswith(THUMB)]
+        self._change(lambda: self._table.add(rows.drop_columns(more) if more else rows))
+        new = [name for name in more if not name.startswith(THUMB)]
+        notes = [f"columns that the index does not have are left out: {', '.join(new)}"] if new else []
+        return notes + ([f"columns of the index that these rows lack are missing: {', '.join(less)}"] if less else [])
 
     def delete(self, ids: np.ndarray) -> int:
         """Delete rows by id; how many there were."""
-        before = len(self)
+        done = 0
         for start in range(0, len(ids), 10_000):
-            part = ", ".join(map(str, ids[start : start + 10_000].tolist()))
-            self._change(lambda part=part: self._table.delete(f"id IN ({part})"))
-        return before - len(self)
+            part = ids[start : start + 10_000]
+            before = len(self.read(["id"], part))
+            self._change(lambda part=part: self._table.delete(f"id IN ({', '.join(map(str, part.tolist()))})"))
+            done += before - len(self.read(["id"], part))
+        return done
 
     def compact(self) -> None:
         """Merge small files and drop deleted rows; versions that nobody can be reading any more go."""
         self._change(lambda: self._table.optimize(cleanup_older_than=READING))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Around what reads the table: a file of it that is gone or damaged is told with what to do."""
+        try:
+            yield
+        except Exception as error:  # LanceDB raises OSError, RuntimeError or its own
+            raise SearchError(
+                f"{self.place} cannot be read ({_short(error)}): a file of it may be damaged or gone; put it back from "
+                "a copy, or make the index again"
+            ) from None
 
     def _change(self, change: Any) -> None:
         for attempt in range(RETRIES):
@@ -114,7 +166,7 @@ class Store:
                 return
             except Exception as error:  # a commit that met another one has no class of its own in LanceDB
                 if "onflict" not in str(error) or attempt == RETRIES - 1:
-                    raise SearchError(f"{self.place}: nothing was changed ({_short(error)})") from None
+                    raise SearchError(f"{self.place}: nothing was changed ({_short(error)}){_hint(error)}") from None
                 self._table.checkout_latest()
 
 
@@ -155,6 +207,11 @@ def _array(series: pd.Series) -> Any:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
         found = pa.array([None if v is None else str(v) for v in series])
     return found.cast(pa.string()) if pa.types.is_null(found.type) else found
+
+
+def _hint(error: Exception) -> str:
+    full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in str(error).lower()
+    return ": the disk is full, make room and try again" if full else ""
 
 
 def _short(error: Exception) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import Scaled, offers
 from polyfuse.data.tables import Table, read_table
 from polyfuse.search.encode import vectors_of
 from polyfuse.search.store import SearchError
@@ -24,6 +24,7 @@ def zero_shot(
     *,
     of: str | None = None,
     by: str | None = None,
+    max_broken: float | None = None,
 ) -> tuple[pd.DataFrame, list[str]]:
     """The most likely of some labels for every row, none of which needs to have been seen.
 
@@ -34,6 +35,7 @@ def zero_shot(
         templates: sentences with ``{}`` where the label goes.
         of: aligned input that is classified; the first that is no text by default.
         by: aligned input that reads the labels; the first of texts by default.
+        max_broken: share of a column's cells that may be unreadable; the recipe's by default.
 
     Returns:
         ``label``, ``confidence`` and ``p_LABEL`` per row, None and NaN where the row misses the input; and notes.
@@ -48,7 +50,7 @@ def zero_shot(
         raise SearchError("templates: expected sentences with {} where the label goes, such as 'a photo of {}'")
     of, by = _sides(bundle, of, by)
     words_LE = _words(bundle, labels, templates, by)
-    vectors, notes = vectors_of(bundle, table, needed=bundle.recipe.inputs[of].columns)
+    vectors, notes = vectors_of(bundle, table, needed=bundle.recipe.inputs[of].columns, max_broken=max_broken)
     x_RE, there_R = vectors[of]
     logits_RL = _scale(bundle) * x_RE @ words_LE.T
     p_RL = np.exp(logits_RL - logits_RL.max(1, keepdims=True))
@@ -86,5 +88,5 @@ def _words(bundle: Bundle, labels: Sequence[str], templates: Sequence[str], by: 
 
 def _scale(bundle: Bundle) -> float:
     """By what the objective multiplies cosines."""
-    learnt: list[Any] = [objective.scale for objective in bundle.network.objectives if hasattr(objective, "scale")]
+    learnt = [objective.scale for objective in bundle.network.objectives if offers(objective, Scaled)]
     return float(learnt[0].detach()) if learnt else SCALE

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polyfuse.contracts import Bounded, KnowsChance, offers, says
 from polyfuse.data.batches import Order, Rows, shared_cell
 from polyfuse.device import device_of
 from polyfuse.inference import BATCH
@@ -54,11 +55,11 @@ def watched(network: Network, batches: Iterable[Batch]) -> tuple[list[str], dict
     notes, losses = [], {}
     for at, objective in enumerate(network.objectives):
         name = type(objective).__name__.lower()
-        if hasattr(objective, "chance"):
+        if offers(objective, KnowsChance):
             loss, chance = _loss(objective, seen)
             losses[f"{at}:{name}"] = {"loss": loss, "chance": chance}
             notes += _near_chance(name, loss, chance)
-        if hasattr(objective, "at_bound") and (bound := objective.at_bound()):  # type: ignore[operator]
+        if offers(objective, Bounded) and (bound := objective.at_bound()):
             notes.append(f"alignment {name}: {bound}")
     spectra = {}
     for name in network.aligned:
@@ -136,7 +137,7 @@ def _spectrum(network: Network, name: str, seen: list[tuple[Batch, State]]) -> t
 
 def _key(network: Network, name: str) -> str | None:
     """The column that makes rows the same thing to what aligns an input; vectors of one thing may be the same."""
-    keys = [getattr(o, "key", None) for o in network.objectives if name in getattr(o, "aligns", ())]
+    keys = [getattr(o, "key", None) for o in network.objectives if name in says(o, "aligns")]
     return next((key for key in keys if key), None)
 
 

@@ -67,9 +67,14 @@ class Chunks:
         total = chunk.weights_B.new_zeros(())
         for name, loss in self.network.output_losses(state, chunk).items():
             output = name.removeprefix("out:")
-            own, all_ = ((b.weights_B * b.outputs[output].present_B).sum().clamp_min(1e-6) for b in (chunk, self.batch))
+            own, all_ = (_counting(one, output).clamp_min(1) for one in (chunk, self.batch))
             total = total + loss * own / all_
         return total
+
+
+def _counting(batch: Batch, output: str) -> Tensor:
+    """How many rows have the target and a weight."""
+    return (batch.weights_B * batch.outputs[output].present_B > 0).sum()
 
 
 def losses_of(network: Network, batch: Batch, chunk: int | None) -> tuple[dict[str, Tensor], Chunks | None]:

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from polyfuse import bundle as bundles
 from polyfuse import defaults, registry
 from polyfuse.checks import check
+from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
+from polyfuse.data.cells.targets import plain_label
 from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.several import MOST
-from polyfuse.data.splits import Splits, no_splits, split_rows
+from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
+from polyfuse.data.timeline import Timeline, timeline
 from polyfuse.presets import knows
 from polyfuse.recipe import Recipe, RecipeError, parse
 
 TOGETHER = "rows of one list"
 
 
-def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
+def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tuple[Recipe, Splits, list[str]]:
     """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
+
+    Args:
+        splits: instead of those that the recipe describes.
 
     Raises:
         TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
     """
     named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
     columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
-    if recipe.data.split is None:
+    if recipe.data.split is None and splits is None:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
+    check_decided(recipe, table)
     recipe, notes = _with_outputs(recipe, table)
+    if recipe.data.folds is not None:
+        unused = [name for name, column in columns.items() if column.role == "split"]
+        notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
     recipe, said = _with_inputs(recipe, columns)
-    notes = (no_splits(table.frame) if recipe.data.split is None else []) + notes + said
-    splits = _split(recipe, table)
+    made = recipe.data.split is None and recipe.data.folds is None
+    notes = (no_splits(table.frame) if made else []) + notes + said
+    splits = split_table(recipe, table) if splits is None else splits
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
     notes += said
@@ -42,7 +56,7 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
     ]
-    measuring = [o.name for o in recipe.extra_losses if hasattr(registry.objective(o.name), "after_validation")]
+    measuring = [o.name for o in recipe.extra_losses if offers(registry.objective(o.name), WatchesValidation)]
     if measuring and not len(splits.val):
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):
@@ -52,7 +66,10 @@ def complete(recipe: Recipe, table: Table) -> tuple[Recipe, Splits, list[str]]:
     return recipe, splits, [*table.notes, *notes, *splits.notes]
 
 
-def _split(recipe: Recipe, table: Table) -> Splits:
+def split_table(
+    recipe: Recipe, table: Table, *, sides: np.ndarray | None = None, fractions: Sequence[float] | None = None
+) -> Splits:
+    """The rows of each split as a recipe says them; ``sides`` and ``fractions``, as of ``split_rows``, go before it."""
     frame, group = table.frame, recipe.data.group
     if recipe.data.explode and group is None:  # entries of one list stay together
         frame, group = frame.assign(**{TOGETHER: table.rows_N}), TOGETHER
@@ -61,9 +78,26 @@ def _split(recipe: Recipe, table: Table) -> Splits:
         column=recipe.data.split,
         group=group,
         stratify=next((o.column for o in recipe.outputs.values()), None),
-        fractions=recipe.data.fractions,
+        fractions=recipe.data.fractions if fractions is None else fractions,
         seed=recipe.training.seed,
+        order=recipe.data.order,
+        sides=sides,
+        origin=table.origin,
     )
+
+
+def row_groups(recipe: Recipe, table: Table) -> np.ndarray | None:
+    """A number per row for its group, where the recipe names a column of groups or takes lists apart."""
+    if recipe.data.group is None:
+        return table.rows_N if recipe.data.explode else None
+    return groups_of(table.require(recipe.data.group))
+
+
+def row_times(recipe: Recipe, table: Table) -> Timeline | None:
+    """When each row was, where the recipe names a column to order rows by."""
+    if recipe.data.order is None:
+        return None
+    return timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
 
 
 def _random(recipe: Recipe) -> list[str]:
@@ -76,6 +110,13 @@ def _used(recipe: Recipe) -> list[str]:
     return [column for item in recipe.inputs.values() for column in item.columns]
 
 
+def check_decided(recipe: Recipe, table: Table) -> None:
+    """Refuse an order or weights whose cells can be read in two ways."""
+    for what in ("order", "weights"):
+        if undecided := table.undecided.get(name := getattr(recipe.data, what)):
+            raise RecipeError(f"data.{what}: column {name!r} {undecided}")
+
+
 def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     """Name every output's head."""
     values, notes = recipe.model_dump(mode="json"), []
@@ -85,12 +126,26 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
             raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
             head, reason = infer_output(series)
-            if head not in registry.HEADS:
-                known = ", ".join(registry.HEADS)
+            if head not in registry.table_of("head"):
+                known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
             output["head"]["name"] = head
             notes.append(f"output {name!r} is a {head}: {reason}")
+        notes += _order(name, output["head"], series)
     return parse(values), notes
+
+
+def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
+    """The order of an ordinal output that pandas declares, written into its head; or a hint that there is one."""
+    declared = isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.ordered
+    if head["name"] == "ordinal" and head.get("order") is None and declared:
+        head["order"] = [plain_label(label) for label in series.cat.categories]
+        return [
+            f"output {name!r} goes from {head['order'][0]!r} to {head['order'][-1]!r}, as its categories are ordered"
+        ]
+    if head["name"] == "category" and declared:
+        return [f"output {name!r} has ordered categories, which {name}=ordinal would learn as such"]
+    return []
 
 
 def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe, list[str]]:
@@ -99,8 +154,9 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe,
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
     outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
-    sides: dict[str, Any] = {"outputs": outputs, "split": recipe.data.split, "group": recipe.data.group}
-    found = resolve_inputs(requests, columns, **sides)
+    data = recipe.data
+    others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
+    found = resolve_inputs(requests, columns, outputs=outputs, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
     values["inputs"] = {
@@ -117,8 +173,9 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe,
     values["data"]["columns"] = []
     several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
-    read = [*used, *outputs, *(name for name in (recipe.data.split, recipe.data.group) if name is not None)]
-    return parse(values), left_out(columns, read, {} if requests else exclusions(columns, **sides))
+    read = [*used, *outputs, *(name for name in others.values() if name is not None)]
+    reasons = {} if requests else exclusions(columns, outputs=outputs, **others)
+    return parse(values), left_out(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: bundles.Part) -> None:

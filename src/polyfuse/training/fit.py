@@ -17,6 +17,7 @@ from torch import nn
 from polyfuse import bundle as bundles
 from polyfuse import registry
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
@@ -35,12 +36,13 @@ from polyfuse.reading import (
     reading_of,
     rows_of,
     said_of_rows,
+    weights_of,
     without_target,
 )
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.records import Spec
 from polyfuse.training.alarms import alarms
-from polyfuse.training.complete import complete
+from polyfuse.training.complete import complete, row_groups, row_times
 from polyfuse.training.guessed import guessed
 from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
@@ -76,6 +78,7 @@ def fit(
     recipe: Recipe,
     table: Table,
     *,
+    splits: Splits | None = None,
     run: Path | None = None,
     resume: bool = False,
     quiet: bool = False,
@@ -87,6 +90,7 @@ def fit(
 
     Args:
         recipe: may leave anything ``auto``.
+        splits: instead of those that the recipe describes, of a model that is judged elsewhere where no row tests.
         run: folder for checkpoints and TensorBoard event files.
         resume: go on from the run's last checkpoint.
         started: ``time.monotonic()`` from which a time budget counts.
@@ -97,7 +101,8 @@ def fit(
         ValueError: what is asked cannot be; nothing was trained.
     """
     started, where = time.monotonic() if started is None else started, choose_device(device)
-    recipe, splits, notes = complete(recipe, table)
+    elsewhere = splits is not None
+    recipe, splits, notes = complete(recipe, table, splits)
     with bars(not quiet):
         ready = prepare_for_training(recipe, table, splits)
     read = time.monotonic()
@@ -131,7 +136,7 @@ def fit(
         settle(made, ready.rows, splits.train)
         return made
 
-    encoded = time.monotonic()
+    encoded, line = time.monotonic(), row_times(recipe, table)
     try:
         trained = train_together(
             network,
@@ -139,8 +144,9 @@ def fit(
             ready.rows,
             split,
             further,
-            groups_R=_groups(recipe, table),
-            spare=not tested,
+            groups_R=row_groups(recipe, table),
+            block_R=None if line is None else line.block_N,
+            spare=not tested and not elsewhere,
             run=run,
             resume=resume,
             quiet=quiet,
@@ -210,13 +216,6 @@ def _judging_share(
     return JUDGING_SHARE * left, [said]
 
 
-def _groups(recipe: Recipe, table: Table) -> np.ndarray | None:
-    """A number per row for its group, where the recipe names a column of groups."""
-    if recipe.data.group is None:
-        return table.rows_N if recipe.data.explode else None
-    return np.unique(table.frame[recipe.data.group].astype(str), return_inverse=True)[1]
-
-
 def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
     """Standardise single tokens of encoders that never change by some training rows: their scale is their own."""
     some = np.random.default_rng(0).permutation(numbers)[:SETTLED]
@@ -267,9 +266,11 @@ def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     specs, reading = _specs(recipe), reading_of(recipe, table)
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
+    weights = weights_of(recipe, table, np.concatenate([splits.train, splits.val]))
     rows = replace(
         rows_of(prepared, len(table), recipe),
         augment=changes_of(recipe, prepared),
+        weights_R=weights,
         keys=_keys(recipe, table),
         origin_R=table.rows_N if recipe.data.draw == "one" else None,
     )
@@ -349,7 +350,7 @@ def asked(
     Args:
         encoders: those that the network was built with.
     """
-    taken = getattr(network.fusion, "query", None)
+    taken = says(network.fusion, "query")
     if taken is None or recipe.fusion.keywords.get("query", "auto") != "auto":
         return network, []
     lengths = _token_counts(network, ready.rows, train_rows)

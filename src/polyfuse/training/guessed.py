@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from polyfuse.contracts import Masks, offers
 from polyfuse.data.batches import Rows
 from polyfuse.device import device_of
 from polyfuse.inference import BATCH
@@ -31,7 +32,7 @@ def guessed(network: Network, rows: Rows, numbers: np.ndarray, what: str) -> tup
     some = np.sort(np.random.default_rng(0).permutation(numbers)[:SEEN])
     network.eval()
     for objective in network.objectives:
-        names: Any = objective.hides if hasattr(objective, "guesses") and len(some) else []
+        names: Any = objective.hides if offers(objective, Masks) and len(some) else []
         for at, name in enumerate(names):
             loss, trivial = _measured(network, objective, at, rows, some)
             if not np.isfinite(loss):

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from polyfuse.contracts import Lined, Tempered, offers
 from polyfuse.data.batches import Rows
 from polyfuse.device import device_of
-from polyfuse.learners.loss import row_losses, temperature
+from polyfuse.learners.loss import row_losses, shares, some, temperature
 from polyfuse.model import Network
 from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe
 from polyfuse.training.stack import Target, Voice, ensemble_of, network_scores, weighed
@@ -45,10 +46,12 @@ def join(
     final: dict[str, tuple[list[Voice], np.ndarray]] = {}
     for output, target in targets.items():
         own, judged_R = _own_voice(output, target, judged, rows)
-        temperatures[output] = temperature(own.scores_RC[judged_R], target.values[judged_R], target.task)
+        weights = some(target.weights, judged_R)
+        temperatures[output] = temperature(own.scores_RC[judged_R], target.values[judged_R], target.task, weights)
         own.scores_RC = own.scores_RC / temperatures[output]
         if judged_R.any():
-            own.loss = float(row_losses(own.scores_RC[judged_R], target.values[judged_R], target.task).mean())
+            losses_R = row_losses(own.scores_RC[judged_R], target.values[judged_R], target.task)
+            own.loss = float((losses_R * shares(weights, len(losses_R))).mean())
         if judged_R.sum() < FEW_JUDGED:
             kept[output] = _evenly(own, spoken[output])
             notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so they share evenly")
@@ -118,22 +121,27 @@ def _calibrate(
         weight = torch.where(total > 0, weight / total.clamp_min(1e-9), torch.eye(len(heard))[0])
         together = head.combine(stacked, weight.float(), "mean").numpy()
         # a network that answers alone was calibrated when it was trained
-        if network.ensemble is not None and hasattr(head, "set_temperature"):
-            head.set_temperature(temperature(together, target.values[judged_R], target.task))
-        if hasattr(head, "set_line") and (line := _line(head, together, target.values[judged_R])):
+        rows = some(target.weights, judged_R)
+        if network.ensemble is not None and offers(head, Tempered):
+            head.set_temperature(temperature(together, target.values[judged_R], target.task, rows))
+        if offers(head, Lined) and (line := _line(head, together, target.values[judged_R], rows)):
             head.set_line(*line)
 
 
-def _line(head: Any, scores_R1: np.ndarray, values_R: np.ndarray) -> tuple[float, float] | None:
+def _line(
+    head: Any, scores_R1: np.ndarray, values_R: np.ndarray, weights_R: np.ndarray | None
+) -> tuple[float, float] | None:
     """Offset and slope that bring numbers nearer to their mean, where they do so by more than one standard error."""
     said_R = np.asarray(head.decode(torch.from_numpy(scores_R1)).value)
     true_R = np.asarray(head.decode(torch.from_numpy(values_R[:, None].astype(np.float32))).value)
-    spread = said_R.std()
+    share_R = shares(weights_R, len(said_R))
+    said, true = (share_R * said_R).mean(), (share_R * true_R).mean()
+    spread = (share_R * (said_R - said) ** 2).mean()
     if not spread:
         return None
-    slope = float(((said_R - said_R.mean()) * (true_R - true_R.mean())).mean() / spread**2)
-    offset = float(true_R.mean() - slope * said_R.mean())
-    gain_R = (true_R - said_R) ** 2 - (true_R - offset - slope * said_R) ** 2
+    slope = float((share_R * (said_R - said) * (true_R - true)).mean() / spread)
+    offset = float(true - slope * said)
+    gain_R = share_R * ((true_R - said_R) ** 2 - (true_R - offset - slope * said_R) ** 2)
     certain = slope > 0 and gain_R.mean() > gain_R.std() / np.sqrt(len(gain_R))
     return (offset, slope) if certain else None
 

@@ -9,6 +9,7 @@ import torch
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from polyfuse.contracts import Rebalances, WatchesValidation, offers
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
@@ -36,7 +37,7 @@ class Learner(L.LightningModule):
         self.by_loss = recipe.training.judge == "loss"
         self.validated = (float("nan"), float("nan"))  # quality and loss of the last look at validation
         self.pending: Chunks | None = None
-        self._found: list[tuple[float, float, int]] = []
+        self._found: list[tuple[float, float, int, float]] = []  # quality, loss, rows that count, their weight
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         _seed(self.recipe.training.seed * 1_000_003 + self.global_step)
@@ -66,36 +67,35 @@ class Learner(L.LightningModule):
             self.pending = None
 
     def on_after_backward(self) -> None:
-        for rebalance in self._hooks("rebalance"):
-            rebalance(self.network.input_parameters())
-
-    def _hooks(self, name: str) -> list[Any]:
-        """What the objectives want to do at a point of training, where they have a method of that name."""
-        return [getattr(objective, name) for objective in self.network.objectives if hasattr(objective, name)]
+        for objective in self.network.objectives:
+            if offers(objective, Rebalances):
+                objective.rebalance(self.network.input_parameters())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         state = self.network(batch)
         loss = sum(value.item() for value in self.network.losses(state, batch).values())
         qualities = [self._quality(name, state, batch) for name in self.network.outputs]
         quality = -loss if self.by_loss or not qualities else sum(qualities) / len(qualities)
-        self._found.append((quality, loss, len(batch)))
+        self._found.append((quality, loss, int((batch.weights_B > 0).sum()), float(batch.weights_B.sum())))
 
     def _quality(self, name: str, state: Any, batch: Batch) -> float:
-        """Mean quality of one output over the rows that have its target: accuracy, or minus the loss."""
+        """Weighted mean quality of one output over the rows that have its target: accuracy, or minus the loss."""
         head = self.network.head(name)
-        present_B = batch.outputs[name].present_B
+        weight_B = batch.weights_B * batch.outputs[name].present_B
         quality_B = head.quality(state.scores[name], batch)
-        return float((quality_B * present_B).sum() / present_B.sum().clamp_min(1))
+        return float((quality_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6))
 
     def on_validation_epoch_end(self) -> None:
-        rows = sum(count for *_, count in self._found)
-        quality, loss = (sum(f[k] * f[2] for f in self._found) / rows for k in (0, 1))
+        weight = max(sum(f[3] for f in self._found), 1e-6)
+        quality = sum(f[0] * f[3] for f in self._found) / weight
+        loss = sum(f[1] * f[2] for f in self._found) / weight
         # accuracy has few distinct values: the loss decides between equal ones
         self.quality = quality - 1e-4 * loss
         self.validated = quality, loss
         self._found.clear()
-        for after_validation in self._hooks("after_validation"):
-            after_validation()
+        for objective in self.network.objectives:
+            if offers(objective, WatchesValidation):
+                objective.after_validation()
         self._log({"val/quality": quality, "val/loss": loss})
 
     def configure_optimizers(self) -> Any:

@@ -41,7 +41,7 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
     notes = [] if to_go_on_from(run) else [f"{run} holds no checkpoint to go on from: trained from the start"]
     if not (run / "recipe.yaml").exists():
         return recipe, notes
-    before = read_recipe(run)
+    before = read_recipe(run / "recipe.yaml")
     if recipe.training.time is not None:  # measured already: another number would be another schedule
         values = recipe.model_dump(mode="json")
         values["training"].update(steps=before.training.steps, time=None)

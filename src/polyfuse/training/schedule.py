@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
+from polyfuse.contracts import HasLayers, offers
 from polyfuse.model import Network
 from polyfuse.recipe import Recipe
 
@@ -44,8 +44,7 @@ def stages(network: Network) -> list[Stage]:
         if name in network.frozen:
             continue
         encoder = network.encoder(name)
-        bottom_up: Any = getattr(encoder, "layers_bottom_up", None)
-        named = bottom_up() if bottom_up else [list(encoder.parameters())]
+        named = encoder.layers_bottom_up() if offers(encoder, HasLayers) else [list(encoder.parameters())]
         layers = [[p for p in layer if p.requires_grad] for layer in named]
         kept = [layer for layer in layers if layer]
         found += [Stage(name, depth, len(kept), layer) for depth, layer in enumerate(kept)]

@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 from polyfuse import registry
+from polyfuse.contracts import says
 from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.device import device_of
 from polyfuse.ensemble import Ensemble, Opinion, features, has_features
 from polyfuse.inference import predict
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
+from polyfuse.learners.loss import some
 from polyfuse.learners.rows import stacked
 from polyfuse.learners.selection import select_weights
 from polyfuse.model import Network
@@ -59,14 +61,17 @@ class Target:
     """An output's targets in some rows.
 
     Args:
+        task: as what learners take it: ``category``, ``labels`` or ``number``.
         rows: row numbers that have one.
         values: class numbers, multi-hot rows, or standardised numbers.
+        weights: of each of these rows, where the table gives any.
     """
 
     task: str
     rows: np.ndarray
     values: np.ndarray
     classes: int
+    weights: np.ndarray | None = None
 
 
 def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> Target:
@@ -76,7 +81,14 @@ def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) ->
     known = numbers[at >= 0]
     values = prepared.transform.collate([prepared.cells[k] for k in at[at >= 0]])["target"]
     facts = prepared.transform.facts()
-    return Target(network.head(output).task, known, np.asarray(values), len(facts.get("classes", ())) or 1)
+    head = network.head(output)
+    return Target(
+        says(head, "learnt_as") or head.task,
+        known,
+        np.asarray(values),
+        len(facts.get("classes", ())) or 1,
+        some(rows.weights_R, known),
+    )
 
 
 class Features:
@@ -140,17 +152,19 @@ def voices(
     target: Target,
     fold_R: np.ndarray,
     deadline: float | None,
+    forward: bool = False,
 ) -> list[Voice]:
     """The learners of an output, each fitted on all its rows and judged on rows that it did not see.
 
     Args:
         fold_R: fold of each row of ``target``.
         deadline: ``time.monotonic()`` after which no further one is begun.
+        forward: folds follow each other in time, and none is judged by what was fitted on later ones.
     """
     made = []
     for member in candidates(recipe, network, found):
         if member.output in (None, output) and (deadline is None or time.monotonic() < deadline):
-            voice = _voice(member, recipe, network, found, output, target, fold_R, deadline)
+            voice = _voice(member, recipe, network, found, output, target, fold_R, deadline, forward)
             made += [voice] if voice is not None else []
     return made
 
@@ -164,34 +178,40 @@ def _voice(
     target: Target,
     fold_R: np.ndarray,
     deadline: float | None,
+    forward: bool,
 ) -> Voice | None:
     learner = registry.learner(member.name)
     readers = member.readers or [r for n in member.inputs for r in network.reads[n] if r in found.readers]
     there_R = found.present(readers, target.rows) if readers else np.zeros(len(target.rows), bool)
-    rows, some = target.rows[there_R], target.values[there_R]
+    rows = target.rows[there_R]
     blocks = [(reader, found.of(reader, rows)) for reader in readers]
     blocks = [(r, b) for r, b in blocks if learner.sparse or isinstance(b, np.ndarray)]
-    if not blocks or len(rows) < 2:
+    heard_R = fold_R[there_R]
+    held = np.unique(heard_R[heard_R >= 0])
+    if not blocks or len(rows) < 2 or (forward and not (len(held) and (heard_R < held[0]).any())):
         return None
     crossed: CrossFitted | None = cross_fit(
         member.name,
         [block for _, block in blocks],
-        some,
+        target.values[there_R],
         target.task,
         target.classes,
-        fold_R[there_R],
+        heard_R,
         seed=recipe.training.seed,
         deadline=deadline,
         settings=[member.keywords] if member.keywords else None,
+        weights=some(target.weights, there_R),
+        forward=forward,
     )
     if crossed is None:
         return None
     scores_RC = np.zeros((len(target.rows), crossed.scores_RC.shape[1]), np.float32)
-    scores_RC[there_R] = crossed.scores_RC
+    judged_R = there_R & (fold_R >= 0)  # the oldest rows are judged by nobody, where time counts
+    scores_RC[judged_R] = crossed.scores_RC[fold_R[there_R] >= 0]
     used = [reader for reader, _ in blocks]
     settled = MemberRecipe(name=member.name, inputs=member.inputs, readers=used, output=output, **crossed.setting)
     return Voice(
-        member.name, member.inputs, scores_RC, there_R, settled, crossed.learner, loss=crossed.loss,
+        member.name, member.inputs, scores_RC, judged_R, settled, crossed.learner, loss=crossed.loss,
         readers=used,
     )  # fmt: skip
 
@@ -214,7 +234,8 @@ def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Vo
     for _ in range(2):  # once more among those that stay, so that the same recipe fitted again weighs the same
         scores = [voice.scores_RC[judged_R] for voice in kept]
         present = np.stack([voice.present_R[judged_R] for voice in kept])
-        weights = select_weights(scores, present, target.values[judged_R], target.task)
+        rows = some(target.weights, judged_R)
+        weights = select_weights(scores, present, target.values[judged_R], target.task, weights=rows)
         for voice, weight in zip(kept, weights, strict=True):
             voice.weight = float(weight)
         kept = [voice for voice in kept if voice.member is None or voice.weight >= LEAST]

@@ -3,6 +3,9 @@
 Few rows leave no validation rows that could be trusted, so that each network trains without one fold of the rows and is
 judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are
 weighed on these; where even two would, one network trains on the training rows, and all are weighed on validation rows.
+
+Where rows are ordered in time, nothing is judged by what was fitted on later rows: learners go from fold to fold, and
+networks train on the training rows and are judged on later ones.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
+from polyfuse.data.timeline import parts
 from polyfuse.learners.folds import fold_numbers
 from polyfuse.model import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
@@ -60,6 +64,7 @@ class _Plan:
         rows: that train or validate, ascending.
         fold_R: fold of each of them.
         make: seed -> a further network with fresh weights.
+        forward: folds follow each other in time; rows of the oldest stretch are of fold -1, which only trains.
         judging: seconds that judging takes for each network, for which a time budget leaves room.
     """
 
@@ -73,6 +78,7 @@ class _Plan:
     resume: bool
     quiet: bool
     deadline: float | None
+    forward: bool = False
     judging: float = 0.0
 
 
@@ -84,6 +90,7 @@ def train_together(
     make: Any,
     *,
     groups_R: np.ndarray | None,
+    block_R: np.ndarray | None,
     spare: bool,
     run: Path | None,
     resume: bool,
@@ -98,24 +105,27 @@ def train_together(
         rows: the whole table.
         make: seed -> another network of the recipe.
         groups_R: group of each row of the table; folds do not part them.
+        block_R: stretch of time of each row of the table, where time counts; folds do not part them and follow each
+            other.
         spare: leave the validation rows out of all, as no test rows are there to judge the model.
         judging: seconds that judging takes for each further network, within the deadline.
     """
     numbers = np.sort(split.train if spare else np.concatenate([split.train, split.val]))
-    fold_R = _folds(network, recipe, rows, numbers, groups_R) if _wanted(recipe, network) else None
-    plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline)  # type: ignore[arg-type]
-    plan.judging = judging
+    fold_R = _folds(network, recipe, rows, numbers, groups_R, block_R) if _wanted(recipe, network) else None
+    forward = block_R is not None
+    plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline, forward, judging)  # type: ignore[arg-type]
     if fold_R is None:
         return _alone(network, plan, _unfolded(recipe, network))
-    if spare:  # one network is judged on the first fold, then
-        plan.split = Split(numbers[fold_R != 0], numbers[fold_R == 0])
+    if spare:  # one network is judged on one fold, then: the latest, where time counts
+        fold = fold_R.max() if forward else 0
+        plan.split = Split(numbers[fold_R != fold], numbers[fold_R == fold])
     found = Features(network, rows, numbers)
     if not candidates(recipe, network, found) and recipe.ensemble.networks in ("auto", 1):
         return _alone(network, replace(plan, split=split))
     targets = {output: target_of(network, rows, output, numbers) for output in network.outputs}
     until = None if deadline is None else time.monotonic() + LEARNERS_SHARE * (deadline - time.monotonic())
     spoken = {
-        output: voices(recipe, network, found, output, target, fold_R[found.places(target.rows)], until)
+        output: voices(recipe, network, found, output, target, fold_R[found.places(target.rows)], until, forward)
         for output, target in targets.items()
     }
     hurried = [] if until is None or time.monotonic() < until else [HURRIED]
@@ -123,7 +133,7 @@ def train_together(
     if plan.deadline is not None:
         plan.deadline -= (count - 1) * judging
     networks, results, judged = _networks(network, plan, count)
-    result = _result(results)
+    result = _result(results, forward)
     if result.interrupted:
         return Trained(networks[0], result, hurried)
     if run is not None:
@@ -153,9 +163,20 @@ def _alone(network: Network, plan: _Plan, notes: list[str] | None = None) -> Tra
 
 
 def _folds(
-    network: Network, recipe: Recipe, rows: Rows, numbers: np.ndarray, groups_R: np.ndarray | None
+    network: Network,
+    recipe: Recipe,
+    rows: Rows,
+    numbers: np.ndarray,
+    groups_R: np.ndarray | None,
+    block_R: np.ndarray | None,
 ) -> np.ndarray | None:
-    """Fold of each row, stratified by the first output; rows without its target are dealt out by chance."""
+    """Fold of each row, stratified by the first output; rows without its target are dealt out by chance.
+
+    Where time counts, folds are stretches of it, and the oldest is fold -1.
+    """
+    if block_R is not None:
+        made = parts(block_R[numbers], recipe.ensemble.folds)
+        return None if made is None else made - 1
     target = target_of(network, rows, network.outputs[0], numbers)
     known = np.isin(numbers, target.rows)
     seed, k = recipe.training.seed, recipe.ensemble.folds
@@ -173,6 +194,8 @@ def _count(network: Network, plan: _Plan) -> int:
     folds, asked = int(plan.fold_R.max()) + 1, plan.recipe.ensemble.networks
     if asked != "auto":
         return int(asked)
+    if plan.forward:  # more than one would train on the same rows
+        return 1
     room = FOLD_SECONDS[plan.recipe.preset]
     if plan.deadline is not None:
         room = min(room, plan.deadline - time.monotonic())
@@ -202,16 +225,18 @@ def _networks(
     for k in range(count):
         made = network if k == 0 else plan.make(plan.recipe.training.seed + k)
         held = plan.fold_R == k % (int(plan.fold_R.max()) + 1)  # a second round of folds has other seeds
-        split = Split(plan.numbers[~held], plan.numbers[held])
+        split = plan.split if plan.forward else Split(plan.numbers[~held], plan.numbers[held])
         own = plan.recipe.model_copy(deep=True)
-        own.training.select, own.training.judge, own.training.calibrate = "best", "loss", False
+        own.training.judge, own.training.calibrate = "loss", False
+        own.training.select = own.training.select if plan.forward else "best"
         own.training.seed += k
         run = None if plan.run is None else plan.run / f"{NETWORK}{k}"
         deadline = None
         if plan.deadline is not None:
             deadline = time.monotonic() + SPARE * (plan.deadline - time.monotonic()) / (count - k)
             if k == 0 and plan.resume and run is not None and (run / "recipe.yaml").exists():
-                own.training.steps, own.training.time = read_recipe(run).training.steps, None  # measured already
+                before = read_recipe(run / "recipe.yaml").training
+                own.training.steps, own.training.time = before.steps, None  # measured already
         facts = take_done(run, made) if run is not None and plan.resume else None
         results.append(
             Result(**facts) if facts else train(made, own, plan.rows, split, run=run, deadline=deadline, **options)
@@ -227,10 +252,11 @@ def _networks(
     return networks, results, judged
 
 
-def _result(results: list[Result]) -> Result:
+def _result(results: list[Result], forward: bool) -> Result:
     """What happened, over all networks."""
     if len(results) == 1:
         return results[0]
+    kept = results[0].kept if forward else "the best on the fold that it did not see"
     known = [result.quality for result in results if result.quality is not None]
     return replace(
         results[0],
@@ -239,7 +265,7 @@ def _result(results: list[Result]) -> Result:
         unhurried=sum(result.unhurried for result in results),
         shortened=sum(result.shortened for result in results),
         seconds=round(sum(result.seconds for result in results), 2),
-        kept=f"{len(results)} networks, each the best on the fold that it did not see",
+        kept=f"{len(results)} networks, each {kept}",
         quality=round(float(np.mean(known)), 5) if known else None,
         interrupted=results[-1].interrupted,
         history=[one for result in results for one in result.history],

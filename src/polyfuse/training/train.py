@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from polyfuse.contracts import Tempered, offers
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.device import device_of, place, trainer_options
 from polyfuse.inference import BATCH, predict
@@ -245,7 +246,7 @@ def _quiet() -> Iterator[None]:
 
 def calibrate(network: Network, rows: Rows, val: np.ndarray) -> None:
     """Fit the temperature of every head that has one on validation rows (Guo et al., ICML 2017)."""
-    heads = [name for name in network.outputs if hasattr(network.head(name), "set_temperature")]
+    heads = [name for name in network.outputs if offers(network.head(name), Tempered)]
     for name in heads:
         network.head(name).set_temperature(1.0)
     predictions = predict(network, rows, numbers=val) if heads else {}
@@ -256,4 +257,5 @@ def calibrate(network: Network, rows: Rows, val: np.ndarray) -> None:
         scores = predictions[name].scores
         if known.sum() >= 50 and scores is not None:
             target = prepared.transform.collate([prepared.cells[k] for k in at[known]])["target"]
-            network.head(name).set_temperature(fit_temperature(scores.numpy()[known], target))
+            weights = None if rows.weights_R is None else rows.weights_R[val[known]]
+            network.head(name).set_temperature(fit_temperature(scores.numpy()[known], target, weights))

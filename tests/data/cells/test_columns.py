@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.columns import CLIP, Columns
@@ -56,6 +56,7 @@ def test_numbers_as_people_write_them(cell, expected):
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30), st.floats(-1e9, 1e9), st.floats(0.001, 1000))
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_scaling_is_bounded_and_keeps_order(values, shift, factor):
     made = one("number", values)
     x = numbers(made, values)

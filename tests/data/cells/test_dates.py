@@ -75,3 +75,9 @@ def test_clocks_without_a_zone_stay_as_they_are():
     made = fitted(list(UTC.tz_localize(None)))
     a, b = made.encode([(UTC[0].tz_localize(None),), (UTC[0].tz_convert("Asia/Kolkata").tz_localize(None),)], Limits())
     assert not np.allclose(a, b)
+
+
+def test_a_year_that_no_calendar_here_knows_is_no_date():
+    for year in ("10001", "-0004"):
+        assert parse_date(pd.Timestamp(np.datetime64(f"{year}-01-01", "s"))) is None
+        assert parse_date(np.datetime64(f"{year}-01-01", "s")) is None

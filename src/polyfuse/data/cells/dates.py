@@ -44,7 +44,7 @@ def as_moment(value: Any) -> datetime.datetime | None:
         elif hasattr(value, "start_time"):
             value = value.start_time
         if isinstance(value, datetime.datetime):  # pandas' Timestamp is one, and NaT too, which is not itself
-            return value if value == value else None
+            return value if value == value and 1 <= value.year <= 9999 else None  # Timestamps know further years
         return datetime.datetime.combine(value, datetime.time()) if isinstance(value, datetime.date) else None
     except (ValueError, OverflowError, TypeError):
         return None

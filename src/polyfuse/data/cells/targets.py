@@ -161,6 +161,67 @@ class Category(_Classes):
         return {"target": np.stack(cells)}
 
 
+class Ordinal(Category):
+    """One label per cell, of an ordered scale (``target.ordinal``). Field ``target`` (U,) int64, the lowest being 0.
+
+    Args:
+        order: labels from the lowest to the highest; where it is left out, labels are numbers and go by these.
+    """
+
+    def __init__(self, order: Sequence[Any] | None = None):
+        super().__init__()
+        self.order = None if order is None else [plain_label(label) for label in order]
+
+    def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:
+        """Learn the classes, in order.
+
+        Raises:
+            ValueError: labels without an order or outside of the one given, or all training cells alike.
+        """
+        super().fit(cells, columns, limits)
+        name, seen = next(iter(columns)), dict(zip(self.classes, self.counts, strict=True))
+        self.classes = ordered(name, self.classes) if self.order is None else distinct(name, self.order)
+        self._index()
+        self.counts = [0] * len(self.classes)
+        for label, count in seen.items():
+            place = self.place(label)
+            if place is None:
+                raise ValueError(
+                    f"output {name!r}: the label {label!r} is not in its order ({_listed(self.classes)}); add it to "
+                    f"outputs.{name}.head.order where it belongs, or correct the cells"
+                )
+            self.counts[place] += count
+
+
+def ordered(name: str, labels: Sequence[Any]) -> list[Any]:
+    """Labels that are numbers, or numbers as text, from the lowest to the highest.
+
+    Raises:
+        ValueError: labels whose order nobody said.
+    """
+    values = {label: parse_number(label) for label in labels}
+    words = [label for label, value in values.items() if value is None or not math.isfinite(value)]
+    if words:
+        raise ValueError(
+            f"output {name!r} is to be ordinal, and nothing says the order of {_listed(words)}: give it with "
+            f"outputs.{name}.head.order=[LOWEST, ..., HIGHEST], or as an ordered categorical of pandas"
+        )
+    return sorted(labels, key=lambda label: values[label])  # type: ignore[arg-type, return-value]
+
+
+def distinct(name: str, order: Sequence[Any]) -> list[Any]:
+    """The labels of an order that was given.
+
+    Raises:
+        ValueError: a label that stands twice, or fewer than two.
+    """
+    twice = [label for label, count in Counter(order).items() if count > 1]
+    if twice or len(order) < 2:
+        why = f"{twice[0]!r} stands there twice" if twice else f"found {len(order)}"
+        raise ValueError(f"outputs.{name}.head.order: expected two different labels or more, {why}")
+    return list(order)
+
+
 class Labels(_Classes):
     """A set of labels per cell (``target.labels``): a list, a set, either written as text, or text with a separator.
 

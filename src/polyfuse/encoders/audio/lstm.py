@@ -3,13 +3,14 @@
 Graves and Schmidhuber, Framewise phoneme classification with bidirectional LSTM, Neural Networks 2005.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Stretches
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Spec, Tokens
@@ -35,17 +36,9 @@ class LSTM(nn.Module):
     paper = "Graves and Schmidhuber, Framewise phoneme classification with bidirectional LSTM, Neural Networks 2005"
     BINS = 48
 
+    @spec_of("rate")
     @staticmethod
-    def wants(
-        *,
-        sample_rate: int | str = "auto",
-        seconds: float | str = "auto",
-        stretch: int = 2,
-        width: int = 128,
-        depth: int = 2,
-        dropout: float = 0.2,
-        mask: float = 0.15,
-    ) -> Spec:
+    def wants(sample_rate: int | str, seconds: float | str) -> Spec:
         """Samples at one rate."""
         return wave_spec(sample_rate, seconds)
 

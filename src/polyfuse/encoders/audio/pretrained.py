@@ -1,6 +1,6 @@
 """Sounds through a Hugging Face checkpoint, prepared on the device as it was trained to hear them."""
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from polyfuse.data.cells.audio import LONGEST
 from polyfuse.encoders.audio.families import Spectrogram, Waveform, Whisper
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.records import Spec, Tokens
 
 FAMILIES = {
@@ -44,10 +45,9 @@ class Pretrained(CheckpointEncoder):
 
     paper = "Wolf et al., Transformers: state-of-the-art natural language processing, EMNLP 2020"
 
+    @spec_of("rate")
     @staticmethod
-    def wants(
-        *, path: str, weights: str = "checkpoint", layers: int | None = None, seconds: float | str = "auto"
-    ) -> Spec:
+    def wants(path: str, weights: str, seconds: float | str) -> Spec:
         """Samples at the checkpoint's rate."""
         folder = find(path, weights=weights, modality="audio")
         extractor = _extractor(folder)

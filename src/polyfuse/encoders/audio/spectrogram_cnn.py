@@ -4,7 +4,7 @@ Sainath and Parada, Interspeech 2015; bands masked in training: Park et al., Spe
 enough to learn from a few hundred clips.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Stretches
 from polyfuse.layers.norm import MaskedGroupNorm
 from polyfuse.layers.positions import masked_until
@@ -37,17 +38,9 @@ class SpectrogramCNN(nn.Module):
 
     paper = "Sainath and Parada, Convolutional neural networks for small-footprint keyword spotting, Interspeech 2015"
 
+    @spec_of("rate")
     @staticmethod
-    def wants(
-        *,
-        sample_rate: int | str = "auto",
-        seconds: float | str = "auto",
-        bins: int = 48,
-        width: int = 24,
-        depth: int = 3,
-        dropout: float = 0.2,
-        mask: float = 0.15,
-    ) -> Spec:
+    def wants(sample_rate: int | str, seconds: float | str) -> Spec:
         """Samples at one rate."""
         return wave_spec(sample_rate, seconds)
 

@@ -1,12 +1,13 @@
 """Stretches of a log-mel spectrogram that attend to each other, from scratch (after Gong et al., Interspeech 2021)."""
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Stretches
 from polyfuse.layers.positions import sinusoidal
@@ -33,17 +34,9 @@ class SpectrogramTransformer(nn.Module):
     paper = "Gong et al., AST: Audio spectrogram transformer, Interspeech 2021"
     BINS = 48
 
+    @spec_of("rate")
     @staticmethod
-    def wants(
-        *,
-        sample_rate: int | str = "auto",
-        seconds: float | str = "auto",
-        stretch: int = 4,
-        width: int = 128,
-        depth: int = 3,
-        dropout: float = 0.1,
-        mask: float = 0.15,
-    ) -> Spec:
+    def wants(sample_rate: int | str, seconds: float | str) -> Spec:
         """Samples at one rate."""
         return wave_spec(sample_rate, seconds)
 

@@ -5,7 +5,7 @@ spectrum: Peeters, A large set of audio features, CUIDADO report, 2004. Pitch: B
 of the fundamental frequency, IFA Proceedings 1993. Modulation spectrum: Hermansky, Speech Communication 1998.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.encoders.audio.frontend import wave_spec
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.mel import Spectra
 from polyfuse.layers.moments import change, correlations, course, deviation, mean, quantiles
 from polyfuse.records import Spec, Tokens
@@ -58,10 +59,9 @@ class Statistics(nn.Module):
     paper = "Davis and Mermelstein, Comparison of parametric representations for word recognition, IEEE TASSP 1980"
     fixed = True
 
+    @spec_of("rate")
     @staticmethod
-    def wants(
-        *, sample_rate: int | str = "auto", seconds: float | str = "auto", bins: int = 40, coefficients: int = 20
-    ) -> Spec:
+    def wants(sample_rate: int | str, seconds: float | str) -> Spec:
         """Samples at one rate."""
         return wave_spec(sample_rate, seconds, longest=LONGEST)
 

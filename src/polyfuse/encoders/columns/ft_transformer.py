@@ -3,13 +3,12 @@
 Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021.
 """
 
-# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
-
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.embedding import Categories, Numbers, OneHot
 from polyfuse.layers.masking import Values
@@ -36,8 +35,9 @@ class FTTransformer(nn.Module):
 
     paper = "Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021"
 
+    @spec_of("numbers", "categories", "quantiles", "frequent", "owners", "flags")
     @staticmethod
-    def wants(*, width: int = 64, depth: int = 2, heads: int = 4, dropout: float = 0.1) -> Spec:
+    def wants() -> Spec:
         """Standardised numbers and numbered categories."""
         return Spec("columns")
 

@@ -5,13 +5,12 @@ Cheng et al., Wide and deep learning for recommender systems, 2016; pieces of nu
 for numerical features in tabular deep learning, NeurIPS 2022.
 """
 
-# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
-
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import FeedForward
 from polyfuse.layers.embedding import Categories, OneHot, Pieces
 from polyfuse.layers.masking import Values
@@ -40,10 +39,9 @@ class MLP(nn.Module):
 
     paper = "Gorishniy et al., Revisiting deep learning models for tabular data, NeurIPS 2021"
 
+    @spec_of("numbers", "categories", "quantiles", "frequent", "owners", "flags")
     @staticmethod
-    def wants(
-        *, width: int = 64, depth: int = 1, dropout: float = 0.2, category_width: int = 8, pieces: int = 0
-    ) -> Spec:
+    def wants() -> Spec:
         """Standardised numbers and numbered categories."""
         return Spec("columns")
 

@@ -6,14 +6,13 @@ cannot be judged one by one behind them. They differ all the same, because in tr
 drawn at random, as each example has one member in BatchEnsemble; afterwards the members' tokens are averaged.
 """
 
-# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
-
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.embedding import Categories, OneHot, Pieces
 from polyfuse.layers.masking import Values
 from polyfuse.records import Spec, Tokens
@@ -72,16 +71,9 @@ class TabM(nn.Module):
 
     paper = "Gorishniy et al., TabM: Advancing tabular deep learning with parameter-efficient ensembling, ICLR 2025"
 
+    @spec_of("numbers", "categories", "quantiles", "frequent", "owners", "flags")
     @staticmethod
-    def wants(
-        *,
-        width: int = 64,
-        depth: int = 1,
-        dropout: float = 0.2,
-        category_width: int = 8,
-        pieces: int = 0,
-        members: int = 8,
-    ) -> Spec:
+    def wants() -> Spec:
         """Standardised numbers and numbered categories."""
         return Spec("columns")
 

@@ -1,12 +1,11 @@
 """Ready-made sequences of feature vectors (frames, phones, regions): a linear layer, then self-attention along time."""
 
-# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
-
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Steps
 from polyfuse.layers.pooling import masked_mean
@@ -31,8 +30,9 @@ class Sequence(nn.Module):
 
     paper = "Vaswani et al., Attention is all you need, NeurIPS 2017"
 
+    @spec_of("size")
     @staticmethod
-    def wants(*, width: int = 64, depth: int = 1, heads: int = 4, dropout: float = 0.2, max_tokens: int = 512) -> Spec:
+    def wants(max_tokens: int) -> Spec:
         """Standardised features."""
         return Spec("sequence", {"max_tokens": max_tokens})
 

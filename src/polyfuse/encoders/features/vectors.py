@@ -3,12 +3,11 @@
 Dropout as the regulariser of noisy features: Srivastava et al., Dropout, JMLR 2014.
 """
 
-# ruff: noqa: ARG004 - wants() shares its keywords with __init__()
-
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.records import Spec, Tokens
 
 
@@ -29,8 +28,9 @@ class Vectors(nn.Module):
 
     paper = "Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, JMLR 2014"
 
+    @spec_of("size")
     @staticmethod
-    def wants(*, width: int = 64, depth: int = 1, dropout: float = 0.5) -> Spec:
+    def wants() -> Spec:
         """Standardised features."""
         return Spec("vector")
 

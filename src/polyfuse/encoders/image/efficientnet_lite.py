@@ -4,7 +4,7 @@ Tan and Le, EfficientNet, ICML 2019. Lite: ReLU6 in place of swish, no squeeze-a
 normalisation stay those of the checkpoint, so that every normalisation is folded into the convolution before it.
 """
 
-# ruff: noqa: ARG002 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from polyfuse.encoders.checkpoint import CheckpointEncoder
 from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
@@ -58,14 +59,9 @@ class EfficientNetLite(CheckpointEncoder):
 
     paper = "Tan and Le, EfficientNet: rethinking model scaling for convolutional neural networks, ICML 2019"
 
+    @spec_of("image_size")
     @staticmethod
-    def wants(
-        *,
-        path: str = "starter:efficientnet-lite0",
-        weights: str = "checkpoint",
-        size: int = 224,
-        fit: str = "crop",
-    ) -> Spec:
+    def wants(path: str, weights: str, size: int, fit: str) -> Spec:
         """Pixels of one size."""
         if not isinstance(size, int) or size < SMALLEST:
             raise ValueError(f"size={size!r}: efficientnet_lite sees pictures from {SMALLEST} pixels, 224 as trained")

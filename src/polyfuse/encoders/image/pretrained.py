@@ -1,7 +1,5 @@
 """Pictures through a Hugging Face checkpoint, seen exactly as it was trained to see them."""
 
-# ruff: noqa: ARG004 - wants() and __init__() share their keywords, and each uses some
-
 from __future__ import annotations
 
 import math
@@ -14,6 +12,7 @@ from torch import Tensor
 from polyfuse.data.cells.image import from_processor
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
@@ -40,8 +39,9 @@ class Pretrained(CheckpointEncoder):
     shift_311: Tensor
     paper = "Wolf et al., Transformers: state-of-the-art natural language processing, EMNLP 2020"
 
+    @spec_of("image_size")
     @staticmethod
-    def wants(*, path: str, weights: str = "checkpoint", layers: int | None = None) -> Spec:
+    def wants(path: str, weights: str) -> Spec:
         """Pixels resized and cropped as the checkpoint's own image processor does."""
         folder = find(path, weights=weights, modality="image")
         files = copies(folder, "preprocessor_config.json", "processor_config.json")

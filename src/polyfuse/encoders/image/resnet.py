@@ -4,7 +4,7 @@ He et al., Identity mappings in deep residual networks, ECCV 2016, with group no
 in place of batch statistics.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
@@ -39,17 +40,9 @@ class ResNet(nn.Module):
 
     paper = "He et al., Identity mappings in deep residual networks, ECCV 2016"
 
+    @spec_of("image_size")
     @staticmethod
-    def wants(
-        *,
-        size: int | str = "auto",
-        largest: int = 96,
-        width: int = 32,
-        depth: int = 3,
-        blocks: int = 1,
-        dropout: float = 0.1,
-        stem: int | str = "auto",
-    ) -> Spec:
+    def wants(size: int | str, largest: int) -> Spec:
         """Pixels of one size."""
         return Spec("image.pixels", {"size": size, "largest": largest})
 

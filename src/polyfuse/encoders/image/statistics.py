@@ -4,13 +4,14 @@ What strong baselines on a few hundred pictures are made of: colour histograms (
 gradients (Dalal and Triggs, CVPR 2005), local binary patterns (Ojala et al., TPAMI 2002).
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers import histograms
 from polyfuse.records import Spec, Tokens
 
@@ -41,8 +42,9 @@ class Statistics(nn.Module):
     paper = "Dalal and Triggs, Histograms of oriented gradients for human detection, CVPR 2005"
     fixed = True
 
+    @spec_of("image_size")
     @staticmethod
-    def wants(*, size: int | str = "auto", largest: int = 96, cells: int = 6) -> Spec:
+    def wants(size: int | str, largest: int) -> Spec:
         """Pixels of one size."""
         return Spec("image.pixels", {"size": size, "largest": largest})
 

@@ -4,13 +4,14 @@ Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021; positions as in Be
 2022: sines of row and column, which any size of picture has.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Patches as Squares
 from polyfuse.layers.patches import Patches, grid_positions
@@ -38,17 +39,9 @@ class ViT(nn.Module):
 
     paper = "Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021"
 
+    @spec_of("image_size")
     @staticmethod
-    def wants(
-        *,
-        size: int | str = "auto",
-        patch: int | str = "auto",
-        width: int = 128,
-        depth: int = 4,
-        heads: int = 4,
-        class_token: bool = False,
-        dropout: float = 0.1,
-    ) -> Spec:
+    def wants(size: int | str) -> Spec:
         """Pixels of one size."""
         return Spec("image.pixels", {"size": size})
 

@@ -3,12 +3,13 @@
 Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until
 from polyfuse.layers.recurrent import Bidirectional
@@ -32,15 +33,9 @@ class GRU(nn.Module):
 
     paper = "Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 2014"
 
+    @spec_of("vocabulary")
     @staticmethod
-    def wants(
-        *,
-        width: int = 128,
-        depth: int = 1,
-        dropout: float = 0.2,
-        max_tokens: int = 256,
-        vocabulary_limit: int = 8000,
-    ) -> Spec:
+    def wants(max_tokens: int, vocabulary_limit: int) -> Spec:
         """Subwords learnt from the training texts."""
         return Spec("text.bpe", {"max_tokens": max_tokens, "vocabulary_limit": vocabulary_limit})
 

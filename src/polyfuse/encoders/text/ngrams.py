@@ -4,12 +4,13 @@ Bojanowski et al., Enriching word vectors with subword information, TACL 2017; J
 efficient text classification, EACL 2017.
 """
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.features import Bag
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
@@ -37,16 +38,9 @@ class NGrams(nn.Module):
 
     paper = "Bojanowski et al., Enriching word vectors with subword information, TACL 2017"
 
+    @spec_of("buckets")
     @staticmethod
-    def wants(
-        *,
-        width: int = 64,
-        dropout: float = 0.1,
-        words: int = 2,
-        max_tokens: int = 256,
-        scale: float = 0.1,
-        tfidf: bool = False,
-    ) -> Spec:
+    def wants(words: int, max_tokens: int) -> Spec:
         """Words, each as the ids of its n-grams."""
         return Spec("text.ngrams", {"words": words, "max_tokens": max_tokens})
 

@@ -1,6 +1,6 @@
 """Texts through a Hugging Face checkpoint, with its own tokenizer."""
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
@@ -40,10 +41,9 @@ class Pretrained(CheckpointEncoder):
 
     paper = "Wolf et al., Transformers: state-of-the-art natural language processing, EMNLP 2020"
 
+    @spec_of()
     @staticmethod
-    def wants(
-        *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
-    ) -> Spec:
+    def wants(path: str, weights: str, max_tokens: int | str) -> Spec:
         """Ids of the checkpoint's own tokenizer."""
         folder = find(path, weights=weights, modality="text")
         tokenizer = str(_tokenizer(folder))

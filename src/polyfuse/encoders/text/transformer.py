@@ -1,11 +1,12 @@
 """Subwords that attend to each other, learnt from scratch (Vaswani et al., Attention is all you need, NeurIPS 2017)."""
 
-# ruff: noqa: ARG002, ARG004 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until, sinusoidal
@@ -30,16 +31,9 @@ class Transformer(nn.Module):
 
     paper = "Vaswani et al., Attention is all you need, NeurIPS 2017"
 
+    @spec_of("vocabulary")
     @staticmethod
-    def wants(
-        *,
-        width: int = 128,
-        depth: int = 2,
-        heads: int = 4,
-        dropout: float = 0.1,
-        max_tokens: int = 256,
-        vocabulary_limit: int = 8000,
-    ) -> Spec:
+    def wants(max_tokens: int, vocabulary_limit: int) -> Spec:
         """Subwords learnt from the training texts."""
         return Spec("text.bpe", {"max_tokens": max_tokens, "vocabulary_limit": vocabulary_limit})
 

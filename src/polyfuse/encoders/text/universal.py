@@ -1,6 +1,6 @@
 """Meaning of texts in many languages, one vector per stretch: the Universal Sentence Encoder, always frozen."""
 
-# ruff: noqa: ARG002 - wants() and __init__() share their keywords, and each uses some
+# ruff: noqa: ARG002 - some keywords are for wants() alone
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polyfuse.data.cells.universal import BEGIN, END, WIDTH, shapes, vectors
 from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 
@@ -46,10 +47,9 @@ class Universal(nn.Module):
         """The keywords that build the encoder again from the files of its ``Spec``; its weights come later."""
         return {"path": str(folder), "weights": "random"}
 
+    @spec_of()
     @staticmethod
-    def wants(
-        *, path: str = "starter:universal", weights: str = "checkpoint", stretch: int = 128, most: int = 8
-    ) -> Spec:
+    def wants(path: str, weights: str, stretch: int, most: int) -> Spec:
         """Stretches of pieces."""
         folder = _found(path, weights)
         keywords = {"file": str(folder / "tokenizer.json"), "stretch": stretch, "most": most, "around": [BEGIN, END]}
@@ -71,7 +71,8 @@ class Universal(nn.Module):
         """``ids`` (U, S, L), ``span`` (U, S, 2), ``lengths`` (U,) -> one token per stretch (U, S, 512)."""
         ids_USL = fields["ids"]
         with torch.autocast(ids_USL.device.type, enabled=False):  # sums of many squares, and cheap
-            x_ND = vectors(torch, {name: getattr(self, name) for name in self.names}, ids_USL.flatten(0, 1))
+            weights, traced = {name: getattr(self, name) for name in self.names}, torch.compiler.is_compiling()
+            x_ND = vectors(torch, weights, ids_USL.flatten(0, 1), whole=traced)
         x_USD = x_ND.reshape(ids_USL.shape[0], ids_USL.shape[1], WIDTH)
         mask_US = masked_until(fields["lengths"].clamp_min(1), ids_USL.shape[1])
         return Tokens(x_USD, mask_US & present_B[:, None], (ids_USL.shape[1],), span_BT2=fields["span"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from polyfuse.evaluation.judges.common import weighted
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.metrics.intervals import Measure
 from polyfuse.registry import JUDGES, MEASURES, choose, resolve
@@ -30,6 +31,9 @@ def judge(
 
 
 def measure(outcome: Outcome) -> Measure:
-    """Weights (R, N) of the N judged rows -> metric -> values (R,): to compare models on the same resamples of rows."""
+    """Weights (R, N) of the N judged rows -> metric -> values (R,): to compare models on the same resamples of rows.
+
+    Where rows have weights of their own, these are multiplied by the ones given.
+    """
     found: Measure = resolve(choose(MEASURES, outcome.task, "task"))(outcome)
-    return found
+    return weighted(found, outcome.judged_weights())

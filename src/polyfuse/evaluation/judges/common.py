@@ -17,26 +17,40 @@ Values = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are made: number of resamples, seed, and the group of each judged row or None."""
+    """How values and intervals are made.
+
+    Args:
+        replicates, seed: number of resamples, and of their draw.
+        groups: the group of each judged row, or None.
+        weights: the weight of each judged row, or None.
+    """
 
     replicates: int
     seed: int
     groups: list[Hashable] | None
+    weights: np.ndarray | None = None
 
     @classmethod
-    def of(cls, rows: np.ndarray, replicates: int, seed: int, groups: Sequence[Hashable] | None) -> Resampling:
+    def of(cls, outcome: Outcome, replicates: int, seed: int, groups: Sequence[Hashable] | None) -> Resampling:
         """For the judged rows, from groups given for all rows."""
-        return cls(replicates, seed, None if groups is None else [groups[row] for row in rows])
+        chosen = None if groups is None else [groups[row] for row in outcome.judged()]
+        return cls(replicates, seed, chosen, outcome.judged_weights())
 
     def measured(self, measure: Measure, rows: int, work: int = 1) -> tuple[Values, dict[str, Interval]]:
         """Values of some metrics on the rows as they are, and their intervals."""
+        measure = weighted(measure, self.weights)
         intervals = bootstrap(measure, rows, replicates=self.replicates, seed=self.seed, groups=self.groups, work=work)
         return values(measure, rows), intervals
 
 
-def values(measure: Measure, rows: int) -> Values:
+def weighted(measure: Measure, weights_N: np.ndarray | None) -> Measure:
+    """Metrics of rows that have weights of their own beside those that resamples give them."""
+    return measure if weights_N is None else lambda times: measure(times * weights_N)
+
+
+def values(measure: Measure, rows: int, weights: np.ndarray | None = None) -> Values:
     """Values of some metrics on the rows as they are; None where undefined."""
-    return {name: finite(value) for name, value in measure(np.ones(rows)).items()}
+    return {name: finite(value) for name, value in weighted(measure, weights)(np.ones(rows)).items()}
 
 
 def finite(value: Any) -> float | None:
@@ -80,6 +94,8 @@ def opening_notes(outcome: Outcome, rows: np.ndarray, resampling: Resampling) ->
     units = len(rows) if resampling.groups is None else len(set(resampling.groups))
     if resampling.replicates and units < 2:
         notes.append(f"Intervals need at least two {'rows' if resampling.groups is None else 'groups'}.")
+    if resampling.weights is not None:
+        notes.append("Rows count by their weights in the metrics; counts of rows are plain.")
     return notes
 
 

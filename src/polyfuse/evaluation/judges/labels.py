@@ -34,21 +34,22 @@ def judge(
     rows = outcome.judged()
     if not len(rows):
         return nothing_to_judge(outcome, NAMES, HEADLINE)
-    resampling = Resampling.of(rows, bootstrap, seed, groups)
+    resampling = Resampling.of(outcome, bootstrap, seed, groups)
     classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
     target, predicted = (_matrix(side, classes, rows) for side in (outcome.target, outcome.value))
     p = None if outcome.probabilities is None else np.asarray(outcome.probabilities, dtype=float)[rows]
     found, intervals = _measured(target, predicted, p, resampling)
+    each = None if resampling.weights is None else np.repeat(resampling.weights, len(classes))
     return OutputReport(
         task=outcome.task,
         rows=len(rows),
         metrics={name: found.get(name) for name in NAMES}
-        | ({} if p is None else {"ece": finite(calibration_error(p.ravel(), target.ravel()))}),
+        | ({} if p is None else {"ece": finite(calibration_error(p.ravel(), target.ravel(), each))}),
         intervals=intervals,
         headline=HEADLINE,
-        baseline=_baseline(target, classes),
+        baseline=_baseline(target, classes, resampling.weights),
         severity=spread((target != predicted).sum(-1), rows, len(outcome.target)),
-        per_class=_per_label(target, predicted, p, classes),
+        per_class=_per_label(target, predicted, p, classes, resampling.weights),
         reliability=[] if p is None else reliability_bins(p.ravel(), target.ravel()),
         notes=opening_notes(outcome, rows, resampling) + _notes(target, classes, p),
     )
@@ -96,21 +97,27 @@ def _measure(target_NC: np.ndarray, predicted_NC: np.ndarray, weights: np.ndarra
     }
 
 
-def _baseline(target_NC: np.ndarray, classes: list) -> Baseline:
+def _baseline(target_NC: np.ndarray, classes: list, weights_N: np.ndarray | None) -> Baseline:
     """Always the most frequent set of labels; for mAP, scores that rank nothing."""
-    sets, counts = np.unique(target_NC, axis=0, return_counts=True)
-    common = sets[counts.argmax()]
-    found = values(partial(_measure, target_NC, np.broadcast_to(common, target_NC.shape)), len(target_NC))
-    found["map"] = finite(metrics.mean_average_precision(np.zeros(target_NC.shape), target_NC, np.ones(len(target_NC))))
+    sets, codes_N = np.unique(target_NC, axis=0, return_inverse=True)
+    common = sets[np.bincount(codes_N.reshape(-1), weights_N).argmax()]
+    found = values(partial(_measure, target_NC, np.broadcast_to(common, target_NC.shape)), len(target_NC), weights_N)
+    found["map"] = finite(metrics.mean_average_precision(np.zeros(target_NC.shape), target_NC, weights_N))
     named = ", ".join(str(label) for label, member in zip(classes, common, strict=True) if member)
     return Baseline(f"always {named!r}" if named else "never any label", found)
 
 
-def _per_label(target_NC: np.ndarray, predicted_NC: np.ndarray, p_NC: np.ndarray | None, classes: list) -> list[dict]:
-    found = per_class(metrics.label_counts(target_NC, predicted_NC), classes)
+def _per_label(
+    target_NC: np.ndarray,
+    predicted_NC: np.ndarray,
+    p_NC: np.ndarray | None,
+    classes: list,
+    weights_N: np.ndarray | None,
+) -> list[dict]:
+    found = per_class(metrics.label_counts(target_NC, predicted_NC, weights_N), classes, target_NC.sum(0))
     if p_NC is None:
         return found
-    each = metrics.average_precisions(p_NC, target_NC)
+    each = metrics.average_precisions(p_NC, target_NC, weights_N)
     return [row | {"ap": finite(ap)} for row, ap in zip(found, each, strict=True)]
 
 

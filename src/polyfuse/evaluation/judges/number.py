@@ -25,7 +25,7 @@ def judge(
     rows = outcome.judged()
     if not len(rows):
         return nothing_to_judge(outcome, NAMES, HEADLINE)
-    resampling = Resampling.of(rows, bootstrap, seed, groups)
+    resampling = Resampling.of(outcome, bootstrap, seed, groups)
     target, value = (np.array([side[row] for row in rows], dtype=float) for side in (outcome.target, outcome.value))
     found, intervals = _measured(target, value, resampling)
     return OutputReport(
@@ -34,7 +34,7 @@ def judge(
         metrics={name: found.get(name) for name in NAMES},
         intervals=intervals,
         headline=HEADLINE,
-        baseline=_baseline(target),
+        baseline=_baseline(target, resampling.weights),
         severity=spread(np.nan_to_num(np.abs(target - value), nan=np.inf), rows, len(outcome.target)),
         scatter=(target, value),
         notes=opening_notes(outcome, rows, resampling) + _notes(target, value),
@@ -70,19 +70,32 @@ def _measure(target_N: np.ndarray, value_N: np.ndarray, weights: np.ndarray) -> 
     return found
 
 
-def _baseline(target_N: np.ndarray) -> Baseline:
+def _baseline(target_N: np.ndarray, weights_N: np.ndarray | None) -> Baseline:
     """Always one number, for each metric the one that is best for it."""
 
     def always(number: float, *names: str) -> Values:
-        found = values(partial(_measure, target_N, np.full_like(target_N, number)), len(target_N))
+        found = values(partial(_measure, target_N, np.full_like(target_N, number)), len(target_N), weights_N)
         return {name: found[name] for name in names if name in found}
 
-    found = always(target_N.mean(), "rmse", "r2") | always(float(np.median(target_N)), "mae", "median_ae")
+    def mean(values_N: np.ndarray) -> float:
+        return float(
+            values_N.mean() if weights_N is None or not weights_N.sum() else np.average(values_N, weights=weights_N)
+        )
+
+    middle = float(np.median(target_N)) if weights_N is None else _weighted_median(target_N, weights_N)
+    found = always(mean(target_N), "rmse", "r2") | always(middle, "mae", "median_ae")
     if (target_N >= 0).all():
-        found |= always(float(np.expm1(np.log1p(target_N).mean())), "rmsle")
+        found |= always(float(np.expm1(mean(np.log1p(target_N)))), "rmsle")
     if (target_N > 0).all():
-        found |= always(float(np.exp(np.log(target_N).mean())), "r2_log")
+        found |= always(float(np.exp(mean(np.log(target_N)))), "r2_log")
     return Baseline("always the best single number", found)
+
+
+def _weighted_median(values_N: np.ndarray, weights_N: np.ndarray) -> float:
+    """The value that half of the weight stays below."""
+    order = np.argsort(values_N, kind="stable")
+    total = weights_N[order].cumsum()
+    return float(values_N[order][np.searchsorted(total, total[-1] / 2)])
 
 
 def _notes(target_N: np.ndarray, value_N: np.ndarray) -> list[str]:

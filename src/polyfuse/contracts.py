@@ -1,0 +1,316 @@
+"""What a part is: the methods that each kind must have, and those that it may have beside them.
+
+A class is a part by what it offers; it inherits from ``nn.Module`` alone. What it *must* offer is a contract named
+after its kind. What it *may* offer is a contract of its own, asked for by ``offers`` and by nothing else. What it may
+*say* of itself is a class attribute of ``SAYINGS``, asked for by ``says``. Learners have a base class:
+``learners.base``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
+
+from torch import Tensor, nn
+
+from polyfuse.records import Batch, Fused, Prediction, Spec, State, Tokens
+
+# ---- encoders
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Cells of one input -> tokens. ``width`` is that of a token; the model projects them to its own.
+
+    ``__init__`` takes the facts of the transform that ``wants`` names, then the keywords of ``wants``, all by name.
+    """
+
+    width: int
+
+    @staticmethod
+    def wants() -> Spec:
+        """What it asks of its columns, from its own keywords; no weights are made."""
+
+    def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
+        """Collated fields of the distinct cells, and which of them are there -> Tokens."""
+
+
+@runtime_checkable
+class GivesFeatures(Protocol):
+    """An encoder that knows something of a cell before any training, which classical learners read."""
+
+    def features(self, fields: dict[str, Tensor]) -> Any:
+        """Fields -> features (U, F), or a ``layers.features.Bag``; they depend on no weight that is trained."""
+
+
+@runtime_checkable
+class Rebuilds(Protocol):
+    """An encoder made of files, which its ``Spec`` names and a saved model keeps."""
+
+    @staticmethod
+    def restored(folder: Path) -> dict[str, Any]:
+        """The keywords that build it again from these files; its weights come later."""
+
+
+@runtime_checkable
+class HasLayers(Protocol):
+    """An encoder of several layers, for staged unfreezing and rates that fall from the top down."""
+
+    def layers_bottom_up(self) -> list[list[nn.Parameter]]:
+        """Its parameters, layer by layer."""
+
+
+@runtime_checkable
+class CanBeMasked(Protocol):
+    """An encoder of whose cells some can be hidden, so that masked modelling can train it."""
+
+    def masking(self) -> Any:
+        """What of a cell can be hidden, and its fields without it: a ``layers.masking.Masking``."""
+
+
+# ---- fusions
+
+
+@runtime_checkable
+class Fusion(Protocol):
+    """Tokens of several inputs -> one representation. ``__init__`` takes ``(inputs, width, *, keywords)``."""
+
+    def forward(self, tokens: dict[str, Tokens]) -> Fused:
+        """Input -> tokens at the model's width, any subset of inputs missing in a row -> Fused."""
+
+
+@runtime_checkable
+class Decides(Protocol):
+    """A fusion that joins what inputs answer alone instead of their tokens; it ``wants_scores``."""
+
+    def decide(
+        self, scores: Mapping[str, Tensor], fused: Fused, combine: Callable[[Tensor, Tensor, str], Tensor]
+    ) -> Tensor:
+        """Scores of each input alone (B, C) -> scores of all together, joined as the head's ``combine`` does."""
+
+
+# ---- heads
+
+
+@runtime_checkable
+class Head(Protocol):
+    """A fused representation -> what an output holds. ``task`` names its judge in ``registry.JUDGES``.
+
+    ``__init__`` takes ``name``, ``width``, the facts of the transform that ``wants`` names, then the keywords of
+    ``wants``, all by name.
+    """
+
+    task: str
+
+    @staticmethod
+    def wants() -> Spec:
+        """What it asks of the target column, from its own keywords."""
+
+    def loss(self, fused: Fused, batch: Batch) -> Tensor:
+        """Loss per row (B,), 0 where the target is missing."""
+
+    def predict(self, fused: Fused, batch: Batch) -> Prediction:
+        """Prediction of every row."""
+
+    def quality(self, scores: Tensor, batch: Batch) -> Tensor:
+        """One number per row (B,), higher is better, by which the best weights are chosen."""
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A head whose answer comes from one vector of scores per row, on which validation, ensembles and mixup work."""
+
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:
+        """Scores (B, C)."""
+
+    def loss_of(self, scores_BC: Tensor, batch: Batch) -> Tensor:
+        """Loss of scores per row (B,), 0 where the target is missing."""
+
+    def decode(self, scores_BC: Tensor) -> Prediction:
+        """Scores -> prediction."""
+
+    def combine(self, scores_BMC: Tensor, weight_BM: Tensor, rule: str) -> Tensor:
+        """Scores of several judges together (B, C): a weighted ``mean``, or their ``product``."""
+
+    def divergence(self, scores_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
+        """How far scores are from those of a teacher (B,)."""
+
+
+@runtime_checkable
+class Tempered(Protocol):
+    """A head whose probabilities are calibrated by a temperature."""
+
+    def set_temperature(self, temperature: float) -> None:
+        """Divide scores by this before probabilities are made."""
+
+
+@runtime_checkable
+class Lined(Protocol):
+    """A head whose numbers are brought nearer to their mean by a line."""
+
+    def set_line(self, offset: float, slope: float) -> None:
+        """Report ``offset + slope * number`` from now on."""
+
+
+@runtime_checkable
+class Ruled(Protocol):
+    """A head that answers classes, which costs and thresholds may change."""
+
+    def decision_rule(self, cost: Any = None, threshold: Any = None) -> Any:
+        """What ``decode`` takes as its rule."""
+
+
+# ---- objectives
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """An extra loss. ``__init__`` takes ``(inputs, width, *, keywords)``."""
+
+    def represent(self, state: State) -> Any:
+        """What it takes of a state, row by row."""
+
+    def loss(self, judged: Any, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
+        """Scalar, from what ``represent`` gave; it may compare the rows of a batch."""
+
+
+@runtime_checkable
+class StandsIn(Protocol):
+    """An objective that guesses absent inputs."""
+
+    def stand_ins(self, encoded: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor]:
+        """Input -> guess (B, D), and the rows (B,) that have an input to guess from."""
+
+
+@runtime_checkable
+class Rebalances(Protocol):
+    """An objective that changes gradients before the optimizer's step."""
+
+    def rebalance(self, parameters: Mapping[str, Sequence[nn.Parameter]]) -> None:
+        """Input -> what is trained of it, with gradients."""
+
+
+@runtime_checkable
+class WatchesValidation(Protocol):
+    """An objective that measures between two looks at validation, of which it needs rows."""
+
+    def after_validation(self) -> None:
+        """Follows each look."""
+
+
+@runtime_checkable
+class ReadsAgain(Protocol):
+    """An objective that reads inputs once more, changed; what it found goes into its ``represent`` in place of a state.
+
+    Where it says that it ``fuses``, the network has a fusion even without outputs.
+    """
+
+    def meet(self, encoders: Mapping[str, nn.Module]) -> None:
+        """Input -> its encoder: called once, before anything is trained."""
+
+    def read_again(self, state: State, batch: Batch, network: Any) -> Any:
+        """What ``represent`` takes; the network's encoders, joins and fusion read."""
+
+
+@runtime_checkable
+class Masks(Protocol):
+    """An objective that hides some of what inputs hold (``hides`` names them) from encoders that can be masked."""
+
+    hides: Sequence[str]
+
+    def guesses(self, at: int, state: State, batch: Batch, network: Any) -> Any:
+        """How well what is hidden of one of ``hides``, by its number, is guessed: an ``objectives.masked.Guesses``."""
+
+
+@runtime_checkable
+class KnowsChance(Protocol):
+    """An alignment that knows its loss where inputs do not find each other, of which the alarms are told."""
+
+    def chance(self, judged: Any, batch: Batch) -> Tensor:
+        """Scalar, from what ``represent`` gave."""
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An alignment that learns a number between bounds, of which the alarms are told."""
+
+    def at_bound(self) -> str | None:
+        """What to say where it lies at one, else None."""
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """An alignment that multiplies cosines by a learned number."""
+
+    @property
+    def scale(self) -> Tensor:
+        """That number."""
+
+
+# ---- asking
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "encoder": (Encoder,),
+    "fusion": (Fusion,),
+    "head": (Head, Scores),  # validation, ensembles and decisions read scores
+    "objective": (Objective,),
+}
+"""Kind -> what a part of it must offer."""
+SAYINGS: dict[str, Any] = {
+    "fixed": False,  # an encoder of which nothing is ever trained
+    "query": None,  # the input that a fusion asks from; the model chooses it where a recipe leaves it open
+    "wants_scores": False,  # a fusion or objective that reads what each input answers alone
+    "watches": False,  # an objective whose heads of single inputs leave the encoders as they are
+    "wants_fusion": False,  # an objective that works on the fused representation
+    "sums_losses": False,  # an objective that weighs the losses of outputs and inputs itself
+    "learnt_as": None,  # the task by which members of an ensemble learn what a head answers, where it is not its own
+    "aligning": False,  # an objective whose doing is a space that inputs share: comparisons of alignments try it
+    "fuses": False,  # an objective that needs a fusion, whether or not there are outputs
+    "aligns": (),  # inputs that an objective compares in the shared space
+}
+"""What a part may say of itself -> what holds where it does not."""
+
+Offer = TypeVar("Offer")
+
+
+def offers(part: Any, what: type[Offer]) -> TypeGuard[Offer]:
+    """Whether a part, or the class of one, offers something beside what it must.
+
+    Args:
+        part: a part, its class, or a class with keywords fixed.
+        what: one of the contracts above.
+    """
+    part = part.func if isinstance(part, partial) else part
+    return all(hasattr(part, name) for name in _methods(what))
+
+
+def says(part: Any, what: str) -> Any:
+    """What a part, or the class of one, says of itself.
+
+    Args:
+        what: a name in ``SAYINGS``.
+    """
+    default = SAYINGS[what]
+    return getattr(part.func if isinstance(part, partial) else part, what, default)
+
+
+def check_offered(kind: str, made: Any) -> None:
+    """Whether a class offers what a part of its kind must.
+
+    Raises:
+        ValueError: says what it lacks.
+    """
+    made = made.func if isinstance(made, partial) else made
+    if not issubclass(made, nn.Module):
+        raise ValueError(f"{made.__name__} is no {kind}: expected a subclass of torch.nn.Module")
+    needed = [name for contract in KINDS[kind] for name in _methods(contract)]
+    lacking = [name for name in needed if getattr(made, name, None) is getattr(nn.Module, name, None)]
+    if lacking:
+        raise ValueError(f"{made.__name__} is no {kind}: it has no {', '.join(lacking)} (see polyfuse.contracts)")
+
+
+def _methods(contract: type) -> list[str]:
+    """Names of the methods and properties of a contract."""
+    return [n for n, v in vars(contract).items() if not n.startswith("_") and not isinstance(v, type)]

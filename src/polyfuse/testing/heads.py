@@ -1,0 +1,288 @@
+"""What every head must hold, on targets made by hand."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polyfuse import registry
+from polyfuse.contracts import Tempered, offers
+from polyfuse.data.cells.source import Limits
+from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
+from polyfuse.testing.run import run_all
+
+WIDTH, ROWS, LENGTH, MOST_KEYWORDS = 16, 8, 3, 7
+CELLS: dict[str, list[Any]] = {  # eight targets of each transform
+    "target.category": ["a", "b", "c", "a", "b", "c", "a", "a"],
+    "target.ordinal": [1, 2, 3, 1, 2, 3, 1, 1],
+    "target.labels": [["a"], ["a", "b"], ["c"], ["b", "c"], ["a"], ["c"], ["a", "b", "c"], []],
+    "target.number": [1.0, 2.0, 4.0, 8.0, 3.0, 5.0, 9.0, 100.0],
+}
+POOLS = ("auto", "mean", "max", "attention")
+
+
+class Case:
+    """One head under test.
+
+    Args:
+        made: its class.
+        keywords: its own, where it is not tested as it is by default.
+        cells: eight targets, where its transform is not one of the package.
+
+    Raises:
+        ValueError: no targets are known for its transform.
+    """
+
+    def __init__(self, made: Any, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None):
+        self.kind = made
+        self.keywords = dict(keywords or {})
+        wanted: str = self.kind.wants(**self.keywords).transform
+        if cells is None and wanted not in CELLS:
+            raise ValueError(f"the checks know no targets of the transform {wanted!r}: give eight cells")
+        self.cells = list(CELLS[wanted] if cells is None else cells)
+
+    def takes(self, keyword: str) -> bool:
+        """Whether the head has a keyword of that name."""
+        return keyword in inspect.signature(self.kind.wants).parameters
+
+    def made(self, **keywords: Any) -> tuple[Any, Any]:
+        """A head and the transform of its target, fitted; keywords that it does not have are left out."""
+        torch.manual_seed(0)
+        own = self.keywords | {key: value for key, value in keywords.items() if self.takes(key)}
+        spec = self.kind.wants(**own)
+        transform: Any = registry.transform(spec.transform)(**spec.keywords)
+        transform.fit(self.cells, {"y": "y"}, Limits())
+        return self.kind(name="y", width=WIDTH, **transform.facts(), **own), transform
+
+    def targets(self, transform: Any, missing: Sequence[int] = ()) -> Batch:
+        """A batch with the targets of all rows but the missing ones."""
+        arrays = transform.encode(self.cells[:ROWS], Limits())
+        index = torch.arange(ROWS)
+        index[list(missing)] = -1
+        fields = {key: torch.from_numpy(values) for key, values in transform.collate(arrays).items()}
+        return Batch({}, {"y": Cells(fields, index[:, None])}, torch.arange(ROWS), torch.ones(ROWS))
+
+
+def joint(rows: int = ROWS, seed: int = 0, mask: Tensor | None = None, prefix: int = 0) -> Fused:
+    """A fused representation of some rows."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, LENGTH, WIDTH, generator=draw)
+    mask = torch.ones(rows, LENGTH, dtype=torch.bool) if mask is None else mask
+    return Fused(Tokens(x, mask, prefix=prefix), {})
+
+
+def check_head(made: type, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None) -> None:
+    """Check that a class is a head as the model needs it.
+
+    Args:
+        made: the class.
+        keywords: its own, where it is not checked as it is by default.
+        cells: eight targets to learn, where its transform is not one of the package.
+
+    Raises:
+        AssertionError: something does not hold; names each check that failed.
+    """
+    run_all(made, Case(made, keywords, cells), CHECKS)
+
+
+# ---- the contract
+
+
+def says_what_it_is_and_wants(case: Case) -> None:
+    """It has a line of description, a paper and a task with a judge; ``wants`` takes keywords of ``__init__``."""
+    kind = case.kind
+    wanted = inspect.signature(kind.wants).parameters
+    taken = inspect.signature(kind.__init__).parameters
+    assert isinstance(kind.wants(**case.keywords), Spec), "wants gives no Spec"
+    assert len(wanted) <= MOST_KEYWORDS, f"expected {MOST_KEYWORDS} keywords at most, found {len(wanted)}"
+    for key, parameter in wanted.items():
+        assert key in taken, f"__init__ does not take {key}, which wants does"
+        assert taken[key].default == parameter.default, f"{key} has two defaults"
+    assert kind.task in registry.JUDGES, f"no judge of the task {kind.task!r}; known: {', '.join(registry.JUDGES)}"
+    assert isinstance(getattr(kind, "paper", None), str), "expected paper, a string, which may be empty"
+    assert (kind.__doc__ or "").partition("\n")[0].strip(), "expected a docstring, whose first line is listed"
+
+
+def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
+    """Eight rows are learnt by heart within 200 steps, and predicted."""
+    head, transform = case.made(dropout=0.0)
+    fused, batch = joint(), case.targets(transform)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+    first = head.loss(fused, batch).mean().item()
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = head.loss(fused, batch).mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05 * first, f"the loss fell from {first:.3g} to {loss.item():.3g} only"
+    head.eval()
+    value = head.predict(fused, batch).value
+    expected = transform.decode(transform.encode(case.cells[:ROWS], Limits()))
+    if head.task == "number":
+        close = np.isclose(value, expected, rtol=0.2, atol=1e-12)
+        assert close.all(), f"predicted {value}, expected {expected}"
+    else:
+        assert value == expected, f"predicted {value}, expected {expected}"
+    quality = head.quality(head.scores(fused, batch), batch).mean()
+    assert quality > (-0.01 if head.task == "number" else 0.99), f"quality is {quality:.3g} of rows known by heart"
+
+
+def missing_targets_have_no_loss_and_no_gradient(case: Case) -> None:
+    """A row without a target has a loss of 0 and no gradient; the others have one each."""
+    head, transform = case.made()
+    head.eval()
+    fused = joint()
+    fused.tokens.x_BTD.requires_grad_()
+    loss_B = head.loss(fused, case.targets(transform, missing=(0, 3)))
+    assert loss_B.shape == (ROWS,), f"the loss is {tuple(loss_B.shape)}, expected one number per row"
+    assert (loss_B[[0, 3]] == 0).all(), "rows without a target have a loss"
+    assert (loss_B[[1, 2, 4, 5, 6, 7]] > 0).all(), "rows with a target have none"
+    loss_B.sum().backward()
+    assert fused.tokens.x_BTD.grad is not None
+    gradient = fused.tokens.x_BTD.grad.flatten(1).abs().sum(1)
+    assert ((gradient == 0) == (loss_B == 0)).all(), "rows without a target have a gradient"
+
+
+def no_target_at_all_is_a_loss_of_zero(case: Case) -> None:
+    """A batch without any target has a loss of 0, with gradients of 0."""
+    head, transform = case.made()
+    blank = {key: torch.from_numpy(values) for key, values in transform.collate([transform.blank()]).items()}
+    batch = Batch({}, {"y": Cells(blank, torch.full((ROWS, 1), -1))}, torch.arange(ROWS), torch.ones(ROWS))
+    loss = head.loss(joint(), batch).sum()
+    loss.backward()
+    assert loss.item() == 0
+    assert all((p.grad == 0).all() for p in head.parameters())
+
+
+def a_row_depends_on_itself_alone(case: Case) -> None:
+    """The loss of a row does not depend on the other rows."""
+    head, transform = case.made()
+    head.eval()
+    all_B = head.loss(joint(), case.targets(transform))
+    few_B = head.loss(joint(), case.targets(transform, missing=(1, 2)))
+    assert torch.equal(all_B[[0, 3, 4]], few_B[[0, 3, 4]])
+
+
+def parts_of_loss_and_prediction_are_the_whole(case: Case) -> None:
+    """``loss`` is ``loss_of`` its ``scores``, and ``predict`` is ``decode`` of them."""
+    head, transform = case.made()
+    head.eval()
+    fused, batch = joint(), case.targets(transform)
+    scores = head.scores(fused, batch)
+    assert scores.shape[0] == ROWS
+    assert torch.equal(head.loss(fused, batch), head.loss_of(scores, batch))
+    assert head.predict(fused, batch).value == head.decode(scores).value
+    assert torch.equal(head.predict(fused, batch).scores, scores)
+    assert head.quality(scores, batch).shape == (ROWS,)
+
+
+def masked_tokens_change_nothing_and_empty_rows_are_finite(
+    case: Case, pools: Sequence[str] = POOLS, prefixes: Sequence[int] = (0, 1)
+) -> None:
+    """What stands in masked tokens changes no score, and a row without any token has finite ones."""
+    for pool in pools if case.takes("pool") else pools[:1]:
+        for prefix in prefixes:
+            head, _ = case.made(pool=pool)
+            head.eval()
+            mask = torch.ones(ROWS, LENGTH, dtype=torch.bool)
+            mask[:, 2], mask[0] = False, False
+            fused, other = joint(mask=mask, prefix=prefix), joint(mask=mask, prefix=prefix)
+            other.tokens.x_BTD[~mask] = 7.0
+            scores = head.scores(fused, None)
+            assert torch.isfinite(scores).all(), f"pool {pool}, prefix {prefix}: not finite"
+            assert torch.allclose(scores, head.scores(other, None)), f"pool {pool}: masked tokens are read"
+            assert not torch.allclose(scores[0], scores[1]), f"pool {pool}: an empty row scores as a full one"
+
+
+def every_parameter_gets_a_gradient(case: Case, pools: Sequence[str] = ("auto", "attention")) -> None:
+    """Every parameter gets a gradient."""
+    for pool in pools if case.takes("pool") else pools[:1]:
+        head, transform = case.made(pool=pool)
+        head.loss(joint(), case.targets(transform)).sum().backward()
+        without = [key for key, p in head.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+        assert without == [], f"pool {pool}: without a gradient {without}"
+
+
+def predictions_survive_saving(case: Case) -> None:
+    """Another head with the same ``state_dict`` predicts the same."""
+    head, _ = case.made()
+    nn.init.normal_(next(p for p in head.parameters() if p.ndim == 2))
+    if offers(head, Tempered):
+        head.set_temperature(2.5)
+    file = io.BytesIO()
+    torch.save(head.state_dict(), file)
+    file.seek(0)
+    again, _ = case.made()
+    again.load_state_dict(torch.load(file))
+    head.eval()
+    again.eval()
+    one, other = head.predict(joint(), None), again.predict(joint(), None)
+    assert one.value == other.value
+    assert torch.equal(one.scores, other.scores)
+    assert all(np.array_equal(one.extra[key], other.extra[key]) for key in one.extra)
+
+
+def predictions_have_an_entry_per_row(case: Case) -> None:
+    """A prediction has one value, one row of scores and one entry of each extra per row."""
+    head, _ = case.made()
+    head.eval()
+    found = head.predict(joint(5), None)
+    assert len(found.value) == len(found.scores) == 5
+    assert all(len(entry) == 5 for entry in found.extra.values())
+
+
+class _Scores(nn.Module):
+    """``scores`` as a forward pass of plain tensors."""
+
+    def __init__(self, head: Any):
+        super().__init__()
+        self.head = head
+
+    def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        return self.head.scores(Fused(Tokens(x_BTD, mask_BT), {}), None)
+
+
+def scores_export_for_any_batch_and_length(case: Case, pools: Sequence[str] = ("auto", "max", "attention")) -> None:
+    """``torch.export`` takes ``scores`` with any number of rows and tokens."""
+    for pool in pools if case.takes("pool") else pools[:1]:
+        head, _ = case.made(pool=pool)
+        module = _Scores(head).eval()
+        batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+        example = joint().tokens
+        shapes = ({0: batch, 1: length}, {0: batch, 1: length})
+        exported = torch.export.export(module, (example.x_BTD, example.mask_BT), dynamic_shapes=shapes).module()
+        for rows, tokens in ((1, 1), (2, 5), (7, 3)):
+            x, mask = torch.randn(rows, tokens, WIDTH), torch.rand(rows, tokens) < 0.5
+            assert torch.allclose(exported(x, mask), module(x, mask), atol=1e-5)
+
+
+def bf16_autocast_keeps_losses_finite(case: Case) -> None:
+    """Under bfloat16 autocast losses are finite, in float32, and scores decode."""
+    head, transform = case.made()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss_B = head.loss(joint(), case.targets(transform))
+    assert loss_B.dtype == torch.float32, f"the loss is {loss_B.dtype}, expected float32"
+    assert torch.isfinite(loss_B).all()
+    assert head.decode(head.scores(joint(), None).bfloat16()).value
+
+
+CHECKS = (
+    says_what_it_is_and_wants,
+    loss_falls_until_eight_rows_are_learnt_by_heart,
+    missing_targets_have_no_loss_and_no_gradient,
+    no_target_at_all_is_a_loss_of_zero,
+    a_row_depends_on_itself_alone,
+    parts_of_loss_and_prediction_are_the_whole,
+    masked_tokens_change_nothing_and_empty_rows_are_finite,
+    every_parameter_gets_a_gradient,
+    predictions_survive_saving,
+    predictions_have_an_entry_per_row,
+    scores_export_for_any_batch_and_length,
+    bf16_autocast_keeps_losses_finite,
+)

@@ -1,0 +1,81 @@
+"""Whose code a saved model may bring to run: the package's and what was registered, and beyond that none but named.
+
+A recipe of one's own may name code of one's own, ``package.module:Class``. A saved model comes from anywhere, so that
+code which it names is imported only where its reader trusts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+Trust = str | Sequence[str]
+"""Packages, modules or addresses ``package.module:Class``, one or several, whose code may be run."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
+
+
+class TrustError(ValueError):
+    """A saved model that names code which nobody said to trust."""
+
+
+@contextmanager
+def trusting(names: Trust) -> Iterator[None]:
+    """Within this, saved models may name code of these packages, modules or classes.
+
+    Raises:
+        ValueError: an empty name.
+    """
+    given = (names,) if isinstance(names, str) else tuple(names)
+    if not all(isinstance(name, str) and name.strip() for name in given):
+        raise ValueError(f"trust: expected names of packages, modules or package.module:Class, found {names!r}")
+    token = _trusted.set((*_trusted.get(), *(name.strip() for name in given)))
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+def trusted(call: Callable[P, R]) -> Callable[P, R]:
+    """A function that runs within ``trusting`` of what its keyword ``trust`` names."""
+
+    @wraps(call)
+    def within(*args: P.args, **keywords: P.kwargs) -> R:
+        names: Any = keywords.get("trust", ())
+        with trusting(names):
+            return call(*args, **keywords)
+
+    return within
+
+
+def is_trusted(address: str) -> bool:
+    """Whether code at ``package.module:Class`` may be imported for a saved model."""
+    module = address.partition(":")[0]
+    return any(address == name or module == name or module.startswith(f"{name}.") for name in _trusted.get())
+
+
+def check_trust(named: Mapping[str, str], source: str | Path) -> None:
+    """Refuse code that a saved model names and nobody trusts, before any of it is imported.
+
+    Args:
+        named: where it is named -> ``package.module:Class``.
+        source: the saved model.
+
+    Raises:
+        TrustError: says which, and how to trust it.
+    """
+    foreign = {where: address for where, address in named.items() if not is_trusted(address)}
+    if foreign:
+        where, address = next(iter(foreign.items()))
+        names = sorted({address.partition(":")[0] for address in foreign.values()})
+        options = " ".join(f"--trust {name}" for name in names)
+        raise TrustError(
+            f"{source}: its {where} is code that does not come with polyfuse, {address}, and loading the model would "
+            f"run it; where you know and trust that code, load with trust={names!r} ({options})"
+        )

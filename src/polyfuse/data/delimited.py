@@ -316,28 +316,47 @@ class _Reader:
         rows = [_cells(_body(line), self.delimiter, STRICT) for line in self.all_lines[at : at + taken]]
         if self.width < 2 or any(len(cells) != self.width for cells in rows):
             return False
-        known = [(cells[k].strip(), values) for cells in rows for k, values in self._usual_values.items()]
+        known = [(cells[k].strip(), usual) for cells in rows for k, usual in self._usual_values.items()]
         if not known:
             return self.delimiter == "\t" or (self.width > 2 and taken > 2)
-        fits = sum(
-            not cell or (bool(NUMERIC.fullmatch(cell)) if values is None else cell in values) for cell, values in known
-        )
-        return fits >= 0.75 * len(known)
+        return sum(usual.has(cell) for cell, usual in known) >= 0.75 * len(known)
 
     @cached_property
-    def _usual_values(self) -> dict[int, frozenset[str] | None]:
-        """Column -> its few values, or None for numbers, from lines whose reading is not in doubt."""
+    def _usual_values(self) -> dict[int, _Usual]:
+        """What columns of numbers or of few values hold, from lines whose reading is in least doubt."""
         lines = [_body(line) for line in self.all_lines[1:2000]]
-        whole = [line for line in lines if '"' not in line or self._patterns[STRICT].fullmatch(line)]
-        rows = [cells for line in whole if len(cells := _cells(line, self.delimiter, STRICT)) == self.width]
-        found: dict[int, frozenset[str] | None] = {}
-        for k in range(self.width if len(rows) >= 5 else 0):
-            values = [cell for row in rows if (cell := row[k].strip())]
-            if values and all(map(NUMERIC.fullmatch, values)):
-                found[k] = None
-            elif len(set(values)) <= max(2, len(values) / 5):
-                found[k] = frozenset(values)
+        rows = self._whole(lines, self._tidy)
+        if len(rows) < 3:
+            rows = self._whole(lines, self._patterns[STRICT])
+        found: dict[int, _Usual] = {}
+        for k in range(self.width if len(rows) >= 3 else 0):
+            values = [row[k].strip() for row in rows]
+            filled = [value for value in values if value]
+            gaps = len(filled) < len(values)
+            if filled and all(map(NUMERIC.fullmatch, filled)):
+                found[k] = _Usual(None, gaps)
+            elif len(set(filled)) <= max(2, len(filled) / 5):
+                found[k] = _Usual(frozenset(filled), gaps)
         return found
+
+    def _whole(self, lines: list[str], row: re.Pattern[str]) -> list[list[str]]:
+        """The cells of lines that are a row of the usual width by a pattern."""
+        matched = (line for line in lines if '"' not in line or row.fullmatch(line))
+        return [cells for line in matched if len(cells := _cells(line, self.delimiter, STRICT)) == self.width]
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """The few values of a column, or None for numbers; and whether some of its cells are empty."""
+
+    values: frozenset[str] | None
+    gaps: bool
+
+    def has(self, cell: str) -> bool:
+        """Whether a cell is like those of the column."""
+        if not cell:
+            return self.gaps
+        return bool(NUMERIC.fullmatch(cell)) if self.values is None else cell in self.values
 
 
 # --- rows and header of one width -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ all.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 512  # of a vector
@@ -21,6 +22,7 @@ WINDOWS = {2: 0, 3: 1, 5: 2}  # pieces that a filter sees -> how many of them li
 FILTERS = 256
 _DENSE = {"d0": (512, 320), "d1": (320, 320), "p1": (512, 320), "d2": (320, 512), "p3": (320, 512), "d3": (512, 512)}
 EPSILON = 1e-12  # under a root
+TOGETHER = 16  # stretches whose pieces are in memory at once: more only spill out of the processor's cache
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
@@ -51,16 +53,35 @@ def vectors(xp: Any, weights: Mapping[str, Any], ids_NL: Any) -> Any:
     pieces_V, which_P = xp.unique(ids_NL[rows_P, at_P], return_inverse=True)  # nor does a piece that comes again
     x_VD = _embedded(weights, pieces_V - 1)
     y_VE = _normal(x_VD @ weights["project"] + weights["project_bias"], weights["gain_in"], weights["shift_in"])
-    places_Pw = _neighbours(xp, rows_P)
-    seen = [x_VD[which_P]]
-    for at, window in enumerate(WINDOWS):
-        y_VW = y_VE[:, at * FILTERS : (at + 1) * FILTERS]
-        seen.append(_window(xp, weights, y_VW, which_P, places_Pw, window))
-    x_PE = _normal(xp.concat(seen, -1), weights["gain"], weights["shift"])
-    member_NP = (xp.arange(ids_NL.shape[0], device=ids_NL.device)[:, None] == rows_P) * xp.ones_like(x_PE[:, 0])
-    count_N1 = member_NP.sum(1)[:, None].clip(1)
-    sum_ND = ((member_NP @ x_PE) @ weights["joined"] + count_N1 * weights["joined_bias"]) / count_N1**0.5
+    known = _Pieces(x_VD, {window: _first_layer(xp, weights, y_VE, window) for window in WINDOWS})
+    real_NL = ids_NL > 0
+    ends = [0, *(int(end) for end in real_NL.sum(1).cumsum(0))]
+    sums = []
+    for begin in range(0, ids_NL.shape[0], TOGETHER):
+        end = min(begin + TOGETHER, ids_NL.shape[0])
+        here = slice(ends[begin], ends[end])
+        sums.append(_sums(xp, weights, known, rows_P[here] - begin, which_P[here], end - begin))
+    count_N1 = (real_NL * xp.ones_like(weights["joined_bias"][:1])).sum(1)[:, None].clip(1)  # single precision
+    sum_ND = (xp.concat(sums) @ weights["joined"] + count_N1 * weights["joined_bias"]) / count_N1**0.5
     return _dense(xp, weights, sum_ND)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """What depends on a piece alone: its vector (V, D), and per window what it reads (V, W) and adds at each place."""
+
+    x_VD: Any
+    windows: dict[int, tuple[Any, list[Any]]]
+
+
+def _sums(xp: Any, weights: Mapping[str, Any], known: _Pieces, rows_P: Any, which_P: Any, count: int) -> Any:
+    """The sum of what is known of its pieces, for each of a few stretches: (count, D + E)."""
+    places_Pw = _neighbours(xp, rows_P)
+    seen = [known.x_VD[which_P]]
+    seen += [_window(xp, weights, *known.windows[window], which_P, places_Pw, window) for window in WINDOWS]
+    x_PE = _normal(xp.concat(seen, -1), weights["gain"], weights["shift"])
+    member_NP = (xp.arange(count, device=rows_P.device)[:, None] == rows_P) * xp.ones_like(x_PE[:, 0])
+    return member_NP @ x_PE
 
 
 def _embedded(weights: Mapping[str, Any], pieces_V: Any) -> Any:
@@ -78,23 +99,31 @@ def _neighbours(xp: Any, rows_P: Any) -> Any:
     return (places_Pw + 1) * same_Pw
 
 
-def _window(xp: Any, weights: Mapping[str, Any], x_VW: Any, which_P: Any, places_Pw: Any, window: int) -> Any:
-    """Two layers of filters over a window of pieces, each added to what it reads: (P, W).
+def _first_layer(xp: Any, weights: Mapping[str, Any], y_VE: Any, window: int) -> tuple[Any, list[Any]]:
+    """What a window reads of each piece, (V, W), and what a piece adds to its first layer at each place, (V + 1, W).
 
-    What a piece adds to the first layer at each place of the window depends on it alone, so that is computed once per
-    different piece.
+    The last row is of a place beyond the stretch, and adds nothing.
     """
-    first, second = weights[f"first{window}"], weights[f"second{window}"]
-    before = 2 - WINDOWS[window]
+    at, first = list(WINDOWS).index(window), weights[f"first{window}"]
+    x_VW = y_VE[:, at * FILTERS : (at + 1) * FILTERS]
     beyond_1W = xp.zeros_like(first[:1])
+    parts = [first[place * FILTERS : (place + 1) * FILTERS] for place in range(window)]
+    return x_VW, [xp.concat([x_VW @ part, beyond_1W]) for part in parts]
+
+
+def _window(
+    xp: Any, weights: Mapping[str, Any], x_VW: Any, added: list[Any], which_P: Any, places_Pw: Any, window: int
+) -> Any:
+    """Two layers of filters over a window of pieces, each added to what it reads: (P, W)."""
+    before, second = 2 - WINDOWS[window], weights[f"second{window}"]
     beyond_1 = xp.arange(1, device=which_P.device) + x_VW.shape[0]
     which_P1 = xp.concat([beyond_1, which_P])
     y_PW = weights[f"first_bias{window}"]
-    for at in range(window):
-        added_VW = xp.concat([x_VW @ first[at * FILTERS : (at + 1) * FILTERS], beyond_1W])
+    for at, added_VW in enumerate(added):
         y_PW = y_PW + added_VW[which_P1[places_Pw[:, before + at]]]
     x_PW = x_VW[which_P] + y_PW.clip(0)
-    around_P = xp.concat([beyond_1W, x_PW])[places_Pw[:, before : before + window]].reshape(-1, window * FILTERS)
+    padded_PW = xp.concat([xp.zeros_like(x_PW[:1]), x_PW])
+    around_P = padded_PW[places_Pw[:, before : before + window]].reshape(-1, window * FILTERS)
     return x_PW + (around_P @ second + weights[f"second_bias{window}"]).clip(0)
 
 

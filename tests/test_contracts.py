@@ -34,7 +34,7 @@ def test_what_a_part_may_offer_is_found_on_classes_objects_and_aliases():
     assert not offers(None, Decides)
     assert offers(registry.encoder("image", "pretrained"), Rebuilds)
     assert offers(registry.objective("impute"), StandsIn)
-    assert [name for name in registry.HEADS if offers(registry.head(name), Tempered)] == ["category"]
+    assert [name for name in registry.HEADS if offers(registry.head(name), Tempered)] == ["category", "ordinal"]
     assert says(registry.objective("gradient_blending"), "sums_losses")
     assert says(registry.fusion("concat"), "query") is None
     with pytest.raises(KeyError):

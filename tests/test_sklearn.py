@@ -102,10 +102,13 @@ ESTIMATORS = [
 ]
 
 
-ROUNDING = {"check_methods_subset_invariance": "float32: a row alone and among others differ in the seventh digit"}
+NOT_EXACT = {
+    "check_methods_subset_invariance": "float32: a row alone and among others differ in the seventh digit",
+    "check_sample_weight_equivalence_on_dense_data": "a row that stands twice is in other batches than one of weight 2",
+}
 
 
 @pytest.mark.slow
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda _: ROUNDING)
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda _: NOT_EXACT)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)

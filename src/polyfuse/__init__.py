@@ -61,16 +61,16 @@ if TYPE_CHECKING:
     from polyfuse.recipe import Recipe, read_recipe
     from polyfuse.registry import register
     from polyfuse.search.index import Index
+else:  # type checkers read the names above, and know that there are no others
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'polyfuse' has no attribute {name!r}")
-    with extra("train"):
-        module = importlib.import_module(_HOMES[name])
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'polyfuse' has no attribute {name!r}")
+        with extra("train"):
+            module = importlib.import_module(_HOMES[name])
+        value = getattr(module, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -340,3 +340,17 @@ def test_json_that_python_cannot_hold_is_named(tmp_path, content, ending):
 def test_a_signalling_nan_is_a_missing_cell(form):
     table = read_table(form({"n": [Decimal("sNaN"), Decimal("1.5"), Decimal("NaN")]}))
     assert [None if is_missing(cell) else float(cell) for cell in table.frame["n"]] == [None, 1.5, None]
+
+
+def test_a_damaged_arrow_file_ends_in_an_error_and_not_the_process(tmp_path):
+    frame = pd.DataFrame({"text": [f"word {n}" for n in range(20)]})
+    frame.to_feather(tmp_path / "t.feather", compression="uncompressed")
+    raw = (tmp_path / "t.feather").read_bytes()
+    sizes = np.cumsum([0, *map(len, frame["text"])])
+    offsets = next(whole for kind in ("i4", "i8") if (whole := sizes.astype(kind).tobytes()) in raw)
+    for beyond in (b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff"):
+        damaged = raw.replace(offsets, offsets[:40] + beyond + offsets[44:])
+        assert damaged != raw
+        (tmp_path / "t.feather").write_bytes(damaged)
+        with pytest.raises(TableError, match=r"t\.feather: not a readable Arrow"):
+            read_table(tmp_path / "t.feather")

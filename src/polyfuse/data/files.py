@@ -133,7 +133,7 @@ def read_parquet(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, li
     """A Parquet file; media cells may be paths, bytes or ``{"bytes", "path"}``."""
     try:
         # not pq.read_table: it makes columns out of folders called "name=value"
-        return from_arrow(pq.ParquetFile(path if raw is None else pa.BufferReader(raw)).read()), []
+        return from_arrow(_sound(pq.ParquetFile(path if raw is None else pa.BufferReader(raw)).read())), []
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path}: not a readable Parquet file: {error}") from None
 
@@ -142,13 +142,24 @@ def read_ipc(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[s
     """An Arrow or Feather file."""
     content = pa.BufferReader(path.read_bytes() if raw is None else raw)
     try:
-        return from_arrow(feather.read_table(content)), []
-    except (pa.ArrowException, OSError):
+        return from_arrow(_sound(feather.read_table(content))), []
+    except (pa.ArrowException, OSError) as error:
+        first = error
         content.seek(0)
     try:
-        return from_arrow(pa.ipc.open_stream(content).read_all()), []
+        return from_arrow(_sound(pa.ipc.open_stream(content).read_all())), []
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{path}: not a readable Arrow or Feather file: {error}") from None
+        raise TableError(f"{path}: not a readable Arrow or Feather file: {first}; as a stream: {error}") from None
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """The table, once every offset in it is known to lie in it: Arrow itself follows those of a damaged file anywhere.
+
+    Raises:
+        ArrowInvalid: one does not.
+    """
+    table.validate(full=True)
+    return table
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:

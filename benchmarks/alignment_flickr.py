@@ -38,7 +38,7 @@ def steps(language: str) -> dict[str, dict[str, Any]]:
         "pooled picture, universal": {},
         "words beside": {"text": [SENTENCES, WORDS]},
         **own,
-        "tokens of the picture, pooled by attention": {"picture": TOKENS, "space": {"pool": "attention"}},
+        "tokens of the picture, pooled by attention": {"picture": TOKENS, "space": {"pool": {"image": "attention"}}},
         "hardest negatives beside": {"objectives": [CLIP, HARDEST]},
     }
 

@@ -142,3 +142,16 @@ def test_entries_of_one_list_never_part_and_one_of_each_is_drawn(aligned):
         assert sorted(part // 3) == [0, 1, 2, 3]
         seen |= set(part.tolist())
     assert seen == set(range(12))
+
+
+def test_every_input_is_pooled_as_its_name_says(tmp_path):
+    table = write_table(tmp_path, rows=40)
+    options = {"inputs": INPUTS[:2], "align": "photo,words", "split": "split", "quiet": True}
+    settings = [*FAST, "training.epochs=1", "space.pool={photo: attention}"]
+    model = pf.fit(table, settings=settings, **options)
+    pools = {name: model.bundle.network.space[f"in_{n}"].pool for n, name in enumerate(["photo", "words"])}
+    assert pools == {"photo": "attention", "words": "mean"}
+    again = pf.load(model.save(tmp_path / "model"))
+    assert np.array_equal(again.embed(table, of="photo"), model.embed(table, of="photo"))
+    with pytest.raises(ValueError, match=r"space\.pool.*photo"):
+        pf.fit(table, settings=[*FAST, "space.pool={foto: attention}"], **options)

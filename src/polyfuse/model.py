@@ -309,7 +309,8 @@ def build(
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
     aligned = dict.fromkeys(name for module, _ in objectives for name in getattr(module, "aligns", ()))
-    space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
+    plain = recipe.space.model_dump(exclude={"pool"})
+    space = {name: Projection(width, **plain, pool=recipe.space.pooled_by(name)) for name in aligned}
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])

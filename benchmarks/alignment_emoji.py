@@ -35,10 +35,10 @@ SETTINGS: dict[str, Any] = {
         "english": {"columns": ["name_en"], "modality": "text", "encoder": TEXT},
         "chinese": {"columns": ["name_zh"], "modality": "text", "encoder": TEXT},
     },
-    "width": 384,
-    "space": {"size": 256, "hidden": 512, "dropout": 0.2},
-    "objectives": [{"name": "clip"}],
-    "training": {"batch_size": 256, "learning_rate": 1e-3, "weight_decay": 0.1, "epochs": 60},
+    "width": 512,
+    "space": {"size": 256, "dropout": 0.2, "activation": "gelu"},
+    "objectives": [{"name": "clip", "temperature": 0.04}],
+    "training": {"batch_size": 256, "learning_rate": 1e-3, "weight_decay": 0.1, "epochs": 40},
 }
 
 
@@ -112,7 +112,7 @@ def emojis(run: Run) -> Section:
     )
     if run.quick:
         shot = run.work / shot.name
-    made = run.each("emoji/aligned", lambda seed: measured(run, seed, None if seed else shot))
+    made = run.each("emojis/aligned", lambda seed: measured(run, seed, None if seed else shot))
     held = [{"alignment": one["compositions"]} for one in made if "compositions" in one]
     for pair in PAIRS if made else ():
         cells = [NAMES[pair[0]], NAMES[pair[1]], shown(made, pair), f"{chance(made[0], pair):.1f}"]

@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 from common import DATA
 
-from polyfuse.bundle import slots
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.data.tables import Table, read_table
-from polyfuse.model import Network, build
+from polyfuse.model.bundle import slots
+from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, parse
-from polyfuse.training.complete import complete
+from polyfuse.recipe.resolve import complete
 from polyfuse.training.fit import prepare_for_training
 from polyfuse.training.schedule import factor, parameter_groups
 from polyfuse.training.train import Split, train

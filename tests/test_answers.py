@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import polyfuse as pf
-from polyfuse.answers import answers
 from polyfuse.data.tables import read_table
+from polyfuse.model.predictions import answers
 from polyfuse.records import Prediction
 from tests.tiny import FAST, write_table
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import polyfuse as pf
-from polyfuse.bundle import BundleError
+from polyfuse.model.bundle import BundleError
 from polyfuse.recipe import RecipeError, parse
 from polyfuse.training.callbacks import Pace, Resumable
 from tests.encoders.checkpoints import make

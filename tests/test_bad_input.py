@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import polyfuse as pf
-from polyfuse.bundle import BundleError
+from polyfuse.model.bundle import BundleError
 from tests.tiny import FAST, write_table
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import polyfuse as pf
-from polyfuse.cache import cache_root
-from polyfuse.encoded import IN_MEMORY
+from polyfuse.model.token_cache import IN_MEMORY
 from polyfuse.recipe import parse
+from polyfuse.system.cache import cache_root
 from tests.tiny import FAST, write_table
 
 
@@ -59,7 +59,7 @@ def test_a_cache_that_cannot_be_written_changes_nothing_and_is_said(fitted, tmp_
     again = frozen(table)
     assert any("tokens of input 'eye' are kept in memory" in note for note in again.notes)
     assert np.array_equal(again.predict(table)["label_p_a"], taught)
-    monkeypatch.setattr("polyfuse.encoded.IN_MEMORY", 10)
+    monkeypatch.setattr("polyfuse.model.token_cache.IN_MEMORY", 10)
     assert IN_MEMORY > 10
     assert any("computed again in every epoch" in note for note in frozen(table).notes)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse import defaults
-from polyfuse.recipe import parse
+from polyfuse.recipe import defaults, parse
 
 
 def completed(rows: int, inputs: dict[str, dict], **more):

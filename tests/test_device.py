@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import polyfuse as pf
-from polyfuse import device
 from polyfuse.data.tables import read_table
-from polyfuse.device import available, choose_device, device_of, place, trainer_options
-from polyfuse.reading import prepare_all, reading_of, rows_of
+from polyfuse.model.prepare import prepare_all, reading_of, rows_of
+from polyfuse.system import device
+from polyfuse.system.device import available, choose_device, device_of, place, trainer_options
 from polyfuse.training import train
 from tests.tiny import FAST, write_table
 
@@ -73,7 +73,7 @@ def test_training_takes_no_more_than_one_device_and_leaves_the_network_there(mon
 
 
 def test_a_saved_model_is_loaded_where_it_is_wanted(monkeypatch, fitted):
-    monkeypatch.setattr("polyfuse.bundle.choose_device", torch.device)
+    monkeypatch.setattr("polyfuse.model.bundle.choose_device", torch.device)
     assert device_of(pf.load(fitted[2], device="meta").bundle.network) == torch.device("meta")
     assert device_of(pf.load(fitted[2], device="cpu").bundle.network) == torch.device("cpu")
 
@@ -113,7 +113,7 @@ def test_the_command_line_passes_the_device_on(monkeypatch, fitted, tmp_path):
     from polyfuse.cli import main
 
     asked = []
-    monkeypatch.setattr("polyfuse.bundle.choose_device", lambda name: asked.append(name) or torch.device("cpu"))
+    monkeypatch.setattr("polyfuse.model.bundle.choose_device", lambda name: asked.append(name) or torch.device("cpu"))
     table, _, folder = fitted
     for verb, *more in (["predict", "--to", tmp_path / "p.csv"], ["embed", "--to", tmp_path / "v.npy"]):
         words = ["polyfuse", verb, folder, table, *more, "--device", "mps"]

@@ -14,8 +14,8 @@ from torch import nn
 import polyfuse as pf
 from polyfuse.data.batches import gather
 from polyfuse.data.prepare import Prepared
-from polyfuse.encoded import encode_once, weights_digest
-from polyfuse.model import Network
+from polyfuse.model.network import Network
+from polyfuse.model.token_cache import encode_once, weights_digest
 from polyfuse.recipe import parse
 from polyfuse.records import Tokens
 from tests.tiny import FAST, write_table
@@ -136,7 +136,7 @@ def test_what_half_precision_cannot_hold_is_kept_in_full(tmp_path):
 
 
 def test_what_does_not_fit_is_not_kept_and_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("polyfuse.encoded.LIMIT", 100)
+    monkeypatch.setattr("polyfuse.model.token_cache.LIMIT", 100)
     cells = prepared()
     kept, notes = keep(Ramp(), cells, tmp_path)
     assert kept is cells
@@ -171,7 +171,7 @@ def test_weights_have_one_name_whatever_their_kind():
 
 def test_tokens_that_lie_there_need_no_room(tmp_path, monkeypatch):
     keep(Ramp(), prepared(), tmp_path)
-    monkeypatch.setattr("polyfuse.encoded._room", lambda _: 0.0)
+    monkeypatch.setattr("polyfuse.model.token_cache._room", lambda _: 0.0)
     kept, notes = keep(Ramp(), prepared(), tmp_path)
     assert kept.assemble is not None
     assert not notes

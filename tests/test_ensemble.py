@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import polyfuse
-from polyfuse.ensemble import Ensemble, Heard, Opinion, _by_row
 from polyfuse.heads.category import Category
 from polyfuse.layers.features import Bag
+from polyfuse.model.ensemble import Ensemble, Heard, Opinion, _by_row
 from polyfuse.recipe import RecipeError
 
 QUICK = ["training.steps=20"]

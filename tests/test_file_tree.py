@@ -1,4 +1,4 @@
-"""The list of files in ``docs/layout.md`` is that of the package."""
+"""The list of files in ``docs/layout.md`` and the rooms in ``docs/concepts.md`` are those of the package."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import PROJECT
 
 
-def test_it_is_in_step():
+@pytest.mark.parametrize("script", ["file_tree", "rooms"])
+def test_it_is_in_step(script):
     done = subprocess.run(
-        [sys.executable, "scripts/file_tree.py", "--check"], cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, f"scripts/{script}.py", "--check"], cwd=PROJECT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 

@@ -14,28 +14,10 @@ import pytest
 
 import polyfuse
 from polyfuse import registry
+from scripts.rooms import LAYERS
 
 ROOT = Path(polyfuse.__file__).parent
 
-# lowest first; modules of one row never import each other
-LAYERS = [
-    ["errors", "version"],
-    ["records", "registry", "cache", "later", "messages", "process", "trust", "data.cells"],
-    ["layers", "metrics", "starter", "device", "contracts"],
-    ["data", "encoders", "fusion", "heads", "objectives", "learners"],
-    ["recipe"],
-    ["presets"],
-    ["checks", "defaults", "reading", "arguments"],
-    ["ensemble"],
-    ["model"],
-    ["bundle", "inference", "encoded", "answers"],
-    ["training", "evaluation"],
-    ["comparison", "search"],
-    ["digits"],
-    ["api"],
-    ["sklearn", "cli", "testing"],
-    ["__main__"],
-]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 CELLS_MAY_IMPORT = {"numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}
 HEAVY = {

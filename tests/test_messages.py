@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse import messages
-from polyfuse.messages import bars, progress
+from polyfuse.system import messages
+from polyfuse.system.messages import bars, progress
 
 
 @pytest.mark.parametrize(

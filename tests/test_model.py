@@ -9,7 +9,7 @@ from torch import nn
 from polyfuse.fusion.attention import JointAttention
 from polyfuse.fusion.concat import Concat
 from polyfuse.layers.join import Join
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, Tokens
 
 NAMES = ("a.b", "type")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import polyfuse as pf
-from polyfuse.arguments import with_arguments
 from polyfuse.recipe import RecipeError, override, parse
+from polyfuse.recipe.build import with_arguments
 from tests.tiny import FAST
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -195,7 +195,7 @@ def test_a_transform_of_ones_own_needs_trust_too(place):
     kept = Path("other/preprocessing/in_0.json")
     content = json.loads(kept.read_text(encoding="utf8"))
     kept.write_text(json.dumps({**content, "transform": "evil.module:Transform"}), encoding="utf8")
-    from polyfuse.bundle import read_preprocessing
+    from polyfuse.model.bundle import read_preprocessing
 
     with pytest.raises(TrustError, match=r"evil\.module:Transform"):
         read_preprocessing(Path("other"), "in_0")

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 import polyfuse
-from polyfuse import defaults, presets
-from polyfuse.recipe import RecipeError, parse
+from polyfuse.recipe import RecipeError, defaults, parse, presets
 from polyfuse.starter.installed import StarterError
 
 

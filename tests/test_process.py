@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import polyfuse as pf
-from polyfuse.process import Interrupted, Listening, training_alone
+from polyfuse.system.process import Interrupted, Listening, training_alone
 from polyfuse.training import together
 from polyfuse.training.callbacks import Resumable
 from tests.tiny import FAST

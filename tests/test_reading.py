@@ -15,7 +15,7 @@ from polyfuse.data.cells.columns import Columns
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import read_table
 from polyfuse.recipe import parse
-from polyfuse.training.complete import complete
+from polyfuse.recipe.resolve import resolve
 from polyfuse.training.fit import prepare_for_training
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -28,7 +28,7 @@ def said(frame, **fields):
     """The notes of reading a table whose rows all train."""
     asked = {"outputs": {"y": {"column": "y"}}, "preset": "plain", "data": {"fractions": [1, 0, 0]}} | fields
     table = read_table(frame)
-    recipe, splits, _ = complete(parse(asked), table)
+    recipe, splits, _ = resolve(parse(asked), table)
     return prepare_for_training(recipe, table, splits).notes
 
 
@@ -178,7 +178,7 @@ def test_every_sound_of_a_cell_is_measured(tmp_path):
 
 def test_the_note_on_a_column_that_nothing_reads_says_what_to_do():
     table = read_table(pd.DataFrame({"p": [f"{n}.pdf" for n in range(ROWS)], "x": np.arange(ROWS) * 1.5, "y": LABELS}))
-    notes = complete(parse({"outputs": {"y": {"column": "y"}}}), table)[2]
+    notes = resolve(parse({"outputs": {"y": {"column": "y"}}}), table)[2]
     assert any(
         note.startswith("column 'p' is left out: paths of .pdf files: ") and "save their" in note for note in notes
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse.checks import check
 from polyfuse.recipe import Recipe, RecipeError, override, parse, read_recipe
+from polyfuse.recipe.validate import check
 
 BASE = {
     "inputs": {"photo": {"columns": "file", "modality": "image", "encoder": {"name": "resnet", "depth": 2}}},

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from polyfuse import registry
-from polyfuse.checks import check, own_keywords
 from polyfuse.recipe import RecipeError, parse
+from polyfuse.recipe.validate import check, own_keywords
 
 
 @pytest.mark.parametrize("alias", registry.FUSION_ALIASES)

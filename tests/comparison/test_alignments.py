@@ -86,10 +86,10 @@ def test_the_page_and_the_terminal_show_it_and_what_was_run_is_not_run_again(fou
 
 def test_the_metric_is_that_of_the_report(table):
     """One alignment, one seed: the comparison's mean recall is the mean over the report's figures."""
-    from polyfuse.arguments import asked_for
     from polyfuse.comparison.alignments import Aligning
+    from polyfuse.recipe.build import build_recipe
 
-    recipe, read = asked_for(table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST)
+    recipe, read = build_recipe(table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST)
     stage = Aligning(recipe, read, device="cpu")
     run = stage.run(stage.base, 0, stage.steps)
     model = pf.fit(table, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, quiet=True)

@@ -14,12 +14,12 @@ import pytest
 from rich.console import Console
 
 import polyfuse as pf
-from polyfuse.arguments import asked_for
 from polyfuse.cli import main
 from polyfuse.comparison.compare import chosen
 from polyfuse.comparison.plan import Cost
 from polyfuse.comparison.stage import Stage, Variant, meaning
 from polyfuse.recipe import parse
+from polyfuse.recipe.build import build_recipe
 from polyfuse.registry import FUSION_ALIASES
 from polyfuse.training.learner import Learner
 from tests.tiny import write_table
@@ -315,7 +315,7 @@ def test_the_terminal_says_which_input_a_fusion_asks_from(table):
 
 def test_an_alias_keeps_the_keywords_of_the_recipe(table):
     settings = (*FAST, "fusion.name=attention_shared", "fusion.depth=3")
-    stage = Stage(*asked_for(table, None, outputs=["label"], split="split", settings=settings))
+    stage = Stage(*build_recipe(table, None, outputs=["label"], split="split", settings=settings))
     recipe = stage.variant_recipe(Variant("fusion", "attention"), 0, 1)
     assert recipe.fusion.name == "attention"
     assert recipe.fusion.keywords["depth"] == 3
@@ -348,7 +348,7 @@ def test_rows_of_a_unit_are_resampled_together(table):
     frame = pd.read_csv(table)
     twice = pd.concat([frame.assign(source=frame.index)] * 2)  # each row again: twice the rows, nothing new
     options = {"outputs": ["label"], "inputs": ["words", "area"], "split": "split", "settings": FAST}
-    stage = Stage(*asked_for(twice, None, **options), unit="source")
+    stage = Stage(*build_recipe(twice, None, **options), unit="source")
     outcome = stage.run(Variant("fusion", "concat"), 0, stage.steps).outcome
     assert stage.groups is not None
     assert len(stage.groups) == len(outcome.target)

@@ -14,7 +14,7 @@ import polyfuse as pf
 from polyfuse import registry
 from polyfuse.layers.space import Projection
 from polyfuse.metrics.spectrum import spectrum
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, Tokens
 from polyfuse.training.alarms import watched
 from tests.tiny import FAST, write_table

@@ -9,7 +9,7 @@ from torch import nn
 from polyfuse.fusion.concat import Concat
 from polyfuse.heads.category import Category
 from polyfuse.layers.space import Projection
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.objectives.clip import Clip
 from polyfuse.objectives.mixup import Mixup
 from polyfuse.objectives.unimodal import Unimodal

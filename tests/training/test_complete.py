@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polyfuse.data.inputs import ROLES, UNNAMED
 from polyfuse.data.tables import TableError, read_table
 from polyfuse.recipe import parse
-from polyfuse.training.complete import complete
+from polyfuse.recipe.resolve import resolve
 
 ROWS = 40
 KINDS = {
@@ -49,7 +49,7 @@ def test_every_column_is_read_or_named_with_its_reason(kinds, data):
     asked = {"outputs": {"y": {"column": "y"}}, "data": {"columns": named}, "preset": "plain"}
     refusal = ""
     try:
-        recipe, _, notes = complete(parse(asked), read_table(frame))
+        recipe, _, notes = resolve(parse(asked), read_table(frame))
     except TableError as error:  # nothing left, or a column that cannot be what was asked: it names the columns
         refusal = str(error)
     if refusal:
@@ -67,14 +67,14 @@ def test_every_column_is_read_or_named_with_its_reason(kinds, data):
 
 def test_clips_and_addresses_are_not_learnt_as_words():
     frame = table_of(["clip", "address", "number"]).assign(y=["a", "b"] * (ROWS // 2))
-    recipe, _, notes = complete(parse({"outputs": {"y": {"column": "y"}}, "preset": "plain"}), read_table(frame))
+    recipe, _, notes = resolve(parse({"outputs": {"y": {"column": "y"}}, "preset": "plain"}), read_table(frame))
     assert [item.columns for item in recipe.inputs.values()] == [["number 2"]]
     assert "column 'clip 0' is left out: video is not read yet (its sound can be: clip 0=audio as an input)" in notes
     assert f"column 'address 1' is left out: {ROLES['address']}" in notes
     with pytest.raises(TableError, match=r"(?s)no column is left.*clip 0 \(video\): video is not read yet.*address 1"):
-        complete(parse({"outputs": {"y": {"column": "y"}}}), read_table(frame.drop(columns="number 2")))
+        resolve(parse({"outputs": {"y": {"column": "y"}}}), read_table(frame.drop(columns="number 2")))
     asked = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["clip 0"]}}
     with pytest.raises(TableError, match="'clip 0': video is not read yet"):
-        complete(parse(asked), read_table(frame))
+        resolve(parse(asked), read_table(frame))
     named = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["address 1"]}, "preset": "plain"}
-    assert [i.columns for i in complete(parse(named), read_table(frame))[0].inputs.values()] == [["address 1"]]
+    assert [i.columns for i in resolve(parse(named), read_table(frame))[0].inputs.values()] == [["address 1"]]

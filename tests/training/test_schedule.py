@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from polyfuse.fusion.concat import Concat
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import parse
 from polyfuse.training.schedule import Unfreezer, factor, parameter_groups
 

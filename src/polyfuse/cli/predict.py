@@ -22,7 +22,7 @@ from polyfuse.cli.common import (
     print_json,
     say,
 )
-from polyfuse.messages import bars
+from polyfuse.system.messages import bars
 
 SHOWN = 30  # columns named at most
 

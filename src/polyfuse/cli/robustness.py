@@ -21,7 +21,7 @@ from polyfuse.cli.common import (
     show,
 )
 from polyfuse.data.places import page_place
-from polyfuse.messages import bars
+from polyfuse.system.messages import bars
 
 
 def robustness(

@@ -9,7 +9,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli.common import Device, Json, Trust, print_json, say, show
-from polyfuse.later import Later
+from polyfuse.system.lazy import Later
 
 if TYPE_CHECKING:
     from polyfuse.search import serve as serving

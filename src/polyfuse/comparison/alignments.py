@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from polyfuse import registry
-from polyfuse.bundle import Bundle
-from polyfuse.checks import own_keywords
 from polyfuse.comparison.stage import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
 from polyfuse.contracts import says
-from polyfuse.device import device_of
 from polyfuse.evaluation.evaluate import things_of
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.retrieval import ranks
 from polyfuse.evaluation.targets import metric_weights
-from polyfuse.model import Network
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.network import Network
 from polyfuse.recipe import ObjectiveRecipe, Recipe, RecipeError, parse
+from polyfuse.recipe.validate import own_keywords
+from polyfuse.system.device import device_of
 from polyfuse.training.fit import Ready
 from polyfuse.training.train import train
 

@@ -30,11 +30,11 @@ from polyfuse.evaluation.outcome import Outcome, plain
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.targets import metric_weights
 from polyfuse.learners.folds import fold_numbers
-from polyfuse.messages import bars
 from polyfuse.metrics.calibration import fit_temperature
-from polyfuse.process import Interrupted
 from polyfuse.recipe import Recipe, RecipeError
-from polyfuse.training.complete import check_decided, row_groups, row_times, split_table
+from polyfuse.recipe.resolve import check_decided, row_groups, row_times, split_table
+from polyfuse.system.messages import bars
+from polyfuse.system.process import Interrupted
 from polyfuse.training.fit import Fitted, Judging, fit
 
 FOLD = "fold_"  # folders of a run that hold what each fold's model said

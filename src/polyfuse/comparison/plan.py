@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from polyfuse.checks import check
 from polyfuse.comparison.stage import Run, Stage, Variant
 from polyfuse.comparison.store import Runs
 from polyfuse.data.batches import Order, loader
 from polyfuse.recipe import RecipeError
+from polyfuse.recipe.validate import check
 from polyfuse.training.speed import step_seconds
 
 RUNGS = (8, 4, 2)  # a rung trains this fraction of the whole schedule, one seed

@@ -16,33 +16,33 @@ import numpy as np
 import torch
 from torch import nn
 
-from polyfuse import defaults, registry
-from polyfuse.bundle import Bundle
+from polyfuse import registry
 from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import typical
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
-from polyfuse.device import choose_device, device_of
-from polyfuse.encoded import weights_digest
 from polyfuse.evaluation.glossary import term
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
 from polyfuse.evaluation.targets import metric_weights, outcomes_of
-from polyfuse.inference import predict_subsets
-from polyfuse.model import Network
-from polyfuse.reading import rows_of
-from polyfuse.recipe import Recipe, RecipeError, parse
-from polyfuse.training.complete import complete
+from polyfuse.model.bundle import Bundle, read_starts
+from polyfuse.model.inference import predict_subsets
+from polyfuse.model.network import Network
+from polyfuse.model.prepare import rows_of
+from polyfuse.model.token_cache import weights_digest
+from polyfuse.recipe import Recipe, RecipeError, defaults, parse
+from polyfuse.recipe.resolve import resolve
+from polyfuse.system.device import choose_device, device_of
 from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training, settle
 from polyfuse.training.train import train
 
 NOISE = 0.5  # severity at which robustness is compared
 NOISED_ROWS = 1000  # test rows that are noised at most: noise spoils every row's own copy of a cell
 LATENCY_CALLS = 15
-LEARNING = ("encoders", "fusion", "heads", "layers", "objectives", "training", "model.py", "defaults.py")
+LEARNING = ("encoders", "fusion", "heads", "layers", "objectives", "training", "model", "recipe")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Stage:
         device: str | torch.device = "auto",
     ):
         self.device = choose_device(device)
-        self.recipe, self.splits, self.notes = complete(recipe, table)
+        self.recipe, self.splits, self.notes = resolve(recipe, table, starts=read_starts(recipe))
         self.table = table
         self.output = self._compared(output)
         self.unit = unit or self.recipe.data.group

@@ -22,8 +22,8 @@ from polyfuse.data.cells.transform import Transform
 from polyfuse.data.cells.written import embedded
 from polyfuse.data.several import items_of
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
-from polyfuse.messages import progress
 from polyfuse.records import Spec
+from polyfuse.system.messages import progress
 
 FIT_SAMPLE = 400  # media cells that a transform sees when it is fitted
 CHUNK = 256  # media cells in memory at once

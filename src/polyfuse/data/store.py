@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from filelock import FileLock
 
-from polyfuse.cache import cache_root
 from polyfuse.data.cells.source import digest
+from polyfuse.system.cache import cache_root
 
 __all__ = ["FallbackStore", "MemoryStore", "Store", "StoredCells", "cache_root", "evict", "fingerprint", "spared"]
 

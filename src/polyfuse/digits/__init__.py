@@ -1,0 +1,1 @@
+"""The demo's table of handwritten, spoken and hinted digits."""

@@ -1,0 +1,1 @@
+"""How good a model is: metrics with intervals, missing inputs, noise, importance, and the report's pages."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from polyfuse.bundle import Bundle
+from polyfuse.model.bundle import Bundle
 
 
 def card(bundle: Bundle, name: str, notes: Sequence[str]) -> str:

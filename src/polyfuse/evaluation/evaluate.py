@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
@@ -26,8 +25,9 @@ from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
-from polyfuse.inference import Rules, decided, predict_subsets
-from polyfuse.reading import rows_of
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.inference import Rules, decided, predict_subsets
+from polyfuse.model.prepare import rows_of
 from polyfuse.recipe import Recipe
 from polyfuse.version import __version__
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.bundle import Bundle
 from polyfuse.data.prepare import Prepared, prepare
 from polyfuse.data.tables import Table
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.targets import metric_weights, outcomes_of
-from polyfuse.inference import Rules, decided, predict
-from polyfuse.reading import columns_of, reading_of, rows_of
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.inference import Rules, decided, predict
+from polyfuse.model.prepare import columns_of, reading_of, rows_of
 
 SHUFFLES = 3
 

@@ -17,9 +17,9 @@ import torch
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import Corruption
 from polyfuse.data.corrupt.apply import Source, noised
-from polyfuse.ensemble import Heard
-from polyfuse.inference import joined, states
-from polyfuse.model import Network
+from polyfuse.model.ensemble import Heard
+from polyfuse.model.inference import joined, states
+from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, Prediction, State
 
 Tables = dict[str, dict[str, Corruption]]  # input -> its corruptions by name

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.bundle import Bundle
 from polyfuse.data.prepare import Prepared
 from polyfuse.evaluation.judges.common import weighted
 from polyfuse.evaluation.outcome import Outcome
-from polyfuse.inference import shared_vectors
 from polyfuse.metrics.intervals import bootstrap
 from polyfuse.metrics.retrieval import ranked, summarised
-from polyfuse.reading import rows_of
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.inference import shared_vectors
+from polyfuse.model.prepare import rows_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from polyfuse import registry
-from polyfuse.bundle import Bundle
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.corrupt import CORRUPTIONS, of_modality
 from polyfuse.data.corrupt.apply import Source
@@ -20,7 +19,8 @@ from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
-from polyfuse.reading import rows_of
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.prepare import rows_of
 
 Judged = dict[Case, dict[str, OutputReport]]
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polyfuse.bundle import Bundle
 from polyfuse.data.batches import gather
 from polyfuse.data.prepare import prepare
 from polyfuse.data.tables import Table
-from polyfuse.device import device_of
 from polyfuse.evaluation.rendering import Rendered, plain_text
-from polyfuse.reading import columns_of, reading_of
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.prepare import columns_of, reading_of
+from polyfuse.system.device import device_of
 
 TIMED_ROWS = 64
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.bundle import Bundle
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.outcome import Outcome
-from polyfuse.reading import weights_of
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.prepare import weights_of
 from polyfuse.recipe import Recipe
 from polyfuse.records import Prediction
 

@@ -1,0 +1,1 @@
+"""Fusions, a file each: tokens of several inputs become one representation."""

@@ -1,0 +1,1 @@
+"""Heads, a file each: a fused representation becomes what an output holds."""

@@ -1,0 +1,1 @@
+"""Classical learners over what encoders know of a cell before any training."""

@@ -1,0 +1,1 @@
+"""Metrics by their formulas, each with weights and intervals where they are defined."""

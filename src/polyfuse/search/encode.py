@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.bundle import Bundle
 from polyfuse.data.tables import Table, read_table
-from polyfuse.inference import shared_vectors
-from polyfuse.reading import prepare_all, reading_of, rows_of, summary
+from polyfuse.model.bundle import Bundle
+from polyfuse.model.inference import shared_vectors
+from polyfuse.model.prepare import prepare_all, reading_of, rows_of, summary
 from polyfuse.search.store import SearchError
 
 

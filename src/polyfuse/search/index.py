@@ -12,20 +12,22 @@ import pandas as pd
 
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
-from polyfuse.later import Later
 from polyfuse.search.page import write_results
 from polyfuse.search.rows import metadata, shown
 from polyfuse.search.shelf import FACTS, MODEL, Shelf
 from polyfuse.search.store import SearchError, arrow, new_ids
+from polyfuse.system.lazy import Later
 from polyfuse.trust import Trust, trusting
 
 if TYPE_CHECKING:
-    from polyfuse import bundle as bundles
-    from polyfuse import reading
-    from polyfuse.bundle import Bundle
+    from polyfuse.model import bundle as bundles
+    from polyfuse.model import prepare as reading
+    from polyfuse.model.bundle import Bundle
     from polyfuse.search import encode
 else:  # what needs torch: an index can be named, looked for and asked for its size without
-    bundles, reading, encode = Later("polyfuse.bundle"), Later("polyfuse.reading"), Later("polyfuse.search.encode")
+    bundles = Later("polyfuse.model.bundle")
+    reading = Later("polyfuse.model.prepare")
+    encode = Later("polyfuse.search.encode")
 
 ROWS = 2000  # encoded and written at once
 

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data.where import matching
-from polyfuse.later import Later
 from polyfuse.search.matrices import Matrices, MatrixFolder
 from polyfuse.search.store import TABLE_ID, THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
+from polyfuse.system.lazy import Later
 
 if TYPE_CHECKING:
     from polyfuse.search import approximate as approximating

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from polyfuse.bundle import Bundle
 from polyfuse.contracts import Scaled, offers
 from polyfuse.data.tables import Table, read_table
+from polyfuse.model.bundle import Bundle
 from polyfuse.search.encode import vectors_of
 from polyfuse.search.store import SearchError
 

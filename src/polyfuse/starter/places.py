@@ -16,10 +16,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from polyfuse.cache import cache_root
 from polyfuse.registry import choose, resolve
 from polyfuse.starter.installed import StarterError, checked, sha256
 from polyfuse.starter.parts import PARTS, Part
+from polyfuse.system.cache import cache_root
 
 PREFIX = "starter:"
 FORMAT = 1  # raise it when a conversion changes what it writes

@@ -1,0 +1,1 @@
+"""From a resolved recipe and a table to a trained model."""

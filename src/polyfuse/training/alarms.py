@@ -15,13 +15,13 @@ from torch import Tensor
 
 from polyfuse.contracts import Bounded, KnowsChance, offers, says
 from polyfuse.data.batches import Order, Rows, shared_cell
-from polyfuse.device import device_of
-from polyfuse.inference import BATCH
 from polyfuse.layers.space import unit
 from polyfuse.metrics.spectrum import Spectrum, spectrum
-from polyfuse.model import Network
+from polyfuse.model.inference import BATCH
+from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch, State, Tokens
+from polyfuse.system.device import device_of
 from polyfuse.training.chunks import part
 
 SEEN = 1024  # rows that are looked at, and one batch at least

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polyfuse.data.batches import Order
-from polyfuse.process import Listening
+from polyfuse.system.process import Listening
 from polyfuse.training.learner import Learner
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as tree
 
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, State, Tokens
 
 

@@ -14,21 +14,17 @@ import pandas as pd
 import torch
 from torch import nn
 
-from polyfuse import bundle as bundles
 from polyfuse import registry
-from polyfuse.bundle import Bundle
 from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
-from polyfuse.device import choose_device, device_of, place
-from polyfuse.encoded import encode_once
-from polyfuse.messages import bars
-from polyfuse.model import Network, build
-from polyfuse.process import Interrupted
-from polyfuse.reading import (
+from polyfuse.model import bundle as bundles
+from polyfuse.model.bundle import Bundle, read_starts
+from polyfuse.model.network import Network, build
+from polyfuse.model.prepare import (
     changes_of,
     columns_of,
     cut_cells,
@@ -39,10 +35,14 @@ from polyfuse.reading import (
     weights_of,
     without_target,
 )
+from polyfuse.model.token_cache import encode_once
 from polyfuse.recipe import Recipe, RecipeError, parse
+from polyfuse.recipe.resolve import resolve, row_groups, row_times
 from polyfuse.records import Spec
+from polyfuse.system.device import choose_device, device_of, place
+from polyfuse.system.messages import bars
+from polyfuse.system.process import Interrupted
 from polyfuse.training.alarms import alarms
-from polyfuse.training.complete import complete, row_groups, row_times
 from polyfuse.training.guessed import guessed
 from polyfuse.training.resume import begun, way_on
 from polyfuse.training.together import train_together
@@ -102,7 +102,7 @@ def fit(
     """
     started, where = time.monotonic() if started is None else started, choose_device(device)
     elsewhere = splits is not None
-    recipe, splits, notes = complete(recipe, table, splits)
+    recipe, splits, notes = resolve(recipe, table, splits, starts=read_starts(recipe))
     with bars(not quiet):
         ready = prepare_for_training(recipe, table, splits)
     read = time.monotonic()

@@ -9,9 +9,9 @@ import torch
 
 from polyfuse.contracts import Masks, offers
 from polyfuse.data.batches import Rows
-from polyfuse.device import device_of
-from polyfuse.inference import BATCH
-from polyfuse.model import Network
+from polyfuse.model.inference import BATCH
+from polyfuse.model.network import Network
+from polyfuse.system.device import device_of
 
 SEEN = 1024  # rows that are looked at, at most
 NEAR = 0.97  # share of the loss of means and frequencies from which nothing else has been learnt

@@ -14,10 +14,10 @@ import torch
 
 from polyfuse.contracts import Lined, Tempered, offers
 from polyfuse.data.batches import Rows
-from polyfuse.device import device_of
 from polyfuse.learners.loss import row_losses, shares, some, temperature
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe
+from polyfuse.system.device import device_of
 from polyfuse.training.stack import Target, Voice, ensemble_of, network_scores, weighed
 
 FEW_JUDGED = 30  # rows below which weights are not worth fitting

@@ -10,7 +10,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from polyfuse.contracts import Rebalances, WatchesValidation, offers
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
 from polyfuse.training.chunks import Chunks, losses_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from polyfuse.contracts import HasLayers, offers
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 
 

@@ -9,9 +9,9 @@ from itertools import islice
 import torch
 from torch.utils.data import DataLoader
 
-from polyfuse.device import device_of, generators
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
+from polyfuse.system.device import device_of, generators
 from polyfuse.training.chunks import losses_of
 from polyfuse.training.schedule import parameter_groups
 

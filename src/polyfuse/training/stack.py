@@ -18,15 +18,15 @@ from torch import nn
 from polyfuse import registry
 from polyfuse.contracts import says
 from polyfuse.data.batches import Order, Rows, loader
-from polyfuse.device import device_of
-from polyfuse.ensemble import Ensemble, Opinion, features, has_features
-from polyfuse.inference import predict
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
 from polyfuse.learners.loss import some
 from polyfuse.learners.rows import stacked
 from polyfuse.learners.selection import select_weights
-from polyfuse.model import Network
+from polyfuse.model.ensemble import Ensemble, Opinion, features, has_features
+from polyfuse.model.inference import predict
+from polyfuse.model.network import Network
 from polyfuse.recipe import MemberRecipe, Recipe
+from polyfuse.system.device import device_of
 
 CHUNK = 256  # rows whose features are made at once
 LEAST = 0.03  # weight below which a member is not worth its place

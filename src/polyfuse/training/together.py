@@ -21,7 +21,7 @@ import numpy as np
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
 from polyfuse.data.timeline import parts
 from polyfuse.learners.folds import fold_numbers
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
 from polyfuse.training.join import join
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done

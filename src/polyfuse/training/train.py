@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader
 
 from polyfuse.contracts import Tempered, offers
 from polyfuse.data.batches import Order, Rows, loader, shared_cell
-from polyfuse.device import device_of, place, trainer_options
-from polyfuse.inference import BATCH, predict
 from polyfuse.metrics.calibration import fit_temperature
-from polyfuse.model import Network
+from polyfuse.model.inference import BATCH, predict
+from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
+from polyfuse.system.device import device_of, place, trainer_options
 from polyfuse.training.callbacks import Average, Bar, Epochs, History, Interruptible, KeepBest, Pace, Resumable
 from polyfuse.training.learner import Learner
 from polyfuse.training.loggers import build

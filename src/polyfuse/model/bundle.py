@@ -23,11 +23,11 @@ import torch
 from polyfuse import registry
 from polyfuse.contracts import Rebuilds, offers
 from polyfuse.data.cells.transform import Transform
-from polyfuse.device import choose_device, place
-from polyfuse.ensemble import Ensemble, Opinion
-from polyfuse.model import Network, build
+from polyfuse.model.ensemble import Ensemble, Opinion
+from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, read_recipe
 from polyfuse.records import Spec
+from polyfuse.system.device import choose_device, place
 from polyfuse.trust import check_trust
 from polyfuse.version import __version__
 
@@ -269,6 +269,15 @@ class Part:
     spec: Spec
     transform: Transform
     weights: dict[str, Any]
+
+
+def read_starts(recipe: Recipe) -> dict[str, Part]:
+    """Input -> the input of a saved model that its ``init_from`` names.
+
+    Raises:
+        BundleError: no such bundle or input.
+    """
+    return {name: read_input(item.init_from) for name, item in recipe.inputs.items() if item.init_from}
 
 
 def read_input(address: str) -> Part:

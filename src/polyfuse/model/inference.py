@@ -12,13 +12,13 @@ from torch import Tensor
 
 from polyfuse.contracts import Ruled, offers
 from polyfuse.data.batches import Order, Rows, loader
-from polyfuse.device import device_of
-from polyfuse.ensemble import Heard, hidden
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.space import unit
-from polyfuse.messages import progress
-from polyfuse.model import Network
+from polyfuse.model.ensemble import Heard, hidden
+from polyfuse.model.network import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
+from polyfuse.system.device import device_of
+from polyfuse.system.messages import progress
 
 BATCH = 128
 

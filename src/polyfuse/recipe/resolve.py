@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from polyfuse import bundle as bundles
-from polyfuse import defaults, registry
-from polyfuse.checks import check
+from polyfuse import registry
 from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.targets import plain_label
+from polyfuse.data.cells.transform import Transform
 from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
 from polyfuse.data.modalities import Column, infer, infer_output
 from polyfuse.data.several import MOST
 from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, timeline
-from polyfuse.presets import knows
-from polyfuse.recipe import Recipe, RecipeError, parse
+from polyfuse.recipe import Recipe, RecipeError, defaults, parse
+from polyfuse.recipe.presets import knows
+from polyfuse.recipe.validate import check
 
 TOGETHER = "rows of one list"
 
 
-def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tuple[Recipe, Splits, list[str]]:
+class Start(Protocol):
+    """An input of a saved model, from which one of ours starts (``init_from``)."""
+
+    @property
+    def modality(self) -> str: ...
+
+    @property
+    def encoder(self) -> dict[str, Any]: ...
+
+    @property
+    def transform(self) -> Transform: ...
+
+
+NO_STARTS: Mapping[str, Start] = MappingProxyType({})
+
+
+def resolve(
+    recipe: Recipe, table: Table, splits: Splits | None = None, *, starts: Mapping[str, Start] = NO_STARTS
+) -> tuple[Recipe, Splits, list[str]]:
     """The recipe without any ``auto``, the rows of each split, and notes on what was decided.
 
     Args:
         splits: instead of those that the recipe describes.
+        starts: input -> the input of a saved model that its ``init_from`` names.
 
     Raises:
         TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
@@ -45,7 +65,7 @@ def complete(recipe: Recipe, table: Table, splits: Splits | None = None) -> tupl
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
-    recipe, said = _with_inputs(recipe, columns)
+    recipe, said = _with_inputs(recipe, columns, starts)
     made = recipe.data.split is None and recipe.data.folds is None
     notes = (no_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
@@ -148,7 +168,9 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
     return []
 
 
-def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe, list[str]]:
+def _with_inputs(
+    recipe: Recipe, columns: Mapping[str, Column], starts: Mapping[str, Start]
+) -> tuple[Recipe, list[str]]:
     """Name every input and its modality, taking every usable column where none are named; notes on what is left out."""
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
@@ -165,9 +187,8 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe,
     }
     for name, item in values["inputs"].items():
         if item.get("init_from"):
-            part = bundles.read_input(item["init_from"])
-            _check_start(f"inputs.{name}", item, part)
-            item["modality"], item["encoder"] = part.modality, part.encoder
+            _check_start(f"inputs.{name}", item, starts[name])
+            item["modality"], item["encoder"] = starts[name].modality, starts[name].encoder
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
@@ -178,7 +199,7 @@ def _with_inputs(recipe: Recipe, columns: Mapping[str, Column]) -> tuple[Recipe,
     return parse(values), left_out(columns, read, reasons)
 
 
-def _check_start(where: str, item: Mapping[str, Any], part: bundles.Part) -> None:
+def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:
     """What an input asks for must agree with the input of another model that it starts from.
 
     Raises:

@@ -19,7 +19,7 @@ Settings = str | Sequence[str] | Mapping[str, Any]
 """``FIELD=VALUE``, several of them, or fields and their values."""
 
 
-def asked_for(
+def build_recipe(
     source: Any,
     table: Any,
     *,

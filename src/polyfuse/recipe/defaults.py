@@ -10,9 +10,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from polyfuse import presets, registry
+from polyfuse import registry
 from polyfuse.contracts import Decides, Masks, offers
-from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse
+from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
 OWN = (

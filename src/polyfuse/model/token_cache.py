@@ -23,12 +23,12 @@ from polyfuse.data.batches import collated
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, spared
-from polyfuse.device import device_of
 from polyfuse.layers.pooling import pooled
-from polyfuse.model import Network
+from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Tokens
 from polyfuse.registry import own_source
+from polyfuse.system.device import device_of
 
 CHUNK = 64  # cells encoded at a time
 LIMIT = 20_000_000_000  # bytes of all token stores together

@@ -1,0 +1,1 @@
+"""What a trained model is: network, ensemble, token cache, inference, saved folder, predictions as a table."""

@@ -39,7 +39,7 @@ def compare(
     trust: common.Trust = None,
     json: common.Json = False,
 ) -> None:
-    """Compare fusions and single inputs, or alignments, on the same rows.
+    """Compare fusions, single inputs or alignments on the same rows.
 
     All are trained on the same splits and judged on the same test rows, on the first output or by retrieval.
     """

@@ -81,7 +81,7 @@ def test_every_step_changes_something_of_the_one_before():
             changes |= step
             rest = {key: value for key, value in changes.items() if key not in ("text", "picture")}
             made = alignment_flickr.settings({"text": changes["text"]}, [column], changes["picture"], **rest)
-            assert made["data"] == {"explode": [column], "draw": "one"}
+            assert made["data"]["explode"] == [column]
             seen.append(json.dumps(made, sort_keys=True))
         assert len(set(seen)) == len(steps)
 

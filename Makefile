@@ -33,6 +33,7 @@ check: setup
 bench: setup
 	@$(BIN)/python benchmarks/foundation.py
 	@$(BIN)/python benchmarks/defaults.py
+	@$(BIN)/python benchmarks/alignment.py
 
 clean:
 	rm -rf .venv demo-output build dist

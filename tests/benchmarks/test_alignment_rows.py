@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import alignment_emoji
 import alignment_flickr
 import alignment_run
 import common
+import defaults_run
 
 
 def _made(recall: float, size: int = 100) -> dict:
@@ -131,6 +133,15 @@ def test_a_row_at_tiny_size(real_data, tmp_path, monkeypatch):
     assert "Written and spoken digits" in (tmp_path / "alignment.md").read_text()
     monkeypatch.setattr(alignment_run.pf, "fit", lambda *_, **__: pytest.fail("a kept measurement was made again"))
     assert alignment.main(arguments) == 0
+
+
+def test_a_training_that_was_stopped_is_not_kept(tmp_path, monkeypatch):
+    stopped = SimpleNamespace(evaluation=object(), facts={"training": {"interrupted": True}})
+    monkeypatch.setattr(alignment_run.pf, "fit", lambda *_, **__: stopped)
+    run = defaults_run.Run(common.Results(str(tmp_path / "kept")), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.kept("row/0", lambda: alignment_run.align(run, pd.DataFrame(), {}, 0)[1])
+    assert not (tmp_path / "kept.json").exists()
 
 
 @pytest.mark.slow

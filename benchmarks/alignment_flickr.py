@@ -94,13 +94,18 @@ def _steps(run: Run, language: str) -> Section:
         ["step", "picture finds caption", "caption finds picture", "seconds, training of all", "seeds"],
     )
     changes: dict[str, Any] = {}
+    lacking = []
     for step, change in steps(language).items():
         changes = {**changes, **change}
         made = run.each(f"{name}/{step}", lambda seed, now=dict(changes): one_language(run, language, now, seed))
         if made:
             found = [shown(made, pair) for pair in BOTH_WAYS]
             section.lines.append([step, *found, took(made), number_of_seeds(made)])
+        else:
+            lacking.append(step)
     if section.lines:
+        said = [*lacking, "the last stage of the network trained (no step does that yet)"]
+        section.below = f"Not measured: {'; '.join(said)}."
         reach = [" / ".join(map(str, values)) for values in TARGETS[language]]
         section.lines.append(["two MLPs over pooled vectors, a prototype", *PROTOTYPE[language], "", ""])
         section.lines.append(["to reach", *reach, "", ""])

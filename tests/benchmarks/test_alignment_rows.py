@@ -66,7 +66,7 @@ def test_the_page_says_what_is_not_measured(tmp_path):
     text = (tmp_path / "alignment.md").read_text()
     assert "5.0 / 25.0 / 50.0" in text
     assert "| to reach | 28 / 55 / 68 | 22 / 50 / 63 |" in text
-    assert "words beside" not in text
+    assert "Not measured: words beside; MiniLM beside; " in text
     assert "Not measured yet: photographs and Chinese captions, one model for both languages" in text
     assert "a machine; 2026-01-01" in text
 

@@ -42,6 +42,7 @@ bench: setup
 	@$(BIN)/python benchmarks/foundation.py
 	@$(BIN)/python benchmarks/defaults.py
 	@$(BIN)/python benchmarks/search.py
+	@$(BIN)/python benchmarks/alignment.py
 
 clean:
 	rm -rf .venv demo-output build dist

@@ -36,8 +36,8 @@ def page(sections: Iterable[Section], kept: Iterable[dict[str, Any]]) -> str:
     span = " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "never"
     head = (
         "Made by `python benchmarks/alignment.py`. Mean ± standard deviation over seeds; one seed where there is no "
-        "spread. Settings were chosen on validation rows, never on test rows. Seconds are of the slowest seed, on "
-        "cores that other work shared.\n\n"
+        "spread. Settings of captions were chosen on validation rows, those of emoji and digits not at all. "
+        "Seconds are of the slowest seed, on cores that other work shared.\n\n"
         f"Machine: {'; '.join(machines) or 'none'}; {span}."
     )
     lacking = [section.title for section in sections if not section.lines]

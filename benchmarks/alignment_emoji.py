@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
         "chinese": {"columns": ["name_zh"], "modality": "text", "encoder": TEXT},
     },
     "width": 512,
-    "space": {"size": 256, "dropout": 0.2, "activation": "gelu"},
+    "space": {"size": 256, "dropout": 0.2, "input_dropout": 0.1, "activation": "gelu"},
     "objectives": [{"name": "clip", "temperature": 0.04}],
     "training": {"batch_size": 256, "learning_rate": 1e-3, "weight_decay": 0.1, "epochs": 40},
 }

@@ -29,10 +29,15 @@ def row(make: Callable[[Run], Section]) -> Callable[[Run], Section]:
 def align(
     run: Run, frame: pd.DataFrame, settings: Mapping[str, Any], seed: int, **options: Any
 ) -> tuple[pf.Model, Made]:
-    """A model fitted on the column ``split``, and how well its inputs find each other in the test rows."""
+    """A model fitted on the column ``split``, and how well its inputs find each other in the test rows.
+
+    Raises:
+        KeyboardInterrupt: training was stopped, so that its figures are none to keep.
+    """
     asked = {**settings, "training": {**settings.get("training", {}), **(QUICK if run.quick else {})}}
     model = pf.fit(frame, settings=asked, split="split", seed=seed, quiet=True, **options)
-    assert model.evaluation is not None
+    if model.facts["training"]["interrupted"] or model.evaluation is None:
+        raise KeyboardInterrupt("training was stopped")
     told = {key: model.facts["training"][key] for key in ("steps", "kept", "quality")}
     spent = {f"{part}_seconds": seconds for part, seconds in model.facts["seconds"].items()}
     return model, {"alignment": plain(model.evaluation.alignment), **told, **spent}

@@ -150,10 +150,11 @@ def test_entries_of_one_list_never_part_and_one_of_each_is_drawn(aligned):
 def test_every_input_is_pooled_as_its_name_says(tmp_path):
     table = write_table(tmp_path, rows=40)
     options = {"inputs": INPUTS[:2], "align": "photo,words", "split": "split", "quiet": True}
-    settings = [*FAST, "training.epochs=1", "space.pool={photo: attention}"]
+    settings = [*FAST, "training.epochs=1", "space.pool={photo: attention}", "space.input_dropout=0.2"]
     model = pf.fit(table, settings=settings, **options)
     pools = {name: model.bundle.network.space[f"in_{n}"].pool for n, name in enumerate(["photo", "words"])}
     assert pools == {"photo": "attention", "words": "mean"}
+    assert {model.bundle.network.join(name).dropout for name in ("photo", "words")} == {0.2}
     again = pf.load(model.save(tmp_path / "model"))
     assert np.array_equal(again.embed(table, of="photo"), model.embed(table, of="photo"))
     with pytest.raises(ValueError, match=r"space\.pool.*photo"):

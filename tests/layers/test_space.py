@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from polyfuse.layers.join import Join
 from polyfuse.layers.space import Projection, unit
 from polyfuse.records import Tokens
 
@@ -14,14 +15,27 @@ def _tokens(rows: int = 6) -> Tokens:
     return Tokens(torch.randn(rows, 3, 8), torch.ones(rows, 3, dtype=torch.bool), (3,))
 
 
-def test_without_activation_a_projection_is_linear_behind_its_norm():
+def test_a_projection_normalises_or_bends_the_mean_of_tokens():
     tokens = _tokens()
     plain, bent = Projection(8, 4), Projection(8, 4, activation="gelu")
-    bent.load_state_dict({key.replace("2.", "3."): value for key, value in plain.state_dict().items()})
-    normed = torch.nn.functional.layer_norm(tokens.x_BTD.mean(1), (8,))
-    last = plain.layers[-1]
-    assert torch.allclose(plain(tokens), last(normed), atol=1e-5)
-    assert torch.allclose(bent(tokens), last(torch.nn.functional.gelu(normed)), atol=1e-5)
+    mean_BD = tokens.x_BTD.mean(1)
+    normed_BD = torch.nn.functional.layer_norm(mean_BD, (8,))
+    assert torch.allclose(plain(tokens), plain.layers[-1](normed_BD), atol=1e-5)
+    assert torch.allclose(bent(tokens), bent.layers[-1](torch.nn.functional.gelu(mean_BD)), atol=1e-5)
+
+
+def test_features_are_dropped_before_the_model_width_in_training_alone():
+    torch.manual_seed(0)
+    tokens, index_BK = _tokens(), torch.arange(6)[:, None]
+    join = Join(8, 5, 1, dropout=0.5)
+    plain = Join(8, 5, 1)
+    plain.load_state_dict(join.state_dict())
+    join.eval()
+    assert torch.equal(join(tokens, index_BK).x_BTD, plain(tokens, index_BK).x_BTD)
+    join.train()
+    drawn = torch.stack([join(tokens, index_BK).x_BTD for _ in range(4000)])
+    assert not torch.allclose(drawn[0], drawn[1])
+    assert torch.allclose(drawn.mean(0), plain(tokens, index_BK).x_BTD, atol=0.1)
 
 
 @pytest.mark.parametrize("keyword", ["pool", "activation"])

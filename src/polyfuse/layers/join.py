@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.records import Tokens
@@ -20,10 +21,12 @@ class Join(nn.Module):
         width: D of the model.
         slots: columns of this input; with more than one, each marks its tokens with an embedding.
         fixed: the encoder never changes, so that its tokens may be standardised by what ``settle`` saw of them.
+        dropout: of what the encoder says, in training.
     """
 
-    def __init__(self, encoder_width: int, width: int, slots: int, *, fixed: bool = False):
+    def __init__(self, encoder_width: int, width: int, slots: int, *, fixed: bool = False, dropout: float = 0.0):
         super().__init__()
+        self.dropout = dropout
         self.centre_E: Tensor | None
         self.spread_E: Tensor | None
         self.register_buffer("centre_E", torch.zeros(encoder_width) if fixed else None)
@@ -45,7 +48,7 @@ class Join(nn.Module):
         x_UTE = tokens.x_BTD
         if self.centre_E is not None and self.spread_E is not None:
             x_UTE = ((x_UTE - self.centre_E) / self.spread_E).clamp(-FAR, FAR)
-        x_UTD = self.project(x_UTE)
+        x_UTD = self.project(F.dropout(x_UTE, self.dropout, self.training) if self.dropout else x_UTE)
         at_BK = index_BK.clamp_min(0)
         mask_BKT = tokens.mask_BT[at_BK] & (index_BK >= 0)[..., None]
         x_BKTD = x_UTD[at_BK]

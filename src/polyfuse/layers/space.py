@@ -19,8 +19,8 @@ class Projection(nn.Module):
         width: D.
         size: E.
         hidden: units of a layer between; 0 for none.
-        activation: whether the tokens' mean is bent (``gelu``) before the first linear layer: what projected the tokens
-            to D and this are a perceptron then, D the units between, at a third of the cost of a further layer.
+        activation: ``none`` for a layer norm before the first linear layer; with ``gelu`` the tokens' mean is bent
+            instead: what projected the tokens to D and this are a perceptron then, D the units between.
         dropout: before each linear layer, in training.
         pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
 
@@ -46,10 +46,8 @@ class Projection(nn.Module):
         self.pool = pool
         self.attention = AttentionPool(width) if pool == "attention" else None
         between: list[nn.Module] = [nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout)] if hidden else []
-        bent: list[nn.Module] = [nn.GELU()] if activation == "gelu" else []
-        self.layers = nn.Sequential(
-            nn.LayerNorm(width), *bent, nn.Dropout(dropout), *between, nn.Linear(hidden or width, size)
-        )
+        first = nn.GELU() if activation == "gelu" else nn.LayerNorm(width)
+        self.layers = nn.Sequential(first, nn.Dropout(dropout), *between, nn.Linear(hidden or width, size))
 
     def forward(self, tokens: Tokens) -> Tensor:
         """One vector per row; meaningless where a row has no token."""

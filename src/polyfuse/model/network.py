@@ -38,6 +38,7 @@ class Network(nn.Module):
         slots: reader name -> number of columns that share the encoder.
         weights: output name -> weight of its loss.
         space: projections of the inputs that an objective compares, by input name.
+        dropouts: reader name -> dropout of what its encoder says; 0 by default.
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
             fusion or objective ``wants_scores``.
         frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
@@ -63,6 +64,7 @@ class Network(nn.Module):
         weights: Mapping[str, float],
         reads: Mapping[str, Sequence[str]] | None = None,
         space: Mapping[str, nn.Module] | None = None,
+        dropouts: Mapping[str, float] | None = None,
         input_heads: Mapping[str, list[nn.Module]] | None = None,
         frozen: frozenset[str] = frozenset(),
         pooled: frozenset[str] = frozenset(),
@@ -79,13 +81,14 @@ class Network(nn.Module):
         self.weights = dict(weights)
         # names of columns, such as `type` or `price.eur`, would break module dictionaries
         self.encoders = nn.ModuleDict({f"in_{n}": encoder for n, encoder in enumerate(encoders.values())})
-        self.joins = nn.ModuleDict(
-            {
-                f"in_{n}": Join(e.width, width, slots[name], fixed=name in frozen)  # type: ignore[arg-type]
-                for n, (name, e) in enumerate(encoders.items())
-                if name not in aside
-            }
-        )
+        drop = dict(dropouts or {})
+        joins: dict[str, nn.Module] = {}
+        for n, (name, encoder) in enumerate(encoders.items()):
+            if name not in aside:
+                own: Any = encoder.width
+                fixed, share = name in frozen, drop.get(name, 0.0)
+                joins[f"in_{n}"] = Join(own, width, slots[name], fixed=fixed, dropout=share)
+        self.joins = nn.ModuleDict(joins)
         self.fusion = fusion
         self.heads = nn.ModuleDict({f"out_{n}": head for n, head in enumerate(heads.values())})
         self.objectives = nn.ModuleList(module for module, _ in objectives)
@@ -322,7 +325,7 @@ def build(
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
     aligned = dict.fromkeys(name for module, _ in objectives for name in says(module, "aligns"))
-    plain = recipe.space.model_dump(exclude={"pool"})
+    plain = recipe.space.model_dump(exclude={"pool", "input_dropout"})
     space = {name: Projection(width, **plain, pool=recipe.space.pooled_by(name)) for name in aligned}
     for module, _ in objectives:
         if offers(module, ReadsAgain):
@@ -344,6 +347,7 @@ def build(
         pooled=frozenset(name for name, item in readers.items() if item.cache == "pooled"),
         aside=frozenset(name for name, item in readers.items() if not item.fused),
         space=space,
+        dropouts={reader: recipe.space.input_dropout for name in aligned for reader in recipe.reads[name]},
         input_heads=input_heads,
         missing=recipe.training.missing,
         modality_dropout=_dropout(recipe),

@@ -273,13 +273,15 @@ class SpaceRecipe(_Section):
         dropout: before each linear layer.
         pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``; one for all, or
             input -> how, by the mean for those not named.
-        activation: of the tokens' mean; ``gelu`` makes a perceptron of what projects tokens to ``width`` and what
-            projects these to the vector, ``width`` the units between.
+        input_dropout: of what the encoders of aligned inputs say, before it is projected to ``width``.
+        activation: of the tokens' mean, in place of its normalisation; ``gelu`` makes a perceptron of what projects
+            tokens to ``width`` and what projects these to the vector, ``width`` the units between.
     """
 
     size: Count = 256
     hidden: int = Field(0, ge=0)
     dropout: float = Field(0.0, ge=0, lt=1)
+    input_dropout: float = Field(0.0, ge=0, lt=1)
     pool: Pool | dict[str, Pool] = "mean"
     activation: Literal["none", "gelu"] = "none"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ def table(tmp_path_factory):
     frame = pd.DataFrame({"words": [f"{names[a]} and {names[s]}" for a, s in zip(area, size, strict=True)]})
     frame = frame.assign(area=area + 0.5, size=size + 0.5, split=np.resize(["train", "train", "val", "test"], 120))
     frame["kind"] = np.where(area > 3, "large", "small")
+    frame["heavy"] = 1 + np.arange(120) % 5
     frame.loc[3, "words"] = None
     path = tmp_path_factory.mktemp("pairs") / "table.csv"
     frame.to_csv(path, index=False)
@@ -84,15 +86,18 @@ def test_the_page_and_the_terminal_show_it_and_what_was_run_is_not_run_again(fou
     assert again == []
 
 
-def test_the_metric_is_that_of_the_report(table):
+@pytest.mark.parametrize("weighing", [{}, {"weights": "heavy", "weighted_metrics": True}], ids=["plain", "weighted"])
+def test_the_metric_is_that_of_the_report(table, weighing):
     """One alignment, one seed: the comparison's mean recall is the mean over the report's figures."""
     from polyfuse.arguments import asked_for
     from polyfuse.comparison.alignments import Aligning
 
-    recipe, read = asked_for(table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST)
+    recipe, read = asked_for(
+        table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, **weighing
+    )
     stage = Aligning(recipe, read, device="cpu")
     run = stage.run(stage.base, 0, stage.steps)
-    model = pf.fit(table, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, quiet=True)
+    model = pf.fit(table, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, quiet=True, **weighing)
     rows = model.evaluation.alignment
     wanted = np.mean([row["metrics"][f"recall@{k}"] for row in rows for k in (1, 5, 10)])
     assert stage.value(run.outcome) == pytest.approx(wanted, abs=1e-9)
@@ -107,6 +112,9 @@ def test_rows_that_share_a_query_count_for_one():
     assert found.metrics["recall@1"] == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert found.baseline.metrics["recall@10"] == pytest.approx((10 / 30 + 10 / 20) / 2)
     assert found.rows == 3
+    weighed = judge(replace(outcome, weights=np.array([1.0, 1.0, 3.0, 1.0])), bootstrap=50)
+    assert weighed.metrics["recall@1"] == pytest.approx((1 / 4 + 1 / 5) / 2)
+    assert any("by their weights" in note for note in weighed.notes)
 
 
 @pytest.mark.parametrize(

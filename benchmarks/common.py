@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
 DATA = Path(os.environ.get("POLYFUSE_DATA", ROOT.parent / "shared" / "data"))
 
 
@@ -78,3 +79,31 @@ class Results:
             self.values = {**self._read(), **self.values, key: made}  # another process may have added some
             self.path.write_text(json.dumps(self.values, indent=1, sort_keys=True) + "\n", encoding="utf8")
         return self.values[key]
+
+
+def forget(path: Path, rows: Iterable[str]) -> None:
+    """Drop what is kept of these rows, and of no other."""
+    if path.exists():
+        values = json.loads(path.read_text(encoding="utf8"))
+        left = {key: value for key, value in values.items() if key.partition("/")[0] not in set(rows)}
+        path.write_text(json.dumps(left, indent=1, sort_keys=True) + "\n", encoding="utf8")
+
+
+def write_rows(path: Path, text: str, title: str) -> None:
+    """Put a text between the marks of a page, which keeps the rest; at its end where it has no marks.
+
+    Args:
+        title: of a page that is not there yet.
+
+    Raises:
+        ValueError: one mark of the two, or both in the wrong order.
+    """
+    page = path.read_text(encoding="utf8") if path.exists() else title
+    before, found, rest = page.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if bool(found) != bool(closed) or (not found and END in page):
+        raise ValueError(f"{path}: expected {BEGIN} and behind it {END}, or neither; mend the page by hand")
+    before = before if found else page.rstrip("\n") + "\n\n"
+    half = path.with_suffix(".part")
+    half.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after if found else chr(10)}", encoding="utf8")
+    half.replace(path)

@@ -8,7 +8,6 @@ between two marks is written anew from what is kept; the rest of the page is ano
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 import curves  # noqa: F401 (registers its rows)
 import defaults_rows  # noqa: F401
 import install  # noqa: F401
-from common import ROOT, Results
+from common import ROOT, Results, forget, write_rows
 from defaults_run import ON_REQUEST, ROWS, Run, Section
 
 ORDER = (
@@ -37,25 +36,7 @@ ORDER = (
     "install",
     "demo",
 )
-BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
 MOST_SEEDS = 20  # the page shows all that are kept
-
-
-def write_rows(path: Path, text: str) -> None:
-    """Put a text between the marks of a page, which keeps the rest; at its end where it has no marks.
-
-    Raises:
-        ValueError: one mark of the two, or both in the wrong order.
-    """
-    page = path.read_text(encoding="utf8") if path.exists() else "# Defaults\n"
-    before, found, rest = page.partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if bool(found) != bool(closed) or (not found and END in page):
-        raise ValueError(f"{path}: expected {BEGIN} and behind it {END}, or neither; mend the page by hand")
-    before = before if found else page.rstrip("\n") + "\n\n"
-    half = path.with_suffix(".part")
-    half.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after if found else chr(10)}", encoding="utf8")
-    half.replace(path)
 
 
 def page(sections: Iterable[Section], kept: Iterable[dict[str, Any]]) -> str:
@@ -69,14 +50,6 @@ def page(sections: Iterable[Section], kept: Iterable[dict[str, Any]]) -> str:
         f"Machine: {'; '.join(machines) or 'none'}; {span}."
     )
     return "\n\n".join([head, *(section.markdown() for section in sections if section.lines)])
-
-
-def forget(path: Path, rows: Iterable[str]) -> None:
-    """Drop what is kept of these rows, and of no other."""
-    if path.exists():
-        values = json.loads(path.read_text(encoding="utf8"))
-        left = {key: value for key, value in values.items() if key.partition("/")[0] not in set(rows)}
-        path.write_text(json.dumps(left, indent=1, sort_keys=True) + "\n", encoding="utf8")
 
 
 def measure(rows: Iterable[str], run: Run) -> list[str]:
@@ -132,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         kept = replace(run, results=Results(str(to / "defaults"), kept=True), seeds=MOST_SEEDS)
         sections = [ROWS[name](kept) for name in ORDER]
     measured = [one for key, one in kept.results.values.items() if key.partition("/")[0] in ROWS]
-    write_rows(to / "defaults.md", page(sections, measured))
+    write_rows(to / "defaults.md", page(sections, measured), "# Defaults\n")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import polyfuse as pf
 from polyfuse.data.batches import Order
 from polyfuse.data.tables import TableError, read_table
+from polyfuse.training.train import mixed
 from tests.tiny import FAST, write_table
 
 INPUTS = ["photo@photo=image", "words@words=text", "area@area=columns"]
@@ -142,3 +145,25 @@ def test_entries_of_one_list_never_part_and_one_of_each_is_drawn(aligned):
         assert sorted(part // 3) == [0, 1, 2, 3]
         seen |= set(part.tolist())
     assert seen == set(range(12))
+
+
+def test_every_input_is_pooled_as_its_name_says(tmp_path):
+    table = write_table(tmp_path, rows=40)
+    options = {"inputs": INPUTS[:2], "align": "photo,words", "split": "split", "quiet": True}
+    settings = [*FAST, "training.epochs=1", "space.pool={photo: attention}"]
+    model = pf.fit(table, settings=settings, **options)
+    pools = {name: model.bundle.network.space[f"in_{n}"].pool for n, name in enumerate(["photo", "words"])}
+    assert pools == {"photo": "attention", "words": "mean"}
+    again = pf.load(model.save(tmp_path / "model"))
+    assert np.array_equal(again.embed(table, of="photo"), model.embed(table, of="photo"))
+    with pytest.raises(ValueError, match=r"space\.pool.*photo"):
+        pf.fit(table, settings=[*FAST, "space.pool={foto: attention}"], **options)
+
+
+def test_validation_compares_captions_of_many_pictures():
+    captions = np.arange(5000)  # five in a row are of one picture
+    order = mixed(SimpleNamespace(aligned=["photo", "words"]), captions)
+    assert len(np.unique(order[:512] // 5)) > 350
+    assert sorted(order) == list(captions)
+    assert list(mixed(SimpleNamespace(aligned=["photo", "words"]), captions)) == list(order)
+    assert list(mixed(SimpleNamespace(aligned=[]), captions)) == list(captions)

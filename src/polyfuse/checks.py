@@ -84,6 +84,9 @@ def check(recipe: Recipe) -> None:
     if isinstance(recipe.training.modality_dropout, dict):
         for name in recipe.training.modality_dropout:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
+    if isinstance(recipe.space.pool, dict):
+        for name in recipe.space.pool:
+            _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "space.pool")
     if not recipe.outputs and not recipe.extra_losses:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
 

@@ -322,7 +322,8 @@ def build(
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
     aligned = dict.fromkeys(name for module, _ in objectives for name in says(module, "aligns"))
-    space = {name: Projection(width, **recipe.space.model_dump()) for name in aligned}
+    plain = recipe.space.model_dump(exclude={"pool"})
+    space = {name: Projection(width, **plain, pool=recipe.space.pooled_by(name)) for name in aligned}
     for module, _ in objectives:
         if offers(module, ReadsAgain):
             module.meet({name: made[own[0]] for name, own in _fused(recipe).items()})

@@ -101,6 +101,7 @@ Part = Annotated[NamedPart, BeforeValidator(_as_part)]
 Transfer = Literal["full", "frozen", "staged", "lora"]
 Augment = Literal["default", "none", "strong"] | list[dict[str, Any]]
 Keeping = Literal["auto", "pooled", "off"]
+Pool = Literal["mean", "max", "attention"]
 
 
 class EncoderRecipe(NamedPart):
@@ -275,13 +276,21 @@ class SpaceRecipe(_Section):
         size: of a vector.
         hidden: units of a layer between the tokens' mean and the vector; 0 for none.
         dropout: before each linear layer.
-        pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
+        pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``; one for all, or
+            input -> how, by the mean for those not named.
+        activation: of the tokens' mean; ``gelu`` makes a perceptron of what projects tokens to ``width`` and what
+            projects these to the vector, ``width`` the units between.
     """
 
     size: Count = 256
     hidden: int = Field(0, ge=0)
     dropout: float = Field(0.0, ge=0, lt=1)
-    pool: Literal["mean", "max", "attention"] = "mean"
+    pool: Pool | dict[str, Pool] = "mean"
+    activation: Literal["none", "gelu"] = "none"
+
+    def pooled_by(self, name: str) -> Pool:
+        """How the tokens of an input become one vector."""
+        return self.pool.get(name, "mean") if isinstance(self.pool, dict) else self.pool
 
 
 class MemberRecipe(NamedPart):

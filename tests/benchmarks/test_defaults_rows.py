@@ -113,9 +113,9 @@ def test_quick_needs_a_folder_of_its_own(capsys):
 def test_the_page_of_others_is_kept(tmp_path):
     page = tmp_path / "defaults.md"
     page.write_text("# Defaults\n\nthe suite\n")
-    defaults.write_rows(page, "first")
+    common.write_rows(page, "first", "# Defaults\n")
     page.write_text(page.read_text() + "\nbelow\n")
-    defaults.write_rows(page, "second")
+    common.write_rows(page, "second", "# Defaults\n")
     text = page.read_text()
     assert text.startswith("# Defaults\n\nthe suite\n")
     assert text.endswith("\nbelow\n")
@@ -123,12 +123,12 @@ def test_the_page_of_others_is_kept(tmp_path):
     assert "first" not in text
 
 
-@pytest.mark.parametrize("text", [defaults.BEGIN, defaults.END, f"{defaults.END}\n{defaults.BEGIN}"])
+@pytest.mark.parametrize("text", [common.BEGIN, common.END, f"{common.END}\n{common.BEGIN}"])
 def test_half_a_pair_of_marks_is_refused(tmp_path, text):
     page = tmp_path / "defaults.md"
     page.write_text(text)
     with pytest.raises(ValueError, match="mend the page"):
-        defaults.write_rows(page, "new")
+        common.write_rows(page, "new", "# Defaults\n")
     assert page.read_text() == text
 
 

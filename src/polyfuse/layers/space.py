@@ -9,6 +9,7 @@ from polyfuse.layers.pooling import AttentionPool, masked_max, masked_mean
 from polyfuse.records import Tokens
 
 POOLS = ("mean", "max", "attention")
+ACTIVATIONS = ("none", "gelu")
 
 
 class Projection(nn.Module):
@@ -17,23 +18,37 @@ class Projection(nn.Module):
     Args:
         width: D.
         size: E.
-        hidden: units of a layer between; 0 for a linear projection.
+        hidden: units of a layer between; 0 for none.
+        activation: whether the tokens' mean is bent (``gelu``) before the first linear layer: what projected the tokens
+            to D and this are a perceptron then, D the units between, at a third of the cost of a further layer.
         dropout: before each linear layer, in training.
         pool: how tokens become one vector: their ``mean``, ``max``, or a mean by learned ``attention``.
 
     Raises:
-        ValueError: an unknown pool.
+        ValueError: an unknown pool or activation.
     """
 
-    def __init__(self, width: int, size: int, *, hidden: int = 0, dropout: float = 0.0, pool: str = "mean"):
+    def __init__(
+        self,
+        width: int,
+        size: int,
+        *,
+        hidden: int = 0,
+        dropout: float = 0.0,
+        pool: str = "mean",
+        activation: str = "none",
+    ):
         super().__init__()
         if pool not in POOLS:
             raise ValueError(f"pool={pool!r}: expected one of {', '.join(POOLS)}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation={activation!r}: expected one of {', '.join(ACTIVATIONS)}")
         self.pool = pool
         self.attention = AttentionPool(width) if pool == "attention" else None
         between: list[nn.Module] = [nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout)] if hidden else []
+        bent: list[nn.Module] = [nn.GELU()] if activation == "gelu" else []
         self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.Dropout(dropout), *between, nn.Linear(hidden or width, size)
+            nn.LayerNorm(width), *bent, nn.Dropout(dropout), *between, nn.Linear(hidden or width, size)
         )
 
     def forward(self, tokens: Tokens) -> Tensor:

@@ -158,7 +158,7 @@ class _Run:
         self.network.train()  # Lightning keeps the mode that it finds
         with _quiet():
             trainer = _trainer(self.recipe, self.total, watching, run, self.every, device)
-            checks = loader(self.plain, Order(self.val, BATCH)) if self.every else None
+            checks = loader(self.plain, Order(mixed(self.network, self.val), BATCH)) if self.every else None
             path = str(last) if resume and last is not None and last.exists() else None
             # worker processes ask for rows before any callback is heard
             order.at_step(steps_taken(last) if path and last else 0)
@@ -197,6 +197,14 @@ class _Run:
             history=[self.history.found],
             shortened=self.shortened,
         )
+
+
+def mixed(network: Network, numbers: np.ndarray) -> np.ndarray:
+    """Rows to validate on, in an order by which a batch is no list's own where inputs are aligned.
+
+    Captions of one picture stand in a row: in their order 512 of them would be compared over 100 pictures alone.
+    """
+    return np.random.default_rng(0).permutation(numbers) if network.aligned else numbers
 
 
 def planned_steps(recipe: Recipe, per_epoch: int) -> int:

@@ -24,7 +24,6 @@ from polyfuse.data.tables import Table, read_table
 from polyfuse.model.bundle import slots
 from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, parse
-from polyfuse.recipe.resolve import complete
 from polyfuse.training.fit import prepare_for_training
 from polyfuse.training.schedule import factor, parameter_groups
 from polyfuse.training.train import Split, train
@@ -50,7 +49,7 @@ class Work:
 
 def prepared(table: Table, **fields) -> Work:
     settings = {"steps": STEPS, "select": "last", "calibrate": False}
-    recipe, splits, _ = complete(parse({**fields, "training": settings}), table)
+    recipe, splits, _ = resolve(parse({**fields, "training": settings}), table)
     found = prepare_for_training(recipe, table, splits)
     rows = found.rows
     facts = {name: transform.facts() for name, transform in found.transforms.items()}

@@ -30,6 +30,7 @@ def table(tmp_path_factory):
     frame = pd.DataFrame({"words": [f"{names[a]} and {names[s]}" for a, s in zip(area, size, strict=True)]})
     frame = frame.assign(area=area + 0.5, size=size + 0.5, split=np.resize(["train", "train", "val", "test"], 120))
     frame["kind"] = np.where(area > 3, "large", "small")
+    frame["heavy"] = 1 + np.arange(120) % 5
     frame.loc[3, "words"] = None
     path = tmp_path_factory.mktemp("pairs") / "table.csv"
     frame.to_csv(path, index=False)
@@ -84,15 +85,18 @@ def test_the_page_and_the_terminal_show_it_and_what_was_run_is_not_run_again(fou
     assert again == []
 
 
-def test_the_metric_is_that_of_the_report(table):
+@pytest.mark.parametrize("weighing", [{}, {"weights": "heavy"}], ids=["plain", "weighted"])
+def test_the_metric_is_that_of_the_report(table, weighing):
     """One alignment, one seed: the comparison's mean recall is the mean over the report's figures."""
     from polyfuse.comparison.alignments import Aligning
     from polyfuse.recipe.build import build_recipe
 
-    recipe, read = build_recipe(table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST)
+    recipe, read = build_recipe(
+        table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, **weighing
+    )
     stage = Aligning(recipe, read, device="cpu")
     run = stage.run(stage.base, 0, stage.steps)
-    model = pf.fit(table, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, quiet=True)
+    model = pf.fit(table, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, quiet=True, **weighing)
     rows = model.evaluation.alignment
     wanted = np.mean([row["metrics"][f"recall@{k}"] for row in rows for k in (1, 5, 10)])
     assert stage.value(run.outcome) == pytest.approx(wanted, abs=1e-9)
@@ -114,6 +118,7 @@ def test_rows_that_share_a_query_count_for_one():
     [
         ({"alignments": "clip,masked"}, "masked aligns no inputs.*expected clip, siglip"),
         ({"alignments": "clop"}, "unknown objective 'clop'; did you mean 'clip'"),
+        ({"outputs": ["kind"], "alignments": "all", "weights": "heavy", "weighted_metrics": True}, "counted by query"),
         ({"fusions": "late"}, "see inputs before any fusion"),
         ({"align": (), "outputs": ["kind"], "alignments": "all"}, "no inputs are aligned"),
         ({"align": (), "settings": [*FAST, "objectives=[{name: masked, hide: numbers}]"]}, "needs an output.*--align"),

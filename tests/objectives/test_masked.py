@@ -17,6 +17,7 @@ import polyfuse as pf
 from polyfuse.layers.masking import Patches, Subwords, Values
 from polyfuse.objectives.masked import Masked
 from polyfuse.recipe import RecipeError
+from polyfuse.records import Batch
 
 FAST = ("width=32", "preset=plain", "training.batch_size=32", "training.modality_dropout=0", "training.warmup=0.1")
 SMALL = ["inputs.says.encoder={name: transformer, width: 32, depth: 1, dropout: 0}", "inputs.says.augment=none"]
@@ -200,6 +201,14 @@ def test_it_is_an_extra_loss_beside_outputs():
         for objectives in ("[masked]", "[]")
     )
     assert np.abs(with_it - without).max() > 1e-2
+
+
+def test_rows_count_by_their_weights():
+    """Losses are multiplied and their number is not: as in every other loss, light batches move the network less."""
+    objective, judged = Masked(["a"], 4), {"a": (torch.tensor([6.0, 2.0, 9.0]), torch.tensor([2.0, 1.0, 3.0]))}
+    for weights, expected in (([1.0, 1.0, 1.0], 17 / 6), ([0.5, 1.0, 0.0], 5 / 3), ([0.0, 0.0, 0.0], 0.0)):
+        batch = Batch({}, {}, torch.arange(3), torch.tensor(weights), {})
+        assert objective.loss(judged, batch, {}).item() == pytest.approx(expected)
 
 
 def test_chunks_of_a_batch_learn_what_the_whole_batch_does():

@@ -16,7 +16,6 @@ from polyfuse.contracts import says
 from polyfuse.evaluation.evaluate import things_of
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.retrieval import ranks
-from polyfuse.evaluation.targets import metric_weights
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.network import Network
 from polyfuse.recipe import ObjectiveRecipe, Recipe, RecipeError, parse
@@ -52,6 +51,11 @@ class Aligning(Stage):
         place = aligning(self.recipe)
         if output is not None:
             raise RecipeError(f"alignments are compared by how well inputs are found, not by output {output!r}")
+        if self.recipe.data.weighted_metrics:  # beside outputs; without any it is refused before
+            raise RecipeError(
+                "data.weighted_metrics: how inputs find each other is counted by query, so leave it out; "
+                "losses are weighted all the same"
+            )
         if place is None:
             raise RecipeError("no inputs are aligned: name them (--align A,B), or an objective such as clip")
         self.place, self.own = place, self.recipe.extra_losses[place]
@@ -107,8 +111,7 @@ class Aligning(Stage):
         )
 
     def _found(self, bundle: Bundle, kept: Ready, rows: np.ndarray) -> Outcome:
-        weights = metric_weights(self.recipe, self.table, rows)
-        return ranks(bundle, kept.prepared, rows, things_of(bundle, self.table), weights)
+        return ranks(bundle, kept.prepared, rows, things_of(bundle, self.table))
 
     @property
     def metric(self) -> str:

@@ -114,7 +114,6 @@ def report_of(
     """
     inputs, outcomes = list(bundle.recipe.inputs), next(iter(kept.values()))
     groups = groups_of(bundle, table, rows)
-    weights = metric_weights(bundle.recipe, table, rows) if bundle.network.aligned and folds is None else None
     reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes.items()}
     return Report(
         rows=len(rows),
@@ -122,7 +121,7 @@ def report_of(
         broken=_broken(prepared, table, rows),
         missing_modality=missing_table(kept.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes, reports),
-        alignment=retrieval(bundle, prepared, rows, things_of(bundle, table), weights) if folds is None else [],
+        alignment=retrieval(bundle, prepared, rows, things_of(bundle, table)) if folds is None else [],
         meta=facts_of(bundle, table, name, notes),
         folds=folds,
         history=bundle.report.get("training", {}).get("history", []),

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from polyfuse.data.prepare import Prepared
-from polyfuse.evaluation.judges.common import weighted
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.metrics.intervals import bootstrap
 from polyfuse.metrics.retrieval import ranked, summarised
@@ -28,22 +27,16 @@ class _Side:
         vectors_CE: one unit vector per cell.
         row_N, cell_N: which row or key has which cell.
         at_N: places of these rows among those judged.
-        weight_C: by which each cell counts as a query: the mean of the weights of its rows.
     """
 
     vectors_CE: np.ndarray
     row_N: np.ndarray
     cell_N: np.ndarray
     at_N: np.ndarray
-    weight_C: np.ndarray
 
 
 def retrieval(
-    bundle: Bundle,
-    prepared: Mapping[str, Prepared],
-    rows: np.ndarray,
-    key_R: np.ndarray | None = None,
-    weight_N: np.ndarray | None = None,
+    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
 ) -> list[dict[str, Any]]:
     """One finding per ordered pair of aligned inputs; none where the model aligns nothing.
 
@@ -54,20 +47,15 @@ def retrieval(
         prepared: ``in:NAME`` -> cells of the whole table.
         rows: row numbers to judge.
         key_R: what each row of the table stands for, -1 for nothing known; the row itself by default.
-        weight_N: by which each of these rows counts; all the same by default.
 
     Returns:
         ``query`` and ``gallery`` (names), ``queries`` and ``size`` (numbers), ``metrics`` and ``intervals`` by name.
     """
-    return list(_findings(_sides(bundle, prepared, rows, key_R, weight_N)))
+    return list(_findings(_sides(bundle, prepared, rows, key_R)))
 
 
 def ranks(
-    bundle: Bundle,
-    prepared: Mapping[str, Prepared],
-    rows: np.ndarray,
-    key_R: np.ndarray | None = None,
-    weight_N: np.ndarray | None = None,
+    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
 ) -> Outcome:
     """The same row by row, for comparing models on the same rows: an outcome of the task ``retrieval``.
 
@@ -84,15 +72,11 @@ def ranks(
         share_RX[query.at_N, x] = share_N
     found = [int(row) if any_ else None for row, any_ in zip(rows, share_RX.sum(1) > 0, strict=True)]
     sizes = [len(sides[two].vectors_CE) for _, two in pairs]
-    return Outcome("retrieval", found, list(found), share_RX, classes=sizes, scores=rank_RX, weights=weight_N)
+    return Outcome("retrieval", found, list(found), probabilities=share_RX, classes=sizes, scores=rank_RX)
 
 
 def _sides(
-    bundle: Bundle,
-    prepared: Mapping[str, Prepared],
-    rows: np.ndarray,
-    key_R: np.ndarray | None,
-    weight_R: np.ndarray | None = None,
+    bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None
 ) -> dict[str, _Side]:
     """Of every aligned input, the distinct cells among some rows."""
     network = bundle.network
@@ -106,9 +90,7 @@ def _sides(
         index_RK = prepared[f"in:{network.reads[name][0]}"].index_RK[rows]
         at_N = np.flatnonzero(present_R)
         _, first_C, cell_N = np.unique(index_RK[at_N], axis=0, return_index=True, return_inverse=True)
-        cell_N = cell_N.reshape(-1)
-        whole_C = np.bincount(cell_N, None if weight_R is None else weight_R[at_N])
-        sides[name] = _Side(vectors_RE[at_N[first_C]], thing_R[at_N], cell_N, at_N, whole_C / np.bincount(cell_N))
+        sides[name] = _Side(vectors_RE[at_N[first_C]], thing_R[at_N], cell_N.reshape(-1), at_N)
     return sides
 
 
@@ -126,8 +108,8 @@ def _findings(sides: Mapping[str, _Side]) -> Iterator[dict[str, Any]]:
         if not asked_Q.any():
             continue
         rank_Q, precision_Q = rank_Q[asked_Q], precision_Q[asked_Q]
-        measure = weighted(partial(summarised, rank_Q, precision_Q), query.weight_C[asked_Q])
-        whole, intervals = measure(np.ones(len(rank_Q))), bootstrap(measure, len(rank_Q))
+        whole = summarised(rank_Q, precision_Q, np.ones(len(rank_Q)))
+        intervals = bootstrap(partial(summarised, rank_Q, precision_Q), len(rank_Q))
         yield {
             "query": one,
             "gallery": two,

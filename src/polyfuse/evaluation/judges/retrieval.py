@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from polyfuse.evaluation.judges.common import Resampling, nothing_to_judge, opening_notes
+from polyfuse.evaluation.judges.common import Resampling, nothing_to_judge
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.intervals import Measure
 from polyfuse.metrics.retrieval import TOP
@@ -26,8 +26,7 @@ def judge(
     rows = outcome.judged()
     if not len(rows):
         return nothing_to_judge(outcome, HEADLINE, HEADLINE)
-    resampling = Resampling.of(outcome, bootstrap, seed, groups)
-    found, intervals = resampling.measured(measure(outcome), len(rows))
+    found, intervals = Resampling.of(outcome, bootstrap, seed, groups).measured(measure(outcome), len(rows))
     sizes = np.array(outcome.classes or [], dtype=float)
     chance = {f"recall@{k}": float(np.minimum(1, k / sizes).mean()) for k in TOP}
     chance["mean_recall"] = float(np.mean(list(chance.values())))
@@ -39,7 +38,6 @@ def judge(
         headline=HEADLINE,
         baseline=Baseline("chance", dict(chance)),
         severity=np.full(len(outcome.target), np.nan),
-        notes=opening_notes(outcome, rows, resampling),
     )
 
 

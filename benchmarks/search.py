@@ -239,6 +239,14 @@ def arithmetic(square: torch.Tensor) -> float:
     return 2 * len(square) ** 3 / (time.perf_counter() - began)
 
 
+def conversion(half: torch.Tensor, wide: torch.Tensor) -> float:
+    """Bytes of half precision per second that are converted to single in the cache, which a scan has to do."""
+    began = time.perf_counter()
+    for start in range(0, len(half), len(wide)):
+        wide.copy_(half[start : start + len(wide)])
+    return half.numel() * 2 / (time.perf_counter() - began)
+
+
 def recall(found: np.ndarray, exact_QK: np.ndarray) -> float:
     """Share of the exact answers that were found."""
     hits = sum(len(np.intersect1d(a, b)) for a, b in zip(found, exact_QK, strict=True))
@@ -251,11 +259,13 @@ def measured(rows: int, size: int, turns: int = TURNS) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         built = dict(contenders(x, Path(folder)))
         block, square = torch.ones(max(2**24, rows * size // 2)), torch.randn(2048, 2048)
-        limits: dict[str, list[float]] = {"bandwidth": [], "arithmetic": []}
+        half, wide = torch.ones(2**25, dtype=torch.half), torch.empty(2**19)
+        limits: dict[str, list[float]] = {"bandwidth": [], "arithmetic": [], "conversion": []}
         bandwidth(block), arithmetic(square)
         for turn in range(turns):
             limits["bandwidth"].append(bandwidth(block))
             limits["arithmetic"].append(arithmetic(square))
+            limits["conversion"].append(conversion(half, wide))
             for made in built.values():
                 _turn(made, query_QE, turn)
         truth_QK = _exact(x, query_QE, None)
@@ -337,6 +347,8 @@ def page(found: list[dict[str, Any]]) -> str:
         text[-1] += f"{limit['arithmetic'] / 1e9:.0f} GFLOP/s. The exact scan reads its half-precision rows at "
         text[-1] += f"{share['single, share of bandwidth']:.0%} of the one for a query alone, and reaches "
         text[-1] += f"{share['batch, share of arithmetic']:.0%} of the other for {BATCH} together."
+        text[-1] += " Turning half into single precision in the cache, which comes before every product here, runs at "
+        text[-1] += f"{limit['conversion'] / 1e9:.1f} GB/s of half precision by itself."
         names = [name for name in one["filters"][0] if name != "share"]
         text += ["", "| rows kept | " + " | ".join(f"{name}: queries/s, recall@10" for name in names) + " |"]
         text += ["| --- |" + " ---: |" * len(names)]

@@ -24,6 +24,7 @@ from polyfuse.data.tables import Table, read_table
 from polyfuse.model.bundle import slots
 from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, parse
+from polyfuse.recipe.resolve import resolve
 from polyfuse.training.fit import prepare_for_training
 from polyfuse.training.schedule import factor, parameter_groups
 from polyfuse.training.train import Split, train

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ ENGLISH = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 CHINESE = ["零", "一", "二", "三", "四", "五", "六", "七", "八", "九"]
 ROWS = 40  # of each digit
 INPUTS = ["picture@picture=image", "sound@sound=audio", "english@english=text", "chinese@chinese=text"]
-SETTINGS = ("preset=plain", "width=48", "training.epochs=25", "training.batch_size=64", "space.size=32")
+SETTINGS = ("preset=plain", "width=48", "training.epochs=40", "training.batch_size=64", "space.size=32")
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,9 +44,9 @@ def digits(data: Path, folder: Path) -> pd.DataFrame:
         pictures = written.image[written.digit == digit].iloc[: ROWS + 5]
         sounds = spoken[(spoken.digit == digit) & (spoken.split == "train")].sample(ROWS + 5, random_state=0)
         for n, (picture, (_, sound)) in enumerate(zip(pictures, sounds.iterrows(), strict=True)):
-            path = folder / f"{digit}-{n}.png"
-            path.write_bytes(picture["bytes"] if isinstance(picture, dict) else picture)
-            row = {"picture": str(path), "sound": str(data / "fsdd" / sound.audio), "english": ENGLISH[digit]}
+            (folder / f"{digit}-{n}.png").write_bytes(picture)
+            shutil.copyfile(data / "fsdd" / sound.audio, folder / f"{digit}-{n}.wav")
+            row = {"picture": f"{digit}-{n}.png", "sound": f"{digit}-{n}.wav", "english": ENGLISH[digit]}
             row |= {"chinese": CHINESE[digit], "digit": digit, "speaker": sound.speaker}
             rows.append(row | {"split": "test" if n >= ROWS else "val" if rng.random() < 0.1 else "train"})
     return pd.DataFrame(rows)
@@ -53,20 +54,20 @@ def digits(data: Path, folder: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def served(real_data, tmp_path_factory):
-    """The address of a page over an index of digits, and rows that are not in it."""
+    """The address of a page over an index of digits, and rows that it knows."""
     folder = tmp_path_factory.mktemp("page")
     table = digits(real_data, folder)
-    model = pf.fit(
-        table, inputs=INPUTS, align="picture,sound,english,chinese", split="split", settings=SETTINGS, quiet=True
-    )
-    pf.index(model, table[table.split != "test"], to=folder / "digits")
+    options = {"inputs": INPUTS, "align": "picture,sound,english,chinese", "split": "split", "settings": SETTINGS}
+    model = pf.fit(table, media_root=folder, quiet=True, **options)
+    pf.index(model, table[table.split != "test"], to=folder / "digits", media_root=folder)
     command = [sys.executable, "-c", "from polyfuse.cli import main; main()", "search", str(folder / "digits")]
     process = subprocess.Popen([*command, "--serve", "--port", "0"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
     found = re.search(r"http://127\.0\.0\.1:\d+/", line)
     assert found, line
-    yield found.group(), table[table.split == "test"].reset_index(drop=True)
+    known = table[table.split == "train"].reset_index(drop=True)
+    yield found.group(), known.assign(picture=f"{folder}/" + known.picture, sound=f"{folder}/" + known.sound)
     process.kill()
     process.communicate()
 
@@ -108,6 +109,14 @@ def asked(page, **waiting) -> list[str]:
     )
 
 
+def until(page, what: str) -> None:
+    """Wait for something to be true; the browser's own way would need ``eval``, which the page forbids."""
+    end = time.monotonic() + 60
+    while not page.evaluate(what):
+        assert time.monotonic() < end, f"{what}; the page says {page.inner_text('main')}"
+        page.wait_for_timeout(50)
+
+
 def drop(page, path: Path, kind: str, on: str) -> None:
     """As a person drops a file from a folder."""
     content = list(path.read_bytes())
@@ -125,8 +134,10 @@ def kept(page, name: str) -> None:
     folder = os.environ.get("POLYFUSE_SCREENSHOTS")
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth)")
-        page.screenshot(path=Path(folder) / f"{name}.jpg", type="jpeg", quality=72)
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")  # those below the window too
+        until(page, "[...document.images].every(image => image.complete && image.naturalWidth)")
+        page.evaluate("document.activeElement.blur()")
+        page.screenshot(path=Path(folder) / f"{name}.jpg", type="jpeg", quality=62, full_page=True)
 
 
 def test_a_typed_word_finds_its_digits_in_both_languages(page):
@@ -134,13 +145,14 @@ def test_a_typed_word_finds_its_digits_in_both_languages(page):
     page.click("#more summary")
     page.check("#find input[value=picture]")
     page.fill("#where", "split == 'train' and speaker != 'theo'")
+    page.fill("#k", "8")
     found = asked(page)
-    assert len(found) == 12
-    assert found.count("7") >= 8
-    assert page.locator("#found img").count() == 12
-    assert page.locator("#found audio").count() == 12
-    assert "12 of 400 rows" in page.inner_text("#said")
-    page.wait_for_function("document.querySelector('#found img').naturalWidth > 0")
+    assert len(found) == 8
+    assert found.count("7") >= 6
+    assert page.locator("#found img").count() == page.locator("#found audio").count() == 8
+    assert "8 of 400 rows" in page.inner_text("#said")
+    asked(page)  # the model is read with the first
+    until(page, "document.querySelector('#found img').naturalWidth > 0")
     kept(page, "search-english")
     page.click("#language")
     assert page.get_attribute("html", "lang") == "zh-Hans"
@@ -148,7 +160,7 @@ def test_a_typed_word_finds_its_digits_in_both_languages(page):
     page.fill("input[aria-label=english]", "")
     page.fill("input[aria-label=chinese]", "三")
     found = asked(page)
-    assert found.count("3") >= 8
+    assert found.count("3") >= 6
     kept(page, "search-chinese")
     page.reload()
     assert page.inner_text("button.main") == "搜索"
@@ -166,7 +178,7 @@ def test_a_dropped_picture_and_a_chosen_sound_find_their_digits(page, served):
     assert asked(page).count("9") >= 6
     page.locator("#found .again").first.click()
     page.wait_for_selector("#like:visible")
-    page.wait_for_function("document.querySelectorAll('#found .sample').length === 12")
+    until(page, "document.querySelectorAll('#found .sample').length === 12")
     assert page.locator(".drop img").count() == 0
     played = page.evaluate(
         "() => new Promise((done, failed) => { const sound = document.querySelector('#found audio');"
@@ -185,25 +197,26 @@ def test_what_is_wrong_is_said_on_the_page(page, served, tmp_path):
     page.click("#more summary")
     page.fill("#where", "speeker == 'theo'")
     page.click("button.main")
-    page.wait_for_function("document.querySelector('#problem').textContent.includes(\"no column 'speeker'\")")
+    until(page, "document.querySelector('#problem').textContent.includes(\"no column 'speeker'\")")
     page.fill("#where", "digit > 70")
     page.click("button.main")
-    page.wait_for_function("document.querySelector('#said').textContent === 'No row fits.'")
+    until(page, "document.querySelector('#said').textContent === 'No row fits.'")
     page.fill("#where", "")
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG no picture")
     page.set_input_files("input[aria-label=picture]", broken)
     page.click("button.main")
-    page.wait_for_function("document.querySelector('#problem').textContent.includes('cannot be read')")
+    until(page, "document.querySelector('#problem').textContent.includes('cannot be read')")
     page.route("**/api/search", lambda route: route.abort())
     page.click("button.main")
-    page.wait_for_function("document.querySelector('#problem').textContent.includes('still running')")
+    until(page, "document.querySelector('#problem').textContent.includes('still running')")
 
 
 def test_it_fits_a_phone(page):
     page.set_viewport_size({"width": 400, "height": 860})
     page.click("#more summary")
     page.fill("input[aria-label=english]", "five")
+    page.fill("#k", "4")
     asked(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     kept(page, "search-phone")

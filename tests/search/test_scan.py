@@ -47,7 +47,7 @@ def test_blocks_do_not_matter(monkeypatch):
     rng = np.random.default_rng(0)
     x, q = units(500, 16, rng), units(3, 16, rng)
     whole = Scan(x).top(q, 7)
-    monkeypatch.setattr(scan, "BLOCK", 32)
+    monkeypatch.setattr(scan, "BLOCK", 32 * 16)
     monkeypatch.setattr(scan, "STRETCH", 3)
     parts = Scan(x).top(q, 7)
     assert np.array_equal(whole[0], parts[0])

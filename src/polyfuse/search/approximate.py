@@ -143,7 +143,9 @@ class Approximate:
             near_A = np.concatenate([near_A, self._rows.top(query_E[None], k, late_N)[0][0]])
         if len(near_A) < min(k, kept):
             return None
-        return self._rows.rescored(query_E, near_A, k)
+        near_QA = np.unique(near_A)[None]
+        found_QK, score_QK = self._rows.rescored(np.ascontiguousarray(query_E[None], np.float32), near_QA, k)
+        return found_QK[0], score_QK[0]
 
 
 def _how(probes: int, keep_N: np.ndarray | None) -> Any:

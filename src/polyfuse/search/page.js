@@ -194,7 +194,7 @@ function card(row) {
     window.scrollTo({ top: 0, behavior: "smooth" });
   };
   const top = made("div", { className: "top" }, made("span", { className: "score", textContent: row.score.toFixed(3) }), made("span", { textContent: say("by", row.found) }));
-  return made("article", { className: "sample" }, top, ...(row.media.length ? [media] : []), known, again);
+  return made("article", { className: "sample card" }, top, ...(row.media.length ? [media] : []), known, again);
 }
 
 // ---- the page

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 2**12  # rows in work at a time: in single precision they stay in the cache
-GROUP = 16  # rows of which the best score alone is kept; BLOCK is a multiple of it
+BLOCK = 2**19  # numbers of rows in work at a time: in single precision they stay in the cache
+GROUP = 8  # rows of which the best score alone is kept
 STRETCH = 2**5  # blocks after which the best groups so far are chosen
 AGAIN = 4  # times as many candidates as are asked for, looked at again
 MOST_AGAIN = 2**13  # rows that one query may look at again through groups; beyond, single rows are chosen
+WORK = 2**21  # numbers of candidates in work at a time
 QUERIES = 2**8  # asked together at most
 SELECTIVE = 0.25  # share of rows below which a filter's rows are gathered first
 
@@ -60,44 +61,56 @@ class Scan:
         k = min(k, count)
         if not k:
             return np.zeros((len(query_QE), 0), np.int64), np.zeros((len(query_QE), 0), np.float32)
-        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        keep = None if rows_R is None else torch.from_numpy(np.asarray(keep_N, bool))
+        found: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
         for start in range(0, len(query_QE), QUERIES):
             asked_QE = torch.from_numpy(np.ascontiguousarray(query_QE[start : start + QUERIES], np.float32))
-            parts += self._again(asked_QE, self._candidates(asked_QE, min(AGAIN * k, count), rows_R), k, keep_N)
-        found_QK, score_QK = (np.stack(side) for side in zip(*parts, strict=True))
-        return found_QK, score_QK
+            near_QA = self._candidates(asked_QE, min(AGAIN * k, count), rows_R, keep)
+            together = max(1, WORK // (near_QA.shape[1] * asked_QE.shape[1]))
+            for q_QE, near in zip(asked_QE.split(together), near_QA.split(together), strict=True):
+                best_QC = self._halved(q_QE, near, min(AGAIN * k, count), keep)
+                for side, part in zip((found, scores), self.rescored(q_QE.numpy(), best_QC.numpy(), k), strict=True):
+                    side.append(part)
+        return np.concatenate(found), np.concatenate(scores)
 
-    def rescored(self, query_E: np.ndarray, near_A: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k best of some rows, in order, with their scores in single precision; of equal ones the earlier first."""
-        near_A = np.unique(near_A)
-        rows_A = torch.from_numpy(near_A)
-        full_AE = self._full_NE.index_select(0, rows_A)
-        half_AE = self._half_NE.index_select(0, rows_A)
+    def rescored(self, query_QE: np.ndarray, near_QA: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k best of some rows (Q, A) in order, with their scores in single precision; of equal ones the earlier.
+
+        Args:
+            near_QA: numbers of rows, each once; -1 is none, and k or more are some.
+
+        Raises:
+            Damaged: one of them differs in the two precisions.
+        """
+        rows = torch.from_numpy(near_QA).clamp(min=0).flatten()
+        full_AE, half_AE = self._full_NE.index_select(0, rows), self._half_NE.index_select(0, rows)
         if not torch.equal(full_AE.half().view(torch.int16), half_AE.view(torch.int16)):  # as integers: much faster
             raise Damaged("a vector in half precision is not the one in single precision")
-        score_A = (full_AE @ torch.from_numpy(np.ascontiguousarray(query_E, np.float32))).numpy()
-        chosen_K = np.argsort(-score_A, kind="stable")[:k]
-        return near_A[chosen_K], score_A[chosen_K]
+        score_QA = _products(torch.from_numpy(query_QE), full_AE).numpy()
+        score_QA[near_QA < 0] = -np.inf
+        order_QK = np.lexsort((near_QA, -score_QA), axis=1)[:, :k]
+        return np.take_along_axis(near_QA, order_QK, 1), np.take_along_axis(score_QA, order_QK, 1)
 
-    def _again(
-        self, asked_QE: Tensor, near_QA: Tensor, k: int, keep_N: np.ndarray | None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Per query the k best of its candidates; -1 is none, and rows that are not kept stand in groups of others."""
-        for query_E, near_A in zip(asked_QE.numpy(), near_QA.numpy(), strict=True):
-            near_A = near_A[near_A >= 0]
-            yield self.rescored(query_E, near_A if keep_N is None else near_A[keep_N[near_A]], k)
+    def _halved(self, query_QE: Tensor, near_QA: Tensor, count: int, keep_N: Tensor | None) -> Tensor:
+        """The best of the candidates by half precision (Q, C), -1 where there is none.
 
-    def _candidates(self, query_QE: Tensor, count: int, rows_R: Tensor | None) -> Tensor:
+        Args:
+            keep_N: rows that may be found: others stand in groups with them.
+        """
+        rows = near_QA.clamp(min=0)
+        score_QA = _products(query_QE, self._half_NE.index_select(0, rows.flatten()).float())
+        score_QA.masked_fill_(near_QA < 0 if keep_N is None else (near_QA < 0) | ~keep_N[rows], float("-inf"))
+        best = score_QA.topk(min(count, near_QA.shape[1]), 1)
+        return near_QA.gather(1, best.indices).masked_fill(best.values == float("-inf"), -1)
+
+    def _candidates(self, query_QE: Tensor, count: int, rows_R: Tensor | None, keep_N: Tensor | None) -> Tensor:
         """Rows among which the best ``count`` of every query are, by half precision: (Q, A), -1 where there is none."""
         gathered = rows_R is not None and len(rows_R) <= SELECTIVE * len(self)
         total = len(rows_R) if gathered and rows_R is not None else len(self)
-        keep_N = None
-        if rows_R is not None and not gathered:
-            keep_N = torch.zeros(len(self), dtype=torch.bool)
-            keep_N[rows_R] = True
         group = GROUP if count * GROUP <= MOST_AGAIN else 1
-        block = min(BLOCK, -(-total // group) * group)
-        blocks = _Blocks(self._half_NE, rows_R if gathered else None, keep_N, total, block)
+        block = min(max(1, BLOCK // self._half_NE.shape[1] // group), -(-total // group)) * group
+        blocks = _Blocks(self._half_NE, rows_R if gathered else None, None if gathered else keep_N, total, block)
         chosen_QC = _best_groups(blocks, query_QE, count, group)
         step = block // group  # from one row of a group to the next
         first_QC1 = (chosen_QC // step * block + chosen_QC % step)[..., None]
@@ -106,6 +119,11 @@ class Scan:
         if gathered and rows_R is not None:
             near_QA = torch.where(near_QA < 0, near_QA, rows_R[near_QA.clamp(min=0)])
         return near_QA
+
+
+def _products(query_QE: Tensor, x_AE: Tensor) -> Tensor:
+    """Of every query with as many rows of its own: (Q, A)."""
+    return torch.bmm(x_AE.view(len(query_QE), -1, x_AE.shape[1]), query_QE[..., None])[..., 0]
 
 
 class _Blocks:
@@ -130,7 +148,10 @@ class _Blocks:
             here = slice(start, stop)
             x_BE = wide_BE[: stop - start]
             x_BE.copy_(self.half_NE[here] if self.rows_R is None else self.half_NE[self.rows_R[here]])
-            torch.mm(x_BE, query_EQ, out=score_BQ[: stop - start])
+            if len(query_QE) == 1:  # faster than a product of matrices
+                torch.mv(x_BE, query_EQ[:, 0], out=score_BQ[: stop - start, 0])
+            else:
+                torch.mm(x_BE, query_EQ, out=score_BQ[: stop - start])
             score_BQ[stop - start :] = float("-inf")
             if self.keep_N is not None:
                 score_BQ[: stop - start].masked_fill_(~self.keep_N[here, None], float("-inf"))

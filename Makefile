@@ -29,6 +29,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_imports.py
 	$(BIN)/python scripts/file_tree.py --check
+	$(BIN)/python scripts/rooms.py --check
 	$(BIN)/mkdocs build --strict --quiet
 
 docs: setup

@@ -24,7 +24,7 @@ LAYERS = [
     ["layers", "metrics", "starter", "device", "contracts"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
-    ["presets"],
+    ["presets", "outputs"],
     ["checks", "defaults", "reading", "arguments"],
     ["ensemble"],
     ["model"],

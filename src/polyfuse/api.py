@@ -274,6 +274,7 @@ class Model:
         max_broken: float | None = None,
         costs: Mapping[Any, Any] | None = None,
         thresholds: Any = None,
+        decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> pd.DataFrame:
         """One row of predictions per row of the table.
@@ -291,6 +292,8 @@ class Model:
                 the least expected cost. With several outputs, output -> class -> cost.
             thresholds: class -> probability from which it is the answer, of two classes (``{"fraud": 0.2}``), or of
                 any labels; in the same forms. Both win over ``cost`` and ``threshold`` of the recipe's heads.
+            decode: how texts are written, over the recipe's own way: ``{"beams": 4}``, or output -> such options; see
+                ``polyfuse.heads.text.decode``.
             verbose: log what is to be said of the table, such as cells that cannot be read.
 
         Returns:
@@ -304,10 +307,11 @@ class Model:
         """
         place = place_for(to, FRAMES, table) if to else None
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
+        decoding = inference.decoding_of(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
         with bars(verbose):
             rows, prepared = self._rows(table, False, max_broken)
-            said = inference.predict(self.bundle.network, rows)
+            said = inference.predict(self.bundle.network, rows, decoding=decoding)
         self.notes = reading.said_of_rows(prepared, table)
         predictions = inference.decided(self.bundle.network, said, rules)
         classes = {name: self.bundle.transforms[f"out:{name}"].facts().get("classes", []) for name in predictions}

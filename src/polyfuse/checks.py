@@ -10,6 +10,7 @@ from typing import Any
 from polyfuse import registry
 from polyfuse.contracts import Decides, StandsIn, check_offered, offers, says
 from polyfuse.learners.base import Learner
+from polyfuse.outputs import unscored
 from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, Recipe, RecipeError, near
 
 
@@ -64,6 +65,11 @@ def check(recipe: Recipe) -> None:
         _named(lambda: check_offered("fusion", fusion), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
         if offers(fusion, Decides):
+            for name in unscored(recipe):
+                raise RecipeError(
+                    f"fusion: {recipe.fusion.name} joins scores of single inputs, and output {name!r} "
+                    f"({recipe.outputs[name].head.name}) has none; expected another fusion, such as attention"
+                )
             _check_nothing_stands_in(recipe)
             _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
@@ -77,6 +83,18 @@ def check(recipe: Recipe) -> None:
             )
         if (says(part, "wants_scores") or says(part, "wants_fusion")) and not recipe.outputs:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
+        if says(part, "wants_scores") and recipe.outputs and set(unscored(recipe)) == set(recipe.outputs):
+            names = ", ".join(map(repr, recipe.outputs))
+            raise RecipeError(
+                f"objectives.{at}: {objective.name} works on scores of single inputs, and no output has any ({names}); "
+                "leave it out"
+            )
+    asked = bool(recipe.ensemble.members) or recipe.ensemble.networks not in ("auto", 1)
+    for name in unscored(recipe) if asked else ():
+        raise RecipeError(
+            f"ensemble: output {name!r} ({recipe.outputs[name].head.name}) has no scores that members could be weighed "
+            "by; leave ensemble out"
+        )
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
     if isinstance(recipe.training.modality_dropout, dict):

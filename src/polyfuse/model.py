@@ -39,7 +39,7 @@ class Network(nn.Module):
         weights: output name -> weight of its loss.
         space: projections of the inputs that an objective compares, by input name.
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
-            fusion or objective ``wants_scores``.
+            fusion or objective ``wants_scores``, and without outputs whose head has none.
         frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
         pooled: readers of which the fusion sees the mean token alone.
         aside: readers that the fusion does not see; they are for members of the ensemble.
@@ -268,10 +268,16 @@ class Network(nn.Module):
             found[f"{at}:{type(objective).__name__}"] = self.objective_weights[at] * loss
         return found
 
-    def decoded(self, name: str, state: State, batch: Batch) -> Prediction:
-        """What one head says of a batch."""
-        scores = state.scores.get(name)
-        return self.head(name).predict(state.fused, batch) if scores is None else self.head(name).decode(scores)
+    def decoded(self, name: str, state: State, batch: Batch, options: Mapping[str, Any] | None = None) -> Prediction:
+        """What one head says of a batch.
+
+        Args:
+            options: how a head that writes is to do so, over its own; see ``contracts.Writes``.
+        """
+        scores, head = state.scores.get(name), self.head(name)
+        if scores is not None:
+            return head.decode(scores)
+        return head.predict(state.fused, batch, **(options or {}))
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """What every head says of a batch."""
@@ -319,7 +325,8 @@ def build(
     part = recipe.fusion
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if heads else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
-    input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in heads} if alone else {}
+    scored = [name for name, head in heads.items() if alone and offers(head, Scores)]
+    input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in scored}
     return Network(
         made,
         fusion,

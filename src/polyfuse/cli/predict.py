@@ -19,6 +19,7 @@ from polyfuse.cli.common import (
     Trust,
     Where,
     by_output,
+    decode_of,
     print_json,
     say,
 )
@@ -43,6 +44,10 @@ def predict(
     ] = None,
     cost: Cost = None,
     threshold: Threshold = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="How texts are written: decode.beams=4, outputs.NAME.head.decode.beams=4."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Predict a table's outputs into a file.
@@ -61,6 +66,7 @@ def predict(
             proba=proba,
             costs=by_output(cost, "--cost"),
             thresholds=by_output(threshold, "--threshold"),
+            decode=decode_of(settings),
             verbose=False,
         )
     columns = model.written_columns

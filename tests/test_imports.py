@@ -22,6 +22,7 @@ LAYERS = [
     ["errors", "version"],
     ["records", "registry", "cache", "later", "messages", "process", "trust", "data.cells"],
     ["layers", "metrics", "starter", "device", "contracts"],
+    ["encoders.hub"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
     ["presets", "outputs"],
@@ -71,6 +72,8 @@ MODULES = modules()
 
 def unit(module: str) -> str:
     """The row of LAYERS that a module belongs to."""
+    if module in ("encoders.hub", "encoders.checkpoint"):  # what heads made of checkpoints read as well
+        return "encoders.hub"
     if module == "data.cells" or module.startswith("data.cells."):
         return "data.cells"
     return module.split(".")[0]

@@ -177,6 +177,7 @@ class Model:
         max_broken: float | None = None,
         costs: Mapping[Any, Any] | None = None,
         thresholds: Any = None,
+        decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> Report:
         """Judge the model on a table that holds its output columns.
@@ -187,24 +188,26 @@ class Model:
             unseen: ``error``, or ``skip`` to leave rows out whose label training never saw, and say so.
             importance: rows, such as 500, on which it is measured what shuffling each single column costs; 0 for none.
             max_broken: share of a column's cells that may be unreadable; the recipe's by default.
-            costs, thresholds: as for ``predict``.
+            costs, thresholds, decode: as for ``predict``.
             verbose: log what the reader of the report must know, such as cells that cannot be read.
 
         Raises:
             ValueError: a column is absent, no row has a value to judge by, or a label was not seen in training.
         """
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
+        decoding = inference.decoding_of(self.bundle.network, decode)
         began = clock.monotonic()
         with bars(verbose):
             table, prepared = self._judgeable(table, where, media_root, max_broken)
             seconds = {"reading": round(clock.monotonic() - began, 2)}
             rows = np.arange(len(table))
-            notes = [*_rules_in_words(costs, thresholds), *table.notes]
+            notes = [*_rules_in_words(costs, thresholds), *_written_in_words(decoding), *table.notes]
             notes += [note for cells in prepared.values() for note in cells.notes]
             notes += [note for cells in prepared.values() for note in reading.unseen_values(cells, table)]
             notes += reading.blank_rows(prepared, table) + reading.without_target(prepared, table, {"": rows})
             options: dict[str, Any] = {"name": self.name, "notes": list(dict.fromkeys(notes)), "unseen": unseen}
             options |= {"importance": importance, "rules": rules, "seconds": seconds}
+            options["decoding"] = decoding
             report = evaluate.evaluate_rows(self.bundle, table, prepared, rows, **options)
         seconds["judging"] = round(clock.monotonic() - began - seconds["reading"], 2)
         broken = [note for cells in prepared.values() for note in reading.summary(cells, table)]
@@ -651,6 +654,13 @@ def _to_standard_error(line: str) -> None:
 def _rules_in_words(costs: Any, thresholds: Any) -> list[str]:
     given = {"costs": costs, "thresholds": thresholds}
     return [f"classes are answered by {what} {values}" for what, values in given.items() if values is not None]
+
+
+def _written_in_words(decoding: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{output} is written with {', '.join(f'{key} {value}' for key, value in options.items())}"
+        for output, options in decoding.items()
+    ]
 
 
 def _judged(fitted: Fitted, name: str) -> Model:

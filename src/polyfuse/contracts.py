@@ -47,7 +47,7 @@ class GivesFeatures(Protocol):
 
 @runtime_checkable
 class Rebuilds(Protocol):
-    """An encoder made of files, which its ``Spec`` names and a saved model keeps."""
+    """An encoder or head made of files, which its ``Spec`` names and a saved model keeps."""
 
     @staticmethod
     def restored(folder: Path) -> dict[str, Any]:

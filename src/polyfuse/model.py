@@ -316,7 +316,8 @@ def build(
     ready, readers = encoders or {}, recipe.readers
     files = {name: kept_files / f"in_{n}" if kept_files else None for n, name in enumerate(readers)}
     made = {n: ready[n] if n in ready else _encoder(i, facts[f"in:{n}"], files[n]) for n, i in readers.items()}
-    heads = {name: _head(recipe, name, facts) for name in recipe.outputs}
+    own = {name: kept_files / f"out_{n}" if kept_files else None for n, name in enumerate(recipe.outputs)}
+    heads = {name: _head(recipe, name, facts, own[name]) for name in recipe.outputs}
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
@@ -353,9 +354,14 @@ def _dropout(recipe: Recipe) -> dict[str, float]:
     return dict(asked) if isinstance(asked, dict) else dict.fromkeys(recipe.inputs, float(asked))
 
 
-def _head(recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+def _head(
+    recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]], kept_files: Path | None = None
+) -> nn.Module:
     part, width = recipe.outputs[name].head, recipe.width
-    return registry.head(part.name)(name=name, width=width, **facts[f"out:{name}"], **part.keywords)
+    made, keywords = registry.head(part.name), part.keywords
+    if kept_files is not None and offers(made, Rebuilds):
+        keywords = {**keywords, **made.restored(kept_files)}
+    return made(name=name, width=width, **facts[f"out:{name}"], **keywords)
 
 
 def _encoder(item: InputRecipe, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:

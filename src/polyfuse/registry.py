@@ -119,6 +119,7 @@ TEXT_DECODERS: Table = {  # what the head ``text`` writes with
     "transformer": "polyfuse.heads.text.transformer:Transformer",
     "gru": "polyfuse.heads.text.gru:GRU",
     "ctc": "polyfuse.heads.text.ctc:CTC",
+    "lm": "polyfuse.heads.text.lm:LM",
 }
 
 OBJECTIVES: Table = {

@@ -70,6 +70,14 @@ Threshold = Annotated[
     list[str] | None,
     typer.Option(help="[OUTPUT:]CLASS=PROBABILITY from which a class is the answer; again for more."),
 ]
+Writing = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="How texts are written, over the recipe's way: decode.beams=4, or outputs.NAME.head.decode.beams=4.",
+        metavar="decode.OPTION=VALUE",
+    ),
+]
 PIPE = 160  # columns of what no terminal shows
 
 

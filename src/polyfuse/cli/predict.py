@@ -18,6 +18,7 @@ from polyfuse.cli.common import (
     Threshold,
     Trust,
     Where,
+    Writing,
     by_output,
     decode_of,
     print_json,
@@ -44,10 +45,7 @@ def predict(
     ] = None,
     cost: Cost = None,
     threshold: Threshold = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="How texts are written: decode.beams=4, outputs.NAME.head.decode.beams=4."),
-    ] = None,
+    settings: Writing = None,
     json: Json = False,
 ) -> None:
     """Predict a table's outputs into a file.

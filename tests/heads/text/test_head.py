@@ -44,7 +44,11 @@ def digits(rows: int = 60) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def model():
     table = digits()
-    options = {"inputs": ["image=image"], "split": "split", "settings": [*FAST, "training.epochs=40"]}
+    options = {
+        "inputs": ["image=image"],
+        "split": "split",
+        "settings": [*FAST, "training.epochs=60", "outputs.caption.head.decoder={name: transformer, depth: 1}"],
+    }
     return polyfuse.fit(table[table.split == "train"].drop(columns="split"), outputs=["caption=text"],
                         **{**options, "split": None, "settings": [*options["settings"], "data.fractions=[1,0,0]"]},
                         quiet=True)  # fmt: skip

@@ -44,11 +44,20 @@ class Text:
         vocabulary: at most so many different units.
         max_length: units of a text; of longer ones the beginning is learnt. ``auto`` is the longest training text's, up
             to 256.
+        tokenizer: path of a checkpoint's ``tokenizer.json``, by which texts are spelt instead; read once.
+        end: its id that ends a text.
     """
 
     media = joint = False
 
-    def __init__(self, unit: str = "auto", vocabulary: int = 8000, max_length: int | str = "auto"):
+    def __init__(
+        self,
+        unit: str = "auto",
+        vocabulary: int = 8000,
+        max_length: int | str = "auto",
+        tokenizer: str | None = None,
+        end: int | None = None,
+    ):
         if unit not in ("auto", *UNITS):
             raise ValueError(f"unit: expected auto, {', '.join(UNITS)}, found {unit!r}")
         if vocabulary < LEAST[unit]:
@@ -56,6 +65,7 @@ class Text:
         if max_length != "auto" and not (isinstance(max_length, int) and max_length >= 1):
             raise ValueError(f"max_length: expected 'auto' or a number from 1 on, found {max_length!r}")
         self.unit, self.vocabulary, self.max_length = unit, vocabulary, max_length
+        self.tokenizer, self.end = tokenizer, end
         self.speller, self.longest = Speller("word"), 1
         self.notes: list[str] = []
 
@@ -70,7 +80,10 @@ class Text:
         texts = [text for cell in found if not isinstance(cell, BadCell) for text in cell]
         if not texts:
             raise ValueError(f"output {name!r}: no training row has a text")
-        self.speller = Speller.learnt(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
+        if self.tokenizer is not None and self.end is not None:
+            self.speller = Speller.of_checkpoint(self.tokenizer, self.end)
+        else:
+            self.speller = Speller.learnt(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
         lengths = np.array([len(ids) for ids in self.speller.spelt(texts)])
         most = LONGEST if self.max_length == "auto" else int(self.max_length)
         self.longest = max(1, min(most, int(lengths.max())))
@@ -78,7 +91,8 @@ class Text:
 
     def _said(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
         """How texts are spelt, which of them are cut, and that all are alike where they are."""
-        unit = {"word": "words", "char": "characters", "bpe": "pieces of bytes"}[self.speller.unit]
+        units = {"word": "words", "char": "characters", "bpe": "pieces of bytes"}
+        unit = units.get(self.speller.unit, "tokens of the checkpoint")
         notes = [
             f"output {name!r} is written in {self.speller.vocabulary - len(SPECIALS):,} different {unit}, up to "
             f"{self.longest:,} of them in a text"

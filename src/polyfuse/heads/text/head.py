@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.data.cells.spelling import BEGIN, END, PAD, UNKNOWN, Speller
+from polyfuse.data.cells.spelling import Speller
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
@@ -27,13 +28,14 @@ class Text(nn.Module):
         width: D.
         speller: how texts are spelt; a fact of ``target.text``.
         longest: units of the longest text of training; a fact as well.
-        decoder: ``transformer``, ``gru`` or ``ctc``, or one with keywords, ``{name: transformer, depth: 3}``.
+        decoder: ``transformer``, ``gru``, ``ctc`` or ``lm``, or one with keywords, ``{name: transformer, depth: 3}``.
         unit, vocabulary, max_length: see ``data.cells.target_text``; ``ctc`` writes characters by default.
         learn: how references are learnt: ``references``, ``label_smoothing``, ``scheduled_sampling`` (see
             ``heads.text.learning``).
         decode: how texts are written: ``beams``, ``length_penalty``, ``sample``, ``temperature``, ``top_k``, ``top_p``,
             ``seed``, ``no_repeat``, ``min_length``, ``max_length``, ``answers`` (see ``heads.text.decode``).
         dropout: of the decoder, in training.
+        files: folder with what a saved model kept of its checkpoint; its weights come later.
 
     See also: ``category`` where there are few answers, each of them known.
     """
@@ -58,9 +60,13 @@ class Text(nn.Module):
             ValueError: no such decoder, or a keyword or option that it does not have.
         """
         del dropout
-        name, _ = chosen(decoder)
+        name, keywords = chosen(decoder)
         Learning.of(learn)
         Decoding().changed(dict(decode or {}))
+        if name == "lm":
+            if unit != "auto":
+                raise ValueError(f"unit: a language model spells texts by its own tokenizer; leave out {unit!r}")
+            return _of_checkpoint(keywords, max_length)
         unit = "char" if name == "ctc" and unit == "auto" else unit
         return Spec("target.text", {"unit": unit, "vocabulary": vocabulary, "max_length": max_length})
 
@@ -78,15 +84,22 @@ class Text(nn.Module):
         learn: Mapping[str, Any] | None = None,
         decode: Mapping[str, Any] | None = None,
         dropout: float = 0.1,
+        files: Path | None = None,
     ):
         super().__init__()
         del unit, vocabulary, max_length  # the transform has heeded them
         self.name, self.speller, self.longest = name, speller, longest
         self.learn = Learning.of(learn)
         kind, keywords = chosen(decoder)
+        keywords |= {"path": str(files), "weights": "random"} if files is not None else {}
         self.decoder: Any = registry.text_decoder(kind)(speller.vocabulary, width, dropout, **keywords)
         self.how = Decoding()
         self.how = self.writing(**(decode or {}))
+
+    @staticmethod
+    def restored(folder: Path) -> dict[str, Any]:
+        """The keywords that build it again from the files of its ``Spec``, where its decoder is a checkpoint."""
+        return {"files": folder} if (folder / "config.json").is_file() else {}
 
     @property
     def decoding(self) -> dict[str, Any]:
@@ -136,13 +149,14 @@ class Text(nn.Module):
         """What texts must hold to."""
         answers = None if how.answers is None else self.speller.spelt(map(str, how.answers))
         for text, ids in zip(how.answers or (), answers or (), strict=True):
-            if UNKNOWN in ids or not ids:
+            if self.speller.unknown in ids or not ids:
                 raise ValueError(f"answers: {text!r} has a {self.speller.unit} that training never showed, or nothing")
         longest = max(map(len, answers)) if answers else self.longest
         if how.max_length is not None and answers and how.max_length < longest:
             raise ValueError(f"max_length: {how.max_length} is less than the longest of the answers, {longest}")
         most = how.max_length or longest
-        return Rules(BEGIN, END, (PAD, BEGIN, UNKNOWN), most, max(1, how.min_length), how.no_repeat, answers)
+        own = self.speller
+        return Rules(own.begin, own.end, own.banned, most, max(1, how.min_length), how.no_repeat, answers)
 
     @torch.no_grad()
     def predict(self, fused: Fused, batch: Batch, **options: Any) -> Prediction:
@@ -170,6 +184,14 @@ class Text(nn.Module):
             yield before
 
 
+def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:
+    """Reference texts as the ids of a language model's own tokenizer."""
+    from polyfuse.heads.text.lm import files_of
+
+    kept, tokenizer, end = files_of(str(keywords["path"]), keywords.get("weights", "checkpoint"))
+    return Spec("target.text", {"max_length": max_length, "tokenizer": tokenizer, "end": end}, kept)
+
+
 def chosen(decoder: Decoder) -> tuple[str, dict[str, Any]]:
     """Name and keywords of a decoder.
 
@@ -183,4 +205,9 @@ def chosen(decoder: Decoder) -> tuple[str, dict[str, Any]]:
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     if other := [key for key in keywords if key not in known]:
         raise ValueError(f"decoder {name} has no keyword {other[0]!r}; known: {', '.join(known)}")
+    needed = [
+        p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty and p.name not in keywords
+    ]
+    if needed:
+        raise ValueError(f"decoder {name} needs {needed[0]!r}: {{name: {name}, {needed[0]}: ...}}")
     return name, keywords

@@ -98,6 +98,16 @@ def check_head(made: type, keywords: Mapping[str, Any] | None = None, cells: Seq
     run_all(made, Case(made, keywords, cells), CHECKS)
 
 
+def _scored(head: Any) -> bool:
+    """Whether its answer comes from one vector of scores per row."""
+    return offers(head, Scores)
+
+
+def _writes(head: Any) -> bool:
+    """Whether it writes its answer piece by piece."""
+    return offers(head, Writes)
+
+
 # ---- the contract
 
 
@@ -120,7 +130,7 @@ def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
     """Eight rows are learnt by heart within 200 steps, and predicted."""
     head, transform = case.made(dropout=0.0)
     fused, batch = joint(), case.targets(transform)
-    optimizer = torch.optim.Adam(head.parameters(), lr=0.05 if offers(head, Scores) else 0.01)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.05 if _scored(head) else 0.01)
     first = head.loss(fused, batch).mean().item()
     for _ in range(200):
         optimizer.zero_grad()
@@ -139,7 +149,7 @@ def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
         assert close.all(), f"predicted {value}, expected {expected}"
     else:
         assert value == expected, f"predicted {value}, expected {expected}"
-    if not offers(head, Scores):
+    if not _scored(head):
         assert head.quality(fused, batch).shape == (ROWS,), "quality is no number per row"
         return
     quality = head.quality(head.scores(fused, batch), batch).mean()
@@ -187,7 +197,7 @@ def parts_of_loss_and_prediction_are_the_whole(case: Case) -> None:
     head, transform = case.made()
     head.eval()
     fused, batch = joint(), case.targets(transform)
-    if not offers(head, Scores):
+    if not _scored(head):
         assert head.predict(fused, batch).scores is None, "expected no scores of a head without"
         return
     scores = head.scores(fused, batch)
@@ -210,7 +220,7 @@ def masked_tokens_change_nothing_and_empty_rows_are_finite(
             mask[:, 2], mask[0] = False, False
             fused, other = joint(mask=mask, prefix=prefix), joint(mask=mask, prefix=prefix)
             other.tokens.x_BTD[~mask] = 7.0
-            if not offers(head, Scores):
+            if not _scored(head):
                 one, same = (head.predict(f, nameless()) for f in (fused, other))
                 assert one.value == same.value, f"pool {pool}: masked tokens are read"
                 assert all(np.allclose(one.extra[key], same.extra[key]) for key in one.extra)
@@ -245,7 +255,7 @@ def predictions_survive_saving(case: Case) -> None:
     again.eval()
     one, other = head.predict(joint(), nameless()), again.predict(joint(), nameless())
     assert one.value == other.value
-    assert not offers(head, Scores) or torch.equal(one.scores, other.scores)
+    assert not _scored(head) or torch.equal(one.scores, other.scores)
     assert all(np.array_equal(one.extra[key], other.extra[key]) for key in one.extra)
 
 
@@ -255,7 +265,7 @@ def predictions_have_an_entry_per_row(case: Case) -> None:
     head.eval()
     found = head.predict(joint(5), nameless(5))
     assert len(found.value) == 5
-    assert not offers(head, Scores) or len(found.scores) == 5
+    assert not _scored(head) or len(found.scores) == 5
     assert all(len(entry) == 5 for entry in found.extra.values())
 
 
@@ -272,7 +282,7 @@ class _Scores(nn.Module):
 
 def scores_export_for_any_batch_and_length(case: Case, pools: Sequence[str] = ("auto", "max", "attention")) -> None:
     """``torch.export`` takes ``scores`` with any number of rows and tokens."""
-    for pool in (pools if case.takes("pool") else pools[:1]) if offers(case.kind, Scores) else ():
+    for pool in (pools if case.takes("pool") else pools[:1]) if _scored(case.kind) else ():
         head, _ = case.made(pool=pool)
         module = _Scores(head).eval()
         batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
@@ -291,7 +301,7 @@ def bf16_autocast_keeps_losses_finite(case: Case) -> None:
         loss_B = head.loss(joint(), case.targets(transform))
     assert loss_B.dtype == torch.float32, f"the loss is {loss_B.dtype}, expected float32"
     assert torch.isfinite(loss_B).all()
-    if offers(head, Scores):
+    if _scored(head):
         assert head.decode(head.scores(joint(), None).bfloat16()).value
     else:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -301,7 +311,7 @@ def bf16_autocast_keeps_losses_finite(case: Case) -> None:
 def a_row_is_written_as_it_is_alone(case: Case) -> None:
     """What a head writes of a row does not depend on its neighbours, whether it takes the likeliest or draws."""
     head, _ = case.made()
-    if not offers(head, Writes):
+    if not _writes(head):
         return
     head.eval()
     for options in ({}, {"beams": 3}, {"sample": True, "seed": 1}):

@@ -17,6 +17,7 @@ FAST = (
     "training.learning_rate=0.005",
     "training.warmup=0.1",
     "inputs.image.encoder={name: vit, depth: 1, patch: 4, size: 16}",
+    "inputs.image.augment=none",
 )
 
 

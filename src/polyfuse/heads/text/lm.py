@@ -194,7 +194,7 @@ def conversation(folder: Path, prompt: str) -> tuple[list[int], list[int], int]:
         begin = tokenizer.bos_token_id
         return [end if begin is None else begin], _ids(tokenizer, f" {prompt}" if prompt else ""), end
     said: Any = [{"role": "user", "content": f"{PLACE}\n{prompt}" if prompt else PLACE}]
-    written = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+    written = str(tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
     before, _, after = written.partition(PLACE)
     return _ids(tokenizer, before), _ids(tokenizer, after), end
 

@@ -18,6 +18,7 @@ LAYERS = [
     ["errors", "version"],
     ["records", "registry", "system", "trust", "data.cells"],
     ["layers", "metrics", "starter", "contracts"],
+    ["encoders.hub"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],
     ["model"],

@@ -8,7 +8,7 @@ after its kind. What it *may* offer is a contract of its own, asked for by ``off
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -47,7 +47,7 @@ class GivesFeatures(Protocol):
 
 @runtime_checkable
 class Rebuilds(Protocol):
-    """An encoder made of files, which its ``Spec`` names and a saved model keeps."""
+    """An encoder or head made of files, which its ``Spec`` names and a saved model keeps."""
 
     @staticmethod
     def restored(folder: Path) -> dict[str, Any]:
@@ -98,6 +98,8 @@ class Decides(Protocol):
 class Head(Protocol):
     """A fused representation -> what an output holds. ``task`` names its judge in ``registry.JUDGES``.
 
+    One that has no ``Scores`` answers alone: ensembles, mixup, decisions and objectives on single inputs leave it out.
+
     ``__init__`` takes ``name``, ``width``, the facts of the transform that ``wants`` names, then the keywords of
     ``wants``, all by name.
     """
@@ -114,8 +116,12 @@ class Head(Protocol):
     def predict(self, fused: Fused, batch: Batch) -> Prediction:
         """Prediction of every row."""
 
-    def quality(self, scores: Tensor, batch: Batch) -> Tensor:
-        """One number per row (B,), higher is better, by which the best weights are chosen."""
+    def quality(self, said: Any, batch: Batch) -> Tensor:
+        """One number per row (B,), higher is better, by which the best weights are chosen.
+
+        Args:
+            said: its scores (B, C) where it has ``Scores``, else the ``Fused`` representation.
+        """
 
 
 @runtime_checkable
@@ -136,6 +142,21 @@ class Scores(Protocol):
 
     def divergence(self, scores_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
         """How far scores are from those of a teacher (B,)."""
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A head that writes its answer piece by piece, in a way that may be chosen anew for every prediction."""
+
+    def writing(self, **options: Any) -> Any:
+        """How it writes, its own options changed by these; ``predict`` takes the same options.
+
+        Raises:
+            ValueError: no such option, or one out of bounds.
+        """
+
+    def stream(self, fused: Fused, batch: Batch, **options: Any) -> Iterator[list[str]]:
+        """The text of every row so far, again and again until all are at their end."""
 
 
 @runtime_checkable
@@ -254,7 +275,7 @@ class Scaled(Protocol):
 KINDS: dict[str, tuple[type, ...]] = {
     "encoder": (Encoder,),
     "fusion": (Fusion,),
-    "head": (Head, Scores),  # validation, ensembles and decisions read scores
+    "head": (Head,),
     "objective": (Objective,),
 }
 """Kind -> what a part of it must offer."""

@@ -41,6 +41,7 @@ TRANSFORMS: Table = {
     "target.ordinal": "polyfuse.data.cells.targets:Ordinal",
     "target.labels": "polyfuse.data.cells.targets:Labels",
     "target.number": "polyfuse.data.cells.targets:Number",
+    "target.text": "polyfuse.data.cells.target_text:Text",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -111,6 +112,14 @@ HEADS: Table = {
     "ordinal": "polyfuse.heads.ordinal:Ordinal",
     "labels": "polyfuse.heads.labels:Labels",
     "number": "polyfuse.heads.number:Number",
+    "text": "polyfuse.heads.text.head:Text",
+}
+
+TEXT_DECODERS: Table = {  # what the head ``text`` writes with
+    "transformer": "polyfuse.heads.text.transformer:Transformer",
+    "gru": "polyfuse.heads.text.gru:GRU",
+    "ctc": "polyfuse.heads.text.ctc:CTC",
+    "lm": "polyfuse.heads.text.lm:LM",
 }
 
 OBJECTIVES: Table = {
@@ -346,6 +355,11 @@ def fusion(name: str) -> Callable[..., Any]:
 def head(name: str) -> type:
     """The head class of that name."""
     return _part(HEADS, name, "head")
+
+
+def text_decoder(name: str) -> type:
+    """The class of that name that the head ``text`` writes with."""
+    return _part(TEXT_DECODERS, name, "decoder")
 
 
 def objective(name: str) -> type:

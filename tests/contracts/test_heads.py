@@ -76,5 +76,17 @@ def test_scores_export_for_any_batch_and_length(case, pool):
 
 
 @every_head
+def test_a_row_is_written_as_it_is_alone(case):
+    heads.a_row_is_written_as_it_is_alone(case)
+
+
+@pytest.mark.parametrize("decoder", [name for name in registry.TEXT_DECODERS if name != "lm"])
+def test_every_decoder_of_texts_is_a_head(decoder):
+    """``lm`` needs a checkpoint and has a test of its own."""
+    for check in heads.CHECKS[1:]:
+        check(Case(registry.head("text"), {"decoder": decoder, "unit": "word"}))
+
+
+@every_head
 def test_bf16_autocast_keeps_losses_finite(case):
     heads.bf16_autocast_keeps_losses_finite(case)

@@ -137,6 +137,7 @@ class Model:
         max_broken: float | None = None,
         costs: Mapping[Any, Any] | None = None,
         thresholds: Any = None,
+        decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> Report:
         """Judge the model on a table that holds its output columns.
@@ -147,24 +148,26 @@ class Model:
             unseen: ``error``, or ``skip`` to leave rows out whose label training never saw, and say so.
             importance: rows, such as 500, on which it is measured what shuffling each single column costs; 0 for none.
             max_broken: share of a column's cells that may be unreadable; the recipe's by default.
-            costs, thresholds: as for ``predict``.
+            costs, thresholds, decode: as for ``predict``.
             verbose: log what the reader of the report must know, such as cells that cannot be read.
 
         Raises:
             ValueError: a column is absent, no row has a value to judge by, or a label was not seen in training.
         """
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
+        decoding = inference.decoding_of(self.bundle.network, decode)
         began = clock.monotonic()
         with bars(verbose):
             table, prepared = self._judgeable(table, where, media_root, max_broken)
             seconds = {"reading": round(clock.monotonic() - began, 2)}
             rows = np.arange(len(table))
-            notes = [*_rules_in_words(costs, thresholds), *table.notes]
+            notes = [*_rules_in_words(costs, thresholds), *_written_in_words(decoding), *table.notes]
             notes += [note for cells in prepared.values() for note in cells.notes]
             notes += [note for cells in prepared.values() for note in reading.unseen_values(cells, table)]
             notes += reading.blank_rows(prepared, table) + reading.without_target(prepared, table, {"": rows})
             options: dict[str, Any] = {"name": self.name, "notes": list(dict.fromkeys(notes)), "unseen": unseen}
             options |= {"importance": importance, "rules": rules, "seconds": seconds}
+            options["decoding"] = decoding
             report = evaluate.evaluate_rows(self.bundle, table, prepared, rows, **options)
         seconds["judging"] = round(clock.monotonic() - began - seconds["reading"], 2)
         broken = [note for cells in prepared.values() for note in reading.summary(cells, table)]
@@ -234,6 +237,7 @@ class Model:
         max_broken: float | None = None,
         costs: Mapping[Any, Any] | None = None,
         thresholds: Any = None,
+        decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> pd.DataFrame:
         """One row of predictions per row of the table.
@@ -251,6 +255,8 @@ class Model:
                 the least expected cost. With several outputs, output -> class -> cost.
             thresholds: class -> probability from which it is the answer, of two classes (``{"fraud": 0.2}``), or of
                 any labels; in the same forms. Both win over ``cost`` and ``threshold`` of the recipe's heads.
+            decode: how texts are written, over the recipe's own way: ``{"beams": 4}``, or output -> such options; see
+                ``polyfuse.heads.text.decode``.
             verbose: log what is to be said of the table, such as cells that cannot be read.
 
         Returns:
@@ -264,10 +270,11 @@ class Model:
         """
         place = place_for(to, FRAMES, table) if to else None
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
+        decoding = inference.decoding_of(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
         with bars(verbose):
             rows, prepared = self._rows(table, False, max_broken)
-            said = inference.predict(self.bundle.network, rows)
+            said = inference.predict(self.bundle.network, rows, decoding=decoding)
         self.notes = reading.said_of_rows(prepared, table)
         predictions = inference.decided(self.bundle.network, said, rules)
         classes = {name: self.bundle.transforms[f"out:{name}"].facts().get("classes", []) for name in predictions}
@@ -389,3 +396,10 @@ def load(folder: str | Path, *, device: str = "auto", trust: Trust = ()) -> Mode
 def _rules_in_words(costs: Any, thresholds: Any) -> list[str]:
     given = {"costs": costs, "thresholds": thresholds}
     return [f"classes are answered by {what} {values}" for what, values in given.items() if values is not None]
+
+
+def _written_in_words(decoding: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
+        f"{output} is written with {', '.join(f'{key} {value}' for key, value in options.items())}"
+        for output, options in decoding.items()
+    ]

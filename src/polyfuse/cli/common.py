@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from polyfuse import registry
+from polyfuse.data.names import divide, split_once, unquoted
 
 
 def offering(*names: str) -> Callable[[str], list[str]]:
@@ -68,6 +69,14 @@ Cost = Annotated[
 Threshold = Annotated[
     list[str] | None,
     typer.Option(help="[OUTPUT:]CLASS=PROBABILITY from which a class is the answer; again for more."),
+]
+Writing = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="How texts are written, over the recipe's way: decode.beams=4, or outputs.NAME.head.decode.beams=4.",
+        metavar="decode.OPTION=VALUE",
+    ),
 ]
 PIPE = 160  # columns of what no terminal shows
 
@@ -133,3 +142,33 @@ def say(*lines: str) -> None:
     """Lines for a person, on standard error, so that standard output stays a result."""
     for line in lines:
         print(line, file=sys.stderr)
+
+
+def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
+    """``decode.OPTION=VALUE`` or ``outputs.NAME.head.decode.OPTION=VALUE`` -> how texts are to be written.
+
+    Returns:
+        Option -> value for all outputs, or output -> option -> value; None where nothing is given.
+
+    Raises:
+        ValueError: not of this form, or an output is named in some and not in others.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for text in settings or ():
+        path, equals, value = split_once(text, "=")
+        names = [unquoted(part) for part in divide(path, ".")]
+        match names if equals else []:
+            case ["decode", option]:
+                found[option] = yaml.safe_load(value)
+            case ["outputs", output, "head", "decode", option]:
+                found.setdefault(output, {})[option] = yaml.safe_load(value)
+            case _:
+                raise ValueError(
+                    f"--set {text}: a trained model changes how its texts are written alone: decode.OPTION=VALUE, such "
+                    "as decode.beams=4, or outputs.NAME.head.decode.OPTION=VALUE"
+                )
+    if len({isinstance(own, dict) for own in found.values()}) > 1:
+        raise ValueError("--set: name the output in all options of decode, or in none")
+    return found or None

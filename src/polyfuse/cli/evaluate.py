@@ -18,7 +18,9 @@ from polyfuse.cli.common import (
     Threshold,
     Trust,
     Where,
+    Writing,
     by_output,
+    decode_of,
     print_json,
     say,
     show,
@@ -42,6 +44,7 @@ def evaluate(
     ] = 0,
     cost: Cost = None,
     threshold: Threshold = None,
+    settings: Writing = None,
     report: Annotated[str | None, typer.Option(help="Write one self-contained HTML page.", metavar="FILE.html")] = None,
 ) -> None:
     """Judge a saved model on a table.
@@ -52,6 +55,7 @@ def evaluate(
         page_place(report, table)
     options: dict[str, Any] = {"where": where, "media_root": media_root, "max_broken": max_broken, "unseen": unseen}
     options |= {"costs": by_output(cost, "--cost"), "thresholds": by_output(threshold, "--threshold")}
+    options["decode"] = decode_of(settings)
     with bars(not json):
         model = polyfuse.load(bundle, device=device, trust=trust or ())
         found = model.evaluate(table, **options, importance=importance, verbose=False)

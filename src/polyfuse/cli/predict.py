@@ -18,7 +18,9 @@ from polyfuse.cli.common import (
     Threshold,
     Trust,
     Where,
+    Writing,
     by_output,
+    decode_of,
     print_json,
     say,
 )
@@ -43,6 +45,7 @@ def predict(
     ] = None,
     cost: Cost = None,
     threshold: Threshold = None,
+    settings: Writing = None,
     json: Json = False,
 ) -> None:
     """Predict a table's outputs into a file.
@@ -61,6 +64,7 @@ def predict(
             proba=proba,
             costs=by_output(cost, "--cost"),
             thresholds=by_output(threshold, "--threshold"),
+            decode=decode_of(settings),
             verbose=False,
         )
     columns = model.written_columns

@@ -17,9 +17,11 @@ from polyfuse.comparison.findings import Comparison, judged
 from polyfuse.comparison.plan import Budget, Say, Tried, choose, run_all
 from polyfuse.comparison.stage import Stage
 from polyfuse.comparison.store import Runs
+from polyfuse.contracts import Decides, offers
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import input_facts
 from polyfuse.recipe import Recipe, RecipeError, parse
+from polyfuse.recipe.outputs import unscored
 
 OVER = 1.1  # times the budget that are not worth a note
 AUTO_TRAININGS = 6  # ``fusion: auto`` takes about as long as so many trainings
@@ -75,6 +77,8 @@ def compare(
     else:
         names, dropped = chosen(fusions)
         stage = Stage(recipe, table, output, unit, device)
+        names, said = _able(stage.recipe, names, asked=fusions != "all")
+        dropped += said
     if not len(stage.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
     if not stage.judgeable:
@@ -134,6 +138,16 @@ def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     return names, notes
 
 
+def _able(recipe: Recipe, names: list[str], *, asked: bool) -> tuple[list[str], list[str]]:
+    """Those of some fusions that the outputs can have, and a note on the others; what was asked for by name stays."""
+    alone = unscored(recipe)
+    joining = [name for name in names if alone and offers(registry.fusion(name), Decides)]
+    if asked or not joining:
+        return names, []
+    left = [f"{', '.join(joining)} joins scores, and output {alone[0]!r} has none: left out"]
+    return [name for name in names if name not in joining], left
+
+
 def machine(device: str = "cpu") -> str:
     """Cores, memory, accelerator and versions, for whoever reads seconds."""
     import torch
@@ -164,6 +178,7 @@ def best_fusion(
     if not len(stage.split.val):
         raise RecipeError("fusion: auto chooses on validation rows, and there are none; name a fusion, or give some")
     limit = None if whole is None else Budget(whole / 2, started)
-    found, tried = choose(stage, chosen("all")[0], AUTO_TRAININGS, limit, say or (lambda _: None))
+    names, _ = _able(stage.recipe, chosen("all")[0], asked=False)
+    found, tried = choose(stage, names, AUTO_TRAININGS, limit, say or (lambda _: None))
     recipe.fusion, recipe.training.time = parse({"fusion": found}).fusion, whole
     return recipe, f"fusion: auto took {found}, the best of {tried} on validation rows"

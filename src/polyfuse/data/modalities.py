@@ -32,6 +32,7 @@ from polyfuse.data.rules import (
     distinct_cells,
     key,
     verdict,
+    word_count,
 )
 from polyfuse.data.several import items_of, most_items
 from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
@@ -299,6 +300,13 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
         repeated = glance.kind != "several" and len(present) >= 2 * glance.distinct
         return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
     raise TableError(f"output {series.name!r} holds {reason}; an output holds categories, lists of labels or numbers")
+
+
+def is_prose(series: pd.Series) -> bool:
+    """Whether the texts of a column, or most of those in its lists, are sentences."""
+    cells = series[~missing_mask(series)].head(2_000)
+    texts = [str(text) for cell in cells for text in (as_labels(cell) or [cell])]
+    return sum(word_count(text) >= SENTENCE for text in texts) > len(texts) / 2
 
 
 def _number_or_classes(glance: Glance) -> tuple[str, str]:

@@ -243,7 +243,7 @@ def _written_arrays(glance: Glance) -> Verdict:
 
 def _prose(glance: Glance) -> Verdict:
     """Text or category: by words per value, and by how often values repeat."""
-    words = _middle([_word_count(str(cell)) for cell in glance.values])
+    words = _middle([word_count(str(cell)) for cell in glance.values])
     count, repeats = len(glance.present), len(glance.present) / glance.distinct
     if words >= SENTENCE:
         return "text", f"sentences, {words:.0f} words in the middle"
@@ -257,7 +257,7 @@ def _middle(counts: list[int]) -> float:
     return float(np.median(counts))
 
 
-def _word_count(text: str) -> int:
+def word_count(text: str) -> int:
     """Words between blanks; two characters count as one where words are written together."""
     return len(text.split()) + len(WRITTEN_TOGETHER.findall(text)) // 2
 

@@ -26,7 +26,7 @@ from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.inference import Rules, decided, predict_subsets
+from polyfuse.model.inference import Decoding, Rules, decided, predict_subsets
 from polyfuse.model.prepare import rows_of
 from polyfuse.recipe import Recipe
 from polyfuse.version import __version__
@@ -49,6 +49,7 @@ def evaluate_rows(
     seconds: dict[str, float] | None = None,
     importance: int = 0,
     rules: Rules | None = None,
+    decoding: Decoding | None = None,
 ) -> Report:
     """Judge a model on some rows of a table.
 
@@ -61,12 +62,13 @@ def evaluate_rows(
         seconds: where time went, by name; the report shows this very dictionary.
         importance: rows on which the worth of every single column is measured; 0 for none.
         rules: how classes are answered, where not by the rules of the heads.
+        decoding: how texts are written, where not as the heads say.
 
     Raises:
         ValueError: a label that was not seen in training, with ``unseen="error"``; or no row has any target.
     """
     notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen), *unlabelled(bundle, table, prepared, rows)]
-    kept = outcomes_by_inputs(bundle, table, prepared, rows, rules)
+    kept = outcomes_by_inputs(bundle, table, prepared, rows, rules, decoding)
     worth = []
     if importance and bundle.recipe.outputs:
         worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
@@ -79,12 +81,13 @@ def outcomes_by_inputs(
     prepared: Mapping[str, Prepared],
     rows: np.ndarray,
     rules: Rules | None = None,
+    decoding: Decoding | None = None,
 ) -> Kept:
     """What is known of each output after prediction over some rows, with all inputs present and with fewer."""
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
     network_rows = rows_of(prepared, len(table), bundle.recipe)
-    found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows)
+    found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows, decoding=decoding)
     found = [decided(bundle.network, one, rules or {}) for one in found]
     weights = metric_weights(bundle.recipe, table, rows)
     outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]

@@ -29,15 +29,34 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, context_BSD: Tensor, mask_BS: Tensor) -> Tensor:
         """Shapes: (B, T, D), (B, S, D) and its mask (B, S) -> (B, T, D)."""
-        q, k, v = (
-            layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, y in ((self.query, x_BTD), (self.key, context_BSD), (self.value, context_BSD))
-        )
+        return self.over(x_BTD, *self.keys_values(context_BSD), mask_BS)
+
+    def keys_values(self, context_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of a context, for queries that come one by one: (B, S, D) -> twice (B, H, S, D / H)."""
+        return self._by_head(self.key, context_BSD), self._by_head(self.value, context_BSD)
+
+    def over(self, x_BTD: Tensor, key_BHSd: Tensor, value_BHSd: Tensor, mask_BS: Tensor) -> Tensor:
+        """Attention over kept keys and values, all queries seeing the same: (B, T, D) -> (B, T, D)."""
         any_B = mask_BS.any(-1)
         # a fully masked row would be NaN: let it see everything, then multiply its result by 0
         seen = (mask_BS | ~any_B[:, None])[:, None, None, :]
-        mixed = F.scaled_dot_product_attention(q, k, v, seen, self.dropout if self.training else 0.0)
-        return self.out(mixed.transpose(1, 2).flatten(2)) * any_B[:, None, None].to(x_BTD.dtype)
+        return self.mixed(x_BTD, key_BHSd, value_BHSd, seen) * any_B[:, None, None].to(x_BTD.dtype)
+
+    def mixed(
+        self, x_BTD: Tensor, key_BHSd: Tensor, value_BHSd: Tensor, seen: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """Attention over kept keys and values: (B, T, D) -> (B, T, D).
+
+        Args:
+            seen: what each query sees, of a shape that broadcasts to (B, H, T, S); everything by default.
+            causal: each query sees the keys up to its own place.
+        """
+        q, drop = self._by_head(self.query, x_BTD), self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, key_BHSd, value_BHSd, seen, drop, is_causal=causal)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _by_head(self, layer: nn.Module, x_BTD: Tensor) -> Tensor:
+        return layer(x_BTD).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Sequential):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polyfuse.contracts import Ruled, offers
+from polyfuse.contracts import Ruled, Writes, offers
 from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.space import unit
@@ -80,22 +80,75 @@ def _kept(
     return replace(network.joined(hidden(encoded, gone), batch, less), encoded=encoded)
 
 
-def predict(network: Network, rows: Rows, *, numbers: np.ndarray | None = None) -> dict[str, Prediction]:
-    """Output name -> prediction over all rows, or over those of ``numbers``."""
-    return predict_subsets(network, rows, [None], numbers=numbers)[0]
+def predict(
+    network: Network,
+    rows: Rows,
+    *,
+    numbers: np.ndarray | None = None,
+    outputs: Collection[str] | None = None,
+    decoding: Decoding | None = None,
+) -> dict[str, Prediction]:
+    """Output name -> prediction over all rows, or over those of ``numbers``; see ``predict_subsets``."""
+    return predict_subsets(network, rows, [None], numbers=numbers, outputs=outputs, decoding=decoding)[0]
 
 
 def predict_subsets(
-    network: Network, rows: Rows, keeps: Sequence[Collection[str] | None], *, numbers: np.ndarray | None = None
+    network: Network,
+    rows: Rows,
+    keeps: Sequence[Collection[str] | None],
+    *,
+    numbers: np.ndarray | None = None,
+    outputs: Collection[str] | None = None,
+    decoding: Decoding | None = None,
 ) -> list[dict[str, Prediction]]:
-    """For each subset of inputs, output name -> prediction over all rows."""
-    parts: list[dict[str, list[Prediction]]] = [{name: [] for name in network.outputs} for _ in keeps]
+    """For each subset of inputs, output name -> prediction over all rows.
+
+    Args:
+        outputs: those that are to answer; all by default.
+        decoding: output -> how its head writes, where it does.
+    """
+    asked = [name for name in network.outputs if outputs is None or name in outputs]
+    parts: list[dict[str, list[Prediction]]] = [{name: [] for name in asked} for _ in keeps]
     for batch, found in states(network, rows, keeps=keeps, numbers=numbers):
         with torch.inference_mode():
             for part, state in zip(parts, found, strict=True):
-                for name in network.outputs:
-                    part[name].append(network.decoded(name, state, batch))
+                for name in asked:
+                    part[name].append(network.decoded(name, state, batch, (decoding or {}).get(name)))
     return [{name: joined(pieces) for name, pieces in part.items()} for part in parts]
+
+
+Decoding = Mapping[str, Mapping[str, Any]]
+"""Output -> options of how its head writes; see ``contracts.Writes``."""
+
+
+def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding:
+    """Options of writing by output, each of them checked.
+
+    Args:
+        options: those of all outputs that write, or output -> its own.
+
+    Raises:
+        ValueError: no output writes, or no such option.
+    """
+    writing = [name for name in network.outputs if offers(network.head(name), Writes)]
+    if not options:
+        return {}
+    by_output = set(options) <= set(network.outputs) and all(isinstance(own, Mapping) for own in options.values())
+    if (
+        other := sorted(set(options) - set(writing))
+        if by_output
+        else []
+        if writing
+        else network.outputs[:1] or ["none"]
+    ):
+        raise ValueError(f"decode: output {other[0]!r} writes no text; outputs that do: {', '.join(writing) or 'none'}")
+    found = dict(options) if by_output else {name: dict(options) for name in writing}
+    for name, own in found.items():
+        try:
+            network.head(name).writing(**own)
+        except ValueError as error:
+            raise ValueError(f"decode of output {name!r}: {error}") from None
+    return found
 
 
 Rules = Mapping[str, np.ndarray]

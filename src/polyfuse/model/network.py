@@ -40,7 +40,7 @@ class Network(nn.Module):
         space: projections of the inputs that an objective compares, by input name.
         dropouts: reader name -> dropout of what its encoder says; 0 by default.
         input_heads: output name -> a head of the same kind per input, which judges that input alone; empty where no
-            fusion or objective ``wants_scores``.
+            fusion or objective ``wants_scores``, and without outputs whose head has none.
         frozen: readers whose encoder is never trained; they run in eval mode and without gradients.
         pooled: readers of which the fusion sees the mean token alone.
         aside: readers that the fusion does not see; they are for members of the ensemble.
@@ -278,10 +278,16 @@ class Network(nn.Module):
             found[f"{at}:{type(objective).__name__}"] = self.objective_weights[at] * loss
         return found
 
-    def decoded(self, name: str, state: State, batch: Batch) -> Prediction:
-        """What one head says of a batch."""
-        scores = state.scores.get(name)
-        return self.head(name).predict(state.fused, batch) if scores is None else self.head(name).decode(scores)
+    def decoded(self, name: str, state: State, batch: Batch, options: Mapping[str, Any] | None = None) -> Prediction:
+        """What one head says of a batch.
+
+        Args:
+            options: how a head that writes is to do so, over its own; see ``contracts.Writes``.
+        """
+        scores, head = state.scores.get(name), self.head(name)
+        if scores is not None:
+            return head.decode(scores)
+        return head.predict(state.fused, batch, **(options or {}))
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
         """What every head says of a batch."""
@@ -320,7 +326,8 @@ def build(
     ready, readers = encoders or {}, recipe.readers
     files = {name: kept_files / f"in_{n}" if kept_files else None for n, name in enumerate(readers)}
     made = {n: ready[n] if n in ready else _encoder(i, facts[f"in:{n}"], files[n]) for n, i in readers.items()}
-    heads = {name: _head(recipe, name, facts) for name in recipe.outputs}
+    own = {name: kept_files / f"out_{n}" if kept_files else None for n, name in enumerate(recipe.outputs)}
+    heads = {name: _head(recipe, name, facts, own[name]) for name in recipe.outputs}
     objectives = [
         (registry.objective(o.name)(list(recipe.inputs), width, **o.keywords), o.weight) for o in recipe.extra_losses
     ]
@@ -333,7 +340,8 @@ def build(
     part, fuses = recipe.fusion, bool(heads) or any(says(module, "fuses") for module, _ in objectives)
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if fuses else None
     alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
-    input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in heads} if alone else {}
+    scored = [name for name, head in heads.items() if alone and offers(head, Scores)]
+    input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in scored}
     return Network(
         made,
         fusion,
@@ -367,9 +375,14 @@ def _dropout(recipe: Recipe) -> dict[str, float]:
     return dict(asked) if isinstance(asked, dict) else dict.fromkeys(recipe.inputs, float(asked))
 
 
-def _head(recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+def _head(
+    recipe: Recipe, name: str, facts: Mapping[str, Mapping[str, Any]], kept_files: Path | None = None
+) -> nn.Module:
     part, width = recipe.outputs[name].head, recipe.width
-    return registry.head(part.name)(name=name, width=width, **facts[f"out:{name}"], **part.keywords)
+    made, keywords = registry.head(part.name), part.keywords
+    if kept_files is not None and offers(made, Rebuilds):
+        keywords = {**keywords, **made.restored(kept_files)}
+    return made(name=name, width=width, **facts[f"out:{name}"], **keywords)
 
 
 def _encoder(item: InputRecipe, facts: Mapping[str, Any], kept_files: Path | None) -> nn.Module:

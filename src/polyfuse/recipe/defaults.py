@@ -13,6 +13,7 @@ from typing import Any
 from polyfuse import registry
 from polyfuse.contracts import Decides, Masks, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
+from polyfuse.recipe.outputs import unscored
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
 OWN = (
@@ -35,6 +36,7 @@ TUNING = {
 PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0), "frozen": (1e-3, 0.01)}
 # modality -> steps after which a model trained on it alone gains no more; the most demanding input decides
 STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
+WRITING_STEPS = 3000  # steps after which a head that writes has learnt to spell
 TOGETHER_STEPS = 2000  # steps after which words and what they ask about have learnt to act on each other
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last
 NOISY = 0.5  # dropout of fusion and heads over ready-made features
@@ -115,7 +117,8 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     values["fusion"] = {**fusion(recipe, values["fusion"]["name"]), **values["fusion"]}
     if _features(recipe):
         for output in values["outputs"].values():
-            output["head"] = {"dropout": NOISY, **output["head"]}
+            if "dropout" in inspect.signature(registry.head(output["head"]["name"]).wants).parameters:  # type: ignore[attr-defined]
+                output["head"] = {"dropout": NOISY, **output["head"]}
     _fill(values, {"width": 128})
     if values["objectives"] is None:
         values["objectives"] = [ALONE] if _each_alone(recipe, values["fusion"]["name"], train) else []
@@ -138,6 +141,8 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
 def _steps(recipe: Recipe, train: int) -> int:
     modalities = [str(item.modality) for item in recipe.inputs.values()]
     alone = max(STEPS[modality] for modality in modalities)
+    if unscored(recipe):
+        return max(alone, WRITING_STEPS)
     if _ready(recipe):
         return min(alone, READY_STEPS)
     asked = "text" in modalities and sum(_tokens(recipe)) > 1
@@ -151,7 +156,7 @@ def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
     alone. Over ready-made features it is the fusion that overfits, and a decision takes each input's answer anyway.
     """
     learnt = any(item.transfer != "frozen" for item in recipe.readers.values())
-    several = len(recipe.inputs) > 1 and bool(recipe.outputs)
+    several = len(recipe.inputs) > 1 and bool(set(recipe.outputs) - set(unscored(recipe)))
     return (
         several
         and learnt

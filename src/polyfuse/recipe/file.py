@@ -42,6 +42,10 @@ def read_recipe(path: str | Path) -> Recipe:
         for encoder in item.encoders:
             if "path" in encoder.keywords:
                 encoder.path = _beside(folder, encoder.keywords["path"])  # type: ignore[attr-defined]
+    for output in recipe.outputs.values():
+        decoder = output.head.keywords.get("decoder")
+        if isinstance(decoder, dict) and "path" in decoder:
+            decoder["path"] = _beside(folder, decoder["path"])
     return recipe
 
 

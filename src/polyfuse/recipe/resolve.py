@@ -15,12 +15,13 @@ from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.targets import plain_label
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
-from polyfuse.data.modalities import Column, infer, infer_output
+from polyfuse.data.modalities import Column, infer, infer_output, is_prose
 from polyfuse.data.several import MOST
 from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
+from polyfuse.recipe.outputs import unscored
 from polyfuse.recipe.presets import knows
 from polyfuse.recipe.validate import check
 
@@ -81,6 +82,9 @@ def resolve(
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):
         recipe.ensemble.members = []  # who names a fusion wants that one to answer
+    if recipe.ensemble.members is None and (alone := unscored(recipe)):
+        recipe.ensemble.members = []
+        notes.append(f"no members answer beside the network, as output {alone[0]!r} has no scores to weigh them by")
     recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
     check(recipe)  # again: the fusion has a name now
     return recipe, splits, [*table.notes, *notes, *splits.notes]
@@ -149,7 +153,13 @@ def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
             if head not in registry.table_of("head"):
                 known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
+            if head == "text" and not is_prose(series):
+                known = ", ".join(registry.table_of("head"))
+                raise RecipeError(
+                    f"output {name!r} holds {reason}: name a head, one of {known}; {name}=text writes such texts"
+                )
             output["head"]["name"] = head
+            reason += f" ({name}=category to learn them as classes)" if head == "text" else ""
             notes.append(f"output {name!r} is a {head}: {reason}")
         notes += _order(name, output["head"], series)
     return parse(values), notes

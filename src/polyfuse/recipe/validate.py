@@ -11,6 +11,7 @@ from polyfuse import registry
 from polyfuse.contracts import CanBeMasked, Decides, Masks, StandsIn, check_offered, offers, says
 from polyfuse.learners.base import Learner
 from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, ObjectiveRecipe, Recipe, RecipeError, near
+from polyfuse.recipe.outputs import unscored
 
 
 def own_keywords(part: Any, given: set[str]) -> list[str]:
@@ -64,6 +65,11 @@ def check(recipe: Recipe) -> None:
         _named(lambda: check_offered("fusion", fusion), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
         if offers(fusion, Decides):
+            for name in unscored(recipe):
+                raise RecipeError(
+                    f"fusion: {recipe.fusion.name} joins scores of single inputs, and output {name!r} "
+                    f"({recipe.outputs[name].head.name}) has none; expected another fusion, such as attention"
+                )
             _check_nothing_stands_in(recipe)
             _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
@@ -79,6 +85,18 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
         if offers(part, Masks):
             _check_masked(recipe, objective, f"objectives.{at}")
+        if says(part, "wants_scores") and recipe.outputs and set(unscored(recipe)) == set(recipe.outputs):
+            names = ", ".join(map(repr, recipe.outputs))
+            raise RecipeError(
+                f"objectives.{at}: {objective.name} works on scores of single inputs, and no output has any ({names}); "
+                "leave it out"
+            )
+    asked = bool(recipe.ensemble.members) or recipe.ensemble.networks not in ("auto", 1)
+    for name in unscored(recipe) if asked else ():
+        raise RecipeError(
+            f"ensemble: output {name!r} ({recipe.outputs[name].head.name}) has no scores that members could be weighed "
+            "by; leave ensemble out"
+        )
     for at, member in enumerate(recipe.ensemble.members or []):
         _check_member(recipe, member, f"ensemble.members.{at}")
     if isinstance(recipe.training.modality_dropout, dict):

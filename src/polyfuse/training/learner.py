@@ -82,7 +82,7 @@ class Learner(L.LightningModule):
         """Weighted mean quality of one output over the rows that have its target: accuracy, or minus the loss."""
         head = self.network.head(name)
         weight_B = batch.weights_B * batch.outputs[name].present_B
-        quality_B = head.quality(state.scores[name], batch)
+        quality_B = head.quality(state.scores.get(name, state.fused), batch)
         return float((quality_B * weight_B).sum() / weight_B.sum().clamp_min(1e-6))
 
     def on_validation_epoch_end(self) -> None:

@@ -219,7 +219,7 @@ def _voice(
 def network_scores(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> np.ndarray:
     """What a network says of some rows (R, C), uncalibrated."""
     plain = Rows(rows.inputs, {}, rows.count, views=rows.views)
-    scores = predict(network, plain, numbers=numbers)[output].scores
+    scores = predict(network, plain, numbers=numbers, outputs=[output])[output].scores
     assert scores is not None
     return scores.float().numpy()
 

@@ -257,7 +257,7 @@ def calibrate(network: Network, rows: Rows, val: np.ndarray) -> None:
     heads = [name for name in network.outputs if offers(network.head(name), Tempered)]
     for name in heads:
         network.head(name).set_temperature(1.0)
-    predictions = predict(network, rows, numbers=val) if heads else {}
+    predictions = predict(network, rows, numbers=val, outputs=heads) if heads else {}
     for name in heads:
         prepared = rows.outputs[name]
         at = prepared.index_RK[val, 0]

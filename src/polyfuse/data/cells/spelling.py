@@ -1,0 +1,145 @@
+"""How texts that are written are spelt: words, characters or pieces of bytes, learnt from the training texts, and back.
+
+Ids 0 to 3, but of a checkpoint's tokenizer, are padding (and the blank of CTC), the beginning, the end, and what is
+unknown. Words and characters are joined again without loss: a word carries the blank in front of it. Chinese and
+Japanese characters are words.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from polyfuse.data.cells.words import ALONE
+
+SPECIALS = ("<pad>", "<begin>", "<end>", "<unknown>")
+PAD, BEGIN, END, UNKNOWN = range(4)
+CHECKPOINT = "checkpoint"  # the unit of texts that a checkpoint's own tokenizer spells
+UNITS = ("word", "char", "bpe")
+OFTEN = 5.0  # times that words occur on the average, from which each is learnt as one
+SOUND = 0.99  # share of the words of the training texts that a vocabulary of words must hold to be taken by itself
+_WORD = re.compile(rf"\s*(?:[{ALONE}]|[^\W{ALONE}]+|[^\w\s]+)")
+_BLANKS = re.compile(r"\s+")
+
+
+def tidy(text: str) -> str:
+    """A text with one blank wherever there are blanks, none at its ends."""
+    return _BLANKS.sub(" ", text).strip()
+
+
+def words(text: str) -> list[str]:
+    """The words and marks of a tidy text, each with the blank in front of it; joined they are the text, and a blank."""
+    return _WORD.findall(f" {text}")
+
+
+class Speller:
+    """Text -> ids, and back.
+
+    Args:
+        unit: ``word``, ``char`` or ``bpe``.
+        pieces: of words and characters, what each id above the special ones stands for.
+        tokenizer: of byte pairs, or of a checkpoint.
+        end: what ends a text of a checkpoint, whose special tokens are its own.
+
+    Attributes:
+        banned: ids that stand in no text.
+    """
+
+    def __init__(
+        self, unit: str, pieces: Sequence[str] = (), tokenizer: Tokenizer | None = None, end: int | None = None
+    ):
+        self.unit, self.pieces, self.tokenizer = unit, list(pieces), tokenizer
+        self.begin, self.end, self.unknown = BEGIN, END, UNKNOWN
+        self.banned: tuple[int, ...] = (PAD, BEGIN, UNKNOWN)
+        if end is not None and tokenizer is not None:
+            specials = (at for at, added in tokenizer.get_added_tokens_decoder().items() if added.special)
+            self.begin, self.end, self.unknown = end, end, -1
+            self.banned = tuple(at for at in specials if at != end)
+        self._ids = {piece: at for at, piece in enumerate(self.pieces, len(SPECIALS))}
+
+    @classmethod
+    def learnt(cls, texts: Sequence[str], unit: str, limit: int) -> Speller:
+        """From training texts.
+
+        Args:
+            unit: ``auto`` takes words where nearly all of them come often, and byte pairs elsewhere.
+            limit: at most so many ids, those of the special ones included.
+        """
+        if unit == "bpe":
+            return cls("bpe", tokenizer=_byte_pairs(texts, limit))
+        split = list if unit == "char" else words
+        counts = Counter(piece for text in texts for piece in split(tidy(text)))
+        kept = sorted(counts, key=lambda piece: (-counts[piece], piece))[: limit - len(SPECIALS)]
+        if unit == "auto":
+            total = counts.total()
+            held = sum(counts[piece] for piece in kept)
+            if total < OFTEN * len(counts) or held < SOUND * total:
+                return cls.learnt(texts, "bpe", limit)
+        return cls("word" if unit == "auto" else unit, kept)
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids are below it."""
+        return self.tokenizer.get_vocab_size() if self.tokenizer else len(SPECIALS) + len(self.pieces)
+
+    def spelt(self, texts: Iterable[str]) -> list[list[int]]:
+        """Ids of texts, without beginning and end."""
+        tidied = [tidy(text) for text in texts]
+        if self.tokenizer is not None:
+            made = self.tokenizer.encode_batch(tidied, add_special_tokens=False)
+            return [one.ids for one in made]
+        split = list if self.unit == "char" else words
+        return [[self._ids.get(piece, UNKNOWN) for piece in split(text)] for text in tidied]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """The text of ids; special ones are left out."""
+        left_out = {*self.banned, self.end}
+        ids = [int(at) for at in ids if int(at) not in left_out]
+        if self.tokenizer is not None:
+            return tidy(self.tokenizer.decode(ids))
+        return tidy("".join(self.pieces[at - len(SPECIALS)] for at in ids))
+
+    def state(self) -> dict[str, Any]:
+        """As JSON."""
+        own = {"tokenizer": json.loads(self.tokenizer.to_str())} if self.tokenizer else {"pieces": self.pieces}
+        return {"unit": self.unit, **own, **({"end": self.end} if self.unit == CHECKPOINT else {})}
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Speller:
+        """From what ``state`` gave."""
+        written = state.get("tokenizer")
+        tokenizer = None if written is None else Tokenizer.from_str(json.dumps(written))
+        return cls(state["unit"], state.get("pieces", ()), tokenizer, state.get("end"))
+
+    @classmethod
+    def of_checkpoint(cls, file: str, end: int) -> Speller:
+        """The tokenizer of a checkpoint.
+
+        Args:
+            file: its ``tokenizer.json``.
+            end: the id that ends a text.
+        """
+        tokenizer = Tokenizer.from_file(file)
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return cls(CHECKPOINT, tokenizer=tokenizer, end=end)
+
+
+def _byte_pairs(texts: Sequence[str], limit: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=limit,
+        min_frequency=2,
+        special_tokens=list(SPECIALS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(map(tidy, texts), trainer)
+    return tokenizer

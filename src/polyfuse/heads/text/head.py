@@ -1,0 +1,213 @@
+"""Fused tokens -> a text: captions, answers, transcripts and translations are this head over other columns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse import registry
+from polyfuse.data.cells.spelling import Speller
+from polyfuse.heads.text.decode import Decoding, Rules
+from polyfuse.heads.text.learning import Learning, References
+from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
+
+Decoder = str | Mapping[str, Any]
+"""A decoder by name, or with keywords: ``{"name": "transformer", "depth": 3}``."""
+
+
+class Text(nn.Module):
+    """A text per row, written by a decoder that reads the fused tokens and those of every input.
+
+    Args:
+        name: the output's.
+        width: D.
+        speller: how texts are spelt; a fact of ``target.text``.
+        longest: units of the longest text of training; a fact as well.
+        decoder: ``transformer``, ``gru``, ``ctc`` or ``lm``, or one with keywords, ``{name: transformer, depth: 3}``.
+        unit, vocabulary, max_length: see ``data.cells.target_text``; ``ctc`` writes characters by default.
+        learn: how references are learnt: ``references``, ``label_smoothing``, ``scheduled_sampling`` (see
+            ``heads.text.learning``).
+        decode: how texts are written: ``beams``, ``length_penalty``, ``sample``, ``temperature``, ``top_k``, ``top_p``,
+            ``seed``, ``no_repeat``, ``min_length``, ``max_length``, ``answers`` (see ``heads.text.decode``).
+        dropout: of the decoder, in training.
+        files: folder with what a saved model kept of its checkpoint; its weights come later.
+
+    See also: ``category`` where there are few answers, each of them known.
+    """
+
+    paper = "Vinyals et al., Show and Tell, CVPR 2015"
+    task = "text"
+
+    @staticmethod
+    def wants(
+        *,
+        decoder: Decoder = "transformer",
+        unit: str = "auto",
+        vocabulary: int = 8000,
+        max_length: int | str = "auto",
+        learn: Mapping[str, Any] | None = None,
+        decode: Mapping[str, Any] | None = None,
+        dropout: float = 0.1,
+    ) -> Spec:
+        """The reference texts as ids.
+
+        Raises:
+            ValueError: no such decoder, or a keyword or option that it does not have.
+        """
+        del dropout
+        name, keywords = chosen(decoder)
+        Learning.of(learn)
+        Decoding().changed(dict(decode or {}))
+        if name == "lm":
+            if unit != "auto":
+                raise ValueError(f"unit: a language model spells texts by its own tokenizer; leave out {unit!r}")
+            return _of_checkpoint(keywords, max_length)
+        unit = "char" if name == "ctc" and unit == "auto" else unit
+        return Spec("target.text", {"unit": unit, "vocabulary": vocabulary, "max_length": max_length})
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        width: int,
+        speller: Speller,
+        longest: int,
+        decoder: Decoder = "transformer",
+        unit: str = "auto",
+        vocabulary: int = 8000,
+        max_length: int | str = "auto",
+        learn: Mapping[str, Any] | None = None,
+        decode: Mapping[str, Any] | None = None,
+        dropout: float = 0.1,
+        files: Path | None = None,
+    ):
+        super().__init__()
+        del unit, vocabulary, max_length  # the transform has heeded them
+        self.name, self.speller, self.longest = name, speller, longest
+        self.learn = Learning.of(learn)
+        kind, keywords = chosen(decoder)
+        keywords |= {"path": str(files), "weights": "random"} if files is not None else {}
+        self.decoder: Any = registry.text_decoder(kind)(speller.vocabulary, width, dropout, **keywords)
+        self.how = Decoding()
+        self.how = self.writing(**(decode or {}))
+
+    @staticmethod
+    def restored(folder: Path) -> dict[str, Any]:
+        """The keywords that build it again from the files of its ``Spec``, where its decoder is a checkpoint."""
+        return {"files": folder} if (folder / "config.json").is_file() else {}
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How texts are written, by name, for a report."""
+        return self.how.said()
+
+    def writing(self, **options: Any) -> Decoding:
+        """How texts are written, the head's own way changed by some options.
+
+        Raises:
+            ValueError: no such option, one out of bounds, or an answer that cannot be spelt.
+        """
+        how = self.how.changed(options)
+        self.decoder.check(how)
+        self._rules(how)
+        return how
+
+    def loss(self, fused: Fused, batch: Batch) -> Tensor:
+        """Loss per row (B,) given the true text so far, a mean over references; 0 where the target is missing."""
+        cells = batch.outputs[self.name]
+        texts, row_N = self._texts(cells.fields, cells.index_BK[:, 0].clamp_min(0))  # type: ignore[arg-type]
+        memory = self.decoder.read(fused)
+        if len(row_N) != len(batch):  # every row has one reference at least
+            memory = Tokens(memory.x_BTD[row_N], memory.mask_BT[row_N])
+        loss_N = self.decoder.loss(memory, texts, self.learn)
+        times_B = torch.bincount(row_N, minlength=len(batch)).clamp_min(1)
+        loss_B = loss_N.new_zeros(len(batch)).index_add(0, row_N, loss_N) / times_B
+        return loss_B * cells.present_B
+
+    def _texts(self, fields: Mapping[str, Tensor], at_B: Tensor) -> tuple[References, Tensor]:
+        """The references to learn, and the row of each (N,): one drawn per row in training, else all."""
+        ids_BRT, lengths_BR, whole_BR = (fields[key][at_B] for key in ("ids", "lengths", "whole"))
+        there_BR = lengths_BR > 0
+        there_BR[:, 0] = True  # the blank has one, of no length
+        if self.training and self.learn.references == "draw" and there_BR.shape[1] > 1:
+            drawn_BR = torch.rand(there_BR.shape, device=there_BR.device).masked_fill(~there_BR, -1.0)
+            there_BR = torch.zeros_like(there_BR).scatter(1, drawn_BR.argmax(1, keepdim=True), True)
+        row_N, which_N = there_BR.nonzero(as_tuple=True)
+        texts = References(ids_BRT[row_N, which_N], lengths_BR[row_N, which_N], whole_BR[row_N, which_N])
+        return texts, row_N
+
+    def quality(self, said: Any, batch: Batch) -> Tensor:
+        """Minus the loss of the true texts (B,); writing them out would take many times as long."""
+        return -self.loss(said, batch)
+
+    def _rules(self, how: Decoding) -> Rules:
+        """What texts must hold to."""
+        answers = None if how.answers is None else self.speller.spelt(map(str, how.answers))
+        for text, ids in zip(how.answers or (), answers or (), strict=True):
+            if self.speller.unknown in ids or not ids:
+                raise ValueError(f"answers: {text!r} has a {self.speller.unit} that training never showed, or nothing")
+        longest = max(map(len, answers)) if answers else self.longest
+        if how.max_length is not None and answers and how.max_length < longest:
+            raise ValueError(f"max_length: {how.max_length} is less than the longest of the answers, {longest}")
+        most = how.max_length or longest
+        own = self.speller
+        return Rules(own.begin, own.end, own.banned, most, max(1, how.min_length), how.no_repeat, answers)
+
+    @torch.no_grad()
+    def predict(self, fused: Fused, batch: Batch, **options: Any) -> Prediction:
+        """A text per row, with ``confidence``: the geometric mean of its units' probabilities.
+
+        Args:
+            options: of ``decode``, over the head's own.
+        """
+        how = self.writing(**options)
+        rows = batch.rows_B.tolist()
+        written = self.decoder.write(self.decoder.read(fused), self._rules(how), how, rows)
+        return Prediction(list(map(self.speller.text, written.ids)), None, {"confidence": written.confidence})
+
+    @torch.no_grad()
+    def stream(self, fused: Fused, batch: Batch, **options: Any) -> Iterator[list[str]]:
+        """The texts so far, after every further unit, until all are at their end."""
+        how = self.writing(**options)
+        rows = batch.rows_B.tolist()
+        before: list[str] | None = None
+        for written in self.decoder.steps(self.decoder.read(fused), self._rules(how), how, rows):
+            if before is not None:  # the first bytes of a character are none yet
+                yield [text.rstrip("\ufffd") for text in before]
+            before = list(map(self.speller.text, written.ids))
+        if before is not None:
+            yield before
+
+
+def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:
+    """Reference texts as the ids of a language model's own tokenizer."""
+    from polyfuse.heads.text.lm import files_of
+
+    kept, tokenizer, end = files_of(str(keywords["path"]), keywords.get("weights", "checkpoint"))
+    return Spec("target.text", {"max_length": max_length, "tokenizer": tokenizer, "end": end}, kept)
+
+
+def chosen(decoder: Decoder) -> tuple[str, dict[str, Any]]:
+    """Name and keywords of a decoder.
+
+    Raises:
+        ValueError: no such decoder, or a keyword that it does not have.
+    """
+    keywords = {"name": decoder} if isinstance(decoder, str) else dict(decoder)
+    name = keywords.pop("name", "transformer")
+    made = registry.text_decoder(name)
+    parameters = inspect.signature(made).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if other := [key for key in keywords if key not in known]:
+        raise ValueError(f"decoder {name} has no keyword {other[0]!r}; known: {', '.join(known)}")
+    needed = [
+        p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty and p.name not in keywords
+    ]
+    if needed:
+        raise ValueError(f"decoder {name} needs {needed[0]!r}: {{name: {name}, {needed[0]}: ...}}")
+    return name, keywords

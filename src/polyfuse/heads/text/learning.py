@@ -1,0 +1,110 @@
+"""How a decoder learns from reference texts: teacher forcing, smoothed targets, its own words now and then.
+
+Label smoothing: Szegedy et al., CVPR 2016. Scheduled sampling: Bengio et al., NeurIPS 2015, in two passes over a whole
+text as Mihaylova and Martins, ACL 2019, have it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+"""Ids that came before (N, T) -> logits of what comes next (N, T, V), and a further loss per row (N,) or None."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How references are learnt.
+
+    Args:
+        references: of several in a cell, ``draw`` one anew in every step, or learn ``all`` of them.
+        label_smoothing: share of the target given to all units.
+        scheduled_sampling: probability with which a unit that came before is the decoder's own instead of the true one.
+
+    Raises:
+        ValueError: out of bounds.
+    """
+
+    references: str = "draw"
+    label_smoothing: float = 0.0
+    scheduled_sampling: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.references not in ("draw", "all"):
+            raise ValueError(f"references: expected draw or all, found {self.references!r}")
+        for name in ("label_smoothing", "scheduled_sampling"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise ValueError(f"{name}: expected a share from 0 to below 1, found {value!r}")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any] | None) -> Learning:
+        """From options by name.
+
+        Raises:
+            ValueError: no such option.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in options or {}:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else "."
+                raise ValueError(f"no option {name!r}{hint} Known: {', '.join(known)}")
+        return cls(**(options or {}))
+
+
+@dataclass(frozen=True)
+class References:
+    """Reference texts to learn, one per row.
+
+    Shapes: ``ids_NT`` with padding behind the end, ``lengths_N``, ``whole_N``: whether the text ends there.
+    """
+
+    ids_NT: Tensor
+    lengths_N: Tensor
+    whole_N: Tensor
+
+    def shifted(self, begin: int, end: int, pad: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What comes before each unit, the unit, and where there is one: three times (N, T + 1)."""
+        count, length = self.ids_NT.shape
+        place_T = torch.arange(length + 1, device=self.ids_NT.device)
+        next_NT = F.pad(self.ids_NT, (0, 1), value=pad)
+        at_end_NT = place_T == self.lengths_N[:, None]
+        next_NT = torch.where(at_end_NT, end, next_NT)
+        before_NT = torch.cat([self.ids_NT.new_full((count, 1), begin), self.ids_NT], 1)
+        there_NT = (place_T < self.lengths_N[:, None]) | (at_end_NT & self.whole_N[:, None])
+        return before_NT, next_NT, there_NT
+
+
+def teacher_forced(
+    forward: Forward, texts: References, how: Learning, *, begin: int, end: int, pad: int, training: bool
+) -> Tensor:
+    """Mean cross-entropy of the units of every text (N,), given the true ones before them.
+
+    Args:
+        training: smooth, and mix in the decoder's own units; the loss of validation is plain.
+    """
+    before_NT, next_NT, there_NT = texts.shifted(begin, end, pad)
+    if training and how.scheduled_sampling:
+        with torch.no_grad():
+            own_NT = forward(before_NT)[0].argmax(-1)
+        own_NT = torch.cat([before_NT[:, :1], own_NT[:, :-1]], 1)
+        swap_NT = torch.rand(before_NT.shape, device=before_NT.device) < how.scheduled_sampling
+        before_NT = torch.where(swap_NT & (before_NT != begin), own_NT, before_NT)
+    logits_NTV, further_N = forward(before_NT)
+    smoothing = how.label_smoothing if training else 0.0
+    loss_NT = F.cross_entropy(logits_NTV.float().transpose(1, 2), next_NT, reduction="none", label_smoothing=smoothing)
+    loss_N = mean_of(loss_NT, there_NT)
+    return loss_N if further_N is None else loss_N + further_N
+
+
+def mean_of(loss_NT: Tensor, there_NT: Tensor) -> Tensor:
+    """Mean over the units that are there (N,); 0 where there are none."""
+    return (loss_NT * there_NT).sum(1) / there_NT.sum(1).clamp_min(1)

@@ -1,0 +1,65 @@
+"""What a text is written about: the joint tokens of a fusion and those of every input, each knowing its place.
+
+A fusion may pool its inputs into one token (``concat``); the tokens of each input after interaction stand beside it in
+``Fused.by_input``, so that a picture's regions reach every word under every fusion.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse.layers.positions import sinusoidal
+from polyfuse.records import Fused, Tokens
+
+
+class Memory(nn.Module):
+    """Fused -> Tokens (B, S, D): joint tokens, then the tokens of each input, normalised, with a code of their place.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, fused: Fused) -> Tokens:
+        """Everything there is to read of a row."""
+        parts = [joint_tokens(fused), *fused.by_input.values()]
+        x_BSD = torch.cat([self.placed(part) for part in parts], 1)
+        return Tokens(x_BSD, torch.cat([part.mask_BT for part in parts], 1))
+
+    def placed(self, tokens: Tokens) -> Tensor:
+        """Normalised tokens, and where each lies in its grid (B, T, D)."""
+        x_BTD = self.norm(tokens.x_BTD)
+        count = x_BTD.shape[1] - tokens.prefix
+        if not tokens.grid or count < 1:
+            return x_BTD
+        grid = tokens.grid if prod(tokens.grid) == count else (count,)
+        code_TD = places(grid, x_BTD.shape[-1], like=x_BTD)
+        return torch.cat([x_BTD[:, : tokens.prefix], x_BTD[:, tokens.prefix :] + code_TD], 1)
+
+
+def joint_tokens(fused: Fused) -> Tokens:
+    """The joint tokens of a fusion without those that ``by_input`` has as well."""
+    joint = fused.tokens
+    count = sum(tokens.x_BTD.shape[1] for tokens in fused.by_input.values())
+    if not count or joint.x_BTD.shape[1] != joint.prefix + count:
+        return joint
+    return Tokens(joint.x_BTD[:, : joint.prefix], joint.mask_BT[:, : joint.prefix], prefix=joint.prefix)
+
+
+def places(grid: tuple[int, ...], width: int, *, like: Tensor) -> Tensor:
+    """The sinusoidal code of the places of a grid, each axis having a share of the width: (T, D)."""
+    shares = [width // len(grid)] * len(grid)
+    shares[0] += width - sum(shares)
+    codes = []
+    for axis, (length, share) in enumerate(zip(grid, shares, strict=True)):
+        code = sinusoidal(length, share, like=like)
+        shape = [1] * len(grid)
+        shape[axis] = length
+        codes.append(code.view(*shape, share).expand(*grid, share))
+    return torch.cat(codes, -1).flatten(0, -2)

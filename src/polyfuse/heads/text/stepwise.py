@@ -1,0 +1,58 @@
+"""What decoders share that write unit by unit: they learn by teacher forcing, and are written through ``decode``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+
+from polyfuse.data.cells.spelling import BEGIN, END, PAD
+from polyfuse.heads.text.decode import Cache, Decoding, Rules, Written, steps, write
+from polyfuse.heads.text.learning import Learning, References, teacher_forced
+from polyfuse.heads.text.memory import Memory
+from polyfuse.records import Tokens
+
+
+class StepwiseDecoder(nn.Module):
+    """A decoder by its logits; the units 1 and 2 begin and end a text.
+
+    Args:
+        width: D of the fused tokens.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.read = Memory(width)
+
+    def check(self, how: Decoding) -> None:
+        """Whether it can write so: unit by unit, every way is possible."""
+
+    @abstractmethod
+    def forward(self, memory: Tokens, before_NT: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What came before each unit -> logits (N, T, V), and a further loss per row (N,) or None."""
+
+    @abstractmethod
+    def begin(self, memory: Tokens) -> Cache:
+        """What it keeps of the memory, before the first unit."""
+
+    @abstractmethod
+    def step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+        """The last unit of every row -> logits of the next (N, V), and the cache with it."""
+
+    def loss(self, memory: Tokens, texts: References, how: Learning) -> Tensor:
+        """Loss per text (N,)."""
+        return teacher_forced(
+            lambda before_NT: self(memory, before_NT), texts, how, begin=BEGIN, end=END, pad=PAD, training=self.training
+        )
+
+    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Written:
+        """The text of every row."""
+        return write(self, memory, rules, how, rows)
+
+    def steps(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Iterator[Written]:
+        """The texts so far, after every step; those of a search by beams come at once."""
+        if how.beams > 1:
+            yield write(self, memory, rules, how, rows)
+        else:
+            yield from steps(self, memory, rules, how, rows)

@@ -1,0 +1,67 @@
+"""A transformer that writes a text while it looks at the fused tokens. Vaswani et al., NeurIPS 2017."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from polyfuse.heads.text.decode import Cache
+from polyfuse.heads.text.stepwise import StepwiseDecoder
+from polyfuse.layers.causal import CausalBlock
+from polyfuse.layers.positions import sinusoidal
+from polyfuse.records import Tokens
+
+
+class Transformer(StepwiseDecoder):
+    """Causal self-attention over the text and cross-attention to every fused token; embeddings tied to the output.
+
+    Args:
+        vocabulary: V.
+        width: D of the fused tokens.
+        dropout: in training.
+        depth: blocks.
+        heads: attention heads; they divide the width.
+
+    Tied embeddings: Press and Wolf, EACL 2017.
+    """
+
+    paper = "Vaswani et al., Attention Is All You Need, NeurIPS 2017"
+
+    def __init__(self, vocabulary: int, width: int, dropout: float, *, depth: int = 2, heads: int = 4):
+        super().__init__(width)
+        self.embed = nn.Embedding(vocabulary, width)
+        nn.init.normal_(self.embed.weight, std=width**-0.5)
+        self.blocks = nn.ModuleList(CausalBlock(width, heads=heads, dropout=dropout) for _ in range(depth))
+        self.norm, self.drop, self.scale = nn.LayerNorm(width), nn.Dropout(dropout), math.sqrt(width)
+
+    def forward(self, memory: Tokens, before_NT: Tensor) -> tuple[Tensor, None]:
+        """(N, S, D) and ids (N, T) -> logits (N, T, V)."""
+        x_NTD = self.embed(before_NT) * self.scale
+        x_NTD = self.drop(x_NTD + sinusoidal(before_NT.shape[1], x_NTD.shape[-1], like=x_NTD))
+        for block in self.blocks:
+            x_NTD = block(x_NTD, memory.x_BTD, memory.mask_BT)
+        return self._logits(x_NTD), None
+
+    def _logits(self, x_NTD: Tensor) -> Tensor:
+        return nn.functional.linear(self.norm(x_NTD), self.embed.weight)
+
+    def begin(self, memory: Tokens) -> Cache:
+        """Keys and values of the memory, for every block."""
+        cache = {"mask": memory.mask_BT}
+        for n, block in enumerate(self.blocks):
+            cache[f"context_key_{n}"], cache[f"context_value_{n}"] = block.context.keys_values(memory.x_BTD)  # type: ignore[operator, union-attr]
+        return cache
+
+    def step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+        """One further unit."""
+        after = dict(cache)
+        x_ND = self.embed(ids_N) * self.scale
+        most = cache["key_0"].shape[2] if "key_0" in cache else 0
+        x_N1D = (x_ND + sinusoidal(most + 1, x_ND.shape[-1], like=x_ND)[-1])[:, None]
+        for n, block in enumerate(self.blocks):
+            kept = (cache[f"key_{n}"], cache[f"value_{n}"]) if most else None
+            context = (cache[f"context_key_{n}"], cache[f"context_value_{n}"])
+            x_N1D, own = block.step(x_N1D, kept, context, cache["mask"])  # type: ignore[operator]
+            after[f"key_{n}"], after[f"value_{n}"] = own
+        return self._logits(x_N1D)[:, 0], after

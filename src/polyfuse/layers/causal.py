@@ -1,0 +1,60 @@
+"""A block that writes from left to right and reads a context: causal self-attention, cross-attention, feed-forward.
+
+Vaswani et al., Attention Is All You Need, NeurIPS 2017; normalised before each part. Keys and values of what was
+written are kept, so that a further token costs one token.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polyfuse.layers.attention import Attention, FeedForward
+
+Kept = tuple[Tensor, Tensor]
+"""Keys and values (B, H, T, D / H)."""
+
+
+class CausalBlock(nn.Module):
+    """Self-attention over what came before, attention over a context, then a feed-forward layer, each added.
+
+    Args:
+        width: D, a multiple of ``heads``.
+        heads: attention heads.
+        dropout: in training.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4, dropout: float = 0.0):
+        super().__init__()
+        self.norm_before, self.norm_context, self.norm_forward = (nn.LayerNorm(width) for _ in range(3))
+        self.before = Attention(width, heads=heads, dropout=dropout)
+        self.context = Attention(width, heads=heads, dropout=dropout)
+        self.forward_layer = FeedForward(width, expansion=4.0, dropout=dropout)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, context_BSD: Tensor, mask_BS: Tensor) -> Tensor:
+        """A whole text at once, each token seeing those before it.
+
+        Shapes: (B, T, D), (B, S, D) and its mask (B, S) -> (B, T, D).
+        """
+        normed = self.norm_before(x_BTD)
+        x_BTD = x_BTD + self.drop(self.before.mixed(normed, *self.before.keys_values(normed), causal=True))
+        return self._read(x_BTD, self.context.keys_values(context_BSD), mask_BS)
+
+    def step(self, x_B1D: Tensor, kept: Kept | None, context: Kept, mask_BS: Tensor) -> tuple[Tensor, Kept]:
+        """One further token.
+
+        Args:
+            kept: keys and values of the tokens before; None for the first.
+            context: those of the context, from ``self.context.keys_values``.
+        """
+        normed = self.norm_before(x_B1D)
+        own = self.before.keys_values(normed)
+        if kept is not None:
+            own = (torch.cat([kept[0], own[0]], 2), torch.cat([kept[1], own[1]], 2))
+        x_B1D = x_B1D + self.drop(self.before.mixed(normed, *own))
+        return self._read(x_B1D, context, mask_BS), own
+
+    def _read(self, x_BTD: Tensor, context: Kept, mask_BS: Tensor) -> Tensor:
+        x_BTD = x_BTD + self.drop(self.context.over(self.norm_context(x_BTD), *context, mask_BS))
+        return x_BTD + self.drop(self.forward_layer(self.norm_forward(x_BTD)))

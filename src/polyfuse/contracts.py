@@ -289,6 +289,8 @@ SAYINGS: dict[str, Any] = {
     "learnt_as": None,  # the task by which members of an ensemble learn what a head answers, where it is not its own
     "aligning": False,  # an objective whose doing is a space that inputs share: comparisons of alignments try it
     "fuses": False,  # an objective that needs a fusion, whether or not there are outputs
+    "metric": None,  # the metric by which an output of a head is quoted, where it is not the first of its judge
+    "decoding": {},  # how a head makes an answer of what it learnt, by name, such as {"beams": 4}
     "aligns": (),  # inputs that an objective compares in the shared space
 }
 """What a part may say of itself -> what holds where it does not."""

@@ -151,6 +151,7 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "labels": "polyfuse.evaluation.judges.labels:measure",
     "number": "polyfuse.evaluation.judges.number:measure",
     "retrieval": "polyfuse.evaluation.judges.retrieval:measure",
+    "text": "polyfuse.evaluation.judges.text:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -159,8 +160,12 @@ JUDGES: Table = {  # by the head's ``task``
     "labels": "polyfuse.evaluation.judges.labels:judge",
     "number": "polyfuse.evaluation.judges.number:judge",
     "retrieval": "polyfuse.evaluation.judges.retrieval:judge",
+    "text": "polyfuse.evaluation.judges.text:judge",
 }
 
+HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote
+    "text": "polyfuse.evaluation.judges.text:headline",
+}
 
 RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings: what draws it where
     "Report": {"terminal": "polyfuse.evaluation.terminal:render", "page": "polyfuse.evaluation.html:page"},

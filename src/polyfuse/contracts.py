@@ -239,6 +239,8 @@ SAYINGS: dict[str, Any] = {
     "wants_fusion": False,  # an objective that works on the fused representation
     "sums_losses": False,  # an objective that weighs the losses of outputs and inputs itself
     "learnt_as": None,  # the task by which members of an ensemble learn what a head answers, where it is not its own
+    "metric": None,  # the metric by which an output of a head is quoted, where it is not the first of its judge
+    "decoding": {},  # how a head makes an answer of what it learnt, by name, such as {"beams": 4}
     "aligns": (),  # inputs that an objective compares in the shared space
 }
 """What a part may say of itself -> what holds where it does not."""

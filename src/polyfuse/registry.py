@@ -149,6 +149,7 @@ MEASURES: Table = {  # by the head's ``task``: its metrics as functions of row w
     "ordinal": "polyfuse.evaluation.judges.ordinal:measure",
     "labels": "polyfuse.evaluation.judges.labels:measure",
     "number": "polyfuse.evaluation.judges.number:measure",
+    "text": "polyfuse.evaluation.judges.text:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -156,8 +157,12 @@ JUDGES: Table = {  # by the head's ``task``
     "ordinal": "polyfuse.evaluation.judges.ordinal:judge",
     "labels": "polyfuse.evaluation.judges.labels:judge",
     "number": "polyfuse.evaluation.judges.number:judge",
+    "text": "polyfuse.evaluation.judges.text:judge",
 }
 
+HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote
+    "text": "polyfuse.evaluation.judges.text:headline",
+}
 
 RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings: what draws it where
     "Report": {"terminal": "polyfuse.evaluation.terminal:render", "page": "polyfuse.evaluation.html:page"},

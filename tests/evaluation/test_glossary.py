@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.judges import category, labels
 from polyfuse.evaluation.judges import number as numbers
+from polyfuse.evaluation.judges import text as texts
 
 
 @pytest.mark.parametrize(
@@ -36,10 +37,10 @@ def test_percentages_and_differences():
 
 
 def test_every_metric_of_a_judge_has_words():
-    for judge in (category, labels, numbers):
+    for judge in (category, labels, numbers, texts):
         assert set(judge.NAMES) <= glossary.TERMS.keys()
         assert set(judge.HEADLINE) <= set(judge.NAMES)
 
 
 def test_a_metric_without_words_goes_by_its_name():
-    assert glossary.term("bleu_4").title == "bleu 4"
+    assert glossary.term("bleu_5").title == "bleu 5"

@@ -16,14 +16,15 @@ severities = st.lists(st.one_of(st.just(np.nan), st.just(0.0), st.floats(0.01, 1
 
 @given(severities, st.integers(0, 5), st.integers(0, 5), st.integers(0, 9))
 def test_choice(severity, worst, random, seed):
-    mistakes, drawn = choose(severity, worst, random, seed)
+    mistakes, best, drawn = choose(severity, worst, random, seed)
+    assert best == []
     shown = mistakes + drawn
     assert len(set(shown)) == len(shown)
     assert not np.isnan(severity[shown]).any()
     assert len(mistakes) == min(worst, int((severity > 0).sum()))
     assert all(severity[m] >= s for m in mistakes for s in np.delete(severity, mistakes) if not np.isnan(s))
     assert len(drawn) == min(random, int((~np.isnan(severity)).sum()) - len(mistakes))
-    assert (mistakes, drawn) == choose(severity, worst, random, seed)
+    assert (mistakes, best, drawn) == choose(severity, worst, random, seed)
 
 
 def test_samples_carry_cells_rows_and_verdicts():

@@ -26,7 +26,7 @@ from polyfuse.data.timeline import parts
 from polyfuse.evaluation.evaluate import Kept, outcomes_by_inputs, report_of
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.outcome import Outcome, plain
+from polyfuse.evaluation.outcome import KEPT, Outcome, plain
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.targets import metric_weights
 from polyfuse.learners.folds import fold_numbers
@@ -265,7 +265,10 @@ def _joined(outcomes: Sequence[Outcome], classes: list[Any] | None, order: np.nd
     targets = [value for outcome in outcomes for value in outcome.target]
     values = [value for outcome in outcomes for value in outcome.value]
     target, value = ([side[at] for at in order] for side in (targets, values))
-    return Outcome(outcomes[0].task, target, value, probabilities, known, scores)
+    first = outcomes[0]
+    return replace(
+        first, target=target, value=value, probabilities=probabilities, classes=known, scores=scores, weights=None
+    )
 
 
 def _spread(outcome: Outcome, classes: list[Any]) -> np.ndarray:
@@ -306,7 +309,7 @@ def _keep(place: Path | None, recipe: Recipe, judged: Judged) -> None:
     listed = []
     for at, (inputs, outcomes) in enumerate(judged.kept.items()):
         for output, outcome in outcomes.items():
-            content = {key: getattr(outcome, key) for key in ("task", "target", "value", "classes")}
+            content = {key: getattr(outcome, key) for key in KEPT}
             listed.append({"inputs": inputs, "output": output, **content})
             for key in ("probabilities", "scores", "weights"):
                 if (array := getattr(outcome, key)) is not None:

@@ -26,11 +26,11 @@ from polyfuse.data.tables import Table
 from polyfuse.device import choose_device, device_of
 from polyfuse.encoded import weights_digest
 from polyfuse.evaluation.glossary import term
-from polyfuse.evaluation.judges import judge
+from polyfuse.evaluation.judges import headline, judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
-from polyfuse.evaluation.targets import metric_weights, outcomes_of
+from polyfuse.evaluation.targets import metric_weights, modalities, outcomes_of, targets_of
 from polyfuse.inference import predict_subsets
 from polyfuse.model import Network
 from polyfuse.reading import rows_of
@@ -119,6 +119,7 @@ class Stage:
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += [*self.ready.notes, *said]
+        self._quoted: str | None = says(base.head(self.output), "metric")
         self.heard: Noises = {}
         self.split = labelled(self.ready.rows, self.splits)
 
@@ -228,7 +229,7 @@ class Stage:
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
         raw = _of(self.ready, bundle.recipe).prepared
         options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}
-        options |= {"kept": kept.prepared, "heard": self.heard}
+        options |= {"kept": kept.prepared, "heard": self.heard, "metrics": {self.output: self.metric}}
         curve = robustness(bundle, self.table, raw, some, **options).together.curves[self.output]
         return curve.points[-1].value, curve.retention
 
@@ -236,7 +237,8 @@ class Stage:
     def metric(self) -> str:
         """The headline metric of the compared output."""
         head: Any = registry.head(self.recipe.outputs[self.output].head.name)
-        return judge(Outcome(head.task, [None], [None]), bootstrap=0).headline[0]
+        targets = targets_of(self.ready.prepared[f"out:{self.output}"], self.split.train)
+        return headline(Outcome(head.task, targets, [], metric=self._quoted, reads=modalities(self.recipe)))[0]
 
     @property
     def higher(self) -> bool:

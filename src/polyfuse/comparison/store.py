@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from polyfuse.comparison.stage import Run
-from polyfuse.evaluation.outcome import Outcome, plain
+from polyfuse.evaluation.outcome import KEPT, Outcome, plain
 
 
 class Runs:
@@ -65,7 +65,7 @@ class Runs:
             return
         content: dict[str, Any] = {k: v for k, v in asdict(run).items() if k != "outcome"}
         outcome = run.outcome
-        content["outcome"] = {k: getattr(outcome, k) for k in ("task", "target", "value", "classes")}
+        content["outcome"] = {k: getattr(outcome, k) for k in KEPT}
         arrays = {k: v for k in ("probabilities", "scores", "weights") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
         write_json(self.folder / f"{key}.json", plain(content))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 NOTHING = "–"
 
@@ -31,7 +32,11 @@ TERMS = {
     "macro_f1": Term("Macro F1", "mean over classes of the balance of precision and recall", percent=True),
     "weighted_f1": Term("Weighted F1", "the same, weighted by the rows of each class", percent=True),
     "micro_f1": Term("Micro F1", "balance of precision and recall over all labels of all rows", percent=True),
-    "exact_match": Term("Exact match", "share of rows whose labels are all right and none too many", percent=True),
+    "exact_match": Term(
+        "Exact match",
+        "share of rows wholly right: all labels and none too many; a text but for case, punctuation and articles",
+        percent=True,
+    ),
     "map": Term("mAP", "mean average precision: how well each label ranks its rows, at any threshold", percent=True),
     "auroc": Term("AUROC", "chance that a row of a class scores above one that is not; 50 % is a coin", percent=True),
     "qwk": Term("Weighted kappa", "agreement beyond chance, mistakes counted by their squared steps; 1 is perfect"),
@@ -50,6 +55,36 @@ TERMS = {
     "recall@5": Term("R@5", "share of queries with a match among the first five", percent=True),
     "recall@10": Term("R@10", "share of queries with a match among the first ten", percent=True),
     "median_rank": Term("Median rank", "half of the queries find their match by this place", higher=False),
+    "cider_d": Term("CIDEr-D", "agreement with the references in n-grams that few rows have, from 0 to 10"),
+    "bleu": Term(
+        "BLEU", "n-grams up to 4 that a reference has, over all rows, as sacreBLEU counts (13a or zh)", percent=True
+    ),
+    "bleu_1": Term("BLEU-1", "words that a reference has, as for COCO captions", percent=True),
+    "bleu_2": Term("BLEU-2", "the same of words and pairs of words", percent=True),
+    "bleu_3": Term("BLEU-3", "the same up to three words in a row", percent=True),
+    "bleu_4": Term("BLEU-4", "the same up to four words in a row", percent=True),
+    "meteor": Term(
+        "METEOR (exact + stem)",
+        "words found again, as they are or by their English stem; without synonyms, so below METEOR with them",
+        percent=True,
+    ),
+    "rouge_l": Term("ROUGE-L", "longest common subsequence of words, recall first, as for COCO captions", percent=True),
+    "rouge_l_f1": Term("ROUGE-L F1", "the same with precision and recall balanced, as for summaries", percent=True),
+    "chrf": Term("chrF", "runs of up to six characters that a reference has, and the other way round", percent=True),
+    "wer": Term(
+        "WER",
+        "words to insert, delete and replace per word of the reference, case and punctuation aside; may pass 100 %",
+        percent=True,
+        higher=False,
+    ),
+    "cer": Term("CER", "the same of characters", percent=True, higher=False),
+    "token_f1": Term("Token F1", "balance of precision and recall of an answer's words, as for SQuAD", percent=True),
+    "vqa_accuracy": Term(
+        "VQA accuracy", "share of rows right, an answer of three people or more counting 1", percent=True
+    ),
+    "distinct_1": Term("Distinct-1", "different words as a share of all words written", percent=True),
+    "distinct_2": Term("Distinct-2", "different pairs of words as a share of all pairs written", percent=True),
+    "same_text": Term("Same text", "share of rows that get the text written most often", percent=True, higher=False),
     "spearman": Term("Spearman", "rank correlation: 1 when the order is right"),
 }
 
@@ -114,6 +149,11 @@ def spent(seconds: Mapping[str, float]) -> str:
     """Where time went: ``reading 1.2 s, training 34 s``."""
     shown = {name: f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for name, value in seconds.items()}
     return ", ".join(f"{name} {value} s" for name, value in shown.items())
+
+
+def settings(given: Mapping[str, Any]) -> str:
+    """Settings by name: ``beams 4, length_penalty 0.6``."""
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
 def bytes_(count: int) -> str:

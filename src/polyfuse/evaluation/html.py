@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 MATRIX = 20  # classes up to which a confusion matrix is readable
 TABLE = 30  # classes listed at most, the weakest ones
 BROKEN = 20  # broken cells listed per column
+KINDS = {  # of samples: among the worst, among the best
+    (True, False): "Largest mistakes",
+    (False, True): "Best rows",
+    (False, False): "Rows drawn by chance",
+}
 MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "audio/wav"))
 
 
@@ -88,6 +93,7 @@ def _output(name: str, output: OutputReport) -> dict[str, Any]:
         "confusions": output.confusion.top() if output.confusion else [],
         "reliability": markup(figures.reliability(output.reliability)) if output.reliability else "",
         "scatter": _scatter(output, name),
+        "decoding": glossary.settings(output.decoding),
         "points": min(output.rows, figures.MOST_POINTS),
     }
 
@@ -205,27 +211,34 @@ def _importance(report: Report, row: dict[str, Any]) -> dict[str, Any]:
 
 def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
     several = len(report.outputs) > 1
-    groups = [(name, worst) for name in report.outputs for worst in (True, False)]
     return [
         (
-            ("Largest mistakes" if worst else "Rows drawn by chance") + (f": {name}" if several else ""),
-            [_sample(s) for s in report.samples if s.output == name and s.worst == worst],
+            heading + (f": {name}" if several else ""),
+            [_sample(s) for s in report.samples if s.output == name and (s.worst, s.best) == kind],
         )
-        for name, worst in groups
+        for name in report.outputs
+        for kind, heading in KINDS.items()
     ]
 
 
 def _sample(sample: Sample) -> dict[str, Any]:
-    numeric = sample.right is None
+    numeric = sample.right is None and sample.score is None
     write = glossary.number if numeric else _label
     return {
         "sample": sample,
         "target": write(sample.target),
         "prediction": write(sample.prediction),
+        "references": list(sample.target) if isinstance(sample.target, list) and sample.metric is not None else [],
+        "score": None if sample.metric is None else glossary.written(sample.metric, _finite(sample.score)),
+        "by": None if sample.metric is None else glossary.term(sample.metric).title,
         "error": glossary.signed(sample.prediction - sample.target) if numeric else None,
         "cells": [(column, cell, _source(cell)) for column, cell in sample.cells.items()],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
 
 
 def _source(cell: Shown) -> str | None:

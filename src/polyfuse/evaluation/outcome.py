@@ -16,6 +16,7 @@ import numpy as np
 from polyfuse.metrics.calibration import ReliabilityBin
 from polyfuse.metrics.intervals import Interval
 
+KEPT = ("task", "target", "value", "classes", "metric", "reads", "decoding")  # of an outcome as JSON, beside its arrays
 MOST_CLASSES = 50  # a larger confusion matrix is left out of the JSON; its most frequent confusions stay
 
 
@@ -25,12 +26,16 @@ class Outcome:
 
     Args:
         task: the head's ``task``, a name in ``registry.JUDGES``.
-        target: the true value of each row; None where missing. For ``labels`` a list, empty where none applies.
+        target: the true value of each row; None where missing. For ``labels`` a list, empty where none applies; for
+            ``text`` a list of references, all of them right.
         value: the predicted value of each row, in original labels and units.
         probabilities: (rows, C), in the order of ``classes``.
         classes: every label the model knows.
         scores: raw scores (rows, C), as the head gives them.
         weights: of each row (rows,), by which it counts in metrics; None where all count the same.
+        metric: the one to quote; the judge chooses where it is None.
+        reads: modalities of the model's inputs, by which a judge may choose it.
+        decoding: how the head made answers, such as ``{"beams": 4}``.
     """
 
     task: str
@@ -40,6 +45,9 @@ class Outcome:
     classes: list | None = None
     scores: np.ndarray | None = None
     weights: np.ndarray | None = None
+    metric: str | None = None
+    reads: tuple[str, ...] = ()
+    decoding: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Outcome({self.task}, {len(self.target):,} rows)"
@@ -99,6 +107,8 @@ class OutputReport:
         severity: how wrong each row is, 0 where right, NaN where it has no target.
         confidence: the model's confidence in each row's prediction.
         notes: what the reader must know to read the numbers.
+        score: of each row, by the first of the headline, for outputs that are more or less right; NaN without a target.
+        decoding: how the head made answers, as in ``Outcome``.
     """
 
     task: str
@@ -114,6 +124,8 @@ class OutputReport:
     reliability: list[ReliabilityBin] = field(default_factory=list)
     scatter: tuple[np.ndarray, np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
+    score: np.ndarray | None = None
+    decoding: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         name = self.headline[0]
@@ -143,10 +155,15 @@ class OutputReport:
             found["top_confusions"] = self.confusion.top()
         if self.reliability:
             found["reliability"] = [vars(b) for b in self.reliability]
+        if self.decoding:
+            found["decoding"] = self.decoding
         return plain({**found, "notes": self.notes})
 
 
-PARTS = ("task", "rows", "headline", "baseline", "per_class", "confusion", "top_confusions", "reliability", "notes")
+PARTS = (
+    "task", "rows", "headline", "baseline", "per_class", "confusion", "top_confusions", "reliability", "notes",
+    "decoding",
+)  # fmt: skip
 
 
 def output_from_json(found: Mapping[str, Any]) -> OutputReport:
@@ -170,6 +187,7 @@ def output_from_json(found: Mapping[str, Any]) -> OutputReport:
         confusion=Confusion(confusion["classes"], np.array(confusion["counts"])) if confusion else None,
         reliability=[ReliabilityBin(**bin) for bin in found.get("reliability", [])],
         notes=list(found.get("notes", [])),
+        decoding=dict(found.get("decoding", {})),
     )
 
 

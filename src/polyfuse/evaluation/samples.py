@@ -1,4 +1,4 @@
-"""Rows worth looking at: the worst mistakes, and some rows by chance so that the mistakes are not all one sees."""
+"""Rows worth looking at: the worst mistakes, the best where rows are more or less right, and some rows by chance."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class Sample:
         cells: column -> cell ready to show.
         target, prediction: in original labels and units.
         confidence: of the prediction, 0 to 1, where the output has one.
-        right: None for numbers, which are never simply right or wrong.
+        right: None for numbers and texts, which are never simply right or wrong.
         identifier: what the table itself calls the row, where a column says so.
+        best: among the best rows.
+        score, metric: of this row by the metric that is quoted, and its name, where rows are more or less right.
     """
 
     row: int
@@ -36,6 +38,9 @@ class Sample:
     confidence: float | None = None
     right: bool | None = None
     identifier: str | None = None
+    best: bool = False
+    score: float | None = None
+    metric: str | None = None
 
 
 def samples(
@@ -48,9 +53,10 @@ def samples(
     ids: Sequence[str] | None = None,
     worst: int = 6,
     random: int = 6,
+    best: int = 6,
     seed: int = 0,
 ) -> list[Sample]:
-    """The worst mistakes of an output, then rows by chance.
+    """The worst mistakes of an output, then the best rows where rows have scores, then rows by chance.
 
     Args:
         name: the output's.
@@ -58,27 +64,34 @@ def samples(
         show: position of a row in the outcome -> its cells.
         rows: row number in the table for each position; the position itself when left out.
         ids: what the table itself calls each row.
-        worst, random: how many of each at most.
+        worst, random, best: how many of each at most.
         seed: of the draw.
     """
-    mistakes, drawn = choose(report.severity, worst, random, seed)
+    mistakes, good, drawn = choose(report.severity, worst, random, seed, best if report.score is not None else 0)
 
-    def sample(position: int, is_worst: bool) -> Sample:
+    def sample(position: int, is_worst: bool = False, is_best: bool = False) -> Sample:
         confidence = None if report.confidence is None else float(report.confidence[position])
-        right = None if report.scatter is not None else not report.severity[position]
+        graded = report.scatter is not None or report.score is not None
+        right = None if graded else not report.severity[position]
+        score = None if report.score is None else float(report.score[position])
         row = position if rows is None else int(rows[position])
         target, value = outcome.target[position], outcome.value[position]
         called = None if ids is None else ids[position]
-        return Sample(row, name, is_worst, show(position), target, value, confidence, right, called)
+        cells, metric = show(position), None if score is None else report.headline[0]
+        return Sample(row, name, is_worst, cells, target, value, confidence, right, called, is_best, score, metric)
 
-    return [sample(p, True) for p in mistakes] + [sample(p, False) for p in drawn]
+    shown = [sample(p, is_worst=True) for p in mistakes] + [sample(p, is_best=True) for p in good]
+    return shown + [sample(p) for p in drawn]
 
 
-def choose(severity: np.ndarray, worst: int, random: int, seed: int) -> tuple[list[int], list[int]]:
-    """Positions of the worst mistakes, and of other judged rows by chance, in row order."""
+def choose(
+    severity: np.ndarray, worst: int, random: int, seed: int, best: int = 0
+) -> tuple[list[int], list[int], list[int]]:
+    """Positions of the worst mistakes, of the best of the others, and of other judged rows by chance, in row order."""
     judged = np.flatnonzero(~np.isnan(severity))
     order = judged[np.argsort(-severity[judged], kind="stable")]
     mistakes = [int(p) for p in order[:worst] if severity[p] > 0]
-    rest = np.setdiff1d(judged, mistakes)
+    good = [int(p) for p in order[::-1][:best] if p not in mistakes]
+    rest = np.setdiff1d(judged, mistakes + good)
     drawn = np.random.default_rng(seed).choice(rest, size=min(random, len(rest)), replace=False)
-    return mistakes, sorted(int(p) for p in drawn)
+    return mistakes, good, sorted(int(p) for p in drawn)

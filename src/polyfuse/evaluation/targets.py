@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from polyfuse.bundle import Bundle
+from polyfuse.contracts import says
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.outcome import Outcome
@@ -27,12 +28,15 @@ def outcomes_of(
     return {
         output: Outcome(
             task=bundle.network.head(output).task,
-            target=_targets(prepared[f"out:{output}"], rows),
+            target=targets_of(prepared[f"out:{output}"], rows),
             value=prediction.value,
             probabilities=prediction.extra.get("probabilities"),
             classes=bundle.transforms[f"out:{output}"].facts().get("classes"),
             scores=None if prediction.scores is None else prediction.scores.float().numpy(),
             weights=weights,
+            metric=says(bundle.network.head(output), "metric"),
+            reads=modalities(bundle.recipe),
+            decoding=_decoding(says(bundle.network.head(output), "decoding"), prediction),
         )
         for output, prediction in found.items()
     }
@@ -72,7 +76,18 @@ def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], r
     return [f"output {output!r} is not judged: no row has a value of it" for output in empty]
 
 
-def _targets(prepared: Prepared, rows: np.ndarray) -> list[Any]:
+def modalities(recipe: Recipe) -> tuple[str, ...]:
+    """What the inputs of a model hold, each once."""
+    return tuple(dict.fromkeys(str(item.modality) for item in recipe.inputs.values()))
+
+
+def _decoding(settings: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:
+    """How answers were made: the head's settings, and what the prediction says of single rows where it is one thing."""
+    said = list(dict.fromkeys(map(str, prediction.extra.get("decoding", []))))
+    return {**settings, **({"by": ", ".join(said)} if said else {})}
+
+
+def targets_of(prepared: Prepared, rows: np.ndarray) -> list[Any]:
     """The true values in original labels and units; None where missing."""
     values = prepared.transform.decode(prepared.cells)  # type: ignore[attr-defined]
     return [values[k] if k >= 0 else None for k in prepared.index_RK[rows, 0]]

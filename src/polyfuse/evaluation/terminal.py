@@ -75,7 +75,8 @@ def _metrics(name: str, output: OutputReport) -> list[RenderableType]:
             style="bold" if metric in output.headline else "",
         )
     judged = glossary.counted(output.rows, "row")
-    return [_heading(name, f"{output.task}, {judged}; baseline: {output.baseline.name}"), table]
+    decoding = f"; answers made with {glossary.settings(output.decoding)}" if output.decoding else ""
+    return [_heading(name, f"{output.task}, {judged}; baseline: {output.baseline.name}{decoding}"), table]
 
 
 def _classes(name: str, output: OutputReport) -> list[RenderableType]:

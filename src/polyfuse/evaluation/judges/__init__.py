@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 from polyfuse.evaluation.judges.common import weighted
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.metrics.intervals import Measure
-from polyfuse.registry import JUDGES, MEASURES, choose, resolve
+from polyfuse.registry import HEADLINES, JUDGES, MEASURES, choose, resolve
 
 
 def judge(
@@ -22,12 +23,24 @@ def judge(
         groups: one per row; rows of a group (a speaker, a patient) are resampled together.
 
     Raises:
-        ValueError: no judge for the task; targets and predictions of different length; a target that is not a class.
+        ValueError: no judge for the task; no metric of the name that the outcome wants; targets and predictions of
+            different length; a target that is not a class.
     """
     if len(outcome.target) != len(outcome.value):
         raise ValueError(f"{len(outcome.target)} targets but {len(outcome.value)} predictions; there must be one each")
     found = resolve(choose(JUDGES, outcome.task, "task"))
-    return found(outcome, bootstrap=bootstrap, seed=seed, groups=groups)
+    report: OutputReport = found(outcome, bootstrap=bootstrap, seed=seed, groups=groups)
+    if outcome.metric in (None, report.headline[0]):
+        return report
+    choose(report.metrics, outcome.metric, f"metric of a {outcome.task}")
+    return replace(report, headline=tuple(dict.fromkeys((outcome.metric, *report.headline))))
+
+
+def headline(outcome: Outcome) -> tuple[str, ...]:
+    """The metrics that ``judge`` would show first of such targets, the very first being the one to quote."""
+    if outcome.task in HEADLINES:
+        return resolve(HEADLINES[outcome.task])(outcome)
+    return judge(replace(outcome, target=[None], value=[None], weights=None), bootstrap=0).headline
 
 
 def measure(outcome: Outcome) -> Measure:

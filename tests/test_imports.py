@@ -53,7 +53,7 @@ MODULES = modules()
 
 def unit(module: str) -> str:
     """The row of LAYERS that a module belongs to."""
-    if module in ("encoders.hub", "encoders.checkpoint"):  # what heads made of checkpoints read as well
+    if module.startswith(("encoders.hub", "encoders.checkpoint")):  # what heads made of checkpoints read as well
         return "encoders.hub"
     if module == "data.cells" or module.startswith("data.cells."):
         return "data.cells"

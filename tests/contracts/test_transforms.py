@@ -52,6 +52,12 @@ EXAMPLES = {
     "target.category": Example(["a", "b", "b"], ["a"], ["c"], {"y": "category"}),
     "target.ordinal": Example([1, 2, 2], [1], [3], {"y": "ordinal"}),
     "target.labels": Example(["a|b", "b", ["a", "c"]], ["c|a", []], ["d", ["a", "e"]], {"y": "labels"}),
+    "target.text": Example(
+        ["a dog runs", ["two cats", "cats"], "一只狗", '["one", "two"]'],
+        ["a zebra", ["", "x"], 12, b"bytes"],
+        ["\x00\u200b", ["", " "], []],
+        {"y": "text"},
+    ),
     "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
 }
 SAVED = ("text.tokenizer", "text.stretches")  # read a tokenizer from a file

@@ -161,7 +161,7 @@ class Model:
             table, prepared = self._judgeable(table, where, media_root, max_broken)
             seconds = {"reading": round(clock.monotonic() - began, 2)}
             rows = np.arange(len(table))
-            notes = [*_rules_in_words(costs, thresholds), *_written_in_words(decoding), *table.notes]
+            notes = [*_rules_in_words(costs, thresholds), *table.notes]
             notes += [note for cells in prepared.values() for note in cells.notes]
             notes += [note for cells in prepared.values() for note in reading.unseen_values(cells, table)]
             notes += reading.blank_rows(prepared, table) + reading.without_target(prepared, table, {"": rows})
@@ -396,10 +396,3 @@ def load(folder: str | Path, *, device: str = "auto", trust: Trust = ()) -> Mode
 def _rules_in_words(costs: Any, thresholds: Any) -> list[str]:
     given = {"costs": costs, "thresholds": thresholds}
     return [f"classes are answered by {what} {values}" for what, values in given.items() if values is not None]
-
-
-def _written_in_words(decoding: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [
-        f"{output} is written with {', '.join(f'{key} {value}' for key, value in options.items())}"
-        for output, options in decoding.items()
-    ]

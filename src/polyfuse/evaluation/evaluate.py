@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any, TypeAlias
@@ -91,6 +92,9 @@ def outcomes_by_inputs(
     found = [decided(bundle.network, one, rules or {}) for one in found]
     weights = metric_weights(bundle.recipe, table, rows)
     outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
+    for name, options in (decoding or {}).items():
+        said = bundle.network.head(name).writing(**options).said()
+        outcomes = [{**one, name: replace(one[name], decoding=said)} for one in outcomes]
     return dict(zip(keeps, outcomes, strict=True))
 
 

@@ -30,9 +30,9 @@ def test_references_come_back_as_they_were(unit):
         arrays = transform.encode(CELLS, Limits())
         assert transform.decode(arrays) == expected
         fields = transform.collate(arrays)
-        assert (fields["lengths"] > 0).sum(1).tolist() == [1, 2, 1, 2, 1]
+        assert (fields["units"] > 0).sum(1).tolist() == [1, 2, 1, 2, 1]
         assert fields["whole"][0, 0]
-        ids = fields["ids"][1, 1, : fields["lengths"][1, 1]]
+        ids = fields["ids"][1, 1, : fields["units"][1, 1]]
         assert transform.speller.text(ids) == "cats, two of them"
 
 
@@ -53,7 +53,7 @@ def test_long_texts_are_cut_and_said_and_judged_whole():
     array = made.encode([long], Limits())[0]
     assert made.decode([array]) == [long[: Limits().characters]]
     fields = made.collate([array])
-    assert fields["lengths"].tolist() == [[256]]
+    assert fields["units"].tolist() == [[256]]
     assert not fields["whole"].any()
 
 
@@ -74,7 +74,7 @@ def test_empty_references_are_no_target():
     assert isinstance(empty, BadCell)
     assert isinstance(letters, BadCell)
     assert made.decode([some]) == ["a dog"]
-    assert made.collate([made.blank()])["lengths"].tolist() == [[0]]
+    assert made.collate([made.blank()])["units"].tolist() == [[0]]
 
 
 @pytest.mark.parametrize(

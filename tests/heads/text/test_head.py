@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import polyfuse
 from polyfuse.recipe import RecipeError
@@ -122,3 +123,26 @@ def test_sentences_are_written_and_few_answers_stay_classes():
     table["caption"] = [f"name {n}" for n in range(len(table))]
     with pytest.raises(RecipeError, match="caption=text writes such texts"):
         polyfuse.fit(table, outputs=["caption"], inputs=["image=image"], settings=settings, quiet=True)
+
+
+def test_a_report_says_how_its_texts_were_written_and_a_prediction_may_change_it(model, tmp_path):
+    from typer.testing import CliRunner
+
+    from polyfuse.cli import app
+
+    table = digits(10)
+    plain, beams = (model.evaluate(table, decode=how, verbose=False) for how in (None, {"beams": 2}))
+    assert plain.outputs["caption"].task == "text"
+    assert plain.outputs["caption"].decoding["beams"] == 1
+    assert beams.outputs["caption"].decoding["beams"] == 2
+    with pytest.raises(ValueError, match="no option"):
+        model.evaluate(table, decode={"beem": 2}, verbose=False)
+    model.save(tmp_path / "model")
+    for n, pixels in enumerate(table.image):
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+    table = table[["hint"]].assign(image=[f"{n}.png" for n in range(len(table))])
+    table.to_parquet(tmp_path / "table.parquet")
+    said = ["predict", str(tmp_path / "model"), str(tmp_path / "table.parquet"), "--to", str(tmp_path / "said.csv")]
+    assert CliRunner().invoke(app, [*said, "--set", "decode.max_length=2"]).exit_code == 0
+    assert set(pd.read_csv(tmp_path / "said.csv").caption) == {"this is"}
+    assert CliRunner().invoke(app, [*said, "--set", "training.epochs=2"]).exit_code != 0

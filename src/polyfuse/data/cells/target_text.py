@@ -36,7 +36,7 @@ def references(cell: Any, limits: Limits) -> list[str] | BadCell:
 class Text:
     """Reference texts as ids (``target.text``).
 
-    Fields ``ids`` (U, R, T) int64 with 0 behind the end, without the signs of beginning and end; ``lengths`` (U, R)
+    Fields ``ids`` (U, R, T) int64 with 0 behind the end, without the signs of beginning and end; ``units`` (U, R)
     int64, 0 where a cell has fewer references; ``whole`` (U, R) bool, False where a text was cut.
 
     Args:
@@ -112,8 +112,8 @@ class Text:
         return notes
 
     def facts(self) -> dict[str, Any]:
-        """``speller``, and ``longest``: units of a text."""
-        return {"speller": self.speller, "longest": self.longest}
+        """``speller``, how texts are spelt, as JSON, and ``longest``: units of a text."""
+        return {"speller": self.speller.state(), "longest": self.longest}
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
@@ -153,7 +153,7 @@ class Text:
         return np.array([1, 0, 0], np.int32)
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """``ids`` (U, R, T), ``lengths`` (U, R), ``whole`` (U, R)."""
+        """``ids`` (U, R, T), ``units`` (U, R), ``whole`` (U, R)."""
         found = [self._unpacked(cell) for cell in cells]
         most = max(len(parts) for _, parts, _ in found)
         longest = max(1, *(len(part) for _, parts, _ in found for part in parts))
@@ -163,4 +163,4 @@ class Text:
             for r, part in enumerate(parts):
                 ids[u, r, : len(part)], lengths[u, r] = part, len(part)
                 whole[u, r] = units[r] <= self.longest
-        return {"ids": ids, "lengths": lengths, "whole": whole}
+        return {"ids": ids, "units": lengths, "whole": whole}

@@ -14,6 +14,7 @@ from polyfuse import registry
 from polyfuse.data.cells.spelling import Speller
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
+from polyfuse.heads.text.lm import files_of
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]
@@ -26,7 +27,7 @@ class Text(nn.Module):
     Args:
         name: the output's.
         width: D.
-        speller: how texts are spelt; a fact of ``target.text``.
+        speller: how texts are spelt, as JSON; a fact of ``target.text``.
         longest: units of the longest text of training; a fact as well.
         decoder: ``transformer``, ``gru``, ``ctc`` or ``lm``, or one with keywords, ``{name: transformer, depth: 3}``.
         unit, vocabulary, max_length: see ``data.cells.target_text``; ``ctc`` writes characters by default.
@@ -75,7 +76,7 @@ class Text(nn.Module):
         *,
         name: str,
         width: int,
-        speller: Speller,
+        speller: Mapping[str, Any],
         longest: int,
         decoder: Decoder = "transformer",
         unit: str = "auto",
@@ -88,11 +89,11 @@ class Text(nn.Module):
     ):
         super().__init__()
         del unit, vocabulary, max_length  # the transform has heeded them
-        self.name, self.speller, self.longest = name, speller, longest
+        self.name, self.speller, self.longest = name, Speller.restored(speller), longest
         self.learn = Learning.of(learn)
         kind, keywords = chosen(decoder)
         keywords |= {"path": str(files), "weights": "random"} if files is not None else {}
-        self.decoder: Any = registry.text_decoder(kind)(speller.vocabulary, width, dropout, **keywords)
+        self.decoder: Any = registry.text_decoder(kind)(self.speller.vocabulary, width, dropout, **keywords)
         self.how = Decoding()
         self.how = self.writing(**(decode or {}))
 
@@ -131,7 +132,7 @@ class Text(nn.Module):
 
     def _texts(self, fields: Mapping[str, Tensor], at_B: Tensor) -> tuple[References, Tensor]:
         """The references to learn, and the row of each (N,): one drawn per row in training, else all."""
-        ids_BRT, lengths_BR, whole_BR = (fields[key][at_B] for key in ("ids", "lengths", "whole"))
+        ids_BRT, lengths_BR, whole_BR = (fields[key][at_B] for key in ("ids", "units", "whole"))
         there_BR = lengths_BR > 0
         there_BR[:, 0] = True  # the blank has one, of no length
         if self.training and self.learn.references == "draw" and there_BR.shape[1] > 1:
@@ -186,8 +187,6 @@ class Text(nn.Module):
 
 def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:
     """Reference texts as the ids of a language model's own tokenizer."""
-    from polyfuse.heads.text.lm import files_of
-
     kept, tokenizer, end = files_of(str(keywords["path"]), keywords.get("weights", "checkpoint"))
     return Spec("target.text", {"max_length": max_length, "tokenizer": tokenizer, "end": end}, kept)
 

@@ -116,7 +116,9 @@ class Stage:
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
         self.kept, said = encoded_once(base, self.recipe, self.ready)
         self.notes += [*self.ready.notes, *said]
-        self._quoted: str | None = says(base.head(self.output), "metric")
+        self._quoted: str | None = (
+            says(base.head(self.output), "metric") if self.output in self.recipe.outputs else None
+        )
         self.heard: Noises = {}
         self.split = labelled(self.ready.rows, self.splits)
 

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from polyfuse.heads.decision import Given, per_class
-from polyfuse.heads.scored import ScoredHead
+from polyfuse.heads.scored import OneClassHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
 
-class Category(ScoredHead):
+class Category(OneClassHead):
     """One class per row, of two or more; probabilities can be calibrated by a temperature.
 
     Args:
@@ -71,12 +71,6 @@ class Category(ScoredHead):
         balanced_C = counts_C.sum() / (len(counts) * counts_C.clamp_min(1))
         self.weight_C: Tensor
         self.register_buffer("weight_C", balanced_C if class_weight == "balanced" else torch.ones(len(counts)))
-        self.temperature: Tensor
-        self.register_buffer("temperature", torch.ones(()))
-
-    def set_temperature(self, temperature: float) -> None:
-        """Divide scores by this before probabilities are made; it changes no decision."""
-        self.temperature.fill_(temperature)
 
     def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
         """Logits (B, C), before the temperature."""
@@ -95,18 +89,6 @@ class Category(ScoredHead):
         """1 where the most likely class is right (B,)."""
         cells = batch.outputs[self.name]
         return (scores_BC.argmax(-1) == cells.rows(cells.fields["target"])).float()  # type: ignore[index]
-
-    def combine(self, scores_BMC: Tensor, weight_BM: Tensor, rule: str) -> Tensor:
-        """Log-probabilities of several judges together (B, C): weighted ``mean`` of theirs, or their ``product``."""
-        log_BMC = scores_BMC.log_softmax(-1)
-        if rule == "product":
-            return (log_BMC * weight_BM[..., None]).sum(1)
-        return (log_BMC + weight_BM.clamp_min(1e-9).log()[..., None]).logsumexp(1)
-
-    def divergence(self, scores_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
-        """Kullback-Leibler divergence from the teacher's softened probabilities (B,), scaled back in gradient."""
-        wanted_BC, given_BC = ((s / temperature).log_softmax(-1) for s in (teacher_BC, scores_BC))
-        return (wanted_BC.exp() * (wanted_BC - given_BC)).sum(-1) * temperature**2
 
     def decision_rule(self, cost: Given = None, threshold: Given = None) -> np.ndarray:
         """What each class's probability is multiplied by before the greatest decides (C,).

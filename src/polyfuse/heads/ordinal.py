@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyfuse.heads.scored import ScoredHead
+from polyfuse.heads.scored import OneClassHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -17,7 +17,7 @@ ANSWERS = ("median", "mode")
 LEAST = 1e-3  # distance of two thresholds
 
 
-class Ordinal(ScoredHead):
+class Ordinal(OneClassHead):
     """One of several ordered classes, such as stars or grades: one number per row, cut by learnt thresholds.
 
     P(class <= k) = sigmoid(threshold_k - number) with rising thresholds, so that being two steps off costs more than
@@ -67,12 +67,6 @@ class Ordinal(ScoredHead):
         first, gaps = _thresholds(counts)
         self.first = nn.Parameter(torch.tensor(first))
         self.gaps = nn.Parameter(torch.tensor(gaps)) if gaps else None  # of two classes there is one threshold
-        self.temperature: Tensor
-        self.register_buffer("temperature", torch.ones(()))
-
-    def set_temperature(self, temperature: float) -> None:
-        """Divide log-probabilities by this before probabilities are made."""
-        self.temperature.fill_(temperature)
 
     def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
         """Log-probabilities (B, C), before the temperature."""
@@ -103,18 +97,6 @@ class Ordinal(ScoredHead):
             return probability_BC.argmax(-1)
         below_BC = probability_BC.cumsum(-1) < 0.5 - 1e-6
         return below_BC.sum(-1).clamp_max(len(self.classes) - 1)
-
-    def combine(self, scores_BMC: Tensor, weight_BM: Tensor, rule: str) -> Tensor:
-        """Log-probabilities of several judges together (B, C): weighted ``mean`` of theirs, or their ``product``."""
-        log_BMC = scores_BMC.log_softmax(-1)
-        if rule == "product":
-            return (log_BMC * weight_BM[..., None]).sum(1)
-        return (log_BMC + weight_BM.clamp_min(1e-9).log()[..., None]).logsumexp(1)
-
-    def divergence(self, scores_BC: Tensor, teacher_BC: Tensor, temperature: float) -> Tensor:
-        """Kullback-Leibler divergence from the teacher's softened probabilities (B,), scaled back in gradient."""
-        wanted_BC, given_BC = ((s / temperature).log_softmax(-1) for s in (teacher_BC, scores_BC))
-        return (wanted_BC.exp() * (wanted_BC - given_BC)).sum(-1) * temperature**2
 
     def decode(self, scores_BC: Tensor) -> Prediction:
         """Labels, with ``probabilities`` (B, C) and the ``confidence`` in each (B,)."""

@@ -68,6 +68,21 @@ def chosen(inputs: Sequence[str], query: str) -> str:
     return inputs[0] if query == "auto" and query not in names else choose(names, query, "input (query)")
 
 
+def named_inputs(inputs: Sequence[str], named: str | Sequence[str] | None, keyword: str) -> list[str]:
+    """The inputs that a keyword of an objective names, each once; all by default.
+
+    Raises:
+        ValueError: no such input; the message says how a column becomes one of its own.
+    """
+    names = [named] if isinstance(named, str) else list(dict.fromkeys(named or inputs))
+    if unknown := [name for name in names if name not in inputs]:
+        raise ValueError(
+            f"{keyword}: there is no input {unknown[0]!r}; expected some of {', '.join(inputs)}. A column "
+            "becomes an input by itself where it is named as one: --input NAME@COLUMN"
+        )
+    return names
+
+
 def blank_if_absent(tokens: Tokens) -> Tokens:
     """Rows without any token get one of zeros in the first place, so that what acts on the input has a place to act."""
     absent_B1 = ~tokens.present_B[:, None]

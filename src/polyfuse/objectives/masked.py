@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.layers.inputs import named_inputs
 from polyfuse.layers.masking import Masking, Units
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Batch, Cells, State, Tokens
@@ -73,7 +74,7 @@ class Masked(nn.Module):
         conditioned: bool = False,
     ):
         super().__init__()
-        self.hides, self.width, self.conditioned = hidden_inputs(inputs, hide), width, bool(conditioned)
+        self.hides, self.width, self.conditioned = named_inputs(inputs, hide, "hide"), width, bool(conditioned)
         if share != "auto" and not (isinstance(share, (int, float)) and 0 < share <= 1):
             raise ValueError(f"share={share!r}: expected a share above 0 and up to 1, or auto")
         if conditioned and len(inputs) < 2:
@@ -160,18 +161,6 @@ class Masked(nn.Module):
             for sums_B, counts_B in judged.values()
         ]
         return torch.stack(found).mean()
-
-
-def hidden_inputs(inputs: Sequence[str], hide: str | Sequence[str] | None) -> list[str]:
-    """The inputs of which something is hidden.
-
-    Raises:
-        ValueError: an input that is not there.
-    """
-    names = [hide] if isinstance(hide, str) else list(dict.fromkeys(hide or inputs))
-    if unknown := [name for name in names if name not in inputs]:
-        raise ValueError(f"hide: there is no input {unknown[0]!r}; expected some of {', '.join(inputs)}")
-    return names
 
 
 Asked: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor | None]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from polyfuse.layers.inputs import named_inputs
 from polyfuse.records import Batch, State
 
 Vectors: TypeAlias = dict[str, tuple[Tensor, Tensor]]
@@ -43,14 +44,9 @@ def compared(inputs: Sequence[str], between: Sequence[str] | None, around: str |
     Raises:
         ValueError: an input that is not there, or fewer than two.
     """
-    if isinstance(between, str):
-        between = [between]
-    chosen = list(dict.fromkeys(between or inputs))
+    chosen = named_inputs(inputs, between, "between")
     if around is not None and around not in chosen:
-        chosen.insert(0, around)
-    unknown = [name for name in chosen if name not in inputs]
-    if unknown:
-        raise ValueError(f"between: there is no input {unknown[0]!r}; expected some of {', '.join(inputs)}")
+        chosen[:0] = named_inputs(inputs, around, "around")
     if len(chosen) < 2:
         raise ValueError(f"an alignment compares inputs: it needs two at least, found {', '.join(chosen) or 'none'}")
     if around is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyfuse.layers.inputs import named_inputs
 from polyfuse.layers.space import unit
 from polyfuse.objectives.pairs import Vectors, alike, mean_over, same_rows, vectors
 from polyfuse.records import Batch, State
@@ -43,11 +44,7 @@ class SupCon(nn.Module):
         del width
         if not temperature > 0:
             raise ValueError(f"temperature={temperature!r}: expected a number above 0")
-        names = [between] if isinstance(between, str) else list(between or inputs)
-        unknown = [name for name in names if name not in inputs]
-        if unknown:
-            raise ValueError(f"between: there is no input {unknown[0]!r}; expected some of {', '.join(inputs)}")
-        self.aligns, self.key, self.temperature = names, key, temperature
+        self.aligns, self.key, self.temperature = named_inputs(inputs, between, "between"), key, temperature
 
     def represent(self, state: State) -> Vectors:
         """The inputs' vectors in the shared space."""

@@ -29,7 +29,7 @@ else:  # which need torch
 
 FORMAT = 1
 FACTS, MODEL, TABLE, DERIVED = "index.json", "model", "table", "derived"
-APPROXIMATE_FROM = 1_000_000  # rows from which an index is asked approximately; see benchmarks/search.md
+APPROXIMATE_FROM = 1_000_000  # rows from which an index is asked approximately; chosen by no measurement yet
 TRIES = 5  # of reading a table while other processes change it
 Vectors = dict[str, tuple[np.ndarray, np.ndarray]]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from polyfuse.evaluation.judges.common import (
     values,
 )
 from polyfuse.evaluation.outcome import Baseline, Confusion, Outcome, OutputReport
-from polyfuse.metrics import classification as metrics
+from polyfuse.metrics import classification
 from polyfuse.metrics.calibration import calibration_error, reliability_bins
 from polyfuse.metrics.intervals import Interval, Measure
 
@@ -40,23 +41,71 @@ def judge(
     target, predicted = (coded(side, classes, rows) for side in (outcome.target, outcome.value))
     p = None if outcome.probabilities is None else np.asarray(outcome.probabilities)[rows]
     found, intervals = _measured(target, predicted, p, len(classes), resampling)
-    right = target == predicted
-    confidence = np.ones(len(rows)) if p is None else p[np.arange(len(rows)), predicted].astype(float)
-    counts = metrics.class_counts(target, predicted, len(classes), resampling.weights)
-    return OutputReport(
-        task=outcome.task,
-        rows=len(rows),
-        metrics={name: found.get(name) for name in NAMES}
-        | ({} if p is None else {"ece": finite(calibration_error(confidence, right, resampling.weights))}),
+    return report_of_classes(
+        outcome,
+        rows,
+        resampling,
+        Answers(target, predicted, p, classes),
+        metrics={name: found.get(name) for name in NAMES},
         intervals=intervals,
         headline=HEADLINE,
         baseline=_baseline(target, classes, resampling.weights),
-        severity=spread(~right * np.maximum(confidence, 1e-9), rows, len(outcome.target)),
+        notes=_notes(target, predicted, classes, p, groups),
+    )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of each judged row: codes of its class and of the answer, (N,), and probabilities (N, C) of the classes."""
+
+    target: np.ndarray
+    predicted: np.ndarray
+    p: np.ndarray | None
+    classes: list
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of each answer, 1 where none is known."""
+        rows = np.arange(len(self.target))
+        return np.ones(len(rows)) if self.p is None else self.p[rows, self.predicted].astype(float)
+
+
+def report_of_classes(
+    outcome: Outcome,
+    rows: np.ndarray,
+    resampling: Resampling,
+    answers: Answers,
+    *,
+    metrics: Mapping[str, float | None],
+    intervals: dict[str, Interval],
+    headline: tuple[str, ...],
+    baseline: Baseline,
+    notes: list[str],
+    severity: np.ndarray | None = None,
+) -> OutputReport:
+    """The report of an output with one class per row: calibration, per-class figures and confusion beside metrics.
+
+    Args:
+        severity: how wrong each judged row is; by default the confidence in what is wrong.
+    """
+    target, predicted, classes, p = answers.target, answers.predicted, answers.classes, answers.p
+    right, confidence = target == predicted, answers.confidence
+    counts = classification.class_counts(target, predicted, len(classes), resampling.weights)
+    calibration = {} if p is None else {"ece": finite(calibration_error(confidence, right, resampling.weights))}
+    severity = ~right * np.maximum(confidence, 1e-9) if severity is None else severity
+    return OutputReport(
+        task=outcome.task,
+        rows=len(rows),
+        metrics={**metrics, **calibration},
+        intervals=intervals,
+        headline=headline,
+        baseline=baseline,
+        severity=spread(severity, rows, len(outcome.target)),
         confidence=None if p is None else spread(confidence, rows, len(outcome.target)),
         per_class=per_class(counts, classes, np.bincount(target, minlength=len(classes))),
-        confusion=Confusion(classes, metrics.confusion_matrix(target, predicted, len(classes))),
+        confusion=Confusion(classes, classification.confusion_matrix(target, predicted, len(classes))),
         reliability=[] if p is None else reliability_bins(confidence, right),
-        notes=opening_notes(outcome, rows, resampling) + _notes(target, predicted, classes, p, groups),
+        notes=opening_notes(outcome, rows, resampling) + notes,
     )
 
 
@@ -77,12 +126,12 @@ def _observed(outcome: Outcome, rows: np.ndarray) -> list:
 def _measure(
     target_N: np.ndarray, predicted_N: np.ndarray, p_NC: np.ndarray | None, classes: int, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    counts = metrics.class_counts(target_N, predicted_N, classes, weights)
+    counts = classification.class_counts(target_N, predicted_N, classes, weights)
     names = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
-    found = {name: getattr(metrics, name)(counts) for name in names}
+    found = {name: getattr(classification, name)(counts) for name in names}
     if p_NC is None:
         return found
-    return found | {name: getattr(metrics, name)(p_NC, target_N, weights) for name in ("log_loss", "brier")}
+    return found | {name: getattr(classification, name)(p_NC, target_N, weights) for name in ("log_loss", "brier")}
 
 
 def _measured(
@@ -99,8 +148,8 @@ def _measured(
 
 def _auroc(p_NC: np.ndarray, target_N: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     if p_NC.shape[1] == 2:
-        return {"auroc": metrics.auroc(p_NC[:, 1], target_N == 1, weights)}
-    return {"auroc": metrics.macro_auroc(p_NC, target_N, weights)}
+        return {"auroc": classification.auroc(p_NC[:, 1], target_N == 1, weights)}
+    return {"auroc": classification.macro_auroc(p_NC, target_N, weights)}
 
 
 def _baseline(target_N: np.ndarray, classes: list, weights_N: np.ndarray | None) -> Baseline:
@@ -119,9 +168,11 @@ def class_shares(target_N: np.ndarray, classes: int, weights_N: np.ndarray | Non
     return counts_C / max(counts_C.sum(), 1e-12)
 
 
-def per_class(counts: metrics.ClassCounts, classes: list, rows_C: np.ndarray) -> list[dict[str, Any]]:
+def per_class(counts: classification.ClassCounts, classes: list, rows_C: np.ndarray) -> list[dict[str, Any]]:
     """Precision, recall, F1 and number of rows of each class."""
-    columns = zip(classes, metrics.precision(counts), metrics.recall(counts), metrics.f1(counts), strict=True)
+    columns = zip(
+        classes, classification.precision(counts), classification.recall(counts), classification.f1(counts), strict=True
+    )
     return [
         {"class": label, "precision": finite(p), "recall": finite(r), "f1": finite(f), "support": int(support)}
         for (label, p, r, f), support in zip(columns, rows_C, strict=True)

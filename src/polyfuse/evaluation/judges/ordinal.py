@@ -8,19 +8,15 @@ from functools import partial
 import numpy as np
 
 from polyfuse.evaluation.glossary import counted
-from polyfuse.evaluation.judges.category import class_shares, per_class
+from polyfuse.evaluation.judges.category import Answers, class_shares, report_of_classes
 from polyfuse.evaluation.judges.common import (
     Resampling,
     coded,
-    finite,
     nothing_to_judge,
-    opening_notes,
-    spread,
     values,
 )
-from polyfuse.evaluation.outcome import Baseline, Confusion, Outcome, OutputReport
+from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import classification, ordinal
-from polyfuse.metrics.calibration import calibration_error, reliability_bins
 from polyfuse.metrics.intervals import Measure
 
 HEADLINE = ("qwk", "accuracy", "mae_steps", "macro_mae_steps", "ece")
@@ -37,23 +33,17 @@ def judge(
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     target, predicted, p, classes = _read(outcome, rows)
     found, intervals = resampling.measured(partial(_measure, target, predicted, p, len(classes)), len(rows))
-    right = target == predicted
-    confidence = np.ones(len(rows)) if p is None else p[np.arange(len(rows)), predicted].astype(float)
-    counts = classification.class_counts(target, predicted, len(classes), resampling.weights)
-    return OutputReport(
-        task=outcome.task,
-        rows=len(rows),
-        metrics={name: found.get(name) for name in NAMES}
-        | ({} if p is None else {"ece": finite(calibration_error(confidence, right, resampling.weights))}),
+    return report_of_classes(
+        outcome,
+        rows,
+        resampling,
+        Answers(target, predicted, p, classes),
+        metrics={name: found.get(name) for name in NAMES},
         intervals=intervals,
         headline=HEADLINE,
         baseline=_baseline(target, classes, resampling.weights),
-        severity=spread(np.abs(target - predicted), rows, len(outcome.target)),
-        confidence=None if p is None else spread(confidence, rows, len(outcome.target)),
-        per_class=per_class(counts, classes, np.bincount(target, minlength=len(classes))),
-        confusion=Confusion(classes, classification.confusion_matrix(target, predicted, len(classes))),
-        reliability=[] if p is None else reliability_bins(confidence, right),
-        notes=opening_notes(outcome, rows, resampling) + _notes(target, predicted, classes),
+        severity=np.abs(target - predicted),
+        notes=_notes(target, predicted, classes),
     )
 
 

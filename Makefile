@@ -44,6 +44,7 @@ bench: setup
 	@$(BIN)/python benchmarks/defaults.py
 	@$(BIN)/python benchmarks/search.py
 	@$(BIN)/python benchmarks/alignment.py
+	@$(BIN)/python benchmarks/generation_speed.py
 
 clean:
 	rm -rf .venv demo-output build dist

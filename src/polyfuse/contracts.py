@@ -160,6 +160,27 @@ class Writes(Protocol):
 
 
 @runtime_checkable
+class Rewarded(Protocol):
+    """A head that in a last stage of training learns by what its own answers are worth.
+
+    Where it does, its ``quality`` must be told by the same measure before that stage and in it.
+    """
+
+    @property
+    def rewarded_from(self) -> float:
+        """Share of the schedule after which that stage begins; 1 where there is none."""
+
+    def rewarded_by(self, targets: Mapping[int, Any], train: Sequence[int]) -> None:
+        """Before training: row -> its decoded target, of rows that train or validate, and which train.
+
+        Without any, after training: they are to be forgotten.
+        """
+
+    def at(self, progress: float) -> None:
+        """Before every step: how much of the schedule is over, from 0 to 1."""
+
+
+@runtime_checkable
 class Tempered(Protocol):
     """A head whose probabilities are calibrated by a temperature."""
 

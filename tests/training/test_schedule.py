@@ -11,7 +11,9 @@ from torch import nn
 
 from polyfuse.fusion.concat import Concat
 from polyfuse.model.network import Network
-from polyfuse.recipe import parse
+from polyfuse.recipe import RecipeError, parse
+from polyfuse.recipe.validate import check
+from polyfuse.training.learner import Learner
 from polyfuse.training.schedule import Unfreezer, factor, parameter_groups
 
 
@@ -75,6 +77,39 @@ def test_layers_nearer_the_input_learn_more_slowly_and_biases_do_not_decay():
     assert all(weight[1] == 0.3 and bias[1] == 0.0 for weight, bias in rates)
     assert rates_of(made, recipe, made.encoder("b")) == [(0.2, 0.4), (0.2, 0.0)]
     assert rates_of(made, recipe, made.fusion.linear) == [(0.5, 0.6), (0.5, 0.0)]
+
+
+def rated(rates, **more):
+    made, recipe = network()
+    recipe.training.learning_rates = rates
+    return made, recipe
+
+
+def test_a_part_named_in_learning_rates_learns_at_its_own():
+    made, recipe = rated({"inputs.a": 0.01, "inputs.b.bias": 0.02, "fusion": 0.03, "inputs.b.to_width": 0.04})
+    rates = [rates_of(made, recipe, layer) for layer in made.encoder("a").layers]
+    assert [weight[0] for weight, _ in rates] == pytest.approx([0.0025, 0.005, 0.01])  # layer by layer all the same
+    assert rates_of(made, recipe, made.encoder("b")) == [(0.2, 0.4), (0.02, 0.0)]
+    assert {rate for rate, _ in rates_of(made, recipe, made.join("a"))} == {0.01}
+    assert {rate for rate, _ in rates_of(made, recipe, made.join("b"))} == {0.04}
+    assert rates_of(made, recipe, made.fusion.linear) == [(0.03, 0.6), (0.03, 0.0)]
+    grouped = [id(p) for g in parameter_groups(made, recipe) for p in g["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in made.parameters() if p.requires_grad)
+
+
+def test_the_optimizer_holds_the_rates_of_parts():
+    made, recipe = rated({"inputs.a.layers.2": 0.01, "fusion": 0.03})
+    optimizer = Learner(made, recipe, 10).configure_optimizers()["optimizer"]
+    rates = {id(p): group["initial_lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rates[id(layer.weight)] for layer in made.encoder("a").layers] == pytest.approx([0.025, 0.05, 0.01])
+    assert rates[id(made.fusion.linear.weight)] == 0.03
+
+
+def test_what_is_no_part_or_is_not_trained_is_refused():
+    with pytest.raises(RecipeError, match=r"nothing that goes by 'inputs\.a\.layers\.7' alone .* known: inputs\.a"):
+        parameter_groups(*rated({"inputs.a.layers.7": 0.1}))
+    with pytest.raises(RecipeError, match=r"no part 'inputs\.c'; known: inputs\.a, inputs\.b, fusion"):
+        check(rated({"inputs.c": 0.1})[1])
 
 
 def test_stages_thaw_from_the_top_down():

@@ -298,12 +298,21 @@ def _fused(recipe: Recipe, name: str) -> Recipe:
         made.fusion.name = name
     elif recipe.fusion.name != name:
         made.fusion = parse({"fusion": defaults.fusion(recipe, name)}).fusion
+        made.training.learning_rates = _without(recipe, "fusion")  # its modules may be others, or none
     return made
+
+
+def _without(recipe: Recipe, *parts: str) -> dict[str, float]:
+    """The rates of other parts than these."""
+    rates = recipe.training.learning_rates
+    return {key: rate for key, rate in rates.items() if not any(f"{key}.".startswith(f"{part}.") for part in parts)}
 
 
 def _alone(recipe: Recipe, name: str) -> Recipe:
     """The recipe with one input."""
     made = _fused(recipe, "concat")
+    gone = [part for part in made.rated if part.startswith(("inputs.", "objectives.")) and part != f"inputs.{name}"]
+    made.training.learning_rates = _without(made, *gone, "fusion", "space")
     made.inputs = {name: made.inputs[name]}
     made.objectives = []
     return made

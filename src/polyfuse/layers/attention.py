@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Seen = tuple[Tensor, Tensor] | None
+"""Which keys queries see (B, 1, 1, S), and whether a row has any (B, 1, 1); None where every query sees all."""
+
 
 class Attention(nn.Module):
     """Attention of queries over a masked context (self-attention when they are the same).
@@ -37,10 +40,20 @@ class Attention(nn.Module):
 
     def over(self, x_BTD: Tensor, key_BHSd: Tensor, value_BHSd: Tensor, mask_BS: Tensor) -> Tensor:
         """Attention over kept keys and values, all queries seeing the same: (B, T, D) -> (B, T, D)."""
+        return self.seeing(x_BTD, key_BHSd, value_BHSd, self.seen(mask_BS))
+
+    @staticmethod
+    def seen(mask_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """What every query sees, made once for many."""
         any_B = mask_BS.any(-1)
         # a fully masked row would be NaN: let it see everything, then multiply its result by 0
-        seen = (mask_BS | ~any_B[:, None])[:, None, None, :]
-        return self.mixed(x_BTD, key_BHSd, value_BHSd, seen) * any_B[:, None, None].to(x_BTD.dtype)
+        return (mask_BS | ~any_B[:, None])[:, None, None, :], any_B[:, None, None]
+
+    def seeing(self, x_BTD: Tensor, key_BHSd: Tensor, value_BHSd: Tensor, seen: Seen) -> Tensor:
+        """As ``over``, with what ``seen`` gave."""
+        if seen is None:
+            return self.mixed(x_BTD, key_BHSd, value_BHSd)
+        return self.mixed(x_BTD, key_BHSd, value_BHSd, seen[0]) * seen[1].to(x_BTD.dtype)
 
     def mixed(
         self, x_BTD: Tensor, key_BHSd: Tensor, value_BHSd: Tensor, seen: Tensor | None = None, causal: bool = False

@@ -6,13 +6,28 @@ written are kept, so that a further token costs one token.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from polyfuse.layers.attention import Attention, FeedForward
+from polyfuse.layers.attention import Attention, FeedForward, Seen
 
 Kept = tuple[Tensor, Tensor]
 """Keys and values (B, H, T, D / H)."""
+
+
+ROOM = 16  # tokens for which there is room at first
+
+
+def _with_room(kept: Kept | None, own: Kept, at: int) -> Kept:
+    """Keys and values with room for a further token; where there is none, for twice as many."""
+    if kept is not None and at < kept[0].shape[2]:
+        return kept
+    made = []
+    for n, new in enumerate(own):
+        room = new.new_empty(*new.shape[:2], max(ROOM, 2 * at), new.shape[3])
+        if kept is not None:
+            room[:, :, :at] = kept[n]
+        made.append(room)
+    return made[0], made[1]
 
 
 class CausalBlock(nn.Module):
@@ -41,19 +56,26 @@ class CausalBlock(nn.Module):
         x_BTD = x_BTD + self.drop(self.before.mixed(normed, *self.before.keys_values(normed), causal=True))
         return self._read(x_BTD, self.context.keys_values(context_BSD), mask_BS)
 
-    def step(self, x_B1D: Tensor, kept: Kept | None, context: Kept, mask_BS: Tensor) -> tuple[Tensor, Kept]:
-        """One further token.
+    def step(self, x_N1D: Tensor, kept: Kept | None, at: int, context: Kept, seen: Seen) -> tuple[Tensor, Kept]:
+        """One further token of each of N texts, so many of which are about each of B contexts, one after the other.
 
         Args:
-            kept: keys and values of the tokens before; None for the first.
-            context: those of the context, from ``self.context.keys_values``.
+            kept: keys and values of the tokens before, with room behind them, into which those of this one are written;
+                None for the first.
+            at: tokens before.
+            context: keys and values of the context, from ``self.context.keys_values``.
+            seen: what of the context is seen, from ``self.context.seen``.
         """
-        normed = self.norm_before(x_B1D)
+        normed = self.norm_before(x_N1D)
         own = self.before.keys_values(normed)
-        if kept is not None:
-            own = (torch.cat([kept[0], own[0]], 2), torch.cat([kept[1], own[1]], 2))
-        x_B1D = x_B1D + self.drop(self.before.mixed(normed, *own))
-        return self._read(x_B1D, context, mask_BS), own
+        kept = _with_room(kept, own, at)
+        for room, new in zip(kept, own, strict=True):
+            room[:, :, at : at + 1] = new
+        key, value = (room[:, :, : at + 1] for room in kept)
+        x_N1D = x_N1D + self.drop(self.before.mixed(normed, key, value))
+        asked_BKD = self.norm_context(x_N1D).view(len(context[0]), -1, x_N1D.shape[-1])
+        x_N1D = x_N1D + self.drop(self.context.seeing(asked_BKD, *context, seen).view_as(x_N1D))
+        return x_N1D + self.drop(self.forward_layer(self.norm_forward(x_N1D))), kept
 
     def _read(self, x_BTD: Tensor, context: Kept, mask_BS: Tensor) -> Tensor:
         x_BTD = x_BTD + self.drop(self.context.over(self.norm_context(x_BTD), *context, mask_BS))

@@ -79,6 +79,7 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
         several = isinstance(item["encoder"], list)
         for part in _parts(item):
             own = {key: item[key] for key in OWN} | {key: part[key] for key in OWN if key in part}
+            own["learning_rate"] = values["training"]["learning_rates"].get(f"inputs.{name}", own["learning_rate"])
             (part if several else item).update(_tuned(item["modality"], part, own))
     return parse(values), notes
 

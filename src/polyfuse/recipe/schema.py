@@ -346,6 +346,9 @@ class TrainingRecipe(_Section):
         missing: absent inputs are masked, or replaced by a learned ``token``.
         modality_dropout: probability of hiding an input of a row, in training; one for all, or input -> probability.
         modality_dropout_schedule: ``constant``, or it ``rise``s from 0 or ``fall``s to 0 linearly while training.
+        learning_rates: part -> its peak rate, over any other: ``inputs.NAME`` (encoders and what projects their
+            tokens), ``fusion``, ``outputs.NAME``, ``objectives.N``, ``space``, or a module inside one, such as
+            ``outputs.caption.decoder.model``; the longest name that fits counts.
         layer_decay: factor on the rate per layer of a pretrained encoder, from the top down.
         time: seconds, or ``5m``: speed is measured, and the number of steps fixed once in ``steps``.
         calibrate: fit a temperature on validation rows.
@@ -374,6 +377,7 @@ class TrainingRecipe(_Section):
     missing: Literal["mask", "token"] = "mask"
     modality_dropout: Auto | Chance | dict[str, Chance] = "auto"
     modality_dropout_schedule: Literal["constant", "rise", "fall"] = "constant"
+    learning_rates: dict[str, NotNegative] = {}
     layer_decay: float = Field(0.8, gt=0, le=1)
     time: Annotated[Positive | None, BeforeValidator(_seconds)] = None
     calibrate: bool = True
@@ -454,6 +458,12 @@ class Recipe(_Section):
         parts |= {f"objectives.{n}": o.name for n, o in enumerate(self.extra_losses)}
         parts |= {f"ensemble.members.{n}": m.name for n, m in enumerate(self.ensemble.members or [])}
         return {where: name for where, name in parts.items() if registry.is_address(name)}
+
+    @property
+    def rated(self) -> list[str]:
+        """Parts that may have a learning rate of their own."""
+        names = [f"inputs.{name}" for name in self.inputs] + [f"outputs.{name}" for name in self.outputs]
+        return [*names, "fusion", "space", *(f"objectives.{n}" for n in range(len(self.extra_losses)))]
 
     @property
     def extra_losses(self) -> list[ObjectiveRecipe]:

@@ -20,7 +20,8 @@ def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
     """The parts of a path with those put together that are one name here, which may have dots."""
     if isinstance(spot, list):
         return parts
-    if any(spot is values["data"][field] for field in BY_COLUMN):  # column -> word or number: nothing lies deeper
+    flat = [values["training"]["learning_rates"], *(values["data"][field] for field in BY_COLUMN)]
+    if any(spot is one for one in flat):  # name -> word or number: nothing lies deeper
         return [".".join(parts)]
     whole = next((n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in spot), 1)
     return [".".join(parts[:whole]), *parts[whole:]]

@@ -102,6 +102,12 @@ def check(recipe: Recipe) -> None:
     if isinstance(recipe.training.modality_dropout, dict):
         for name in recipe.training.modality_dropout:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
+    for name in recipe.training.learning_rates:
+        if not any(name == part or name.startswith(f"{part}.") for part in recipe.rated):
+            raise RecipeError(
+                f"training.learning_rates: there is no part {name!r}; known: {', '.join(recipe.rated)}, and modules "
+                "inside them"
+            )
     if isinstance(recipe.space.pool, dict):
         for name in recipe.space.pool:
             _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "space.pool")

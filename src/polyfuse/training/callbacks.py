@@ -24,10 +24,11 @@ class KeepBest(L.Callback):
 
     Args:
         patience: validations without improvement after which training stops.
+        stage: step at which the last stage of training begins, before which nothing is stopped.
     """
 
-    def __init__(self, patience: int):
-        self.patience, self.waited = patience, 0
+    def __init__(self, patience: int, stage: float = 0.0):
+        self.patience, self.stage, self.waited = patience, stage, 0
         self.quality, self.step = float("-inf"), 0
         self.weights: dict[str, torch.Tensor] = {}
 
@@ -35,7 +36,7 @@ class KeepBest(L.Callback):
         if learner.quality > self.quality:
             self.quality, self.step, self.waited = learner.quality, trainer.global_step, 0
             self.weights = {k: v.detach().cpu().clone() for k, v in learner.network.state_dict().items()}
-        else:
+        elif trainer.global_step + learner.ahead > self.stage:
             self.waited += 1
             trainer.should_stop |= self.waited >= self.patience
 

@@ -42,6 +42,7 @@ from polyfuse.records import Spec
 from polyfuse.system.device import choose_device, device_of, place
 from polyfuse.system.messages import bars
 from polyfuse.system.process import Interrupted
+from polyfuse.training import reward
 from polyfuse.training.alarms import alarms
 from polyfuse.training.guessed import guessed
 from polyfuse.training.resume import begun, way_on
@@ -157,7 +158,7 @@ def fit(
         raise Interrupted(f"before there was a model; {way_on(run, recipe.training.checkpoint)}") from stop
     spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
-    notes += trained.notes
+    notes += [*trained.notes, *reward.said(network, result.planned)]
     plain = replace(ready.rows, augment={})
     said, aligned = alarms(network, recipe, plain, split.train)
     notes += said

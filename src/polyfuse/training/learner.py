@@ -13,6 +13,7 @@ from polyfuse.contracts import Rebalances, WatchesValidation, offers
 from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
+from polyfuse.training import reward
 from polyfuse.training.chunks import Chunks, losses_of
 from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
@@ -44,6 +45,7 @@ class Learner(L.LightningModule):
         place = self.global_step + self.ahead
         self.unfreezer.step(int(place))
         training = self.recipe.training
+        reward.at(self.network, min(1.0, place / self.total))
         self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:

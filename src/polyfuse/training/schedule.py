@@ -10,7 +10,7 @@ from torch import nn
 
 from polyfuse.contracts import HasLayers, offers
 from polyfuse.model.network import Network
-from polyfuse.recipe import Recipe
+from polyfuse.recipe import Recipe, RecipeError
 
 
 def factor(step: float, total: int, warmup: float) -> float:
@@ -52,19 +52,88 @@ def stages(network: Network) -> list[Stage]:
 
 
 def parameter_groups(network: Network, recipe: Recipe) -> list[dict]:
-    """Groups for AdamW: each encoder layer at its own rate, all else at the model's; no decay of biases and norms."""
+    """Groups for AdamW: each encoder layer at its own rate, all else at the model's; no decay of biases and norms.
+
+    Raises:
+        RecipeError: ``training.learning_rates`` names what is not there, or is not trained.
+    """
     training = recipe.training
+    own = own_rates(network, recipe)
     owned: set[int] = set()
     groups: list[dict] = []
-    readers = recipe.readers
+    readers, inputs = recipe.readers, _input_of(network)
     for stage in stages(network):
         item = readers[stage.reader]
         fresh = [p for p in stage.parameters if id(p) not in owned]
         owned.update(map(id, fresh))
-        rate = float(item.learning_rate) * training.layer_decay ** (stage.layers - 1 - stage.depth)
-        groups += _with_and_without_decay(fresh, rate, float(item.weight_decay))
+        base = training.learning_rates.get(f"inputs.{inputs[stage.reader]}", item.learning_rate)
+        rate = float(base) * training.layer_decay ** (stage.layers - 1 - stage.depth)
+        for parameters, given in _by_rate(fresh, own, skip=f"inputs.{inputs[stage.reader]}"):
+            groups += _with_and_without_decay(parameters, rate if given is None else given, float(item.weight_decay))
     rest = [p for p in network.parameters() if p.requires_grad and id(p) not in owned]
-    return groups + list(_with_and_without_decay(rest, float(training.learning_rate), float(training.weight_decay)))
+    for parameters, given in _by_rate(rest, own):
+        rate = float(training.learning_rate) if given is None else given
+        groups += _with_and_without_decay(parameters, rate, float(training.weight_decay))
+    return groups
+
+
+def own_rates(network: Network, recipe: Recipe) -> dict[int, tuple[str, float]]:
+    """Id of a parameter -> the longest name in ``training.learning_rates`` that it goes by, and that name's rate.
+
+    Raises:
+        RecipeError: a name by which nothing goes that is trained.
+    """
+    rates, found = recipe.training.learning_rates, {}
+    for parameter, name in _paths(network) if rates else ():
+        fitting = [key for key in rates if parameter.requires_grad and f"{name}.".startswith(f"{key}.")]
+        if fitting:
+            key = max(fitting, key=len)
+            found[id(parameter)] = (key, float(rates[key]))
+    used = {key for key, _ in found.values()}
+    for key in rates:
+        if key not in used:
+            raise RecipeError(
+                f"training.learning_rates: nothing that goes by {key!r} alone is trained; known: "
+                f"{', '.join(recipe.rated)}, and modules inside them"
+            )
+    return found
+
+
+def _paths(network: Network) -> Iterator[tuple[nn.Parameter, str]]:
+    """Every parameter, with the name of its part in the recipe and its own inside it."""
+    inputs = _input_of(network)
+    places: list[tuple[str, nn.Module | None]] = []
+    for reader, name in inputs.items():
+        places.append((f"inputs.{name}", network.encoder(reader)))
+        key = f"in_{network.readers.index(reader)}"
+        places += [(f"inputs.{name}.to_width", network.joins[key])] if key in network.joins else []
+    for n, name in enumerate(network.outputs):
+        places += [(f"outputs.{name}", network.head(name)), (f"outputs.{name}.alone", network.input_heads[f"out_{n}"])]
+    places += [(f"objectives.{n}", objective) for n, objective in enumerate(network.objectives)]
+    for part, module in (*places, ("fusion", network.fusion), ("space", network.space)):
+        for inside, parameter in module.named_parameters() if module is not None else ():
+            yield parameter, f"{part}.{inside}"
+
+
+def _input_of(network: Network) -> dict[str, str]:
+    """Reader -> its input."""
+    return {reader: name for name, own in network.reads.items() for reader in own}
+
+
+def _by_rate(
+    parameters: list[nn.Parameter], own: dict[int, tuple[str, float]], skip: str = ""
+) -> Iterator[tuple[list[nn.Parameter], float | None]]:
+    """Parameters with the rate that is theirs by name, or None.
+
+    Args:
+        skip: a name by which the rate has been chosen already, layer by layer.
+    """
+    groups: dict[float | None, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        key, rate = own.get(id(parameter), ("", 0.0))
+        groups.setdefault(None if key in ("", skip) else rate, []).append(parameter)
+    for given, chosen in groups.items():
+        yield chosen, given
 
 
 def _with_and_without_decay(parameters: list[nn.Parameter], rate: float, decay: float) -> Iterator[dict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch
 from torch.utils.data import DataLoader
@@ -13,6 +13,7 @@ from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.system.device import device_of, generators
 from polyfuse.training.chunks import losses_of
+from polyfuse.training.reward import at, stage_starts
 from polyfuse.training.schedule import parameter_groups
 
 PROBE = 12  # steps measured
@@ -42,13 +43,24 @@ def probed_until(deadline: float | None) -> float | None:
 def step_seconds(
     network: Network, recipe: Recipe, batches: DataLoader, steps: int = PROBE, until: float | None = None
 ) -> float:
-    """Mean seconds of a training step, where the network lies.
+    """Mean seconds of a training step over the whole schedule, where the network lies.
 
     The network is trained on the way; random draws stay as they were.
 
     Args:
+        steps: measured of every stage.
         until: ``time.monotonic()`` after which fewer steps must do.
     """
+    starts, now, total = stage_starts(network), time.monotonic(), 0.0
+    for n, (start, end) in enumerate(pairwise([*starts, 1.0])):
+        at(network, start)
+        left = None if until is None else now + (until - now) * (n + 1) / len(starts)
+        total += (end - start) * _stage_seconds(network, recipe, batches, steps, left)
+    return max(1e-4, total)
+
+
+def _stage_seconds(network: Network, recipe: Recipe, batches: DataLoader, steps: int, until: float | None) -> float:
+    """Mean seconds of a step of the stage that the network is in."""
     device = device_of(network)
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe), fused=True)
     network.train()
@@ -69,4 +81,4 @@ def step_seconds(
             if until is not None and started > until and len(times) >= LEAST_PROBE:
                 break
     steady = sorted(times[1:] or times)  # the first one warms up
-    return max(1e-4, sum(steady) / len(steady))
+    return sum(steady) / len(steady)

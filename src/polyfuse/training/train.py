@@ -27,6 +27,7 @@ from polyfuse.training.callbacks import Average, Bar, Epochs, History, Interrupt
 from polyfuse.training.learner import Learner
 from polyfuse.training.loggers import build
 from polyfuse.training.resume import CHECKPOINT, steps_taken
+from polyfuse.training.reward import forget_targets, give_targets, stage_starts
 from polyfuse.training.speed import affordable_steps
 
 VALIDATIONS = 40  # at most so many passes over the validation rows
@@ -99,6 +100,7 @@ def train(
     )
     batches = loader(rows, order, settings.workers)
     unhurried = planned_steps(recipe, len(order))
+    give_targets(network, recipe, rows, split.train, split.val)
     if deadline is not None and settings.time is not None:
         settings.steps = affordable_steps(network, recipe, batches, unhurried, bool(len(split.val)), deadline)
         settings.time = None
@@ -108,6 +110,7 @@ def train(
     started = time.monotonic()
     training.fit(batches, order, run, resume, quiet)
     training.finish(run)
+    forget_targets(network)
     if training.shortened:
         settings.steps = training.steps
     return training.result(time.monotonic() - started, unhurried)
@@ -137,7 +140,8 @@ class _Run:
         self.every = max(1, -(-epochs // VALIDATIONS)) if len(val) else 0
         settings = recipe.training
         selecting = settings.select == "best" and self.every
-        self.best = KeepBest(max(3, round(settings.patience * epochs / self.every))) if selecting else None
+        patience = max(3, round(settings.patience * epochs / self.every)) if selecting else 0
+        self.best = KeepBest(patience, stage_starts(network)[-1] * total) if selecting else None
         self.history = History(total)
         self.average = Average(settings.average * total) if settings.average else None
         self.pace = None if deadline is None else Pace(total, deadline)

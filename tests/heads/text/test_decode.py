@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.spelling import Speller
-from polyfuse.heads.text.ctc import ctc_loss, prefix_beam
+from polyfuse.heads.text.ctc import CTC, ctc_loss, prefix_beam
 from polyfuse.heads.text.decode import Decoding, Rules, steps, write
 from polyfuse.heads.text.gru import GRU
+from polyfuse.heads.text.rules import Trie, repeating
 from polyfuse.heads.text.transformer import Transformer
-from polyfuse.records import Tokens
+from polyfuse.records import Fused, Tokens
 
 VOCABULARY, WIDTH, MOST = 6, 8, 3
 RULES = Rules(begin=1, end=2, banned=(0, 1, 3), most=MOST)
@@ -153,6 +154,194 @@ def test_step_by_step_with_its_cache_is_all_at_once(name):
         assert decoder.train()(Tokens(x, mask), ids)[1].shape == (3,)
 
 
+def slowly(decoder: Table, row: int, rules: Rules, how: Decoding) -> tuple[int, ...]:
+    """A beam search as one would write it down for a single row."""
+
+    def next_of(text: tuple[int, ...]) -> dict[int, float]:
+        logits = decoder.of(row, (rules.begin, *text))
+        log = logits - np.log(np.exp(logits).sum())
+        fits = [a[len(text) :] for a in rules.answers or () if tuple(a[: len(text)]) == text]
+        found = {}
+        for unit in range(decoder.vocabulary):
+            whole, run = (*text, unit), rules.no_repeat
+            outside = rules.answers is not None and unit not in {(rest or [rules.end])[0] for rest in fits}
+            runs = [whole[at : at + run] for at in range(len(whole) - run + 1)] if run else []
+            early = unit == rules.end and len(text) < rules.least
+            if unit not in rules.banned and not outside and not early and len(runs) == len(set(runs)):
+                found[unit] = log[unit]
+        return found or {rules.end: log[rules.end]}
+
+    beams, over = [((), 0.0)], []
+    for length in range(1, rules.most + 1):
+        further = [(text, score + log, unit) for text, score in beams for unit, log in next_of(text).items()]
+        further.sort(key=lambda one: -one[1])
+        over += [(t, s / length**how.length_penalty) for t, s, unit in further[: how.beams] if unit == rules.end]
+        beams = [((*t, unit), s) for t, s, unit in further[: 2 * how.beams] if unit != rules.end][: how.beams]
+    over += [(text, score / rules.most**how.length_penalty) for text, score in beams]
+    return max(over, key=lambda one: one[1])[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    beams=st.integers(2, 5),
+    penalty=st.sampled_from([0.0, 0.7, 1.0, 2.0]),
+    least=st.integers(0, 3),
+    run=st.integers(0, 2),
+    answers=st.none() | st.sets(st.lists(st.integers(4, 6), min_size=1, max_size=4).map(tuple), min_size=1, max_size=5),
+)
+def test_a_narrow_beam_is_what_one_writes_down_for_a_single_row(seed, beams, penalty, least, run, answers):
+    """Rows end at different times, so that some leave while others go on."""
+    decoder, listed = Table(seed, 7), None if answers is None else [list(a) for a in answers]
+    rules = Rules(1, 2, (0, 1, 3), most=5, least=least, no_repeat=run, answers=listed)
+    how = Decoding(beams=beams, length_penalty=penalty)
+    found = write(decoder, memory(5), rules, how)
+    assert list(map(tuple, found.ids)) == [slowly(decoder, row, rules, how) for row in range(5)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.integers(4, 6), min_size=7, max_size=7), min_size=1, max_size=4), st.integers(1, 4))
+def test_what_would_repeat_a_run_is_found_for_all_rows_at_once(rows, run):
+    found = set(zip(*(at.tolist() for at in repeating(torch.tensor(rows), run)), strict=True))
+    expected = set()
+    for n, row in enumerate(rows):
+        runs = {tuple(row[at : at + run]) for at in range(len(row) - run + 1)}
+        expected |= {(n, unit) for unit in range(8) if (*row[len(row) - run + 1 :], unit) in runs}
+    assert found == expected
+
+
+def test_a_trie_leads_through_its_answers_alone():
+    trie = Trie([[4], [4, 5], [6, 4]], 2, torch.device("cpu"))
+    place = torch.zeros(3, dtype=torch.long)
+    assert [row.nonzero()[:, 0].tolist() for row in ~trie.outside(place, 8)] == [[4, 6]] * 3
+    place = trie.after(place, torch.tensor([4, 6, 7]))
+    assert [row.nonzero()[:, 0].tolist() for row in ~trie.outside(place, 8)] == [[2, 5], [4], [2]]
+    place = trie.after(place, torch.tensor([2, 4, 100]))
+    assert [row.nonzero()[:, 0].tolist() for row in ~trie.outside(place, 8)] == [[2], [2], [2]]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_k": 3}, 3),
+        ({"top_p": 0.8}, None),
+        ({"temperature": 0.5}, 8),
+        ({"top_k": 4, "top_p": 0.7, "temperature": 2.0}, None),
+    ],
+)
+def test_draws_are_among_the_likeliest_as_often_as_their_probabilities_say(options, kept):
+    decoder, rows = Table(2, 12), 2000
+    many = Tokens(torch.zeros(rows, 1, WIDTH), torch.ones(rows, 1, dtype=torch.bool))
+    how = Decoding(sample=True, **options)
+    found = write(decoder, many, Rules(1, 2, (0, 1, 3), most=1), how)
+    first = np.array([ids[0] if ids else 2 for ids in found.ids])
+    logits = decoder.of(0, (1,))
+    chance = np.exp(logits / how.temperature) * ~np.isin(np.arange(12), (0, 1, 3))
+    order = np.argsort(-chance)[: how.top_k or 12]
+    chance = np.where(np.isin(np.arange(12), order), chance, 0)
+    chance /= chance.sum()
+    order = np.argsort(-chance)
+    before = np.cumsum(chance[order]) - chance[order]
+    chance[order[before >= how.top_p]] = 0
+    chance /= chance.sum()
+    assert np.allclose(np.bincount(first, minlength=12) / rows, chance, atol=0.04)
+    assert set(first) <= set(np.flatnonzero(chance))
+    assert kept is None or (chance > 0).sum() <= kept + 1
+    whole = logits - np.log(np.exp(logits).sum())  # the log-probability is the decoder's own, before any cut
+    assert np.allclose(found.scores, whole[first], atol=1e-4)
+
+
+WAYS = (
+    {},
+    {"beams": 3},
+    {"beams": 2, "length_penalty": 0.0, "no_repeat": 2},
+    {"sample": True, "seed": 3},
+    {"sample": True, "top_k": 3, "temperature": 1.5},
+    {"sample": True, "top_p": 0.7, "min_length": 2},
+    {"answers": True},
+    {"answers": True, "beams": 3},
+)
+
+
+def check_rows(decoder, rules: Rules, x: torch.Tensor, lengths: list[int], ways=WAYS) -> None:
+    """What is written of a row is the same alone, elsewhere in a batch, and beside rows that are longer."""
+    rows, mask = len(x), torch.arange(x.shape[1]) < torch.tensor(lengths)[:, None]
+    wide = torch.cat([x.where(mask[..., None], 9.0), torch.full((rows, 3, x.shape[2]), 7.0)], 1)
+    wider = torch.cat([mask, torch.zeros(rows, 3, dtype=torch.bool)], 1)
+    back, said = list(range(rows))[::-1], set()
+    for way in ways:
+        options = {name: value for name, value in way.items() if name not in ("no_repeat", "min_length", "answers")}
+        answers = [[4], [4, 5], [5, 5, 4], [5]] if way.get("answers") else None
+        own = Rules(rules.begin, rules.end, rules.banned, 6, way.get("min_length", 1), way.get("no_repeat", 0), answers)
+        how = Decoding(**options)
+        with torch.no_grad():
+            together = decoder.write(Tokens(x, mask), own, how, list(range(rows)))
+            turned = decoder.write(Tokens(wide[back], wider[back]), own, how, back)
+            assert turned.ids[::-1] == together.ids, way
+            for row, length in enumerate(lengths):
+                alone = decoder.write(
+                    Tokens(x[[row], : max(1, length)], mask[[row], : max(1, length)]), own, how, [row]
+                )
+                assert alone.ids == together.ids[row : row + 1], way
+                assert alone.scores == pytest.approx(together.scores[row : row + 1], abs=1e-3), way
+        said.add(len({tuple(ids) for ids in together.ids}))
+    assert max(said) > 2, "all rows say the same"
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_text_is_its_own_rows_alone_in_every_way(name):
+    torch.manual_seed(1)
+    decoder = DECODERS[name](VOCABULARY, WIDTH, 0.1).eval()
+    for parameter in decoder.parameters():
+        parameter.data *= 3  # or all rows would say the same
+    check_rows(decoder, RULES, torch.randn(6, 4, WIDTH) * 3, [4, 2, 0, 3, 1, 4])
+
+
+class Again:
+    """A decoder that keeps nothing but the units, and reads the whole text again for each."""
+
+    def __init__(self, decoder):
+        self.decoder = decoder
+
+    def begin(self, memory):
+        return {"x": memory.x_BTD, "mask": memory.mask_BT, "ids": torch.zeros(len(memory.x_BTD), 0, dtype=torch.long)}
+
+    def step(self, ids_N, cache):
+        ids = torch.cat([cache["ids"], ids_N[:, None]], 1)
+        return self.decoder(Tokens(cache["x"], cache["mask"]), ids)[0][:, -1], {**cache, "ids": ids}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_what_is_kept_between_steps_changes_no_text(name):
+    """Longer than there is room for at first, with beams that share what they read and rows that leave."""
+    torch.manual_seed(2)
+    decoder = DECODERS[name](12, WIDTH, 0.1).eval()
+    for parameter in decoder.parameters():
+        parameter.data *= 2
+    mask = torch.arange(4) < torch.tensor([4, 2, 3, 4, 1, 4])[:, None]
+    memory = Tokens(torch.randn(6, 4, WIDTH) * 3, mask)
+    for whole in (memory, Tokens(memory.x_BTD, torch.ones_like(mask))):
+        for how in (Decoding(), Decoding(beams=3), Decoding(sample=True)):
+            rules = Rules(1, 2, (0, 1, 3), most=18, least=18 if whole is memory else 0)
+            with torch.no_grad():
+                kept, again = write(decoder, whole, rules, how), write(Again(decoder), whole, rules, how)
+            assert kept.ids == again.ids
+            assert kept.scores == pytest.approx(again.scores, abs=1e-3)
+
+
+def test_a_transcript_is_its_own_rows_alone_in_every_way():
+    torch.manual_seed(1)
+    decoder = CTC(VOCABULARY, WIDTH, 0.1, stretch=2, depth=1).eval()
+    decoder.out.weight.data *= 8
+    lengths = [4, 2, 1, 3, 1, 4]
+    check_rows(decoder, RULES, torch.randn(6, 4, WIDTH) * 3, lengths, ways=({}, {"beams": 3}))
+    draw = torch.randn(6, 4, WIDTH)
+    mask = torch.arange(4) < torch.tensor(lengths)[:, None]
+    several = decoder.read(Fused(Tokens(draw[:, :1], mask[:, :1]), {"a": Tokens(draw, mask)}))
+    alone = decoder.read(Fused(Tokens(draw[1:2, :1], mask[1:2, :1]), {"a": Tokens(draw[1:2, :2], mask[1:2, :2])}))
+    assert torch.allclose(several.x_BTD[1, :2], alone.x_BTD[0], atol=1e-5)
+
+
 def test_the_steps_end_as_the_text_is_written():
     found = [written.ids for written in steps(Table(3), memory(4), RULES, Decoding())]
     assert found[-1] == write(Table(3), memory(4), RULES, Decoding()).ids
@@ -172,6 +361,22 @@ def test_a_prefix_beam_finds_the_likeliest_text_over_all_paths():
         best = min(losses, key=lambda text: losses[text])
         assert tuple(ids) == best
         assert -score == pytest.approx(losses[best], abs=1e-4)
+
+
+def test_a_prefix_beam_sums_every_path_there_is():
+    """All 6 ** 4 of them, one by one."""
+    log = np.random.default_rng(3).normal(size=(4, 6)) * 1.5
+    log -= np.log(np.exp(log).sum(-1, keepdims=True))
+    chances: dict[tuple[int, ...], float] = {}
+    for path in itertools.product((0, 4, 5), repeat=4):
+        text = tuple(unit for unit, before in zip(path, (0, *path), strict=False) if unit not in (0, before))
+        chances[text] = chances.get(text, 0.0) + float(np.exp(sum(log[at, unit] for at, unit in enumerate(path))))
+    ids, score = prefix_beam(log, 60, 4)
+    best = max(chances, key=lambda text: chances[text])
+    assert tuple(ids) == best
+    assert np.exp(score) == pytest.approx(chances[best])
+    short = {text: chance for text, chance in chances.items() if len(text) <= 1}
+    assert tuple(prefix_beam(log, 60, 1)[0]) == max(short, key=lambda text: short[text])
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,25 @@ def test_what_cannot_be_is_refused_by_name(settings, message):
         polyfuse.fit(digits(), outputs=["caption=text"], inputs=["image=image", "hint"], settings=settings, quiet=True)
 
 
+def test_parts_learn_at_their_own_rates_and_the_recipe_says_so():
+    rates = ["training.learning_rates.inputs.image=0.0", "training.learning_rates.outputs.caption.decoder.embed=0.02"]
+    settings = [*FAST, *rates, "training.epochs=2", "data.fractions=[1,0,0]"]
+    table = digits(20).drop(columns="split")
+    fits = [
+        polyfuse.fit(table, outputs=["caption=text"], inputs=["image=image"], settings=[*settings, *more], quiet=True)
+        for more in ([], ["training.epochs=3"])
+    ]
+    recipe = fits[0].recipe
+    assert recipe.training.learning_rates == {"inputs.image": 0.0, "outputs.caption.decoder.embed": 0.02}
+    assert recipe.inputs["image"].learning_rate == 0.0
+    one, other = (fit.bundle.network.encoder("image").state_dict() for fit in fits)
+    assert all((one[key] == other[key]).all() for key in one)  # at a rate of 0 nothing is learnt
+    weights = [fit.bundle.network.head("caption").decoder.embed.weight for fit in fits]
+    assert not (weights[0] == weights[1]).all()
+    with pytest.raises(RecipeError, match=r"no part 'outputs\.title'; known: .*outputs\.caption"):
+        polyfuse.fit(table, outputs=["caption=text"], settings={"training": {"learning_rates": {"outputs.title": 1}}})
+
+
 def test_sentences_are_written_and_few_answers_stay_classes():
     table = digits()
     table["caption"] = [f"{text} number {n}" for n, text in enumerate(table.caption)]

@@ -18,6 +18,7 @@ from polyfuse.records import Tokens
 from polyfuse.testing import heads
 from polyfuse.testing.heads import Case
 from tests.encoders.checkpoints import SMALL, WORDS, tokenizer
+from tests.heads.text.test_decode import check_rows
 
 TEMPLATE = "{% for m in messages %}w50 {{ m['content'] }} w51 {% endfor %}{% if add_generation_prompt %}w52 {% endif %}"
 CELLS = ["w1", "w2 w3", "w4", "w5 w1 w1", "w6", ["w7", "w8 w9"], "w2", "w3 w1"]
@@ -78,6 +79,53 @@ def test_step_by_step_is_all_at_once_and_the_loss_is_of_its_logits(folder):
     plain = torch.nn.functional.cross_entropy(whole.transpose(1, 2), next_NT, reduction="none") * there_NT
     expected = plain.sum(1) / there_NT.sum(1)
     assert torch.allclose(decoder.loss(memory(), texts, Learning()), expected, atol=1e-5)
+
+
+def test_a_text_is_its_own_rows_alone_in_every_way(folder):
+    decoder = LM(WORDS, 16, 0.0, path=str(folder), prompt="w7").eval()
+    for parameter in decoder.model.parameters():
+        parameter.data *= 2  # or all rows would say the same
+    draw = torch.randn(5, 4, 16, generator=torch.Generator().manual_seed(1)) * 3
+    check_rows(decoder, Rules(3, 3, banned=(0, 1)), draw, [4, 2, 0, 3, 1])
+
+
+def test_scheduled_sampling_reads_its_own_words_and_smoothing_gives_all_their_share(folder):
+    decoder = LM(WORDS, 16, 0.0, path=str(folder)).train()
+    texts = References(torch.randint(4, WORDS, (3, 4)), torch.tensor([4, 2, 3]), torch.tensor([True, True, False]))
+    before_NT, next_NT, there_NT = texts.shifted(3, 3, 3)
+    logits = decoder(memory(), before_NT)[0]
+    smooth = torch.nn.functional.cross_entropy(logits.transpose(1, 2), next_NT, reduction="none", label_smoothing=0.3)
+    expected = (smooth * there_NT).sum(1) / there_NT.sum(1)
+    assert torch.allclose(decoder.loss(memory(), texts, Learning(label_smoothing=0.3)), expected, atol=1e-5)
+    own = torch.cat([before_NT[:, :1], logits.argmax(-1)[:, :-1]], 1)
+    logits = decoder(memory(), own)[0]
+    forced = torch.nn.functional.cross_entropy(logits.transpose(1, 2), next_NT, reduction="none")
+    expected = (forced * there_NT).sum(1) / there_NT.sum(1)
+    assert torch.allclose(decoder.loss(memory(), texts, Learning(scheduled_sampling=1 - 1e-9)), expected, atol=1e-5)
+
+
+def test_the_probability_of_a_text_is_among_the_units_that_may_be_written(folder):
+    decoder, banned = LM(WORDS, 16, 0.0, path=str(folder)).eval(), (0, 1, 2)
+    ids = torch.randint(4, WORDS, (3, 4))
+    texts = References(ids, torch.tensor([4, 2, 0]), torch.tensor([False, True, True]))
+    logits = decoder(memory(), torch.cat([torch.full((3, 1), 3), ids], 1))[0]
+    logits[..., list(banned)] = -torch.inf
+    log = logits.log_softmax(-1)
+    expected = [sum(log[0, at, ids[0, at]] for at in range(4)), log[1, [0, 1, 2], [*ids[1, :2], 3]].sum(), log[2, 0, 3]]
+    assert torch.allclose(decoder.log_probability(memory(), texts, banned), torch.stack(expected), atol=1e-4)
+
+
+def test_the_projector_of_a_frozen_model_learns_by_the_worth_of_texts(folder):
+    options = {"decoder": {"name": "lm", "path": str(folder)}, "learn": {"self_critical": 0.5, "samples": 3}}
+    case = Case(registry.head("text"), options, CELLS)
+    head, transform = case.made()
+    told = dict(enumerate(transform.decode(transform.encode(CELLS, heads.Limits()))))
+    head.rewarded_by(told, list(told))
+    head.reward = lambda rows, texts: np.array([float("w1" in text) for text in texts])
+    head.at(1.0)
+    head.loss(heads.joint(), case.targets(transform)).sum().backward()
+    assert head.decoder.project[0].weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in head.decoder.model.parameters())
 
 
 @pytest.mark.parametrize("train", ["frozen", "lora", "full"])

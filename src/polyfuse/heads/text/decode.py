@@ -16,11 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from polyfuse.heads.text.rules import NEVER, Allowed, Rules
 from polyfuse.records import Tokens
 
-Cache = dict[str, Tensor]
-"""What a decoder keeps between steps, rows first in every tensor."""
-NEVER = float("-inf")
+Cache = dict[str, Any]
+"""What a decoder keeps between steps: tensors, rows first, and numbers that hold for all rows.
+
+Tensors whose names begin with ``context_`` are of a row of what is written about, however many beams write about it: a
+step that is given k times as many rows has those of the first k rows about the first one, and so on.
+"""
+CONTEXT = "context_"
 
 
 class Stepwise(Protocol):
@@ -115,83 +120,6 @@ def _bounded(name: str, value: Any, kind: Any, least: int) -> None:
         raise ValueError(f"{name}: expected {what} from {least} on, found {value!r}")
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What a text must hold to, whoever writes it.
-
-    Args:
-        begin, end: ids of the signs.
-        banned: ids that are never written.
-        most: units of a text, its end not counted.
-        least: units of a text.
-        no_repeat: see ``Decoding``.
-        answers: ids of the only texts that may be written; None for any.
-    """
-
-    begin: int
-    end: int
-    banned: tuple[int, ...] = ()
-    most: int = 100
-    least: int = 0
-    no_repeat: int = 0
-    answers: Sequence[Sequence[int]] | None = None
-
-    def trie(self) -> dict[tuple[int, ...], list[int]] | None:
-        """Beginning of an answer -> what may come next."""
-        if self.answers is None:
-            return None
-        found: dict[tuple[int, ...], set[int]] = {}
-        for answer in self.answers:
-            whole = (*answer, self.end)
-            for at, unit in enumerate(whole):
-                found.setdefault(whole[:at], set()).add(unit)
-        return {start: sorted(units) for start, units in found.items()}
-
-
-class _Allowed:
-    """Log-probabilities of what may come next, given what was written."""
-
-    def __init__(self, rules: Rules):
-        self.rules, self.trie = rules, rules.trie()
-        self.seen_twice = rules.no_repeat
-
-    def __call__(self, logits_NV: Tensor, written_NT: Tensor) -> Tensor:
-        """Logits, and what every row wrote so far -> log-probabilities, those of what may not come minus infinity."""
-        logits_NV = logits_NV.float()
-        at = written_NT.shape[1]
-        forbidden_NV = torch.zeros_like(logits_NV, dtype=torch.bool)
-        forbidden_NV[:, list(self.rules.banned)] = True
-        if at < self.rules.least:
-            forbidden_NV[:, self.rules.end] = True
-        if self.trie is not None or self.seen_twice:
-            rows = written_NT.tolist()
-            if self.trie is not None:
-                forbidden_NV |= self._outside(rows, logits_NV)
-            if self.seen_twice:
-                for n, row in enumerate(rows):
-                    forbidden_NV[n, _repeating(row, self.seen_twice)] = True
-        dead_N = forbidden_NV.all(-1)  # no unit is left that keeps to the rules: the text ends
-        forbidden_NV[:, self.rules.end] &= ~dead_N
-        # rules leave units out without raising the probability of others
-        return logits_NV.log_softmax(-1).masked_fill(forbidden_NV, NEVER)
-
-    def _outside(self, rows: list[list[int]], like_NV: Tensor) -> Tensor:
-        """What leads out of the closed list; a row that ended may go on as it likes."""
-        assert self.trie is not None
-        outside_NV = torch.ones_like(like_NV, dtype=torch.bool)
-        for n, row in enumerate(rows):
-            outside_NV[n, self.trie.get(tuple(row), [self.rules.end])] = False
-        return outside_NV
-
-
-def _repeating(row: list[int], run: int) -> list[int]:
-    """Units that would end a run of units that is there already."""
-    if len(row) < run:
-        return []
-    last = row[len(row) - run + 1 :]
-    return [row[at + run - 1] for at in range(len(row) - run + 1) if row[at : at + run - 1] == last]
-
-
 @dataclass
 class Written:
     """Texts of some rows.
@@ -221,65 +149,103 @@ def write(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B
     """
     if how.beams > 1:
         return beam_search(decoder, memory, rules, how)
-    found = None
-    for found in steps(decoder, memory, rules, how, rows_B):  # noqa: B007 - the last one is wanted
+    texts = None
+    for texts in _unit_by_unit(decoder, memory, rules, how, rows_B):  # noqa: B007 - the last one is wanted
         pass
-    return found if found is not None else Written([], [], [])
+    return texts.written() if texts is not None else Written([], [], [])
 
 
 def steps(
     decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B: Sequence[int] = ()
 ) -> Iterator[Written]:
     """What is written so far, after every step, until all rows are at their end; greedy or drawn."""
+    for texts in _unit_by_unit(decoder, memory, rules, how, rows_B):
+        yield texts.written()
+
+
+class _Texts:
+    """Texts of all rows as they grow.
+
+    Args:
+        count: B.
+        rules: of their greatest length and their end.
+    """
+
+    def __init__(self, count: int, rules: Rules, device: torch.device):
+        self.end = rules.end
+        self.ids_BT = torch.full((count, rules.most), rules.end, device=device)
+        self.score_B = torch.zeros(count, device=device)
+        self.length_B = torch.zeros(count, dtype=torch.long, device=device)
+
+    def written(self) -> Written:
+        """What there is, without ends."""
+        rows = self.ids_BT.tolist()
+        ids = [row[: row.index(self.end)] if self.end in row else row for row in rows]
+        return Written(ids, self.score_B.tolist(), self.length_B.tolist())
+
+
+def _unit_by_unit(
+    decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B: Sequence[int]
+) -> Iterator[_Texts]:
+    """The same texts, longer after every step. Rows that are at their end leave, once they are half of those there."""
     count, device = memory.x_BTD.shape[0], memory.x_BTD.device
     if not count:
         return
-    allowed, cache = _Allowed(rules), decoder.begin(memory)
-    draws = _Draws(how, list(rows_B) or list(range(count)), rules.most) if how.sample else None
-    last_N = torch.full((count,), rules.begin, device=device)
-    written_NT = torch.zeros(count, 0, dtype=torch.long, device=device)
-    score_N, going_N = torch.zeros(count, device=device), torch.ones(count, dtype=torch.bool, device=device)
-    length_N = torch.zeros(count, dtype=torch.long, device=device)
+    allowed, cache = Allowed(rules, device), decoder.begin(memory)
+    draws = _Draws(how, list(rows_B) or list(range(count)), rules.most, device) if how.sample else None
+    texts, row_N = _Texts(count, rules, device), torch.arange(count, device=device)
+    going_N = torch.ones(count, dtype=torch.bool, device=device)
+    last_N, place_N = torch.full((count,), rules.begin, device=device), allowed.start(count)
     for at in range(rules.most):
         logits_NV, cache = decoder.step(last_N, cache)
-        log_NV = allowed(logits_NV, written_NT)
-        last_N = draws.drawn(log_NV, at) if draws else log_NV.argmax(-1)
-        score_N = score_N + torch.where(going_N, log_NV.gather(1, last_N[:, None])[:, 0], 0.0)
-        length_N = length_N + going_N
+        log_NV = allowed(logits_NV, texts.ids_BT[row_N, :at], place_N)
+        value_N, last_N = draws.drawn(log_NV, row_N, at) if draws else log_NV.max(-1)
+        texts.score_B[row_N] += torch.where(going_N, value_N, 0.0)
+        texts.length_B[row_N] += going_N
         going_N = going_N & (last_N != rules.end)
         last_N = torch.where(going_N, last_N, rules.end)
-        written_NT = torch.cat([written_NT, last_N[:, None]], 1)
-        if not going_N.any():
-            break
-        yield _written(written_NT, score_N, length_N, rules)
-    yield _written(written_NT, score_N, length_N, rules)
-
-
-def _written(written_NT: Tensor, score_N: Tensor, length_N: Tensor, rules: Rules) -> Written:
-    ids = [row[: row.index(rules.end)] if rules.end in row else row for row in written_NT.tolist()]
-    return Written(ids, score_N.tolist(), length_N.tolist())
+        texts.ids_BT[row_N, at] = last_N
+        yield texts
+        left = int(going_N.sum())
+        if not left:
+            return
+        place_N = allowed.after(place_N, last_N)
+        if 2 * left <= len(row_N):
+            kept_n = going_N.nonzero()[:, 0]
+            cache, row_N, last_N, place_N = (
+                picked(cache, kept_n, kept_n),
+                row_N[kept_n],
+                last_N[kept_n],
+                place_N[kept_n],
+            )
+            going_N = going_N[kept_n]
 
 
 class _Draws:
     """One number between 0 and 1 for every row and step, by the seed and the row's own number."""
 
-    def __init__(self, how: Decoding, rows: list[int], most: int):
+    def __init__(self, how: Decoding, rows: list[int], most: int, device: torch.device):
         self.how = how
-        self.at_NT = np.stack([np.random.default_rng((how.seed, row)).random(most) for row in rows])
+        drawn = np.stack([np.random.default_rng((how.seed, row)).random(most) for row in rows])
+        self.at_BT = torch.from_numpy(drawn).to(device)
 
-    def drawn(self, log_NV: Tensor, at: int) -> Tensor:
-        """Units drawn from what is left of the probabilities (N,)."""
-        sorted_NV, order_NV = (log_NV / self.how.temperature).sort(stable=True, dim=-1, descending=True)
+    def drawn(self, log_NV: Tensor, row_N: Tensor, at: int) -> tuple[Tensor, Tensor]:
+        """Units drawn from what is left of the probabilities (N,): their log-probabilities, and they."""
+        scaled_NV, order_NV = log_NV / self.how.temperature, None
         if self.how.top_k:
-            sorted_NV[:, self.how.top_k :] = NEVER
-        probability_NV = sorted_NV.softmax(-1).double()
-        before_NV = probability_NV.cumsum(-1) - probability_NV
-        probability_NV = probability_NV * (before_NV < self.how.top_p)
-        upto_NV = probability_NV.cumsum(-1)
-        point_N1 = torch.from_numpy(self.at_NT[:, at : at + 1]).to(log_NV.device) * upto_NV[:, -1:]
-        place_N1 = (upto_NV <= point_N1).sum(-1, keepdim=True)
-        most_N1 = (probability_NV > 0).sum(-1, keepdim=True) - 1
-        return order_NV.gather(1, place_N1.minimum(most_N1))[:, 0]
+            scaled_NV, order_NV = scaled_NV.topk(min(self.how.top_k, scaled_NV.shape[1]))
+        elif self.how.top_p < 1:
+            scaled_NV, order_NV = scaled_NV.sort(stable=True, dim=-1, descending=True)
+        probability_NV = scaled_NV.softmax(-1)
+        upto_NV = probability_NV.cumsum(-1, dtype=torch.float64)
+        if self.how.top_p < 1:
+            probability_NV = probability_NV * (upto_NV - probability_NV < self.how.top_p)
+            upto_NV = probability_NV.cumsum(-1, dtype=torch.float64)
+        whole_N1 = upto_NV[:, -1:]
+        point_N1 = (self.at_BT[row_N, at, None] * whole_N1).minimum(whole_N1.nextafter(torch.zeros_like(whole_N1)))
+        unit_N1 = torch.searchsorted(upto_NV, point_N1, right=True)
+        unit_N1 = unit_N1 if order_NV is None else order_NV.gather(1, unit_N1)
+        return log_NV.gather(1, unit_N1)[:, 0], unit_N1[:, 0]
 
 
 def beam_search(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding) -> Written:
@@ -287,60 +253,85 @@ def beam_search(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding) 
     count, device, k = memory.x_BTD.shape[0], memory.x_BTD.device, how.beams
     if not count:
         return Written([], [], [])
-    allowed = _Allowed(rules)
+    allowed, found = Allowed(rules, device), _Best(count, rules, how, device)
     cache = picked(decoder.begin(memory), torch.arange(count, device=device).repeat_interleave(k))
-    last_N = torch.full((count * k,), rules.begin, device=device)
+    last_N, place_N = torch.full((count * k,), rules.begin, device=device), allowed.start(count * k)
     written_NT = torch.zeros(count * k, 0, dtype=torch.long, device=device)
     score_BK = torch.full((count, k), NEVER, device=device)
     score_BK[:, 0] = 0  # all beams begin alike, so that one speaks for them
-    best: list[tuple[float, float, list[int], int]] = [(NEVER, NEVER, [], 1) for _ in range(count)]
-    going = list(range(count))
+    row_B = torch.arange(count, device=device)
     for length in range(1, rules.most + 1):
         logits_NV, cache = decoder.step(last_N, cache)
-        log_NV = allowed(logits_NV, written_NT)
-        log_BKV = score_BK[..., None] + log_NV.view(count, k, -1)
-        units = log_BKV.shape[-1]
-        width = min(2 * k, k * units)
-        top_BW, at_BW = log_BKV.flatten(1).topk(width)
-        live, origin, unit_of = ([[fill] * k for _ in range(count)] for fill in (NEVER, 0, rules.end))
-        values, places = top_BW.tolist(), at_BW.tolist()
-        for b in going:
-            filled = 0
-            for rank, (value, place) in enumerate(zip(values[b], places[b], strict=True)):
-                beam, unit = divmod(place, units)
-                if value == NEVER or filled == k:
-                    break
-                if unit == rules.end:
-                    if rank < k:
-                        _keep(best, b, value, length, written_NT[b * k + beam], how)
-                    continue
-                live[b][filled], origin[b][filled], unit_of[b][filled] = value, beam, unit
-                filled += 1
-        rows_N = torch.tensor([b * k + beam for b in range(count) for beam in origin[b]], device=device)
-        last_N = torch.tensor(unit_of, device=device).flatten()
-        cache, score_BK = picked(cache, rows_N), torch.tensor(live, device=device)
-        written_NT = torch.cat([written_NT[rows_N], last_N[:, None]], 1)
-        going = [b for b in going if _may_rise(best[b][0], live[b][0], rules.most, how)]
-        if not going:
+        log_NV = allowed(logits_NV, written_NT, place_N).add_(score_BK.view(-1, 1))
+        units = log_NV.shape[1]
+        value_BW, at_BW = log_NV.view(len(row_B), -1).topk(min(2 * k, k * units))
+        beam_BW, unit_BW = at_BW // units, at_BW % units
+        over_BW = unit_BW == rules.end
+        first_B1 = torch.arange(len(row_B), device=device)[:, None] * k
+        whole_BK = value_BW[:, :k].masked_fill(~over_BW[:, :k], NEVER)
+        found.keep(row_B, whole_BK, length, written_NT, first_B1 + beam_BW[:, :k])
+        # of twice as many as there are beams enough go on, whatever ends
+        on_BK = (over_BW | (value_BW == NEVER)).byte().argsort(dim=1, stable=True)[:, :k]
+        score_BK = value_BW.masked_fill(over_BW, NEVER).gather(1, on_BK)
+        rows_N = (first_B1 + beam_BW.gather(1, on_BK)).flatten()
+        last_N = torch.where(score_BK == NEVER, rules.end, unit_BW.gather(1, on_BK)).flatten()
+        going_B = found.may_rise(row_B, score_BK[:, 0])
+        left = int(going_B.sum())
+        if not left:
             break
-    for b in going:  # cut off at the greatest length
-        for beam in range(k):
-            _keep(best, b, float(score_BK[b, beam]), written_NT.shape[1], written_NT[b * k + beam], how)
-    return Written([one[2] for one in best], [one[1] for one in best], [one[3] for one in best])
+        kept_b = None
+        if 2 * left <= len(row_B):
+            kept_b, stays_N = going_B.nonzero()[:, 0], going_B.repeat_interleave(k)
+            row_B, score_BK, rows_N, last_N = row_B[kept_b], score_BK[kept_b], rows_N[stays_N], last_N[stays_N]
+        cache = picked(cache, rows_N, kept_b)
+        written_NT = torch.cat([written_NT[rows_N], last_N[:, None]], 1)
+        place_N = allowed.after(place_N[rows_N], last_N)
+    else:  # cut off at the greatest length
+        at_BK = torch.arange(len(written_NT), device=device).view(-1, k)
+        found.keep(row_B, score_BK, rules.most, written_NT, at_BK)
+    return found.texts.written()
 
 
-def _keep(best: list, b: int, score: float, length: int, written_T: Tensor, how: Decoding) -> None:
-    """Remember a text that is whole, where it is the best of its row."""
-    worth = score / length**how.length_penalty
-    if worth > best[b][0]:
-        best[b] = (worth, score, written_T.tolist(), length)
+class _Best:
+    """The best whole text of every row that a search has met."""
+
+    def __init__(self, count: int, rules: Rules, how: Decoding, device: torch.device):
+        self.texts, self.most, self.penalty = _Texts(count, rules, device), rules.most, how.length_penalty
+        self.texts.score_B += NEVER
+        self.texts.length_B += 1
+        self.worth_B = torch.full((count,), NEVER, device=device)
+
+    def keep(self, row_b: Tensor, score_bK: Tensor, length: int, written_NT: Tensor, at_bK: Tensor) -> None:
+        """Remember texts of some rows where one is better than what there was.
+
+        Args:
+            score_bK: their log-probabilities, minus infinity where there is none.
+            length: units, their end among them.
+            at_bK: where in ``written_NT`` they stand.
+        """
+        worth_b, which_b = (score_bK / length**self.penalty).max(1)
+        better_b = worth_b > self.worth_B[row_b]
+        row_m, which_m1 = row_b[better_b], which_b[better_b, None]
+        self.worth_B[row_m] = worth_b[better_b]
+        self.texts.score_B[row_m] = score_bK[better_b].gather(1, which_m1)[:, 0]
+        self.texts.length_B[row_m] = length
+        self.texts.ids_BT[row_m] = self.texts.end
+        self.texts.ids_BT[row_m, : written_NT.shape[1]] = written_NT[at_bK[better_b].gather(1, which_m1)[:, 0]]
+
+    def may_rise(self, row_b: Tensor, live_b: Tensor) -> Tensor:
+        """Whether a beam that goes on can still become better: its log-probability only falls, its length grows."""
+        return live_b / self.most**self.penalty > self.worth_B[row_b]
 
 
-def _may_rise(best: float, live: float, most: int, how: Decoding) -> bool:
-    """Whether a beam that goes on can still become better: its log-probability only falls, its length grows."""
-    return live > NEVER and live / most**how.length_penalty > best
+def picked(cache: Cache, rows_N: Tensor, context_B: Tensor | None = None) -> Cache:
+    """The cache of other rows.
 
+    Args:
+        context_B: which rows of what is written about are left, in their order; None for all.
+    """
 
-def picked(cache: Cache, rows_N: Tensor) -> Cache:
-    """The cache of other rows."""
-    return {name: value[rows_N] for name, value in cache.items()}
+    def of(name: str, value: Any) -> Any:
+        rows = context_B if name.startswith(CONTEXT) else rows_N
+        return value[rows] if isinstance(value, Tensor) and rows is not None else value
+
+    return {name: of(name, value) for name, value in cache.items()}

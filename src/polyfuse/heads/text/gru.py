@@ -46,9 +46,9 @@ class GRU(StepwiseDecoder):
         """The memory, its share in every score, and a state from its mean."""
         state_NH = torch.tanh(self.start(masked_mean(memory.x_BTD, memory.mask_BT)))
         return {
-            "memory": memory.x_BTD,
-            "keys": self.of_memory(memory.x_BTD),
-            "mask": memory.mask_BT,
+            "context_memory": memory.x_BTD,
+            "context_keys": self.of_memory(memory.x_BTD),
+            "context_mask": memory.mask_BT,
             "state": state_NH,
         }
 
@@ -59,10 +59,12 @@ class GRU(StepwiseDecoder):
 
     def _step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (N, V), the state after it (N, H), and the share of attention that every token got (N, S)."""
-        mask_NS = cache["mask"]
-        score_NS = self.score(torch.tanh(cache["keys"] + self.of_state(cache["state"])[:, None]))[..., 0]
-        share_NS = score_NS.masked_fill(~mask_NS, -1e4).softmax(-1) * mask_NS
-        seen_ND = (share_NS[..., None] * cache["memory"]).sum(1)
+        key_BSD, memory_BSD, mask_B1S = cache["context_keys"], cache["context_memory"], cache["context_mask"][:, None]
+        asked_BK1D = self.of_state(cache["state"]).view(len(key_BSD), -1, 1, key_BSD.shape[-1])
+        score_BKS = self.score(torch.tanh(key_BSD[:, None] + asked_BK1D))[..., 0]
+        share_BKS = score_BKS.masked_fill(~mask_B1S, -1e4).softmax(-1) * mask_B1S
+        seen_ND = (share_BKS.to(memory_BSD.dtype) @ memory_BSD).flatten(0, 1)
+        share_NS = share_BKS.flatten(0, 1)
         seen_ND = seen_ND * self.gate(cache["state"]).sigmoid()
         x_ND = self.drop(self.embed(ids_N))
         state_NH = self.cell(torch.cat([x_ND, seen_ND], -1), cache["state"])

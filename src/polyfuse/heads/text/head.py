@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import offers
 from polyfuse.data.cells.spelling import Speller
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.lm import files_of
+from polyfuse.heads.text.self_critical import Draws, Reward, self_critical
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]
@@ -31,8 +34,8 @@ class Text(nn.Module):
         longest: units of the longest text of training; a fact as well.
         decoder: ``transformer``, ``gru``, ``ctc`` or ``lm``, or one with keywords, ``{name: transformer, depth: 3}``.
         unit, vocabulary, max_length: see ``data.cells.target_text``; ``ctc`` writes characters by default.
-        learn: how references are learnt: ``references``, ``label_smoothing``, ``scheduled_sampling`` (see
-            ``heads.text.learning``).
+        learn: how references are learnt: ``references``, ``label_smoothing``, ``scheduled_sampling``,
+            ``self_critical``, ``samples`` (see ``heads.text.learning``).
         decode: how texts are written: ``beams``, ``length_penalty``, ``sample``, ``temperature``, ``top_k``, ``top_p``,
             ``seed``, ``no_repeat``, ``min_length``, ``max_length``, ``answers`` (see ``heads.text.decode``).
         dropout: of the decoder, in training.
@@ -62,7 +65,11 @@ class Text(nn.Module):
         """
         del dropout
         name, keywords = chosen(decoder)
-        Learning.of(learn)
+        if Learning.of(learn).self_critical and not offers(registry.text_decoder(name), Draws):
+            raise ValueError(
+                f"learn.self_critical: {name} draws no texts that could be learnt by their worth; leave it out, or "
+                "take the decoder transformer, gru or lm"
+            )
         Decoding().changed(dict(decode or {}))
         if name == "lm":
             if unit != "auto":
@@ -91,6 +98,8 @@ class Text(nn.Module):
         del unit, vocabulary, max_length  # the transform has heeded them
         self.name, self.speller, self.longest = name, Speller.restored(speller), longest
         self.learn = Learning.of(learn)
+        self.reward: Reward | None = None
+        self.progress, self.usual = 0.0, 1.0
         kind, keywords = chosen(decoder)
         keywords |= {"path": str(files), "weights": "random"} if files is not None else {}
         self.decoder: Any = registry.text_decoder(kind)(self.speller.vocabulary, width, dropout, **keywords)
@@ -118,8 +127,45 @@ class Text(nn.Module):
         self._rules(how)
         return how
 
+    @property
+    def rewarded_from(self) -> float:
+        """Share of the schedule after which texts are learnt by their worth; 1 where they never are."""
+        return 1.0 - self.learn.self_critical
+
+    def rewarded_by(self, targets: Mapping[int, Any], train: Sequence[int]) -> None:
+        """The references of rows, by which texts are worth something, and which rows train; none to forget them."""
+        self.reward = Reward.of(targets, train) if targets else None
+        known = [text for told in targets.values() for text in ((told,) if isinstance(told, str) else told)]
+        self.usual = float(np.mean([len(ids) + 1 for ids in self.speller.spelt(known)])) if known else 1.0
+
+    def at(self, progress: float) -> None:
+        """How much of the schedule is over, from 0 to 1."""
+        self.progress = progress
+
     def loss(self, fused: Fused, batch: Batch) -> Tensor:
         """Loss per row (B,) given the true text so far, a mean over references; 0 where the target is missing."""
+        if self.training and self.reward is not None and self.progress >= self.rewarded_from:
+            return self._of_worth(fused, batch, self.reward)
+        return self._teacher_forced(fused, batch)
+
+    def _of_worth(self, fused: Fused, batch: Batch, reward: Reward) -> Tensor:
+        """Loss per row (B,) by what drawn texts are worth, per unit of a usual text; 0 where the target is missing."""
+        memory, there_b = self.decoder.read(fused), batch.outputs[self.name].present_B.nonzero()[:, 0]
+        loss_B = 0.0 * memory.x_BTD.flatten(1).sum(1).float()
+        if not len(there_b):
+            return loss_B
+        rows = batch.rows_B[there_b].repeat_interleave(self.learn.samples).tolist()
+        own = self.speller
+        loss_b = self_critical(
+            self.decoder,
+            Tokens(memory.x_BTD[there_b], memory.mask_BT[there_b]),
+            Rules(own.begin, own.end, own.banned, self.longest),
+            self.learn.samples,
+            lambda ids: reward(rows, list(map(own.text, ids))),
+        )
+        return loss_B.index_add(0, there_b, loss_b / self.usual)
+
+    def _teacher_forced(self, fused: Fused, batch: Batch) -> Tensor:
         cells = batch.outputs[self.name]
         texts, row_N = self._texts(cells.fields, cells.index_BK[:, 0].clamp_min(0))  # type: ignore[arg-type]
         memory = self.decoder.read(fused)
@@ -143,8 +189,21 @@ class Text(nn.Module):
         return texts, row_N
 
     def quality(self, said: Any, batch: Batch) -> Tensor:
-        """Minus the loss of the true texts (B,); writing them out would take many times as long."""
-        return -self.loss(said, batch)
+        """Minus the loss of the true texts (B,); writing them out would take many times as long.
+
+        Where texts are learnt by their worth, which that loss does not tell, they are written out greedily, and it is
+        their worth.
+        """
+        if self.reward is None:
+            return -self.loss(said, batch)
+        there_B = batch.outputs[self.name].present_B
+        rows = batch.rows_B[there_B].tolist()
+        memory = self.decoder.read(said)
+        memory = Tokens(memory.x_BTD[there_B], memory.mask_BT[there_B])
+        with torch.no_grad():
+            ids = self.decoder.write(memory, self._rules(Decoding()), Decoding(), rows).ids
+        worth_b = torch.from_numpy(self.reward(rows, list(map(self.speller.text, ids)))).to(memory.x_BTD)
+        return worth_b.new_zeros(len(batch)).masked_scatter(there_B, worth_b)
 
     def _rules(self, how: Decoding) -> Rules:
         """What texts must hold to."""

@@ -1,4 +1,4 @@
-"""How a decoder learns from reference texts: teacher forcing, smoothed targets, its own words now and then.
+"""How a decoder learns from reference texts: teacher forcing, smoothed targets, its own words, and their worth.
 
 Label smoothing: Szegedy et al., CVPR 2016. Scheduled sampling: Bengio et al., NeurIPS 2015, in two passes over a whole
 text as Mihaylova and Martins, ACL 2019, have it.
@@ -7,7 +7,7 @@ text as Mihaylova and Martins, ACL 2019, have it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SAMPLES = 5  # texts drawn per row, as Luo, 2020, has them
 Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """Ids that came before (N, T) -> logits of what comes next (N, T, V), and a further loss per row (N,) or None."""
 
@@ -27,6 +28,10 @@ class Learning:
         references: of several in a cell, ``draw`` one anew in every step, or learn ``all`` of them.
         label_smoothing: share of the target given to all units.
         scheduled_sampling: probability with which a unit that came before is the decoder's own instead of the true one.
+        self_critical: share of the steps, the last ones, in which texts are drawn and learnt by their CIDEr-D instead
+            (see ``heads.text.self_critical``); some 0.3, after which texts agree with more of the references. A draw
+            and a judgement cost some times as much as teacher forcing.
+        samples: texts drawn per row in these steps, each compared with the mean of the others.
 
     Raises:
         ValueError: out of bounds.
@@ -35,14 +40,20 @@ class Learning:
     references: str = "draw"
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
+    self_critical: float = 0.0
+    samples: int = SAMPLES
 
     def __post_init__(self) -> None:
         if self.references not in ("draw", "all"):
             raise ValueError(f"references: expected draw or all, found {self.references!r}")
-        for name in ("label_smoothing", "scheduled_sampling"):
+        for name in ("label_smoothing", "scheduled_sampling", "self_critical"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
                 raise ValueError(f"{name}: expected a share from 0 to below 1, found {value!r}")
+        if isinstance(self.samples, bool) or not isinstance(self.samples, int) or self.samples < 2:
+            raise ValueError(f"samples: expected a whole number from 2 on, found {self.samples!r}")
+        if self.samples != SAMPLES and not self.self_critical:
+            raise ValueError("samples: says how many texts are drawn in self-critical steps; set self_critical as well")
 
     @classmethod
     def of(cls, options: Mapping[str, Any] | None) -> Learning:
@@ -81,6 +92,23 @@ class References:
         before_NT = torch.cat([self.ids_NT.new_full((count, 1), begin), self.ids_NT], 1)
         there_NT = (place_T < self.lengths_N[:, None]) | (at_end_NT & self.whole_N[:, None])
         return before_NT, next_NT, there_NT
+
+
+def log_probability(
+    forward: Forward, texts: References, banned: Sequence[int], *, begin: int, end: int, pad: int
+) -> Tensor:
+    """Log-probability of every text (N,), its end included, among those without the banned units."""
+    before_NT, next_NT, there_NT = texts.shifted(begin, end, pad)
+    logits_NTV = forbidden(forward(before_NT)[0], banned)
+    next_NT = torch.where(there_NT, next_NT, end)  # what is not there may be banned
+    log_NT = -F.cross_entropy(logits_NTV.transpose(1, 2), next_NT, reduction="none")
+    return (log_NT * there_NT).sum(1)
+
+
+def forbidden(logits: Tensor, banned: Sequence[int]) -> Tensor:
+    """Logits (..., V) in single precision, those of the banned units minus infinity."""
+    at = torch.tensor(list(banned), dtype=torch.long, device=logits.device)
+    return logits.float().index_fill(-1, at, float("-inf"))
 
 
 def teacher_forced(

@@ -5,6 +5,7 @@ Through a small projector, as LLaVA has it (Liu et al., NeurIPS 2023); the model
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from polyfuse.encoders.checkpoint import config_of, quiet
 from polyfuse.encoders.hub import copies, find
 from polyfuse.heads.text.decode import Cache
-from polyfuse.heads.text.learning import Learning, References, mean_of
+from polyfuse.heads.text.learning import Learning, References, forbidden, mean_of
 from polyfuse.heads.text.stepwise import StepwiseDecoder
 from polyfuse.layers.lora import inject
 from polyfuse.records import Tokens
@@ -122,17 +123,35 @@ class LM(StepwiseDecoder):
                 own_NT = self(memory, before_NT)[0].argmax(-1)[:, :-1]
             swap_NT = torch.rand(own_NT.shape, device=own_NT.device) < how.scheduled_sampling
             before_NT = torch.cat([before_NT[:, :1], torch.where(swap_NT, own_NT, before_NT[:, 1:])], 1)
-        hidden_MH, target_M = self._read(memory, before_NT[:, 1:])[there_NT], next_NT[there_NT]
         smoothing = how.label_smoothing if self.training else 0.0
+        return mean_of(self._losses(memory, before_NT, next_NT, there_NT, smoothing=smoothing), there_NT)
+
+    def log_probability(self, memory: Tokens, texts: References, banned: Sequence[int]) -> Tensor:
+        """Log-probability of every text (N,), its end included, among those without the banned units."""
+        shifted = texts.shifted(self.end, self.end, self.end)
+        return -self._losses(memory, *shifted, banned=banned).sum(1)
+
+    def _losses(
+        self,
+        memory: Tokens,
+        before_NT: Tensor,
+        next_NT: Tensor,
+        there_NT: Tensor,
+        *,
+        smoothing: float = 0.0,
+        banned: Sequence[int] = (),
+    ) -> Tensor:
+        """Cross-entropy of every unit that is there (N, T), 0 elsewhere."""
+        hidden_MH, target_M = self._read(memory, before_NT[:, 1:])[there_NT], next_NT[there_NT]
 
         def of(hidden_mH: Tensor, target_m: Tensor) -> Tensor:
-            logits_mV = self._logits(hidden_mH).float()
+            logits_mV = forbidden(self._logits(hidden_mH), banned)
             return F.cross_entropy(logits_mV, target_m, reduction="none", label_smoothing=smoothing)
 
         pieces = zip(hidden_MH.split(CHUNK), target_M.split(CHUNK), strict=True)
         found = [checkpoint(of, h, t, use_reentrant=False) for h, t in pieces]
         loss_NT = torch.zeros(there_NT.shape, device=there_NT.device)
-        return mean_of(loss_NT.masked_scatter(there_NT, torch.cat(found)), there_NT)
+        return loss_NT.masked_scatter(there_NT, torch.cat(found))
 
     def begin(self, memory: Tokens) -> Cache:
         """Keys and values of the prompt, and what it says may come first."""

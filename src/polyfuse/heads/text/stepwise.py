@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from polyfuse.data.cells.spelling import BEGIN, END, PAD
 from polyfuse.heads.text.decode import Cache, Decoding, Rules, Written, steps, write
-from polyfuse.heads.text.learning import Learning, References, teacher_forced
+from polyfuse.heads.text.learning import Learning, References, log_probability, teacher_forced
 from polyfuse.heads.text.memory import Memory
 from polyfuse.records import Tokens
 
@@ -45,6 +45,10 @@ class StepwiseDecoder(nn.Module):
         return teacher_forced(
             lambda before_NT: self(memory, before_NT), texts, how, begin=BEGIN, end=END, pad=PAD, training=self.training
         )
+
+    def log_probability(self, memory: Tokens, texts: References, banned: Sequence[int]) -> Tensor:
+        """Log-probability of every text (N,), its end included, among those without the banned units."""
+        return log_probability(lambda before_NT: self(memory, before_NT), texts, banned, begin=BEGIN, end=END, pad=PAD)
 
     def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Written:
         """The text of every row."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from polyfuse.heads.text.decode import Cache
 from polyfuse.heads.text.stepwise import StepwiseDecoder
+from polyfuse.layers.attention import Attention
 from polyfuse.layers.causal import CausalBlock
 from polyfuse.layers.positions import sinusoidal
 from polyfuse.records import Tokens
@@ -48,20 +49,24 @@ class Transformer(StepwiseDecoder):
 
     def begin(self, memory: Tokens) -> Cache:
         """Keys and values of the memory, for every block."""
-        cache = {"mask": memory.mask_BT}
+        cache: Cache = {"length": 0}
+        if not bool(memory.mask_BT.all()):
+            cache["context_seen"], cache["context_any"] = Attention.seen(memory.mask_BT)
         for n, block in enumerate(self.blocks):
-            cache[f"context_key_{n}"], cache[f"context_value_{n}"] = block.context.keys_values(memory.x_BTD)  # type: ignore[operator, union-attr]
+            key, value = block.context.keys_values(memory.x_BTD)  # type: ignore[operator, union-attr]
+            cache[f"context_key_{n}"], cache[f"context_value_{n}"] = key.contiguous(), value.contiguous()
         return cache
 
     def step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """One further unit."""
-        after = dict(cache)
+        at = cache["length"]
+        seen = (cache["context_seen"], cache["context_any"]) if "context_seen" in cache else None
+        after = {**cache, "length": at + 1}
         x_ND = self.embed(ids_N) * self.scale
-        most = cache["key_0"].shape[2] if "key_0" in cache else 0
-        x_N1D = (x_ND + sinusoidal(most + 1, x_ND.shape[-1], like=x_ND)[-1])[:, None]
+        x_N1D = (x_ND + sinusoidal(1, x_ND.shape[-1], like=x_ND, start=at))[:, None]
         for n, block in enumerate(self.blocks):
-            kept = (cache[f"key_{n}"], cache[f"value_{n}"]) if most else None
+            kept = (cache[f"key_{n}"], cache[f"value_{n}"]) if at else None
             context = (cache[f"context_key_{n}"], cache[f"context_value_{n}"])
-            x_N1D, own = block.step(x_N1D, kept, context, cache["mask"])  # type: ignore[operator]
+            x_N1D, own = block.step(x_N1D, kept, at, context, seen)  # type: ignore[operator]
             after[f"key_{n}"], after[f"value_{n}"] = own
         return self._logits(x_N1D)[:, 0], after

@@ -42,7 +42,13 @@ class Frequencies:
             once_E = np.ones(len(gram_E), bool)  # however many references of a row have it
             once_E[1:] = (gram_E[1:] != gram_E[:-1]) | (row_E[1:] != row_E[:-1])
             found.append(np.unique(gram_E[once_E], return_counts=True))
-        return cls([gram for gram, _ in found], [np.log(count) for _, count in found], float(np.log(rows)))
+        return cls([gram for gram, _ in found], [np.log(count) for _, count in found], float(np.log(max(1, rows))))
+
+    @classmethod
+    def of_words(cls, references: Sequence[Sequence[Sequence[str]]]) -> Frequencies:
+        """From the tokens of each of a row's references."""
+        every, row_X = flat(references)
+        return cls.of(grams(of_words(every), ORDERS), row_X, len(references))
 
     def inverse(self, gram_E: np.ndarray, n: int) -> np.ndarray:
         """Inverse document frequency (E,) of n-grams; one that no reference has counts as in one row."""
@@ -58,14 +64,15 @@ class References:
 
     Args:
         references: tokens of each of a row's references, one at least.
+        frequencies: of n-grams, where they are not to come from these references.
     """
 
-    def __init__(self, references: Sequence[Sequence[Sequence[str]]]):
+    def __init__(self, references: Sequence[Sequence[Sequence[str]]], frequencies: Frequencies | None = None):
         every, self.row_X = flat(references)
         self.rows = len(references)
         self.texts: Sequences = of_words(every)
         self.grams = grams(self.texts, ORDERS)
-        self.frequencies = Frequencies.of(self.grams, self.row_X, self.rows)
+        self.frequencies = frequencies or Frequencies.of(self.grams, self.row_X, self.rows)
         self.vectors = [self._vector(order, n) for n, order in enumerate(self.grams)]
 
     def _vector(self, order: Grams, n: int) -> tuple[np.ndarray, np.ndarray]:

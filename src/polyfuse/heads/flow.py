@@ -25,6 +25,7 @@ from polyfuse.records import Fused, Tokens
 TIME_MEAN, TIME_DEVIATION = -0.8, 0.8  # of the logit of t in training: more of it where all is still noise
 NEAREST = 0.05  # 1 - t below which the loss weighs no more
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill an interval evenly
+FORGOTTEN = 0.1  # share of rows that are learnt as if they had no inputs
 JUDGED = 1_000_003  # seed of the noise by which validation rows are judged
 
 Denoise = Callable[[Tensor, Tensor, "Conditions"], Tensor]

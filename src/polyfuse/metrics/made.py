@@ -33,7 +33,7 @@ def frechet(made_NK: np.ndarray, real_MK: np.ndarray) -> float:
 
 def _root(x_NK: np.ndarray) -> np.ndarray:
     """The smallest R with R'R = x'x."""
-    return np.linalg.qr(x_NK, mode="r") if len(x_NK) > x_NK.shape[1] else x_NK
+    return np.asarray(np.linalg.qr(x_NK, mode="r")) if len(x_NK) > x_NK.shape[1] else x_NK
 
 
 def match(made_NK: np.ndarray, real_NK: np.ndarray) -> np.ndarray:

@@ -111,6 +111,16 @@ def _scored(head: Any) -> bool:
     return offers(head, Scores)
 
 
+def _writes(head: Any) -> bool:
+    """Whether how it makes answers may be chosen anew for every prediction."""
+    return offers(head, Writes)
+
+
+def _streams(head: Any) -> bool:
+    """Whether its texts can be read while they are written."""
+    return offers(head, Streams)
+
+
 def _same(values: Any, others: Any) -> bool:
     """Whether two lists of answers are the same; pictures and sounds but for what their numbers are rounded by."""
     return len(values) == len(others) and all(map(_alike, values, others))
@@ -167,8 +177,8 @@ def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
         apart = np.abs(np.stack(value).astype(float) - np.stack(expected)).mean()
         assert apart < LEVELS, f"pixels are off by {apart:.0f} levels"
     elif head.task == "speech":
-        lengths = [[len(sound["array"]) for sound in side] for side in (value, expected)]
-        assert np.allclose(*lengths, rtol=0.3), f"samples of a sound: {lengths[0]}, expected {lengths[1]}"
+        said, true = ([len(sound["array"]) for sound in side] for side in (value, expected))
+        assert np.allclose(said, true, rtol=0.3), f"samples of a sound: {said}, expected {true}"
     elif head.task == "number":
         close = np.isclose(value, expected, rtol=0.2, atol=1e-12)
         assert close.all(), f"predicted {value}, expected {expected}"
@@ -336,7 +346,7 @@ def bf16_autocast_keeps_losses_finite(case: Case) -> None:
 def a_row_is_written_as_it_is_alone(case: Case) -> None:
     """What a head writes of a row does not depend on its neighbours, whether it takes the likeliest or draws."""
     head, _ = case.made()
-    if not offers(head, Writes):
+    if not _writes(head):
         return
     head.eval()
     for options in ({}, {"beams": 3}, {"sample": True, "seed": 1}, {"steps": 3, "guidance": 2.0, "seed": 1}):
@@ -350,7 +360,7 @@ def a_row_is_written_as_it_is_alone(case: Case) -> None:
             own = Fused(Tokens(tokens.x_BTD[[row]], tokens.mask_BT[[row]]), {})
             said = head.predict(own, replace(nameless(1), rows_B=torch.tensor([row])), **options).value
             assert _same(said, together[row : row + 1]), f"{options}: row {row} alone is {said}, else {together[row]!r}"
-        if not offers(head, Streams):
+        if not _streams(head):
             continue
         seen = list(head.stream(joint(), nameless(), **options))
         assert seen[-1] == together, f"{options}: what is streamed ends as {seen[-1]}, expected {together}"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polyfuse.heads.flow import Reading, Sampling, flow_loss, made, noise_of
+from polyfuse.heads.flow import FORGOTTEN, Reading, Sampling, flow_loss, made, noise_of
 from polyfuse.heads.image.unet import UNet
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -35,7 +35,6 @@ class Image(nn.Module):
 
     paper = "Lipman et al., Flow Matching for Generative Modeling, ICLR 2023"
     task = "image"
-    forget = 0.1
 
     @staticmethod
     def wants(
@@ -78,7 +77,7 @@ class Image(nn.Module):
         del size, mode, fit  # the transform has heeded them
         self.name, self.shape = name, (channels, *image_size)
         self.reading = Reading(width)
-        self.net = UNet(channels, tuple(image_size), width, base=base, depth=depth, dropout=dropout)
+        self.net = UNet(channels, (image_size[0], image_size[1]), width, base=base, depth=depth, dropout=dropout)
         self.how = Sampling().changed(decode or {})
 
     @property
@@ -99,8 +98,8 @@ class Image(nn.Module):
         cells = batch.outputs[self.name]
         data_BCHW = cells.rows(cells.fields["pixels"]).float() / HALF - 1  # type: ignore[index]
         given = self.reading(fused)
-        how = {"training": self.training, "forget": self.forget}
-        return flow_loss(self.net, data_BCHW, given, batch.rows_B, **how).mean((1, 2, 3)) * cells.present_B
+        off_BCHW = flow_loss(self.net, data_BCHW, given, batch.rows_B, training=self.training, forget=FORGOTTEN)
+        return off_BCHW.mean((1, 2, 3)) * cells.present_B
 
     def quality(self, said: Any, batch: Batch) -> Tensor:
         """Minus the loss at a time and noise that are always the same for a row (B,)."""

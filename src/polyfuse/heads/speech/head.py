@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.data.cells.spectrogram import Mel
-from polyfuse.heads.flow import Conditions, Denoise, Reading, Sampling, flow_loss, made, noise_of
+from polyfuse.heads.flow import FORGOTTEN, Conditions, Denoise, Reading, Sampling, flow_loss, made, noise_of
 from polyfuse.heads.speech.frames import Frames
 from polyfuse.heads.speech.vocoder import Vocoder, asked
 from polyfuse.layers.positions import masked_until
@@ -66,7 +66,6 @@ class Speech(nn.Module):
 
     paper = "Le et al., Voicebox, NeurIPS 2023; Griffin and Lim, 1984"
     task = "speech"
-    forget = 0.1
 
     @staticmethod
     def wants(
@@ -149,8 +148,8 @@ class Speech(nn.Module):
         frames_BNF, lengths_B = (cells.rows(cells.fields[key]) for key in ("frames", "lengths"))  # type: ignore[index]
         mask_BN = masked_until(lengths_B, frames_BNF.shape[1])
         given = self.reading(fused)
-        how = {"training": self.training, "forget": self.forget}
-        loss_BNF = flow_loss(self._masked(mask_BN), frames_BNF, given, batch.rows_B, **how)
+        how = (self._masked(mask_BN), frames_BNF, given, batch.rows_B)
+        loss_BNF = flow_loss(*how, training=self.training, forget=FORGOTTEN)
         loss_B = (loss_BNF.mean(-1) * mask_BN).sum(1) / mask_BN.sum(1).clamp_min(1)
         off_B = self._log_lengths(given) - lengths_B.clamp_min(1).log()
         return (loss_B + LENGTHS * off_B.square()) * cells.present_B

@@ -146,14 +146,19 @@ class Scores(Protocol):
 
 @runtime_checkable
 class Writes(Protocol):
-    """A head that writes its answer piece by piece, in a way that may be chosen anew for every prediction."""
+    """A head that makes its answer step by step, in a way that may be chosen anew for every prediction."""
 
     def writing(self, **options: Any) -> Any:
-        """How it writes, its own options changed by these; ``predict`` takes the same options.
+        """How it makes answers, its own options changed by these, with ``said()``; ``predict`` takes the same options.
 
         Raises:
             ValueError: no such option, or one out of bounds.
         """
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A head that writes texts, which can be read while they are written."""
 
     def stream(self, fused: Fused, batch: Batch, **options: Any) -> Iterator[list[str]]:
         """The text of every row so far, again and again until all are at their end."""

@@ -42,6 +42,8 @@ TRANSFORMS: Table = {
     "target.labels": "polyfuse.data.cells.targets:Labels",
     "target.number": "polyfuse.data.cells.targets:Number",
     "target.text": "polyfuse.data.cells.target_text:Text",
+    "target.image": "polyfuse.data.cells.target_image:Image",
+    "target.audio": "polyfuse.data.cells.target_audio:Audio",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -113,6 +115,8 @@ HEADS: Table = {
     "labels": "polyfuse.heads.labels:Labels",
     "number": "polyfuse.heads.number:Number",
     "text": "polyfuse.heads.text.head:Text",
+    "image": "polyfuse.heads.image.head:Image",
+    "speech": "polyfuse.heads.speech.head:Speech",
 }
 
 TEXT_DECODERS: Table = {  # what the head ``text`` writes with
@@ -152,6 +156,8 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "number": "polyfuse.evaluation.judges.number:measure",
     "retrieval": "polyfuse.evaluation.judges.retrieval:measure",
     "text": "polyfuse.evaluation.judges.text:measure",
+    "image": "polyfuse.evaluation.judges.image:measure",
+    "speech": "polyfuse.evaluation.judges.speech:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -161,6 +167,8 @@ JUDGES: Table = {  # by the head's ``task``
     "number": "polyfuse.evaluation.judges.number:judge",
     "retrieval": "polyfuse.evaluation.judges.retrieval:judge",
     "text": "polyfuse.evaluation.judges.text:judge",
+    "image": "polyfuse.evaluation.judges.image:judge",
+    "speech": "polyfuse.evaluation.judges.speech:judge",
 }
 
 HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote

@@ -19,7 +19,7 @@ from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.rendering import as_html
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness_report import RobustnessReport
-from polyfuse.model.predictions import answers, index_of, own_columns, side_by_side
+from polyfuse.model.predictions import answers, index_of, into_files, own_columns, side_by_side
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.build import Names
 from polyfuse.system.lazy import Later
@@ -245,7 +245,8 @@ class Model:
         Args:
             table: whatever ``read_table`` reads; one row may be a dict, ``{"text": "good"}``.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
-                read is never written over.
+                read is never written over. Pictures and sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``,
+                whose paths it holds.
             with_table: the table's own columns first, then the answers; an output whose column the table has is then
                 called ``OUTPUT_predicted``.
             proba: a column per class with its probability. By default the result has them all, and the file leaves
@@ -255,8 +256,8 @@ class Model:
                 the least expected cost. With several outputs, output -> class -> cost.
             thresholds: class -> probability from which it is the answer, of two classes (``{"fraud": 0.2}``), or of
                 any labels; in the same forms. Both win over ``cost`` and ``threshold`` of the recipe's heads.
-            decode: how texts are written, over the recipe's own way: ``{"beams": 4}``, or output -> such options; see
-                ``polyfuse.heads.text.decode``.
+            decode: how texts, pictures and sounds are made, over the recipe's own way: ``{"beams": 4}``, or output ->
+                such options; see ``polyfuse.heads.text.decode`` and ``polyfuse.heads.flow``.
             verbose: log what is to be said of the table, such as cells that cannot be read.
 
         Returns:
@@ -284,12 +285,12 @@ class Model:
         found = made.without(made.probabilities if proba is False else ())
         if place:
             dropped = made.wide if proba is None else () if proba else list(made.probabilities)
-            kept = made.without(dropped)
+            kept, filed = into_files(made.without(dropped), made, place)
             if with_table:
                 kept = side_by_side(own_columns(source, table, as_written=True), kept)
             columns, left_out = write_frame(kept, place)
             self.written_columns = columns
-            self.notes += left_out
+            self.notes += left_out + filed
             if proba is None and dropped:
                 many = ", ".join(f"{len(made.probabilities[name])} classes of {name}" for name in dropped)
                 self.notes.append(f"{place.name} has no columns for the probabilities of the {many}: ask with proba")

@@ -74,7 +74,8 @@ Writing = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="How texts are written, over the recipe's way: decode.beams=4, or outputs.NAME.head.decode.beams=4.",
+        help="How texts, pictures and sounds are made, over the recipe's way: decode.beams=4, decode.guidance=2, or "
+        "outputs.NAME.head.decode.beams=4.",
         metavar="decode.OPTION=VALUE",
     ),
 ]
@@ -145,7 +146,7 @@ def say(*lines: str) -> None:
 
 
 def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
-    """``decode.OPTION=VALUE`` or ``outputs.NAME.head.decode.OPTION=VALUE`` -> how texts are to be written.
+    """``decode.OPTION=VALUE`` or ``outputs.NAME.head.decode.OPTION=VALUE`` -> how texts and media are to be made.
 
     Returns:
         Option -> value for all outputs, or output -> option -> value; None where nothing is given.
@@ -166,7 +167,7 @@ def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
                 found.setdefault(output, {})[option] = yaml.safe_load(value)
             case _:
                 raise ValueError(
-                    f"--set {text}: a trained model changes how its texts are written alone: decode.OPTION=VALUE, such "
+                    f"--set {text}: a trained model changes how its answers are made alone: decode.OPTION=VALUE, such "
                     "as decode.beams=4, or outputs.NAME.head.decode.OPTION=VALUE"
                 )
     if len({isinstance(own, dict) for own in found.values()}) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from polyfuse.comparison.stage import Run
+from polyfuse.data.cells.made import is_picture, is_sound
 from polyfuse.evaluation.outcome import KEPT, Outcome, plain
+
+MEDIUM = "base64"  # the key of a picture's or sound's bytes
 
 
 class Runs:
@@ -57,6 +61,7 @@ class Runs:
         arrays = self.folder / f"{key}.npz"
         with np.load(arrays) as file:
             outcome |= {name: file[name] for name in file.files}
+        outcome |= {k: list(map(_read, outcome[k])) for k in ("target", "value")}
         return Run(outcome=Outcome(**outcome), **found)
 
     def put(self, key: str, run: Run) -> None:
@@ -66,9 +71,28 @@ class Runs:
         content: dict[str, Any] = {k: v for k, v in asdict(run).items() if k != "outcome"}
         outcome = run.outcome
         content["outcome"] = {k: getattr(outcome, k) for k in KEPT}
+        content["outcome"] |= {k: list(map(_written, getattr(outcome, k))) for k in ("target", "value")}
         arrays = {k: v for k in ("probabilities", "scores", "weights") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
         write_json(self.folder / f"{key}.json", plain(content))
+
+
+def _written(value: Any) -> Any:
+    """A picture or a sound as text, as JSON cannot hold it otherwise; anything else as it is."""
+    if not (is_sound(value) or is_picture(value)):
+        return value
+    rate, array = (value["sampling_rate"], value["array"]) if is_sound(value) else (None, value)
+    array = np.asarray(array)
+    content = base64.b64encode(array.tobytes()).decode()
+    return {MEDIUM: content, "dtype": array.dtype.str, "shape": list(array.shape), "rate": rate}
+
+
+def _read(value: Any) -> Any:
+    """What ``_written`` wrote."""
+    if not (isinstance(value, dict) and MEDIUM in value):
+        return value
+    array = np.frombuffer(base64.b64decode(value[MEDIUM]), value["dtype"]).reshape(value["shape"])
+    return array if value["rate"] is None else {"array": array, "sampling_rate": value["rate"]}
 
 
 def write_json(file: Path, content: Any) -> None:

@@ -37,6 +37,7 @@ from polyfuse.data.rules import (
 from polyfuse.data.several import items_of, most_items
 from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
 
+MADE = {"image": "image", "audio": "speech"}  # modality -> the head that makes it
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
 
 MEDIA = ("image", "audio", "video")
@@ -296,10 +297,15 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     modality, reason = verdict(glance)
     if modality == "number":
         return _number_or_classes(glance)
+    if modality in MADE:
+        return MADE[modality], reason
     if modality in ("category", "text"):
         repeated = glance.kind != "several" and len(present) >= 2 * glance.distinct
         return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
-    raise TableError(f"output {series.name!r} holds {reason}; an output holds categories, lists of labels or numbers")
+    raise TableError(
+        f"output {series.name!r} holds {reason}; an output holds categories, lists of labels, numbers, texts, "
+        "pictures or sounds"
+    )
 
 
 def is_prose(series: pd.Series) -> bool:

@@ -44,6 +44,20 @@ def unquoted(name: str) -> str:
     return name[1:-1] if re.fullmatch(QUOTED, name) else name
 
 
+def file_name(name: str, taken: Iterable[str] = ()) -> str:
+    """A name that any file system takes, made of another; numbered where it is taken.
+
+    Example:
+        >>> file_name("a/b: c")
+        'a_b_c'
+    """
+    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "output"
+    known, free, number = {one.casefold() for one in taken}, plain, 2
+    while free.casefold() in known:
+        free, number = f"{plain}_{number}", number + 1
+    return free
+
+
 def listed(names: Any) -> Sequence[str]:
     """Names as texts; one that stands alone is a list of one."""
     if names is None:

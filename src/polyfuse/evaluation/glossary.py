@@ -88,6 +88,28 @@ TERMS = {
     "distinct_1": Term("Distinct-1", "different words as a share of all words written", percent=True),
     "distinct_2": Term("Distinct-2", "different pairs of words as a share of all pairs written", percent=True),
     "same_text": Term("Same text", "share of rows that get the text written most often", percent=True, higher=False),
+    "match": Term(
+        "Match",
+        "chance that what was made lies nearer to its own reference than to another's; 50 % is chance",
+        percent=True,
+    ),
+    "frechet_pixels": Term(
+        "Frechet (pixels)", "distance of made from real pictures as a whole, pooled to 8 x 8 squares", higher=False
+    ),
+    "frechet_efficientnet": Term(
+        "Frechet (EfficientNet-Lite0)",
+        "the same on features of EfficientNet-Lite0 at 96 pixels; not comparable with FID, whose features are others",
+        higher=False,
+    ),
+    "variety": Term("Variety", "variance of what was made as a share of that of the references", percent=True),
+    "mcd": Term(
+        "MCD",
+        "mel-cepstral distortion in dB, aligned in time, loudness aside; from mel filters, so not those of vocoders",
+        higher=False,
+    ),
+    "length_error": Term(
+        "Length error", "difference of length as a share of the reference's length", percent=True, higher=False
+    ),
     "spearman": Term("Spearman", "rank correlation: 1 when the order is right"),
 }
 

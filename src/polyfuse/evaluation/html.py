@@ -15,7 +15,7 @@ import numpy as np
 
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
-from polyfuse.evaluation.shown import Shown
+from polyfuse.evaluation.shown import Shown, shown_value
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.folds import Folds
@@ -224,10 +224,12 @@ def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
 def _sample(sample: Sample) -> dict[str, Any]:
     numeric = sample.right is None and sample.score is None
     write = glossary.number if numeric else _label
+    made = _made(sample)
     return {
         "sample": sample,
-        "target": write(sample.target),
-        "prediction": write(sample.prediction),
+        "target": "" if made else write(sample.target),
+        "prediction": "" if made else write(sample.prediction),
+        "made": made,
         "references": list(sample.target) if isinstance(sample.target, list) and sample.metric is not None else [],
         "score": None if sample.metric is None else glossary.written(sample.metric, _finite(sample.score)),
         "by": None if sample.metric is None else glossary.term(sample.metric).title,
@@ -235,6 +237,12 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "cells": [(column, cell, _source(cell)) for column, cell in sample.cells.items()],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
+
+
+def _made(sample: Sample) -> list[tuple[str, str, str | None]]:
+    """Kind and data URI of the reference and of what was made, where they are pictures or sounds."""
+    sides = [("True", shown_value(sample.target)), ("Made", shown_value(sample.prediction))]
+    return [(title, shown.kind, _source(shown)) for title, shown in sides if shown is not None]
 
 
 def _finite(value: float | None) -> float | None:

@@ -27,7 +27,8 @@ class Outcome:
     Args:
         task: the head's ``task``, a name in ``registry.JUDGES``.
         target: the true value of each row; None where missing. For ``labels`` a list, empty where none applies; for
-            ``text`` a list of references, all of them right.
+            ``text`` a list of references, all of them right; for ``image`` pixels, uint8 (H, W) or (H, W, 3), for
+            ``speech`` ``{"array", "sampling_rate"}``.
         value: the predicted value of each row, in original labels and units.
         probabilities: (rows, C), in the order of ``classes``.
         classes: every label the model knows.

@@ -13,9 +13,10 @@ import soundfile
 import soxr
 from PIL import Image
 
+from polyfuse.data.cells.made import is_picture, is_sound
 from polyfuse.data.cells.picture import decode
 from polyfuse.data.cells.sound import opened
-from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
+from polyfuse.data.cells.source import BadCell, Limits, Sound, is_missing, load
 from polyfuse.data.several import items_of
 
 SIDE = 224  # pixels of a thumbnail: sharp at 112 on a fine screen
@@ -53,6 +54,13 @@ def show(modality: str, value: Any, root: Path | None = None, limits: Limits = L
         return _OTHER.get(modality, _text)(value)
     except BadCell as error:
         return Shown("broken", str(error))
+
+
+def shown_value(value: Any) -> Shown | None:
+    """A picture or a sound that is a target or an answer; None where it is neither."""
+    if is_sound(value):
+        return _audio(Sound(np.asarray(value["array"]), int(value["sampling_rate"])), Limits())
+    return _image(value, Limits()) if is_picture(value) else None
 
 
 def _image(content: Any, limits: Limits) -> Shown:

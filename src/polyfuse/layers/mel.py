@@ -13,24 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.data.cells.spectrogram import slaney_filters, triangles
 from polyfuse.layers.positions import masked_until
-
-LINEAR_END, LINEAR_STEP, LOG_STEP = 1000.0, 200.0 / 3, np.log(6.4) / 27  # of Slaney's scale, in Hz
-
-
-def slaney_filters(bins: int, fft: int, rate: int, *, low: float = 0.0, high: float | None = None) -> np.ndarray:
-    """Triangles of equal area, linear below 1 kHz and logarithmic above: (fft // 2 + 1, bins)."""
-    edges = np.linspace(_slaney_mel(low), _slaney_mel(high or rate / 2), bins + 2)
-    edges_hz = np.where(
-        edges < LINEAR_END / LINEAR_STEP,
-        edges * LINEAR_STEP,
-        LINEAR_END * np.exp(LOG_STEP * (edges - LINEAR_END / LINEAR_STEP)),
-    )
-    return _triangles(np.linspace(0, rate / 2, fft // 2 + 1), edges_hz) * (2 / (edges_hz[2:] - edges_hz[:-2]))
-
-
-def _slaney_mel(hz: float) -> float:
-    return hz / LINEAR_STEP if hz < LINEAR_END else LINEAR_END / LINEAR_STEP + np.log(hz / LINEAR_END) / LOG_STEP
 
 
 def kaldi_filters(bins: int, fft: int, rate: int, *, low: float = 20.0, high: float | None = None) -> np.ndarray:
@@ -38,14 +22,7 @@ def kaldi_filters(bins: int, fft: int, rate: int, *, low: float = 20.0, high: fl
     low_mel, high_mel, fft_mel = (
         1127 * np.log1p(np.asarray(hz) / 700) for hz in (low, high or rate / 2, np.arange(fft // 2 + 1) * rate / fft)
     )
-    return _triangles(fft_mel, np.linspace(low_mel, high_mel, bins + 2))
-
-
-def _triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Height at each point of the triangle over each three neighbouring edges: (points, edges - 2)."""
-    rise = (points[:, None] - edges[None, :-2]) / np.diff(edges)[:-1]
-    fall = (edges[None, 2:] - points[:, None]) / np.diff(edges)[1:]
-    return np.maximum(0, np.minimum(rise, fall))
+    return triangles(fft_mel, np.linspace(low_mel, high_mel, bins + 2))
 
 
 class _Mel(nn.Module):

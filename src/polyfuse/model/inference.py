@@ -118,7 +118,7 @@ def predict_subsets(
 
 
 Decoding = Mapping[str, Mapping[str, Any]]
-"""Output -> options of how its head writes; see ``contracts.Writes``."""
+"""Output -> options of how its head makes answers; see ``contracts.Writes``."""
 
 
 def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding:
@@ -141,7 +141,9 @@ def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding
         if writing
         else network.outputs[:1] or ["none"]
     ):
-        raise ValueError(f"decode: output {other[0]!r} writes no text; outputs that do: {', '.join(writing) or 'none'}")
+        raise ValueError(
+            f"decode: output {other[0]!r} makes nothing step by step; outputs that do: {', '.join(writing) or 'none'}"
+        )
     found = dict(options) if by_output else {name: dict(options) for name in writing}
     for name, own in found.items():
         try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from polyfuse.data.cells.made import file_of
 from polyfuse.data.frames import with_index
+from polyfuse.data.names import file_name
 from polyfuse.data.sources import parts_of
 from polyfuse.data.tables import Table
 
@@ -26,11 +29,13 @@ class Answers:
         frame: one row per row of the table.
         values: output -> the column of its value.
         probabilities: output -> the columns of its classes' probabilities.
+        number: the column of rows' numbers.
     """
 
     frame: pd.DataFrame
     values: dict[str, str]
     probabilities: dict[str, list[str]]
+    number: str
 
     def without(self, outputs: Collection[str]) -> pd.DataFrame:
         """The table without the probabilities of some outputs."""
@@ -64,7 +69,8 @@ def answers(
     """
     taken = set(beside or ())
     values = {name: _free(name if name not in taken else f"{name}_predicted", taken) for name in predictions}
-    columns: dict[str, Any] = {_free("row" if "row" not in taken else "table_row", taken): table.rows_N}
+    number = _free("row" if "row" not in taken else "table_row", taken)
+    columns: dict[str, Any] = {number: table.rows_N}
     if beside is None and table.identifier is not None and table.identifier not in taken:
         columns[table.identifier] = table.frame[table.identifier].to_numpy()
         taken.add(table.identifier)
@@ -76,7 +82,37 @@ def answers(
         if "probabilities" in found.extra:
             probabilities[name] = [_free(f"{name}_p_{label}", taken) for label in classes[name]]
             columns |= {column: found.extra["probabilities"][:, k] for k, column in enumerate(probabilities[name])}
-    return Answers(_frame(columns, index), values, probabilities)
+    return Answers(_frame(columns, index), values, probabilities, number)
+
+
+def into_files(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Pictures and sounds written into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, and named in their cells.
+
+    Args:
+        found: columns of the answers.
+        made: the answers, which say what their columns are.
+        place: of the table; paths in its cells start from its folder.
+
+    Returns:
+        The table with paths in place of pictures and sounds, and a note per output on where its files lie.
+    """
+    found, notes, taken = found.copy(), [], list[str]()
+    for output, column in made.values.items():
+        files = [file_of(value) for value in found[column]] if column in found else []
+        if not any(files):
+            continue
+        taken.append(file_name(output, taken))
+        folder = Path(f"{place.name.partition('.')[0]}_files", taken[-1])
+        (place.parent / folder).mkdir(parents=True, exist_ok=True)
+        paths: list[str | None] = []
+        for number, file in zip(found[made.number], files, strict=True):
+            path = None if file is None else folder / f"{number}{file[0]}"
+            paths.append(None if path is None else path.as_posix())
+            if path is not None and file is not None:
+                (place.parent / path).write_bytes(file[1])
+        found[column] = paths
+        notes.append(f"output {output!r}: {len(found):,} rows have files in {place.parent / folder}")
+    return found, notes
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import offers
 from polyfuse.data.cells.spelling import Speller
+from polyfuse.heads.text.checkpoint import check_keywords, files_of
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
-from polyfuse.heads.text.lm import files_of
+from polyfuse.heads.text.memory import of_rows
+from polyfuse.heads.text.prompt import Prompted, Template
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]
@@ -98,6 +102,15 @@ class Text(nn.Module):
         self.how = self.writing(**(decode or {}))
 
     @staticmethod
+    def columns(*, decoder: Decoder = "transformer", **others: Any) -> list[str]:  # noqa: ARG004 - read no columns
+        """Columns of the table that the decoder's prompt names.
+
+        Raises:
+            ValueError: no such decoder, or a prompt that cannot be read.
+        """
+        return Template(chosen(decoder)[1].get("prompt", "")).columns
+
+    @staticmethod
     def restored(folder: Path) -> dict[str, Any]:
         """The keywords that build it again from the files of its ``Spec``, where its decoder is a checkpoint."""
         return {"files": folder} if (folder / "config.json").is_file() else {}
@@ -122,9 +135,11 @@ class Text(nn.Module):
         """Loss per row (B,) given the true text so far, a mean over references; 0 where the target is missing."""
         cells = batch.outputs[self.name]
         texts, row_N = self._texts(cells.fields, cells.index_BK[:, 0].clamp_min(0))  # type: ignore[arg-type]
-        memory = self.decoder.read(fused)
-        if len(row_N) != len(batch):  # every row has one reference at least
-            memory = Tokens(memory.x_BTD[row_N], memory.mask_BT[row_N])
+        memory = self._about(fused, batch)
+        if getattr(self.decoder, "packs", 0):  # it has what a row begins with once for all references
+            texts = replace(texts, row_N=row_N)
+        elif len(row_N) != len(batch):  # every row has one reference at least
+            memory = of_rows(memory, row_N)
         loss_N = self.decoder.loss(memory, texts, self.learn)
         times_B = torch.bincount(row_N, minlength=len(batch)).clamp_min(1)
         loss_B = loss_N.new_zeros(len(batch)).index_add(0, row_N, loss_N) / times_B
@@ -141,6 +156,14 @@ class Text(nn.Module):
         row_N, which_N = there_BR.nonzero(as_tuple=True)
         texts = References(ids_BRT[row_N, which_N], lengths_BR[row_N, which_N], whole_BR[row_N, which_N])
         return texts, row_N
+
+    def _about(self, fused: Fused, batch: Batch) -> Tokens:
+        """What every row's text is written about, and its prompt where the decoder is told one."""
+        memory, decoder = self.decoder.read(fused), self.decoder
+        if not offers(decoder, Prompted):
+            return memory
+        own, clean = batch.own.get(self.name), self.speller.without_signs
+        return decoder.told(memory, decoder.template.of_rows(len(batch), own, clean))
 
     def quality(self, said: Any, batch: Batch) -> Tensor:
         """Minus the loss of the true texts (B,); writing them out would take many times as long."""
@@ -168,7 +191,7 @@ class Text(nn.Module):
         """
         how = self.writing(**options)
         rows = batch.rows_B.tolist()
-        written = self.decoder.write(self.decoder.read(fused), self._rules(how), how, rows)
+        written = self.decoder.write(self._about(fused, batch), self._rules(how), how, rows)
         return Prediction(list(map(self.speller.text, written.ids)), None, {"confidence": written.confidence})
 
     @torch.no_grad()
@@ -177,7 +200,7 @@ class Text(nn.Module):
         how = self.writing(**options)
         rows = batch.rows_B.tolist()
         before: list[str] | None = None
-        for written in self.decoder.steps(self.decoder.read(fused), self._rules(how), how, rows):
+        for written in self.decoder.steps(self._about(fused, batch), self._rules(how), how, rows):
             if before is not None:  # the first bytes of a character are none yet
                 yield [text.rstrip("\ufffd") for text in before]
             before = list(map(self.speller.text, written.ids))
@@ -187,6 +210,7 @@ class Text(nn.Module):
 
 def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:
     """Reference texts as the ids of a language model's own tokenizer."""
+    check_keywords(**{name: keywords[name] for name in ("train", "way", "every", "pack") if name in keywords})
     kept, tokenizer, end = files_of(str(keywords["path"]), keywords.get("weights", "checkpoint"))
     return Spec("target.text", {"max_length": max_length, "tokenizer": tokenizer, "end": end}, kept)
 

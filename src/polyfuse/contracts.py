@@ -145,6 +145,22 @@ class Scores(Protocol):
 
 
 @runtime_checkable
+class ReadsColumns(Protocol):
+    """A head that reads columns of its own, at prediction as in training; no encoder has to read them for it.
+
+    ``Batch.own`` holds their cells under the output's name, as the transform ``text.plain`` makes them.
+    """
+
+    @staticmethod
+    def columns(**keywords: Any) -> list[str]:
+        """Names of these columns in the order of their slots, from its own keywords alone; none, as a rule.
+
+        Raises:
+            ValueError: the keywords name them in a way that cannot be read.
+        """
+
+
+@runtime_checkable
 class Writes(Protocol):
     """A head that makes its answer step by step, in a way that may be chosen anew for every prediction."""
 

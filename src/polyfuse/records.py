@@ -131,6 +131,8 @@ class Batch(_Movable):
         rows_B: row numbers in the table.
         weights_B: weight of each row in the loss.
         keys: column that an objective asked for -> a number per row that is the same for equal values, -1 for none.
+        own: output name -> cells of the columns that its head reads itself, such as the question in a prompt, one slot
+            per column; they are there at prediction too.
     """
 
     inputs: dict[str, Cells]
@@ -138,6 +140,7 @@ class Batch(_Movable):
     rows_B: Tensor
     weights_B: Tensor
     keys: dict[str, Tensor] = field(default_factory=dict)
+    own: dict[str, Cells] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.rows_B.shape[0]

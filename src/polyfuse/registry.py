@@ -32,6 +32,7 @@ TRANSFORMS: Table = {
     "text.ngrams": "polyfuse.data.cells.text:NGrams",
     "text.tokenizer": "polyfuse.data.cells.text:SavedTokenizer",
     "text.stretches": "polyfuse.data.cells.stretches:Stretches",
+    "text.plain": "polyfuse.data.cells.plain_text:PlainText",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "columns": "polyfuse.data.cells.columns:Columns",

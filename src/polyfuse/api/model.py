@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from polyfuse.model import inference
     from polyfuse.model import prepare as reading
     from polyfuse.model.bundle import Bundle
+    from polyfuse.recipe import outputs as beside
     from polyfuse.search import zero_shot as naming
 else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
     bundles = Later("polyfuse.model.bundle")
@@ -46,6 +47,7 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     summing = Later("polyfuse.evaluation.summary")
     noising = Later("polyfuse.evaluation.robustness")
     naming = Later("polyfuse.search.zero_shot")
+    beside = Later("polyfuse.recipe.outputs")
 
 
 class Model:
@@ -108,22 +110,27 @@ class Model:
         """
         read = None if table is None else self._read(table, where, media_root)
         if read is not None:
-            self._require_inputs(read)
+            self._require(read, heads=False)
         return summing.summarise(self.bundle, self.name, self.folder, read)
 
-    def _require_inputs(self, table: Table) -> None:
+    def _require(self, table: Table, heads: bool) -> None:
+        """Whether a table has the columns of all inputs, and those that heads read themselves."""
         for item in self.recipe.inputs.values():
             for column in item.columns:
                 table.require(column)
+        if heads:
+            beside.check_own_columns(self.recipe, table)
 
     def _read(self, table: Any, where: str | None, media_root: str | Path | None) -> Table:
         """A table, read as that of training was."""
         return reading.read_again(self.recipe, table, where=where, media_root=media_root)
 
-    def _rows(self, table: Table, targets: bool, max_broken: float | None = None) -> tuple[Rows, dict[str, Prepared]]:
-        self._require_inputs(table)
+    def _rows(
+        self, table: Table, targets: bool, max_broken: float | None = None, heads: bool = True
+    ) -> tuple[Rows, dict[str, Prepared]]:
+        self._require(table, heads)
         how = reading.reading_of(self.recipe, table, max_broken)
-        prepared = reading.prepare_all(self.recipe, self.bundle.transforms, table, how, targets=targets)
+        prepared = reading.prepare_all(self.recipe, self.bundle.transforms, table, how, targets=targets, heads=heads)
         return reading.rows_of(prepared, len(table), self.recipe), prepared
 
     def evaluate(
@@ -164,7 +171,8 @@ class Model:
             notes = [*_rules_in_words(costs, thresholds), *table.notes]
             notes += [note for cells in prepared.values() for note in cells.notes]
             notes += [note for cells in prepared.values() for note in reading.unseen_values(cells, table)]
-            notes += reading.blank_rows(prepared, table) + reading.without_target(prepared, table, {"": rows})
+            notes += reading.blank_rows(prepared, table) + reading.without_words(prepared, table)
+            notes += reading.without_target(prepared, table, {"": rows})
             options: dict[str, Any] = {"name": self.name, "notes": list(dict.fromkeys(notes)), "unseen": unseen}
             options |= {"importance": importance, "rules": rules, "seconds": seconds}
             options["decoding"] = decoding
@@ -321,7 +329,7 @@ class Model:
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = self._read(table, where, media_root)
-        vectors = inference.embed(self.bundle.network, self._rows(table, False, max_broken)[0], of=of)
+        vectors = inference.embed(self.bundle.network, self._rows(table, False, max_broken, heads=False)[0], of=of)
         if place:
             write_vectors(vectors, place)
         return vectors

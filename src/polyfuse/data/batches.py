@@ -53,6 +53,7 @@ class Rows(Dataset):
         origin_R: the row that each was made of, where an epoch takes one of each alone.
         keys: column that an objective asked for -> a number per row, the same for equal values, -1 for none.
         views: further looks at every row, for judging.
+        own: output name -> prepared cells of the columns that its head reads itself.
     """
 
     inputs: dict[str, Prepared]
@@ -63,6 +64,7 @@ class Rows(Dataset):
     views: Views = Views()
     keys: Mapping[str, np.ndarray] = field(default_factory=dict)
     origin_R: np.ndarray | None = None
+    own: dict[str, Prepared] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.count
@@ -80,6 +82,7 @@ class Rows(Dataset):
             rows_B=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
             weights_B=torch.from_numpy(weights).float(),
             keys={name: torch.from_numpy(code_R[rows]) for name, code_R in self.keys.items()},
+            own={name: gather(prepared, rows) for name, prepared in self.own.items()},
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -102,12 +103,17 @@ def exclusions(
     columns: Mapping[str, Column],
     *,
     outputs: Sequence[str],
+    beside: Mapping[str, str] = MappingProxyType({}),
     split: str | None = None,
     group: str | None = None,
     order: str | None = None,
     weights: str | None = None,
 ) -> dict[str, str]:
-    """Column -> why it is no input unless named, for every column that is left out."""
+    """Column -> why it is no input unless named, for every column that is left out.
+
+    Args:
+        beside: column -> the output whose head reads it itself.
+    """
     reasons = {name: _reason(c) for name, c in columns.items() if c.role != "input" or not _is_read(c)}
     said = [
         (split, ROLES["split"]),
@@ -115,6 +121,7 @@ def exclusions(
         (order, "it says which rows are later, and later rows have values that training never saw"),
         (weights, "it says how much rows count"),
         *((o, "it is an output") for o in outputs),
+        *((c, f"the head of output {o!r} reads it itself") for c, o in beside.items()),
     ]
     return reasons | {name: why for name, why in said if name is not None and name in columns}
 
@@ -150,16 +157,22 @@ def left_out(columns: Mapping[str, Column], used: Iterable[str], reasons: Mappin
     ]
 
 
-def default_inputs(columns: Mapping[str, Column], *, outputs: Sequence[str], **others: str | None) -> Inputs:
+def default_inputs(
+    columns: Mapping[str, Column],
+    *,
+    outputs: Sequence[str],
+    beside: Mapping[str, str] = MappingProxyType({}),
+    **others: str | None,
+) -> Inputs:
     """One input per modality of every column that is not left out.
 
     Args:
-        others: what further columns are for, as of ``exclusions``.
+        beside, others: what further columns are for, as of ``exclusions``.
 
     Raises:
         TableError: nothing is left; the message says why, column by column.
     """
-    reasons = exclusions(columns, outputs=outputs, **others)
+    reasons = exclusions(columns, outputs=outputs, beside=beside, **others)
     used = {name: column.modality for name, column in columns.items() if name not in reasons}
     if not used:
         listed = "\n".join(f"  {name} ({columns[name].modality}): {why}" for name, why in reasons.items())
@@ -185,19 +198,20 @@ def resolve_inputs(
     columns: Mapping[str, Column],
     *,
     outputs: Sequence[str],
+    beside: Mapping[str, str] = MappingProxyType({}),
     **others: str | None,
 ) -> Inputs:
     """The inputs that requests describe, or the default ones when there are none.
 
     Args:
-        others: what further columns are for, as of ``exclusions``.
+        beside, others: what further columns are for, as of ``exclusions``.
 
     Raises:
         TableError: a column that does not exist, is an output or holds weights, or has no cell; modalities that share
             no encoder; a name used twice.
     """
     if not requests:
-        return default_inputs(columns, outputs=outputs, **others)
+        return default_inputs(columns, outputs=outputs, beside=beside, **others)
     if any(others.get("weights") in request.columns for request in requests):
         raise TableError(
             f"column {others['weights']!r} says how much rows count, so it cannot be an input: it tells of the sample, "

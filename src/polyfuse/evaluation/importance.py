@@ -20,6 +20,7 @@ from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Rules, decided, predict
 from polyfuse.model.prepare import columns_of, reading_of, rows_of
+from polyfuse.recipe.outputs import own_columns
 
 SHUFFLES = 3
 
@@ -57,6 +58,9 @@ def column_importance(
     for name, item in bundle.recipe.inputs.items():
         for column in item.columns:
             reads.setdefault(column, []).append(name)
+    for name, own in own_columns(bundle.recipe).items():
+        for column in own:
+            reads.setdefault(column, []).append(f"head of {name}")
     found = []
     for column, inputs in reads.items():
         orders = [rng.permutation(len(some)) for _ in range(SHUFFLES)]
@@ -93,7 +97,7 @@ def _shuffled(
     """The cells with those of one column in another order."""
     made = dict(cells)
     for name, columns in columns_of(bundle.recipe).items():
-        if not name.startswith("in:") or column not in columns:
+        if name.startswith("out:") or column not in columns:
             continue
         transform = cells[name].transform
         if transform.joint:

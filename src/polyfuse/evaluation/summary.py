@@ -18,6 +18,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation.rendering import Rendered, plain_text
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.prepare import columns_of, reading_of
+from polyfuse.recipe.outputs import own_columns
 from polyfuse.system.device import device_of
 
 TIMED_ROWS = 64
@@ -93,6 +94,7 @@ def summarise(bundle: Bundle, name: str, folder: Path | None = None, table: Tabl
     """
     network, recipe = bundle.network, bundle.recipe
     costs = _milliseconds(bundle, table) if table is not None else {}
+    beside = own_columns(recipe)
     seen: set[int] = set()  # networks of an ensemble share what none of them trains
     parts = []
     for input_name, item in recipe.inputs.items():
@@ -107,7 +109,8 @@ def summarise(bundle: Bundle, name: str, folder: Path | None = None, table: Tabl
         parts.append(_part("fusion", recipe.fusion.name, what, [network.fusion], seen))
     for output_name, output in recipe.outputs.items():
         heads = [network.head(output_name), network.input_heads[f"out_{network.outputs.index(output_name)}"]]
-        what = f"{output.head.name} in {output.column}"
+        read = beside.get(output_name, [])
+        what = f"{output.head.name} in {output.column}" + (f", reads {', '.join(read)}" if read else "")
         parts.append(_part("output", output_name, what, heads, seen))
     for module, asked in zip(network.objectives, recipe.extra_losses, strict=True):
         parts.append(_part("objective", asked.name, f"weight {asked.weight:g}, in training", [module], seen))

@@ -14,6 +14,7 @@ from polyfuse.evaluation.outcome import Outcome
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.prepare import weights_of
 from polyfuse.recipe import Recipe
+from polyfuse.recipe.outputs import own_columns
 from polyfuse.records import Prediction
 
 
@@ -77,8 +78,9 @@ def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], r
 
 
 def modalities(recipe: Recipe) -> tuple[str, ...]:
-    """What the inputs of a model hold, each once."""
-    return tuple(dict.fromkeys(str(item.modality) for item in recipe.inputs.values()))
+    """What the inputs of a model hold, each once, and text where a head reads columns itself."""
+    found = [str(item.modality) for item in recipe.inputs.values()]
+    return tuple(dict.fromkeys([*found, *(["text"] if own_columns(recipe) else [])]))
 
 
 def _decoding(settings: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse import registry
 from polyfuse.data import augment
 from polyfuse.data.augment import Augmentation
 from polyfuse.data.batches import Rows, Views
@@ -19,6 +20,7 @@ from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
 from polyfuse.data.tables import Table, read_table
 from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
+from polyfuse.recipe.outputs import own_columns
 
 
 def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
@@ -44,20 +46,34 @@ def read_again(recipe: Recipe, table: Any, *, where: str | None = None, media_ro
 
 
 def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """``in:NAME`` and ``out:NAME`` -> the columns they read, with their modality."""
+    """``in:NAME`` and ``out:NAME`` -> the columns they read, with their modality; ``own:NAME`` -> those of its head."""
     kinds = recipe.data.modalities
     inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.readers.items()}
-    return inputs | {f"out:{n}": {o.column: o.head.name} for n, o in recipe.outputs.items()}
+    outputs = {f"out:{n}": {o.column: o.head.name} for n, o in recipe.outputs.items()}
+    return inputs | outputs | {f"own:{n}": dict.fromkeys(c, "text") for n, c in own_columns(recipe).items()}
 
 
 def prepare_all(
-    recipe: Recipe, transforms: Mapping[str, Transform], table: Table, reading: Reading, *, targets: bool = True
+    recipe: Recipe,
+    transforms: Mapping[str, Transform],
+    table: Table,
+    reading: Reading,
+    *,
+    targets: bool = True,
+    heads: bool = True,
 ) -> dict[str, Prepared]:
-    """Every input's (and output's) cells of a table."""
+    """Every input's cells of a table.
+
+    Args:
+        targets: those of outputs as well.
+        heads: those of columns that heads read themselves as well; not where nothing is to be answered.
+    """
+    wanted = ("in", *(("out",) if targets else ()), *(("own",) if heads else ()))
+    plain: Any = registry.transform("text.plain")()
     return {
-        name: prepare(transforms[name], table.frame, columns, reading)
+        name: prepare(transforms.get(name, plain), table.frame, columns, reading)
         for name, columns in columns_of(recipe).items()
-        if targets or name.startswith("in:")
+        if name.partition(":")[0] in wanted
     }
 
 
@@ -87,7 +103,7 @@ def summary(cells: Prepared, table: Table) -> list[str]:
 def said_of_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
     """What prediction must say of a table: cells not read, categories not known, rows with nothing in any input."""
     notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
-    return notes + blank_rows(prepared, table)
+    return notes + blank_rows(prepared, table) + without_words(prepared, table)
 
 
 def unseen_values(cells: Prepared, table: Table) -> list[str]:
@@ -114,7 +130,7 @@ def _unseen(column: str, found: list[tuple[int, Any]], table: Table) -> str:
 
 def blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
     """A sentence on rows with nothing in any input."""
-    inputs = [cells.index_RK for name, cells in prepared.items() if name.startswith("in:")]
+    inputs = [cells.index_RK for name, cells in prepared.items() if not name.startswith("out:")]
     if not inputs:
         return []
     blank = np.flatnonzero(~np.any([(index_RK >= 0).any(1) for index_RK in inputs], axis=0))
@@ -124,6 +140,21 @@ def blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
         f"{len(blank):,} of {len(table):,} rows have nothing in any input, and all get one answer; the first: "
         f"{table.origin(int(blank[0]))}"
     ]
+
+
+def without_words(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
+    """A sentence per output whose head reads columns itself, on the rows that miss a cell of these."""
+    notes = []
+    for name, cells in prepared.items():
+        if not name.startswith("own:"):
+            continue
+        empty_U = np.array([*(len(cell) == 0 for cell in cells.cells), True])  # the last one stands for missing cells
+        if len(gone := np.flatnonzero(empty_U[cells.index_RK].any(1))):
+            notes.append(
+                f"output {name[4:]!r}: {len(gone):,} of {len(table):,} rows miss a cell that its head reads itself, "
+                f"and nothing stands in its place; the first: {table.origin(int(gone[0]))}"
+            )
+    return notes
 
 
 def without_target(prepared: Mapping[str, Prepared], table: Table, sides: Mapping[str, np.ndarray]) -> list[str]:
@@ -209,10 +240,10 @@ def rows_of(prepared: Mapping[str, Prepared], count: int, recipe: Recipe | None 
     Args:
         recipe: whose further views of a row are wanted; none otherwise.
     """
-    sides: dict[str, dict[str, Prepared]] = {"in": {}, "out": {}}
+    sides: dict[str, dict[str, Prepared]] = {"in": {}, "out": {}, "own": {}}
     for key, cells in prepared.items():
         side, _, name = key.partition(":")
         sides[side][name] = cells
     several = recipe is not None and recipe.training.views > 1
     views = Views(recipe.training.views, changes_of(recipe, prepared)) if recipe and several else Views()
-    return Rows(sides["in"], sides["out"], count, views=views)
+    return Rows(sides["in"], sides["out"], count, views=views, own=sides["own"])

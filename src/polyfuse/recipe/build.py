@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polyfuse import registry
 from polyfuse.data.inputs import InputRequest, overrides, parse_input
@@ -12,6 +12,12 @@ from polyfuse.data.names import listed, split_once, unquoted
 from polyfuse.data.packed import is_address, local
 from polyfuse.data.tables import Table, read_table
 from polyfuse.recipe import Recipe, RecipeError, near, override, parse, read_recipe
+from polyfuse.system.lazy import Later
+
+if TYPE_CHECKING:
+    from polyfuse.recipe import outputs as beside
+else:  # heads need torch
+    beside = Later("polyfuse.recipe.outputs")
 
 Names = str | Sequence[str]
 """One name, or several."""
@@ -51,6 +57,8 @@ def _no_numbers(recipe: Recipe) -> list[str]:
     """Columns that are said to hold something other than numbers and dates: in labels, ``3,5`` is 3 and 5."""
     kinds = {c: i.modality for i in recipe.inputs.values() for c in i.columns} | dict(recipe.data.modalities)
     inputs = [c for c, modality in kinds.items() if modality not in (None, "columns", "number", "date")]
+    named = {*kinds, *recipe.data.columns}  # what a head alone reads stays as it is written
+    inputs += [c for columns in beside.own_columns(recipe).values() for c in columns if c not in named]
     return inputs + [o.column for o in recipe.outputs.values() if o.head.name not in ("auto", "number")]
 
 

@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 from polyfuse import registry
-from polyfuse.contracts import Scores, offers
-from polyfuse.recipe import Recipe
+from polyfuse.contracts import ReadsColumns, Scores, offers
+from polyfuse.data.tables import Table, nearest
+from polyfuse.recipe import Recipe, RecipeError
 
 
 def unscored(recipe: Recipe) -> list[str]:
     """Outputs whose head has no vector of scores per row, so that nothing can be joined by scores."""
     named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
     return [name for name, part in named.items() if not offers(registry.head(part.name), Scores)]
+
+
+def own_columns(recipe: Recipe) -> dict[str, list[str]]:
+    """Output -> the columns that its head reads itself, such as those of a prompt; only outputs with some.
+
+    Raises:
+        RecipeError: no such head, or it cannot say.
+    """
+    found = {}
+    for name, output in recipe.outputs.items():
+        try:
+            made = None if output.head.is_auto else registry.head(output.head.name)
+            found[name] = made.columns(**output.head.keywords) if offers(made, ReadsColumns) else []
+        except ValueError as error:
+            raise RecipeError(f"outputs.{name}.head: {error}") from None
+    return {name: columns for name, columns in found.items() if columns}
+
+
+def check_own_columns(recipe: Recipe, table: Table) -> None:
+    """Whether a table has the columns that heads read themselves, none of which may be learnt.
+
+    Raises:
+        RecipeError: it lacks one; names those that it has.
+    """
+    learnt = {output.column: name for name, output in recipe.outputs.items()}
+    for name, columns in own_columns(recipe).items():
+        for column in columns:
+            where = f"output {name!r}: its head ({recipe.outputs[name].head.name}) reads column {column!r}"
+            if column not in table.frame:
+                known, hint = ", ".join(map(str, table.frame.columns)), nearest(column, table.frame.columns) or "."
+                raise RecipeError(f"{where}, which {table.name} does not have{hint} Its columns: {known}")
+            if column in learnt:
+                raise RecipeError(f"{where}, which is learnt (output {learnt[column]!r}) and not known at prediction")

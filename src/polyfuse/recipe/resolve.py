@@ -21,7 +21,7 @@ from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
-from polyfuse.recipe.outputs import unscored
+from polyfuse.recipe.outputs import check_own_columns, own_columns, unscored
 from polyfuse.recipe.presets import knows
 from polyfuse.recipe.validate import check
 
@@ -63,6 +63,7 @@ def resolve(
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     check_decided(recipe, table)
     recipe, notes = _with_outputs(recipe, table)
+    check_own_columns(recipe, table)
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
@@ -73,7 +74,12 @@ def resolve(
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
     notes += said
-    notes += [note for o in recipe.outputs.values() for note in leaks(table, _used(recipe), o.column)]
+    beside = own_columns(recipe)
+    notes += [
+        note
+        for name, output in recipe.outputs.items()
+        for note in leaks(table, [*_used(recipe), *beside.get(name, [])], output.column)
+    ]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
     ]
@@ -188,7 +194,8 @@ def _with_inputs(
     outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
-    found = resolve_inputs(requests, columns, outputs=outputs, **others)
+    beside = {column: name for name, own in own_columns(recipe).items() for column in own}
+    found = resolve_inputs(requests, columns, outputs=outputs, beside=beside, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
     values["inputs"] = {
@@ -204,8 +211,8 @@ def _with_inputs(
     values["data"]["columns"] = []
     several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
-    read = [*used, *outputs, *(name for name in others.values() if name is not None)]
-    reasons = {} if requests else exclusions(columns, outputs=outputs, **others)
+    read = [*used, *outputs, *beside, *(name for name in others.values() if name is not None)]
+    reasons = {} if requests else exclusions(columns, outputs=outputs, beside=beside, **others)
     return parse(values), left_out(columns, read, reasons)
 
 

@@ -37,7 +37,7 @@ def vectors_of(
                 frame[column] = None
     whole = Table(frame, table.root, table.name, table.notes, table.split, table.parts, table.rows_N)
     how = reading_of(bundle.recipe, whole, max_broken)
-    prepared = prepare_all(bundle.recipe, bundle.transforms, whole, how, targets=False)
+    prepared = prepare_all(bundle.recipe, bundle.transforms, whole, how, targets=False, heads=False)
     notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, whole)))
     return shared_vectors(bundle.network, rows_of(prepared, len(whole))), notes
 
@@ -64,7 +64,8 @@ def query_vector(bundle: Bundle, cells: Mapping[str, Any]) -> dict[str, np.ndarr
         recipe = bundle.recipe.model_copy(deep=True)
         recipe.data.max_broken = 1.0  # a broken query is told below, by its own reason
         table = read_table(frame)
-        prepared = prepare_all(recipe, bundle.transforms, table, reading_of(recipe, table), targets=False)
+        how = reading_of(recipe, table)
+        prepared = prepare_all(recipe, bundle.transforms, table, how, targets=False, heads=False)
         reader = bundle.network.reads[name][0]
         broken = prepared[f"in:{reader}"].broken
         if broken:

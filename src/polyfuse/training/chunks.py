@@ -94,6 +94,7 @@ def part(batch: Batch, at_b: Tensor) -> Batch:
         batch.rows_B[at_b],
         batch.weights_B[at_b],
         {name: code_B[at_b] for name, code_B in batch.keys.items()},
+        {name: _cells(cells, at_b) for name, cells in batch.own.items()},
     )
 
 

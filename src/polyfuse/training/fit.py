@@ -389,8 +389,9 @@ def _transforms(
     recipe: Recipe, specs: Mapping[str, Spec], table: Table, splits: Splits, reading: Reading
 ) -> dict[str, Transform]:
     """Fitted on training rows; an input that starts from another model keeps that model's preprocessing."""
-    made, readers = {}, recipe.readers
-    for name, columns in columns_of(recipe).items():
+    made, readers, columns_by_name = {}, recipe.readers, columns_of(recipe)
+    for name in specs:
+        columns = columns_by_name[name]
         source = readers[name[3:]].init_from if name.startswith("in:") else None
         if source:
             made[name] = bundles.read_input(source).transform

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import shutil
 
 import numpy as np
@@ -11,12 +13,16 @@ import torch
 
 import polyfuse
 from polyfuse import registry
+from polyfuse.heads.text.conversation import Conversation
 from polyfuse.heads.text.decode import Decoding, Rules, write
 from polyfuse.heads.text.learning import Learning, References
-from polyfuse.heads.text.lm import LM, conversation
+from polyfuse.heads.text.lm import LM
+from polyfuse.heads.text.memory import of_rows
+from polyfuse.heads.text.packing import packed
 from polyfuse.records import Tokens
 from polyfuse.testing import heads
 from polyfuse.testing.heads import Case
+from tests.encoders import checkpoints
 from tests.encoders.checkpoints import SMALL, WORDS, tokenizer
 from tests.heads.text.test_decode import check_rows
 
@@ -49,8 +55,10 @@ def memory(rows: int = 3) -> Tokens:
 
 
 def test_the_form_of_conversations_is_kept(folder):
-    before, after, end = conversation(folder, "w7 w8")
-    assert (before, after, end) == ([54], [11, 12, 55, 56], 3)
+    talk = Conversation(folder)
+    assert (talk.before, talk.behind("w7 w8"), talk.end) == ([54], [11, 12, 55, 56], 3)
+    assert talk.behind("") == [55, 56]
+    assert Conversation(folder, tokens=False).behind(" w7 ") == [54, 11, 55, 56]
 
 
 def test_it_writes_as_the_library_does(folder):
@@ -64,8 +72,17 @@ def test_it_writes_as_the_library_does(folder):
             assert found.ids[row] == (theirs[: theirs.index(3)] if 3 in theirs else theirs)
 
 
-def test_step_by_step_is_all_at_once_and_the_loss_is_of_its_logits(folder):
-    decoder = LM(WORDS, 16, 0.0, path=str(folder)).eval()
+def opened(decoder: LM) -> LM:
+    """With gates that let something through."""
+    for block in decoder.gated.blocks if decoder.gated is not None else ():
+        block.gate_attention.data.fill_(0.7)
+        block.gate_forward.data.fill_(0.5)
+    return decoder
+
+
+@pytest.mark.parametrize("way", [{}, {"way": "gated", "every": 1}, {"train": "full", "prompt": "w9"}])
+def test_step_by_step_is_all_at_once_and_the_loss_is_of_its_logits(folder, way):
+    decoder = opened(LM(WORDS, 16, 0.0, path=str(folder), **way).eval())
     ids = torch.randint(4, WORDS, (3, 4))
     before = torch.cat([torch.full((3, 1), 3), ids], 1)
     whole, _ = decoder(memory(), before)
@@ -168,3 +185,185 @@ def test_what_is_no_language_model_is_refused(folder, tmp_path):
         made.wants(decoder={"name": "lm", "path": str(own)})
     with pytest.raises(ValueError, match="own tokenizer"):
         made.wants(decoder={"name": "lm", "path": str(folder)}, unit="word")
+
+
+# ---- gated cross-attention
+
+
+def test_gates_begin_closed_and_then_open(folder):
+    """At first it writes as the model does alone, whatever it sees; then each row follows what it sees."""
+    decoder = LM(WORDS, 16, 0.0, path=str(folder), prompt="w7 w8", way="gated", every=1).eval()
+    ids = torch.tensor([[*decoder.conversation.behind("w7 w8"), 9, 4]] * 3)
+    with torch.no_grad():
+        alone = decoder.model.model(ids, torch.ones_like(ids)).last_hidden_state[:, -3:]
+        assert torch.equal(decoder._read(memory(), torch.tensor([[9, 4]] * 3)), alone)
+        changed = opened(decoder)._read(memory(), torch.tensor([[9, 4]] * 3))
+    assert (changed[0] - changed[1]).abs().max() > 1e-3
+    torch.testing.assert_close(decoder.model.model(ids).last_hidden_state[:, -3:], alone)  # nothing seen outside
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "opt"])
+def test_gated_blocks_fit_other_models(folder, tmp_path, kind):
+    import transformers as hf
+
+    ids = {"vocab_size": WORDS, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    made = {
+        "gpt2": lambda: hf.GPT2Config(n_positions=40, n_embd=16, n_layer=2, n_head=2, **ids),
+        "gpt_neox": lambda: hf.GPTNeoXConfig(**SMALL, **ids),
+        "opt": lambda: hf.OPTConfig(max_position_embeddings=40, word_embed_proj_dim=16, ffn_dim=24, **SMALL, **ids),
+    }
+    torch.manual_seed(0)
+    hf.AutoModelForCausalLM.from_config(made[kind]()).save_pretrained(tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / file, tmp_path)
+    decoder = opened(LM(WORDS, 16, 0.0, path=str(tmp_path), way="gated", every=2, prompt="w1").eval())
+    ids_NT = torch.randint(4, WORDS, (3, 4))
+    before = torch.cat([torch.full((3, 1), 3), ids_NT], 1)
+    whole, _ = decoder(memory(), before)
+    cache, found = decoder.begin(memory()), []
+    for at in range(5):
+        logits, cache = decoder.step(before[:, at], cache)
+        found.append(logits)
+    assert torch.allclose(torch.stack(found, 1), whole, atol=1e-5)
+    assert whole[0].sub(whole[2]).abs().max() > 1e-4
+
+
+def test_what_lies_before_the_first_gate_of_a_frozen_model_is_not_learnt(folder):
+    """No graph leads to the states before it, so that nothing of them is kept or computed for the gradient."""
+    decoder = opened(LM(WORDS, 16, 0.0, path=str(folder), way="gated", every=2))
+    seen = {}
+    for n, layer in enumerate(decoder.model.model.layers):
+        layer.register_forward_hook(lambda _, __, out, n=n: seen.update({n: out}))
+    texts = References(torch.randint(4, WORDS, (3, 4)), torch.tensor([4, 2, 3]), torch.ones(3, dtype=torch.bool))
+    decoder.loss(memory(), texts, Learning()).sum().backward()
+    states = {n: out[0] if isinstance(out, tuple) else out for n, out in seen.items()}
+    assert not states[0].requires_grad
+    assert states[1].requires_grad
+    assert all(p.grad is None for p in decoder.model.parameters())
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in decoder.gated.parameters())
+
+
+def test_what_all_rows_begin_with_is_read_once_by_a_frozen_model(folder):
+    """The ids in front of the tokens pass through it for one row, without gradient, and the result is the same."""
+    decoder = LM(WORDS, 16, 0.0, path=str(folder), prompt="w7").eval()
+    decoder.before = torch.tensor([4, 5, 6, 54])
+    rows: list[tuple[int, int]] = []
+    decoder.model.model.layers[0].register_forward_pre_hook(lambda _, args: rows.append(tuple(args[0].shape[:2])))
+    before = torch.cat([torch.full((3, 1), 3), torch.randint(4, WORDS, (3, 4))], 1)
+    once, _ = decoder(memory(), before)
+    assert rows == [(1, 4), (3, 4 + 3 + 4)]  # four tokens, three words behind them, four units
+    decoder.train_mode = "full"
+    torch.testing.assert_close(decoder(memory(), before)[0], once, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("way", [{"way": "gated", "every": 1}, {"pack": 24}, {"pack": 24, "prompt": "w3 w3"}])
+def test_other_ways_hold_what_heads_must(folder, way, monkeypatch):
+    made = LM.__init__
+
+    @functools.wraps(made)
+    def opening(self, *args, **keywords):
+        made(self, *args, **keywords)
+        opened(self)
+
+    monkeypatch.setattr(LM, "__init__", opening)
+    own = {"name": "lm", "path": str(folder), "train": "full", **way}
+    case = Case(registry.head("text"), {"decoder": own, "learn": {"references": "all"}}, CELLS)
+    for check in heads.CHECKS[2:]:
+        check(case)
+
+
+# ---- packing
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("train", ["frozen", "full"])
+@pytest.mark.parametrize("template", [True, False])
+def test_packed_is_unpacked(folder, tmp_path, attention, train, template):
+    own = shutil.copytree(folder, tmp_path / "own")
+    if not template:
+        (own / "chat_template.jinja").unlink()
+    options = {"path": str(own), "train": train, "prompt": "w2 {q}"}
+    plain, dense = LM(WORDS, 16, 0.0, **options).eval(), LM(WORDS, 16, 0.0, pack=20, **options).eval()
+    dense.load_state_dict(plain.state_dict())
+    plain.model.set_attn_implementation(attention)
+    dense.model.set_attn_implementation(attention)
+    row_N = torch.tensor([0, 0, 1, 2, 2, 2])  # two, one and three references; one has no text at all
+    ids, lengths = torch.randint(4, WORDS, (6, 4)), torch.tensor([4, 2, 0, 3, 0, 1])
+    whole = torch.tensor([True, False, False, True, True, True])
+    losses, tokens = [], []
+    for decoder in (plain, dense):
+        first = decoder.model.get_decoder().layers[0]
+        first.register_forward_pre_hook(lambda _, args: tokens.append(args[0].shape[0] * args[0].shape[1]))
+        told = decoder.told(memory(), ["w2 w1 w5", "w2", "w2 w6"])
+        texts = References(ids, lengths, whole, row_N if decoder is dense else None)
+        losses.append(decoder.loss(told if decoder is dense else of_rows(told, row_N), texts, Learning()))
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-5, rtol=0)
+    for loss in losses:
+        loss.sum().backward()
+    one, other = plain.project[0].weight.grad, dense.project[0].weight.grad
+    torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+    assert sum(tokens[len(tokens) // 2 :]) < 0.6 * sum(tokens[: len(tokens) // 2])
+
+
+def test_a_row_longer_than_a_sequence_has_its_own():
+    found = packed(torch.ones(3, 5, dtype=torch.bool), torch.ones(3, 2, dtype=torch.bool), torch.arange(3), 6)
+    assert found.position_SL.tolist() == [list(range(7))] * 3
+
+
+# ---- what cannot be
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"way": "through"}, "way: expected prefix, gated"),
+        ({"train": "some"}, "train: expected frozen"),
+        ({"every": 2}, "every: it counts the layers between gated blocks"),
+        ({"every": 0, "way": "gated"}, "every: expected a whole number from 1"),
+        ({"pack": -1}, "pack: expected a whole number from 0"),
+        ({"pack": 64, "way": "gated"}, "pack: sequences of several rows"),
+    ],
+)
+def test_keywords_that_cannot_be_are_refused_before_anything_is_built(folder, given, said):
+    with pytest.raises(ValueError, match=said):
+        registry.head("text").wants(decoder={"name": "lm", "path": str(folder), **given})
+
+
+def test_more_layers_between_gates_than_there_are(folder):
+    with pytest.raises(ValueError, match="every: expected 1 to 2"):
+        LM(WORDS, 16, 0.0, path=str(folder), way="gated", every=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("bert", "an encoder alone"), ("t5", "an encoder of its own"), ("vit", "no lang")]
+)
+def test_other_checkpoints_are_refused_by_what_they_are(tmp_path, kind, said):
+    checkpoints.make(tmp_path / kind, kind)
+    with pytest.raises(ValueError, match=said):
+        registry.head("text").wants(decoder={"name": "lm", "path": str(tmp_path / kind)})
+
+
+def test_a_text_longer_than_the_model_has_room_for_is_said(folder, tmp_path):
+    own = shutil.copytree(folder, tmp_path / "own")
+    config = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 12}))
+    with pytest.raises(ValueError, match="take up to 13 places, and it has 12"):
+        LM(WORDS, 16, 0.0, path=str(own), prompt="w1")(memory(), torch.full((3, 6), 3))
+
+
+def test_a_prompt_too_long_is_cut_and_said(folder, caplog):
+    talk = Conversation(folder)
+    ids = talk.behind(" ".join(["w1"] * 10_000))
+    assert len(ids) == 512 + 2
+    assert "10,000 tokens" in caplog.text
+
+
+def test_a_base_model_without_conversations_answers_rows_without_anything(folder, tmp_path):
+    own = shutil.copytree(folder, tmp_path / "own")
+    (own / "chat_template.jinja").unlink()
+    decoder = LM(WORDS, 16, 0.0, path=str(own)).eval()
+    nothing = Tokens(torch.randn(2, 4, 16), torch.zeros(2, 4, dtype=torch.bool))
+    with torch.no_grad():
+        found = decoder(nothing, torch.full((2, 1), 3))[0][:, 0]
+        alone = decoder.model(torch.tensor([[*decoder.conversation.before, *decoder.conversation.behind("")]])).logits
+    torch.testing.assert_close(found, alone[:, -1].expand(2, -1), atol=1e-5, rtol=0)

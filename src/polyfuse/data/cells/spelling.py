@@ -56,8 +56,10 @@ class Speller:
         self.unit, self.pieces, self.tokenizer = unit, list(pieces), tokenizer
         self.begin, self.end, self.unknown = BEGIN, END, UNKNOWN
         self.banned: tuple[int, ...] = (PAD, BEGIN, UNKNOWN)
+        self._signs: re.Pattern[str] | None = None
         if end is not None and tokenizer is not None:
-            specials = (at for at, added in tokenizer.get_added_tokens_decoder().items() if added.special)
+            specials = {at: sign for at, sign in tokenizer.get_added_tokens_decoder().items() if sign.special}
+            self._signs = re.compile("|".join(re.escape(s.content) for s in specials.values())) if specials else None
             self.begin, self.end, self.unknown = end, end, -1
             self.banned = tuple(at for at in specials if at != end)
         self._ids = {piece: at for at, piece in enumerate(self.pieces, len(SPECIALS))}
@@ -103,6 +105,12 @@ class Speller:
         if self.tokenizer is not None:
             return tidy(self.tokenizer.decode(ids))
         return tidy("".join(self.pieces[at - len(SPECIALS)] for at in ids))
+
+    def without_signs(self, text: str) -> str:
+        """A text without what a checkpoint's tokenizer would take for one of its signs, such as the end of a turn."""
+        while self._signs and text != (text := self._signs.sub("", text)):
+            pass  # what is left may be a sign again
+        return text
 
     def state(self) -> dict[str, Any]:
         """As JSON."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 from polyfuse import registry
 from polyfuse.contracts import offers
 from polyfuse.data.cells.spelling import Speller
+from polyfuse.heads.text.checkpoint import check_keywords, files_of
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
-from polyfuse.heads.text.lm import files_of
+from polyfuse.heads.text.memory import of_rows
+from polyfuse.heads.text.prompt import Prompted, Template
 from polyfuse.heads.text.self_critical import Draws, Reward, self_critical
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
@@ -107,6 +110,15 @@ class Text(nn.Module):
         self.how = self.writing(**(decode or {}))
 
     @staticmethod
+    def columns(*, decoder: Decoder = "transformer", **others: Any) -> list[str]:  # noqa: ARG004 - read no columns
+        """Columns of the table that the decoder's prompt names.
+
+        Raises:
+            ValueError: no such decoder, or a prompt that cannot be read.
+        """
+        return Template(chosen(decoder)[1].get("prompt", "")).columns
+
+    @staticmethod
     def restored(folder: Path) -> dict[str, Any]:
         """The keywords that build it again from the files of its ``Spec``, where its decoder is a checkpoint."""
         return {"files": folder} if (folder / "config.json").is_file() else {}
@@ -150,7 +162,7 @@ class Text(nn.Module):
 
     def _of_worth(self, fused: Fused, batch: Batch, reward: Reward) -> Tensor:
         """Loss per row (B,) by what drawn texts are worth, per unit of a usual text; 0 where the target is missing."""
-        memory, there_b = self.decoder.read(fused), batch.outputs[self.name].present_B.nonzero()[:, 0]
+        memory, there_b = self._about(fused, batch), batch.outputs[self.name].present_B.nonzero()[:, 0]
         loss_B = 0.0 * memory.x_BTD.flatten(1).sum(1).float()
         if not len(there_b):
             return loss_B
@@ -158,7 +170,7 @@ class Text(nn.Module):
         own = self.speller
         loss_b = self_critical(
             self.decoder,
-            Tokens(memory.x_BTD[there_b], memory.mask_BT[there_b]),
+            of_rows(memory, there_b),
             Rules(own.begin, own.end, own.banned, self.longest),
             self.learn.samples,
             lambda ids: reward(rows, list(map(own.text, ids))),
@@ -168,9 +180,11 @@ class Text(nn.Module):
     def _teacher_forced(self, fused: Fused, batch: Batch) -> Tensor:
         cells = batch.outputs[self.name]
         texts, row_N = self._texts(cells.fields, cells.index_BK[:, 0].clamp_min(0))  # type: ignore[arg-type]
-        memory = self.decoder.read(fused)
-        if len(row_N) != len(batch):  # every row has one reference at least
-            memory = Tokens(memory.x_BTD[row_N], memory.mask_BT[row_N])
+        memory = self._about(fused, batch)
+        if getattr(self.decoder, "packs", 0):  # it has what a row begins with once for all references
+            texts = replace(texts, row_N=row_N)
+        elif len(row_N) != len(batch):  # every row has one reference at least
+            memory = of_rows(memory, row_N)
         loss_N = self.decoder.loss(memory, texts, self.learn)
         times_B = torch.bincount(row_N, minlength=len(batch)).clamp_min(1)
         loss_B = loss_N.new_zeros(len(batch)).index_add(0, row_N, loss_N) / times_B
@@ -188,6 +202,14 @@ class Text(nn.Module):
         texts = References(ids_BRT[row_N, which_N], lengths_BR[row_N, which_N], whole_BR[row_N, which_N])
         return texts, row_N
 
+    def _about(self, fused: Fused, batch: Batch) -> Tokens:
+        """What every row's text is written about, and its prompt where the decoder is told one."""
+        memory, decoder = self.decoder.read(fused), self.decoder
+        if not offers(decoder, Prompted):
+            return memory
+        own, clean = batch.own.get(self.name), self.speller.without_signs
+        return decoder.told(memory, decoder.template.of_rows(len(batch), own, clean))
+
     def quality(self, said: Any, batch: Batch) -> Tensor:
         """Minus the loss of the true texts (B,); writing them out would take many times as long.
 
@@ -198,8 +220,7 @@ class Text(nn.Module):
             return -self.loss(said, batch)
         there_B = batch.outputs[self.name].present_B
         rows = batch.rows_B[there_B].tolist()
-        memory = self.decoder.read(said)
-        memory = Tokens(memory.x_BTD[there_B], memory.mask_BT[there_B])
+        memory = of_rows(self._about(said, batch), there_B.nonzero()[:, 0])
         with torch.no_grad():
             ids = self.decoder.write(memory, self._rules(Decoding()), Decoding(), rows).ids
         worth_b = torch.from_numpy(self.reward(rows, list(map(self.speller.text, ids)))).to(memory.x_BTD)
@@ -227,7 +248,7 @@ class Text(nn.Module):
         """
         how = self.writing(**options)
         rows = batch.rows_B.tolist()
-        written = self.decoder.write(self.decoder.read(fused), self._rules(how), how, rows)
+        written = self.decoder.write(self._about(fused, batch), self._rules(how), how, rows)
         return Prediction(list(map(self.speller.text, written.ids)), None, {"confidence": written.confidence})
 
     @torch.no_grad()
@@ -236,7 +257,7 @@ class Text(nn.Module):
         how = self.writing(**options)
         rows = batch.rows_B.tolist()
         before: list[str] | None = None
-        for written in self.decoder.steps(self.decoder.read(fused), self._rules(how), how, rows):
+        for written in self.decoder.steps(self._about(fused, batch), self._rules(how), how, rows):
             if before is not None:  # the first bytes of a character are none yet
                 yield [text.rstrip("\ufffd") for text in before]
             before = list(map(self.speller.text, written.ids))
@@ -246,6 +267,7 @@ class Text(nn.Module):
 
 def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:
     """Reference texts as the ids of a language model's own tokenizer."""
+    check_keywords(**{name: keywords[name] for name in ("train", "way", "every", "pack") if name in keywords})
     kept, tokenizer, end = files_of(str(keywords["path"]), keywords.get("weights", "checkpoint"))
     return Spec("target.text", {"max_length": max_length, "tokenizer": tokenizer, "end": end}, kept)
 

@@ -75,12 +75,14 @@ class Learning:
 class References:
     """Reference texts to learn, one per row.
 
-    Shapes: ``ids_NT`` with padding behind the end, ``lengths_N``, ``whole_N``: whether the text ends there.
+    Shapes: ``ids_NT`` with padding behind the end, ``lengths_N``, ``whole_N``: whether the text ends there, ``row_N``:
+    the row of the memory that each is of, for a decoder that ``packs``; None where each text has a row of its own.
     """
 
     ids_NT: Tensor
     lengths_N: Tensor
     whole_N: Tensor
+    row_N: Tensor | None = None
 
     def shifted(self, begin: int, end: int, pad: int) -> tuple[Tensor, Tensor, Tensor]:
         """What comes before each unit, the unit, and where there is one: three times (N, T + 1)."""

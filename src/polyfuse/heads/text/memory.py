@@ -6,7 +6,9 @@ A fusion may pool its inputs into one token (``concat``); the tokens of each inp
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,13 @@ class Memory(nn.Module):
         grid = tokens.grid if prod(tokens.grid) == count else (count,)
         code_TD = places(grid, x_BTD.shape[-1], like=x_BTD)
         return torch.cat([x_BTD[:, : tokens.prefix], x_BTD[:, tokens.prefix :] + code_TD], 1)
+
+
+def of_rows(memory: Tokens, row_N: Tensor) -> Tokens:
+    """What is read of other rows, some of them several times, with whatever a decoder put beside the tokens."""
+    values = {part.name: getattr(memory, part.name) for part in fields(memory)}
+    own: dict[str, Any] = {name: value[row_N] for name, value in values.items() if isinstance(value, Tensor)}
+    return replace(memory, **own)
 
 
 def joint_tokens(fused: Fused) -> Tokens:

@@ -18,6 +18,7 @@ from torch import Tensor
 from polyfuse.data.cells.spelling import PAD
 from polyfuse.heads.text.decode import Decoding, Rules, Written
 from polyfuse.heads.text.learning import References
+from polyfuse.heads.text.memory import of_rows
 from polyfuse.metrics.text import cider, tokens
 from polyfuse.records import Tokens
 
@@ -80,7 +81,7 @@ def self_critical(
         samples: texts drawn per row, 2 at least.
         worth: ids of B x samples texts, row by row -> a number per text.
     """
-    wide = Tokens(memory.x_BTD.repeat_interleave(samples, 0), memory.mask_BT.repeat_interleave(samples, 0))
+    wide = of_rows(memory, torch.arange(len(memory.x_BTD), device=memory.x_BTD.device).repeat_interleave(samples))
     mode = decoder.training
     decoder.eval()
     try:

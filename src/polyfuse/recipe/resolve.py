@@ -21,6 +21,7 @@ from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
+from polyfuse.recipe.companions import companions
 from polyfuse.recipe.outputs import check_own_columns, own_columns, unscored
 from polyfuse.recipe.presets import knows
 from polyfuse.recipe.validate import check
@@ -71,9 +72,10 @@ def resolve(
     made = recipe.data.split is None and recipe.data.folds is None
     notes = (no_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
+    recipe, own = companions(recipe, len(splits.train))
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
-    notes += said
+    notes += own + said
     beside = own_columns(recipe)
     notes += [
         note

@@ -1,90 +1,70 @@
-"""Checkpoints of language models that write: which there are, what a saved model keeps of them, and their models."""
+"""What decoders made of a checkpoint share: how much of it learns, its tokenizer, and what it keeps between steps."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
+from torch import Tensor, nn
 
-from polyfuse.encoders.checkpoint import config_of, quiet
-from polyfuse.encoders.hub import copies, find
-from polyfuse.heads.text.conversation import Conversation
+from polyfuse.heads.text.decode import Cache
+from polyfuse.layers.lora import inject
 
 TRAINED = ("frozen", "lora", "full")
-WAYS = ("prefix", "gated")
-EVERY = 4  # layers between two gated blocks, where nothing is said
-KEPT = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-RESCALED = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
-def check_keywords(*, train: str = "frozen", way: str = "prefix", every: int | None = None, pack: int = 0) -> None:
-    """Whether keywords of ``lm`` are what they can be, and go together.
+@dataclass(frozen=True)
+class Spelling:
+    """How a checkpoint spells texts.
+
+    Args:
+        files: name -> path of what a saved model keeps of it.
+        tokenizer: its ``tokenizer.json``.
+        end: the id that ends a text.
+        lead: what stands before every text that it learns or writes.
+        room: units that it has positions for; None where there is no such limit.
+    """
+
+    files: dict[str, str]
+    tokenizer: str
+    end: int
+    lead: str = ""
+    room: int | None = None
+
+
+def check_train(train: str) -> None:
+    """Whether so much of a checkpoint can learn.
 
     Raises:
-        ValueError: says which does not.
+        ValueError: none of the three.
     """
-    for name, value, known in (("train", train, TRAINED), ("way", way, WAYS)):
-        if value not in known:
-            raise ValueError(f"{name}: expected {', '.join(known)}, found {value!r}")
-    for name, number, least in (("every", 1 if every is None else every, 1), ("pack", pack, 0)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{name}: expected a whole number from {least} on, found {number!r}")
-    if every is not None and way != "gated":
-        raise ValueError(f"every: it counts the layers between gated blocks, and there are none with way: {way}")
-    if pack and way == "gated":
-        raise ValueError("pack: sequences of several rows see no row's tokens by gated blocks; leave out pack, or way")
+    if train not in TRAINED:
+        raise ValueError(f"train: expected {', '.join(TRAINED)}, found {train!r}")
 
 
-def files_of(path: str, weights: str) -> tuple[dict[str, str], str, int]:
-    """What a saved model keeps of a checkpoint, its ``tokenizer.json``, and the id that ends a text.
-
-    Raises:
-        FileNotFoundError: no such checkpoint.
-        ValueError: it has no such tokenizer, or writes no texts from left to right.
-    """
-    folder = find(path, weights=weights, modality="text")
-    check_writes(folder)
-    if not (folder / "tokenizer.json").is_file():
-        raise ValueError(f"{path}: the folder has no tokenizer.json, without which texts cannot be spelt")
-    kept = copies(folder, *KEPT, "chat_template.jinja")
-    return kept, str(folder / "tokenizer.json"), Conversation(folder).end
+def prepared(model: Any, train: str) -> Any:
+    """The model, of which nothing learns, adapters on its linear layers, or all."""
+    if train == "lora":
+        inject(model)
+    elif train == "frozen":
+        model.requires_grad_(False)
+    return model
 
 
-def check_writes(folder: Path) -> None:
-    """Whether a checkpoint is a language model that writes from left to right, without an encoder.
-
-    Raises:
-        ValueError: says what it is.
-    """
-    from transformers.models.auto import modeling_auto as known
-
-    config, other = config_of(folder), "expected one that writes from left to right, such as GPT, Llama or SmolLM2"
-    kind = config.model_type
-    if getattr(config, "is_encoder_decoder", False):
-        raise ValueError(f"{folder.name} ({kind}) has an encoder of its own before its decoder; {other}")
-    masked = kind in known.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    if masked or kind not in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        what = (
-            "is an encoder alone, and no language model that writes" if masked else "is no language model that writes"
-        )
-        raise ValueError(f"{folder.name} ({kind}) {what}; {other}")
-    for name in RESCALED:
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            raise ValueError(f"{folder.name}: its logits are changed by {name}, which this decoder does not follow")
+def projector(width: int, size: int, dropout: float) -> nn.Sequential:
+    """Fused tokens -> vectors of the width of a checkpoint: a layer between, as LLaVA has it."""
+    return nn.Sequential(nn.Linear(width, size), nn.GELU(), nn.Dropout(dropout), nn.Linear(size, size))
 
 
-def causal_model(folder: Path, weights: str) -> Any:
-    """The model in single precision.
+def kept_of(layers: Sequence[Any], mark: str = "") -> Cache:
+    """Keys and values of every layer of a cache of transformers, by name."""
+    return {
+        f"{mark}{what}_{n}": getattr(layer, f"{what}s") for n, layer in enumerate(layers) for what in ("key", "value")
+    }
 
-    Raises:
-        ValueError: it writes no texts, or its logits are not a linear layer over its last states.
-    """
-    from transformers import AutoModelForCausalLM
 
-    check_writes(folder)
-    options: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": False}
-    with quiet():
-        if weights == "random":
-            return AutoModelForCausalLM.from_config(config_of(folder), **options)
-        return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+def pairs_of(cache: Cache, mark: str = "") -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of every layer, as such a cache begins with."""
+    count = sum(name.startswith(f"{mark}key_") for name in cache)
+    return [(cache[f"{mark}key_{n}"], cache[f"{mark}value_{n}"]) for n in range(count)]

@@ -18,16 +18,16 @@ from torch.utils.checkpoint import checkpoint
 
 from polyfuse.encoders.checkpoint import blocks_of
 from polyfuse.encoders.hub import find
-from polyfuse.heads.text.checkpoint import EVERY, causal_model, check_keywords
+from polyfuse.heads.text.checkpoint import Spelling, kept_of, pairs_of, prepared, projector
 from polyfuse.heads.text.conversation import Conversation
 from polyfuse.heads.text.decode import Cache
-from polyfuse.heads.text.gated import GatedBlocks, Kept
+from polyfuse.heads.text.gated import GatedBlocks
+from polyfuse.heads.text.language import EVERY, causal_model, check_keywords, spelling_of
 from polyfuse.heads.text.learning import Learning, References, forbidden, mean_of
 from polyfuse.heads.text.memory import of_rows
 from polyfuse.heads.text.packing import packed
 from polyfuse.heads.text.prompt import Template
 from polyfuse.heads.text.stepwise import StepwiseDecoder
-from polyfuse.layers.lora import inject
 from polyfuse.records import Tokens
 
 CHUNK = 1024  # units whose logits are there at once
@@ -85,13 +85,9 @@ class LM(StepwiseDecoder):
         check_keywords(train=train, way=way, every=every, pack=pack)
         folder = find(path, weights=weights, modality="text")
         self.vocabulary, self.train_mode, self.packs = vocabulary, train, pack
-        self.model = causal_model(folder, weights)
-        if train == "lora":
-            inject(self.model)
-        elif train == "frozen":
-            self.model.requires_grad_(False)
+        self.model = prepared(causal_model(folder, weights), train)
         size = self.model.get_input_embeddings().weight.shape[1]
-        self.project = nn.Sequential(nn.Linear(width, size), nn.GELU(), nn.Dropout(dropout), nn.Linear(size, size))
+        self.project = projector(width, size, dropout)
         # as long as its own words are, or the model would hear nothing else at first
         self.loudness: Tensor
         self.register_buffer("loudness", self.model.get_input_embeddings().weight.detach().float().std())
@@ -108,6 +104,16 @@ class LM(StepwiseDecoder):
     def _opening(self) -> list[int]:
         """Ids that stand in front of every row alike; with gated blocks they are part of what is said."""
         return self.conversation.before if self.gated is None else []
+
+    @staticmethod
+    def spelling(*, path: str, weights: str = "checkpoint", **others: Any) -> Spelling:
+        """Its own tokenizer, and what a saved model keeps.
+
+        Raises:
+            ValueError: it has no such tokenizer, writes no texts, or a keyword is none of its values.
+        """
+        check_keywords(**{name: others[name] for name in ("train", "way", "every", "pack") if name in others})
+        return spelling_of(path, weights)
 
     def train(self, mode: bool = True) -> LM:
         """As ever, but a frozen model has no dropout."""
@@ -301,22 +307,13 @@ class LM(StepwiseDecoder):
     def _further(self, x_NXH: Tensor, mask_NP: Tensor, cache: Cache, called: str) -> Cache:
         from transformers import DynamicCache
 
-        before = _numbered(cache, "key_", "value_")
         place_NX = (mask_NP.long().cumsum(-1) - 1).clamp_min(0)[:, -x_NXH.shape[1] :]
-        cached = {"past_key_values": DynamicCache(before or None), "use_cache": True}
+        cached = {"past_key_values": DynamicCache(pairs_of(cache) or None), "use_cache": True}
         if self.gated is None:
             made = self._run(x_NXH, mask_NP.long(), place_NX, **cached)
         else:
-            with self.gated.seeing(_numbered(cache, "look_key_", "look_value_"), cache["look_mask"]):
+            with self.gated.seeing(pairs_of(cache, "look_"), cache["look_mask"]):
                 made = self._run(x_NXH, mask_NP.long(), place_NX, **cached)
         found = {name: value for name, value in cache.items() if name.startswith("look_")}
         found |= {called: self._logits(made.last_hidden_state[:, -1]), "mask": mask_NP}
-        for n, layer in enumerate(made.past_key_values.layers):
-            found[f"key_{n}"], found[f"value_{n}"] = layer.keys, layer.values
-        return found
-
-
-def _numbered(cache: Cache, keys: str, values: str) -> list[Kept]:
-    """Keys and values of every layer of a cache, by the beginnings of their names."""
-    count = sum(name.startswith(keys) for name in cache)
-    return [(cache[f"{keys}{n}"], cache[f"{values}{n}"]) for n in range(count)]
+        return found | kept_of(made.past_key_values.layers)

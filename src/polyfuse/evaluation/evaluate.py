@@ -223,7 +223,7 @@ def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> 
     limits = Limits(**bundle.recipe.data.limits.model_dump())
     row = table.frame.iloc[rows[position]]
     kinds = bundle.recipe.data.modalities
-    return {column: show(kind, row[column], table.root, limits) for column, kind in kinds.items()}
+    return {column: show(kind, row[column], table.root, limits, limits.characters) for column, kind in kinds.items()}
 
 
 def input_facts(recipe: Recipe) -> dict[str, str]:

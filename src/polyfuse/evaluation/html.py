@@ -15,6 +15,7 @@ import numpy as np
 
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
+from polyfuse.evaluation.passages import REFERENCES, Passage, passage
 from polyfuse.evaluation.shown import Shown
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 MATRIX = 20  # classes up to which a confusion matrix is readable
 TABLE = 30  # classes listed at most, the weakest ones
 BROKEN = 20  # broken cells listed per column
-KINDS = {  # of samples: among the worst, among the best
-    (True, False): "Largest mistakes",
-    (False, True): "Best rows",
-    (False, False): "Rows drawn by chance",
+KINDS = {  # of samples: among the worst, among the best -> heading, and heading where rows have scores
+    (True, False): ("Largest mistakes", "Worst rows by {}"),
+    (False, True): ("Best rows", "Best rows by {}"),
+    (False, False): ("Rows drawn by chance", "Rows drawn by chance"),
 }
 MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "audio/wav"))
 
@@ -77,6 +78,7 @@ def _view(report: Report) -> dict[str, Any]:
         "broken": [_broken(column, cells) for column, cells in report.broken.items()],
         "terms": _terms(report),
         "nothing": glossary.NOTHING,
+        "few": REFERENCES,
     }
 
 
@@ -211,30 +213,38 @@ def _importance(report: Report, row: dict[str, Any]) -> dict[str, Any]:
 
 def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
     several = len(report.outputs) > 1
-    return [
-        (
-            heading + (f": {name}" if several else ""),
-            [_sample(s) for s in report.samples if s.output == name and (s.worst, s.best) == kind],
-        )
-        for name in report.outputs
-        for kind, heading in KINDS.items()
-    ]
+    found = []
+    for name, output in report.outputs.items():
+        own = [sample for sample in report.samples if sample.output == name]
+        title = glossary.term(output.headline[0]).title
+        for kind, headings in KINDS.items():
+            heading = headings[output.score is not None].format(title) + (f": {name}" if several else "")
+            found.append((heading, [_sample(s, output.task) for s in own if (s.worst, s.best) == kind]))
+    return found
 
 
-def _sample(sample: Sample) -> dict[str, Any]:
-    numeric = sample.right is None and sample.score is None
+def _sample(sample: Sample, task: str) -> dict[str, Any]:
+    text = task == "text"
+    numeric = sample.right is None and sample.score is None and not text
     write = glossary.number if numeric else _label
+    references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
     return {
         "sample": sample,
         "target": write(sample.target),
         "prediction": write(sample.prediction),
-        "references": list(sample.target) if isinstance(sample.target, list) and sample.metric is not None else [],
+        "references": [passage(str(one)) for one in references or [""]] if text else [],
+        "said": passage(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
         "score": None if sample.metric is None else glossary.written(sample.metric, _finite(sample.score)),
         "by": None if sample.metric is None else glossary.term(sample.metric).title,
         "error": glossary.signed(sample.prediction - sample.target) if numeric else None,
-        "cells": [(column, cell, _source(cell)) for column, cell in sample.cells.items()],
+        "cells": [(column, cell, _source(cell), _passage(cell)) for column, cell in sample.cells.items()],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
+
+
+def _passage(cell: Shown) -> Passage | None:
+    """A cell's text; None of anything else."""
+    return passage(str(cell.data)) if cell.kind == "text" else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -103,6 +104,16 @@ class Speller:
         if self.tokenizer is not None:
             return tidy(self.tokenizer.decode(ids))
         return tidy("".join(self.pieces[at - len(SPECIALS)] for at in ids))
+
+    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """The characters of ``text(ids)`` that each id adds to it, start and end.
+
+        What adds none by itself, such as the first bytes of a character, has an empty span where the next begins.
+        """
+        ends = [0]
+        for count in range(1, len(ids)):
+            ends.append(max(ends[-1], len(self.text(ids[:count]).rstrip("\ufffd"))))
+        return list(pairwise([*ends, len(self.text(ids))])) if ids else []
 
     def state(self) -> dict[str, Any]:
         """As JSON."""

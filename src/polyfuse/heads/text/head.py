@@ -9,12 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from polyfuse import registry
-from polyfuse.data.cells.spelling import Speller
+from polyfuse.contracts import Attends, offers
+from polyfuse.data.cells.spelling import PAD, Speller
+from polyfuse.heads.text.attended import Attended, attended
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.lm import files_of
+from polyfuse.heads.text.memory import parts
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]
@@ -183,6 +187,33 @@ class Text(nn.Module):
             before = list(map(self.speller.text, written.ids))
         if before is not None:
             yield before
+
+    @property
+    def attends(self) -> bool:
+        """Whether its decoder can say what it looked at."""
+        return offers(self.decoder, Attends)
+
+    @torch.no_grad()
+    def attended(self, fused: Fused, batch: Batch, **options: Any) -> list[Attended]:
+        """What of the inputs the text of every row was written about, word by word.
+
+        Args:
+            options: of ``decode``, as for ``predict``.
+
+        Raises:
+            ValueError: the decoder looks at nothing word by word.
+        """
+        if not self.attends:
+            known = ", ".join(name for name in registry.TEXT_DECODERS if offers(registry.text_decoder(name), Attends))
+            raise ValueError(f"output {self.name!r}: its decoder has no attention to show; decoders that do: {known}")
+        how, memory = self.writing(**options), self.decoder.read(fused)
+        ids = self.decoder.write(memory, self._rules(how), how, batch.rows_B.tolist()).ids
+        before = [torch.tensor([self.speller.begin, *units], device=memory.x_BTD.device)[:-1] for units in ids]
+        longest = max(map(len, before), default=0)
+        share_NTS = memory.x_BTD.new_zeros(len(ids), 0, memory.x_BTD.shape[1])
+        if longest:
+            share_NTS = self.decoder.attention(memory, pad_sequence(before, batch_first=True, padding_value=PAD))
+        return attended(share_NTS.float().cpu().numpy(), parts(fused), ids, self.speller)
 
 
 def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:

@@ -240,6 +240,26 @@ class Rewarded(Protocol):
 
 
 @runtime_checkable
+class Attends(Protocol):
+    """What writes a head's texts, such as a decoder, and can say which tokens it looked at for every unit."""
+
+    def attention(self, memory: Tokens, before_NT: Tensor) -> Tensor:
+        """What came before each unit -> the share that every token of the memory got (N, T, S), 1 together or 0."""
+
+
+@runtime_checkable
+class ShowsAttention(Protocol):
+    """A head that writes, and can say what of its inputs it looked at for every word."""
+
+    @property
+    def attends(self) -> bool:
+        """Whether it can, as it is made up."""
+
+    def attended(self, fused: Fused, batch: Batch, **options: Any) -> list[Any]:
+        """A ``heads.text.attended.Attended`` for the text of every row, written as ``predict`` writes it."""
+
+
+@runtime_checkable
 class Tempered(Protocol):
     """A head whose probabilities are calibrated by a temperature."""
 

@@ -264,6 +264,14 @@ def test_a_dict_of_tables_names_splits():
     assert any("no column 'b'" in note for note in table.notes)
     with pytest.raises(TableError, match="keys train, val and test"):
         read_table({"first": pd.DataFrame({"a": [1]})})
+    with pytest.raises(TableError):  # a table's name under a key that is no split's
+        read_table({"first": "table.csv"})
+
+
+def test_a_dict_of_texts_is_a_row():
+    assert read_table({"photo": "a.jpg", "text": "good"}).frame.to_dict("records") == [
+        {"photo": "a.jpg", "text": "good"}
+    ]
 
 
 def test_splits_may_be_plain_python():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,12 @@ from polyfuse.trust import Trust, trusting
 if TYPE_CHECKING:
     from polyfuse.data.batches import Rows
     from polyfuse.data.prepare import Prepared
+    from polyfuse.evaluation import attention_page as strips
     from polyfuse.evaluation import evaluate
     from polyfuse.evaluation import robustness as noising
     from polyfuse.evaluation import summary as summing
     from polyfuse.evaluation.summary import Summary
+    from polyfuse.heads.text.attended import Attended
     from polyfuse.model import bundle as bundles
     from polyfuse.model import inference
     from polyfuse.model import prepare as reading
@@ -45,6 +47,7 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     reading = Later("polyfuse.model.prepare")
     evaluate = Later("polyfuse.evaluation.evaluate")
     summing = Later("polyfuse.evaluation.summary")
+    strips = Later("polyfuse.evaluation.attention_page")
     noising = Later("polyfuse.evaluation.robustness")
     naming = Later("polyfuse.search.zero_shot")
     beside = Later("polyfuse.recipe.outputs")
@@ -304,6 +307,84 @@ class Model:
                 self.notes.append(f"{place.name} has no columns for the probabilities of the {many}: ask with proba")
         tell(self.notes, verbose)
         return found if own is None else side_by_side(own, found)
+
+    def stream(
+        self,
+        table: Any,
+        *,
+        output: str | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        decode: Mapping[str, Any] | None = None,
+    ) -> Iterator[str]:
+        """The text of one row as it grows, after every further unit; the last is what ``predict`` says.
+
+        Args:
+            table: a dict, ``{"photo": "a.jpg"}``, or any table of one row.
+            output: which one, where several outputs write.
+            where: a pandas query that keeps the row.
+            decode: as for ``predict``; what is searched by beams comes at once.
+
+        Raises:
+            ValueError: no output writes, or the table has not one row.
+
+        Example:
+            >>> for text in model.stream({"photo": "a.jpg"}):
+            ...     print(text)
+        """
+        network = self.bundle.network
+        name, decoding = inference.writer_of(network, output), inference.decoding_of(network, decode)
+        read = self._read(table, where, media_root)
+        if len(read) != 1:
+            raise ValueError(f"{read.name} has {len(read):,} rows, and one is written at a time: keep one with where")
+        rows, prepared = self._rows(read, False)
+        self.notes = reading.said_of_rows(prepared, read)
+        return inference.stream(network, rows, name, decoding=decoding)
+
+    def attend(
+        self,
+        table: Any,
+        *,
+        output: str | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        to: str | Path | None = None,
+        max_broken: float | None = None,
+        decode: Mapping[str, Any] | None = None,
+        verbose: bool = True,
+    ) -> list[Attended]:
+        """What of its inputs each word of a row's text was written about, for decoders with attention.
+
+        Args:
+            table: whatever ``read_table`` reads; one row may be a dict.
+            output: which one, where several outputs write.
+            to: also write it to this file: .jsonl with all shares, or .html with pictures under a map per word, sounds
+                with the seconds that were looked at, and pieces of texts, of the first 100 rows.
+            max_broken: share of a column's cells that may be unreadable; the recipe's by default.
+            decode: how texts are written, as for ``predict``.
+            verbose: log what is to be said of the table.
+
+        Returns:
+            Per row ``text``, ``words``, and ``by_input``: input -> its share of the attention of every word, with the
+            grid and the spans of its tokens; see ``polyfuse.heads.text.attended``.
+
+        Raises:
+            ValueError: no output writes, or its decoder has no attention (``ctc``, ``lm``).
+        """
+        place = place_for(to, (".jsonl", ".html"), table) if to else None
+        network = self.bundle.network
+        name, decoding = inference.writer_of(network, output), inference.decoding_of(network, decode)
+        read = self._read(table, where, media_root)
+        with bars(verbose):
+            rows, prepared = self._rows(read, False, max_broken)
+            found = inference.attended(network, rows, name, decoding=decoding)
+        self.notes = reading.said_of_rows(prepared, read)
+        numbered = [replace(one, row=int(row)) for one, row in zip(found, read.rows_N, strict=True)]
+        if place:
+            facts = {"model": self.name, "table": read.name, "output": name}
+            strips.write(self.bundle, read, numbered, place, facts)
+        tell(self.notes, verbose)
+        return numbered
 
     def embed(
         self,

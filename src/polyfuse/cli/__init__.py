@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
+from polyfuse.cli.attend import attend
 from polyfuse.cli.common import forgive_characters
 from polyfuse.cli.compare import compare
 from polyfuse.cli.completion import completion
@@ -40,6 +41,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(robustness)
 app.command()(predict)
+app.command()(attend)
 app.command()(embed)
 app.command("zero-shot")(zero_shot)
 app.command()(index)

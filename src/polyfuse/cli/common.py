@@ -79,6 +79,7 @@ Writing = Annotated[
         metavar="decode.OPTION=VALUE",
     ),
 ]
+Writer = Annotated[str | None, typer.Option("--output", help="Which output, where several write texts.")]
 PIPE = 160  # columns of what no terminal shows
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +20,7 @@ from polyfuse.cli.common import (
     Threshold,
     Trust,
     Where,
+    Writer,
     Writing,
     by_output,
     decode_of,
@@ -32,7 +35,7 @@ SHOWN = 30  # columns named at most
 def predict(
     bundle: Bundle,
     table: TableArgument,
-    to: Annotated[str, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")],
+    to: Annotated[str | None, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")] = None,
     where: Where = None,
     media_root: MediaRoot = None,
     max_broken: MaxBroken = None,
@@ -46,13 +49,26 @@ def predict(
     cost: Cost = None,
     threshold: Threshold = None,
     settings: Writing = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the text of one row as it is written, instead of a file.")
+    ] = False,
+    output: Writer = None,
     json: Json = False,
 ) -> None:
     """Predict a table's outputs into a file.
 
     The table itself is never written over.
     """
+    if stream == (to is not None) or (stream and json) or (output and not stream):
+        raise ValueError(
+            "give --to FILE for a table, or --stream for the text of one row, with --output where several write"
+        )
     model = polyfuse.load(bundle, device=device, trust=trust or ())
+    if stream:
+        options: dict[str, Any] = {"output": output, "where": where, "media_root": media_root}
+        grow(model.stream(table, **options, decode=decode_of(settings)))
+        say(*model.notes)
+        return
     with bars(not json):
         found = model.predict(
             table,
@@ -76,3 +92,16 @@ def predict(
             f" and {len(columns) - SHOWN} more columns" if len(columns) > SHOWN else ""
         )
         say(f"{len(found):,} rows with {shown} written to {to}")
+
+
+def grow(texts: Iterable[str]) -> None:
+    """A text on standard output as it grows: what is new of it, and all of it again where it changed."""
+    before = ""
+    for text in texts:
+        if not text.startswith(before):
+            sys.stdout.write("\n")
+            before = ""
+        sys.stdout.write(text[len(before) :])
+        sys.stdout.flush()
+        before = text
+    sys.stdout.write("\n")

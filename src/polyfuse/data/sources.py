@@ -78,7 +78,12 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_part(key: Any, value: Any) -> bool:
-    """A table under any key, which ``_keyed`` checks; rows or columns of plain Python only under a split's name."""
+    """A table under any key, which ``_keyed`` checks; rows or columns of plain Python only under a split's name.
+
+    A text that names no table, under another key, is a cell.
+    """
+    if isinstance(value, (str, Path)) and Path(value).suffix.lower() not in {*READERS, *COMPRESSIONS}:
+        return split_word(key) is not None
     rows = isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(row, Mapping) for row in value)
     return _is_table(value) or (split_word(key) is not None and (rows or isinstance(value, Mapping)))
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from polyfuse.contracts import ShowsAttention, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
@@ -25,14 +26,16 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.shown import Shown, show
+from polyfuse.evaluation.strips import looked
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.inference import Decoding, Rules, decided, predict_subsets
+from polyfuse.model.inference import Decoding, Rules, attended, decided, predict_subsets
 from polyfuse.model.prepare import rows_of
 from polyfuse.recipe import Recipe
 from polyfuse.version import __version__
 
 TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
+LOOKED = 2  # rows of each kind of which the page shows what their words were written about
 MOST_BROKEN = 50  # cells listed per column in a report
 Kept: TypeAlias = dict[tuple[str, ...], dict[str, Outcome]]
 """Inputs that stay present -> output -> what is known of it; all inputs first."""
@@ -73,7 +76,8 @@ def evaluate_rows(
     worth = []
     if importance and bundle.recipe.outputs:
         worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
-    return report_of(bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth)
+    report = report_of(bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth)
+    return replace(report, samples=_with_attention(bundle, table, prepared, rows, report.samples, decoding))
 
 
 def outcomes_by_inputs(
@@ -219,11 +223,34 @@ def _samples(
     ]
 
 
+def _with_attention(
+    bundle: Bundle,
+    table: Table,
+    prepared: Mapping[str, Prepared],
+    rows: np.ndarray,
+    found: list[Sample],
+    decoding: Decoding | None,
+) -> list[Sample]:
+    """The first samples of each kind with what their texts were written about, where their head says it."""
+    network, shown = bundle.network, list(found)
+    for name in network.outputs:
+        head = network.head(name)
+        if not (offers(head, ShowsAttention) and head.attends):
+            continue
+        kinds = [(sample.worst, sample.best) if sample.output == name else None for sample in found]
+        chosen = [at for at, kind in enumerate(kinds) if kind and kinds[:at].count(kind) < LOOKED]
+        numbers = rows[[found[at].position for at in chosen]]
+        said = attended(network, rows_of(prepared, len(table)), name, numbers=numbers, decoding=decoding)
+        for at, one in zip(chosen, said, strict=True):
+            shown[at] = replace(found[at], looked=looked(bundle, table, one.row, one))
+    return shown
+
+
 def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> dict[str, Shown]:
     limits = Limits(**bundle.recipe.data.limits.model_dump())
     row = table.frame.iloc[rows[position]]
     kinds = bundle.recipe.data.modalities
-    return {column: show(kind, row[column], table.root, limits) for column, kind in kinds.items()}
+    return {column: show(kind, row[column], table.root, limits, limits.characters) for column, kind in kinds.items()}
 
 
 def input_facts(recipe: Recipe) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,26 @@ import numpy as np
 
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
+from polyfuse.evaluation.passages import REFERENCES, Passage, passage
 from polyfuse.evaluation.shown import Shown, shown_value
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.samples import Sample
+    from polyfuse.evaluation.strips import Looked
 
 MATRIX = 20  # classes up to which a confusion matrix is readable
 TABLE = 30  # classes listed at most, the weakest ones
 BROKEN = 20  # broken cells listed per column
-KINDS = {  # of samples: among the worst, among the best
-    (True, False): "Largest mistakes",
-    (False, True): "Best rows",
-    (False, False): "Rows drawn by chance",
+MEANING = (
+    "Warm is where the decoder looked while it wrote the word, more than on the average. It says where it looked, not "
+    "why it wrote the word; a region may know of its neighbours too, through the encoder and the fusion."
+)
+KINDS = {  # of samples: among the worst, among the best -> heading, and heading where rows have scores
+    (True, False): ("Largest mistakes", "Worst rows by {}"),
+    (False, True): ("Best rows", "Best rows by {}"),
+    (False, False): ("Rows drawn by chance", "Rows drawn by chance"),
 }
 MIME = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "audio/wav"))
 
@@ -57,6 +64,7 @@ def environment() -> Any:
 
 def _view(report: Report) -> dict[str, Any]:
     meta = dict(report.meta)
+    rows = [(title, shown) for title, shown in _samples(report) if shown]
     return {
         "report": report,
         "title": str(meta.pop("model", "model")),
@@ -73,10 +81,13 @@ def _view(report: Report) -> dict[str, Any]:
         "missing": _missing(report),
         "inputs": report.missing_modality[0]["inputs"] if report.missing_modality else [],
         "importance": [_importance(report, row) for row in report.importance],
-        "samples": [(title, shown) for title, shown in _samples(report) if shown],
+        "samples": rows,
+        "looked": [sample for _, shown in rows for sample in shown if sample["looked"]],
         "broken": [_broken(column, cells) for column, cells in report.broken.items()],
         "terms": _terms(report),
         "nothing": glossary.NOTHING,
+        "few": REFERENCES,
+        "meaning": MEANING,
     }
 
 
@@ -211,30 +222,36 @@ def _importance(report: Report, row: dict[str, Any]) -> dict[str, Any]:
 
 def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
     several = len(report.outputs) > 1
-    return [
-        (
-            heading + (f": {name}" if several else ""),
-            [_sample(s) for s in report.samples if s.output == name and (s.worst, s.best) == kind],
-        )
-        for name in report.outputs
-        for kind, heading in KINDS.items()
-    ]
+    found = []
+    for name, output in report.outputs.items():
+        own = [sample for sample in report.samples if sample.output == name]
+        title = glossary.term(output.headline[0]).title
+        for kind, headings in KINDS.items():
+            heading = headings[output.score is not None].format(title) + (f": {name}" if several else "")
+            found.append((heading, [_sample(s, output.task) for s in own if (s.worst, s.best) == kind]))
+    return found
 
 
-def _sample(sample: Sample) -> dict[str, Any]:
-    numeric = sample.right is None and sample.score is None
+def _sample(sample: Sample, task: str) -> dict[str, Any]:
+    text = task == "text"
+    numeric = sample.right is None and sample.score is None and not text
     write = glossary.number if numeric else _label
+    references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
     made = _made(sample)
     return {
         "sample": sample,
         "target": "" if made else write(sample.target),
         "prediction": "" if made else write(sample.prediction),
         "made": made,
-        "references": list(sample.target) if isinstance(sample.target, list) and sample.metric is not None else [],
+        "references": [passage(str(one)) for one in references or [""]] if text else [],
+        "said": passage(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
         "score": None if sample.metric is None else glossary.written(sample.metric, _finite(sample.score)),
         "by": None if sample.metric is None else glossary.term(sample.metric).title,
         "error": glossary.signed(sample.prediction - sample.target) if numeric else None,
-        "cells": [(column, cell, _source(cell)) for column, cell in sample.cells.items()],
+        "looked": None if sample.looked is None else looks(sample.looked),
+        "cells": [
+            (column, cell, _source(cell.kind, cell.data), _passage(cell)) for column, cell in sample.cells.items()
+        ],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
 
@@ -242,21 +259,37 @@ def _sample(sample: Sample) -> dict[str, Any]:
 def _made(sample: Sample) -> list[tuple[str, str, str | None]]:
     """Kind and data URI of the reference and of what was made, where they are pictures or sounds."""
     sides = [("True", shown_value(sample.target)), ("Made", shown_value(sample.prediction))]
-    return [(title, shown.kind, _source(shown)) for title, shown in sides if shown is not None]
+    return [(title, shown.kind, _source(shown.kind, shown.data)) for title, shown in sides if shown is not None]
+
+
+def _passage(cell: Shown) -> Passage | None:
+    """A cell's text; None of anything else."""
+    return passage(str(cell.data)) if cell.kind == "text" else None
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def _source(cell: Shown) -> str | None:
+def looks(looked: Looked) -> dict[str, Any]:
+    """What a text was written about, as ``looks.html`` shows it."""
+    return {
+        "text": looked.text,
+        "shares": [(name or "no single input", share) for name, share in looked.shares.items() if name or share],
+        "strips": [
+            replace(s, words=[replace(w, picture=_source("image", w.picture)) for w in s.words]) for s in looked.strips
+        ],
+    }
+
+
+def _source(kind: str, data: Any) -> str | None:
     """The data URI of an image or sound; None for other cells, and for bytes of no known type."""
-    if not isinstance(cell.data, bytes):
+    if not isinstance(data, bytes):
         return None
-    mime = next((mime for head, mime in MIME if cell.data.startswith(head)), None)
-    if mime is None or not mime.startswith(cell.kind):
+    mime = next((mime for head, mime in MIME if data.startswith(head)), None)
+    if mime is None or not mime.startswith(kind):
         return None
-    return f"data:{mime};base64,{base64.b64encode(cell.data).decode()}"
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 def _broken(column: str, cells: Sequence[dict[str, Any]] | int) -> dict[str, Any]:

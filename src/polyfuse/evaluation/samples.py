@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.shown import Shown
+
+if TYPE_CHECKING:
+    from polyfuse.evaluation.strips import Looked
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Sample:
         identifier: what the table itself calls the row, where a column says so.
         best: among the best rows.
         score, metric: of this row by the metric that is quoted, and its name, where rows are more or less right.
+        position: of the row among those judged.
+        looked: what its text was written about, where the decoder says it and the row is one of the first of its kind.
     """
 
     row: int
@@ -41,6 +46,8 @@ class Sample:
     best: bool = False
     score: float | None = None
     metric: str | None = None
+    position: int = 0
+    looked: Looked | None = None
 
 
 def samples(
@@ -78,7 +85,9 @@ def samples(
         target, value = outcome.target[position], outcome.value[position]
         called = None if ids is None else ids[position]
         cells, metric = show(position), None if score is None else report.headline[0]
-        return Sample(row, name, is_worst, cells, target, value, confidence, right, called, is_best, score, metric)
+        return Sample(
+            row, name, is_worst, cells, target, value, confidence, right, called, is_best, score, metric, position
+        )
 
     shown = [sample(p, is_worst=True) for p in mistakes] + [sample(p, is_best=True) for p in good]
     return shown + [sample(p) for p in drawn]

@@ -38,20 +38,23 @@ class Shown:
     data: bytes | str
 
 
-def show(modality: str, value: Any, root: Path | None = None, limits: Limits = Limits()) -> Shown:
+def show(
+    modality: str, value: Any, root: Path | None = None, limits: Limits = Limits(), characters: int = CHARACTERS
+) -> Shown:
     """A cell of a table, whatever it holds; one that is missing or broken says so.
 
     Args:
         modality: the column's: ``image``, ``audio``, ``number``, ``vector``, ...; unknown ones are shown as text.
         value: the cell as the table has it.
         root: folder that relative paths start from.
+        characters: of a text at most.
     """
     if is_missing(value):
         return Shown("missing", "")
     try:
         if modality in _MEDIA:
             return _MEDIA[modality](load(items_of(value)[0], root, limits), limits)
-        return _OTHER.get(modality, _text)(value)
+        return _OTHER[modality](value) if modality in _OTHER else _text(value, characters)
     except BadCell as error:
         return Shown("broken", str(error))
 
@@ -97,9 +100,9 @@ def _vector(value: Any) -> Shown:
     return Shown("text", f"{' x '.join(map(str, shape))} numbers" if shape else str(value)[:CHARACTERS])
 
 
-def _text(value: Any) -> Shown:
+def _text(value: Any, characters: int) -> Shown:
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return Shown("text", text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…")
+    return Shown("text", text if len(text) <= characters else text[: characters - 1] + "…")
 
 
 _MEDIA: dict[str, Callable[[Any, Limits], Shown]] = {"image": _image, "audio": _audio}

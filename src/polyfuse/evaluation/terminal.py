@@ -12,6 +12,7 @@ from rich.table import Table
 
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.outcome import OutputReport
+from polyfuse.evaluation.passages import clipped
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.curves import Curve, Headline
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CLASSES = 15  # shown at most, the weakest
 FOLDS = 5  # folds up to which each has a column
 COLUMNS = 20  # shown at most, those worth most
+TEXTS = 2  # rows shown of those that are worst, best and drawn by chance
 BROKEN = 5  # broken cells shown per column
 
 
@@ -34,6 +36,8 @@ def render(report: Report) -> RenderableType:
         if output.per_class:
             parts += _classes(name, output)
         parts += [f"[dim]{escape(note)}[/dim]" for note in output.notes]
+        if output.task == "text":
+            parts += _texts(name, report)
     if report.folds is not None:
         parts += _folds(report.folds)
     if report.missing_modality:
@@ -77,6 +81,24 @@ def _metrics(name: str, output: OutputReport) -> list[RenderableType]:
     judged = glossary.counted(output.rows, "row")
     decoding = f"; answers made with {glossary.settings(output.decoding)}" if output.decoding else ""
     return [_heading(name, f"{output.task}, {judged}; baseline: {output.baseline.name}{decoding}"), table]
+
+
+def _texts(name: str, report: Report) -> list[RenderableType]:
+    """What was written about some rows, worst, best and by chance, beside the first reference of each."""
+    metric = report.outputs[name].headline[0]
+    kinds = {"worst": (True, False), "best": (False, True), "by chance": (False, False)}
+    table = _table("row", "shown as", glossary.term(metric).title, "written", "reference", text=2)
+    for column in table.columns[3:]:
+        column.justify, column.overflow = "left", "ellipsis"
+    for title, kind in kinds.items():
+        own = [s for s in report.samples if s.output == name and (s.worst, s.best) == kind]
+        for sample in own[:TEXTS]:
+            marks = {True: "right", False: "wrong", None: glossary.NOTHING}
+            score = marks[sample.right] if sample.score is None else glossary.written(metric, sample.score)
+            target = sample.target if isinstance(sample.target, str) else "".join(sample.target[:1])
+            said = (clipped("" if sample.prediction is None else str(sample.prediction)), clipped(target))
+            table.add_row(str(sample.row), title, score, *(escape(text) or "[dim]empty[/dim]" for text in said))
+    return [_heading(f"{name} in some rows", "the first reference of each"), table] if table.rows else []
 
 
 def _classes(name: str, output: OutputReport) -> list[RenderableType]:

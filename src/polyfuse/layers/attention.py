@@ -68,6 +68,18 @@ class Attention(nn.Module):
         mixed = F.scaled_dot_product_attention(q, key_BHSd, value_BHSd, seen, drop, is_causal=causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
+    def shares(self, x_BTD: Tensor, key_BHSd: Tensor, mask_BS: Tensor) -> Tensor:
+        """How much of its attention each query of ``over`` gives to each key, a mean over heads: (B, T, S).
+
+        The shares of a query sum to 1; they are 0 in a row with nothing to attend to.
+        """
+        any_B = mask_BS.any(-1)
+        q_BHTd = self._by_head(self.query, x_BTD)
+        score_BHTS = (q_BHTd @ key_BHSd.transpose(-1, -2)).float() / q_BHTd.shape[-1] ** 0.5
+        seen_BS = mask_BS | ~any_B[:, None]
+        share_BHTS = score_BHTS.masked_fill(~seen_BS[:, None, None], float("-inf")).softmax(-1)
+        return share_BHTS.mean(1) * any_B[:, None, None]
+
     def _by_head(self, layer: nn.Module, x_BTD: Tensor) -> Tensor:
         return layer(x_BTD).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 

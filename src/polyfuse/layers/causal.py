@@ -52,9 +52,17 @@ class CausalBlock(nn.Module):
 
         Shapes: (B, T, D), (B, S, D) and its mask (B, S) -> (B, T, D).
         """
+        return self._read(self._heard(x_BTD), self.context.keys_values(context_BSD), mask_BS)
+
+    def attended(self, x_BTD: Tensor, context_BSD: Tensor, mask_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and what share of its attention each token gave to each of the context, (B, T, S)."""
+        x_BTD, context = self._heard(x_BTD), self.context.keys_values(context_BSD)
+        share_BTS = self.context.shares(self.norm_context(x_BTD), context[0], mask_BS)
+        return self._read(x_BTD, context, mask_BS), share_BTS
+
+    def _heard(self, x_BTD: Tensor) -> Tensor:
         normed = self.norm_before(x_BTD)
-        x_BTD = x_BTD + self.drop(self.before.mixed(normed, *self.before.keys_values(normed), causal=True))
-        return self._read(x_BTD, self.context.keys_values(context_BSD), mask_BS)
+        return x_BTD + self.drop(self.before.mixed(normed, *self.before.keys_values(normed), causal=True))
 
     def step(self, x_N1D: Tensor, kept: Kept | None, at: int, context: Kept, seen: Seen) -> tuple[Tensor, Kept]:
         """One further token of each of N texts, so many of which are about each of B contexts, one after the other.

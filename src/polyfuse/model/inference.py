@@ -12,6 +12,7 @@ from torch import Tensor
 
 from polyfuse.contracts import Ruled, Writes, offers
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.heads.text.attended import Attended
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.space import unit
 from polyfuse.model.ensemble import Heard, hidden
@@ -150,6 +151,72 @@ def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding
             network.head(name).writing(**own)
         except ValueError as error:
             raise ValueError(f"decode of output {name!r}: {error}") from None
+    return found
+
+
+def writer_of(network: Network, output: str | None, contract: type = Writes) -> str:
+    """The output that is asked for, or the only one that writes.
+
+    Args:
+        contract: what its head must offer.
+
+    Raises:
+        ValueError: no such output, none that writes, or several of them and none named.
+    """
+    able = [name for name in network.outputs if offers(network.head(name), contract)]
+    if output in able:
+        return output  # type: ignore[return-value]
+    known = f"outputs that do: {', '.join(able) or 'none'}"
+    if output is not None:
+        raise ValueError(f"output {output!r} writes no text; {known}")
+    if len(able) != 1:
+        raise ValueError(f"{'no output writes' if not able else 'name the output that is to write'} a text; {known}")
+    return able[0]
+
+
+def stream(
+    network: Network, rows: Rows, output: str, *, numbers: np.ndarray | None = None, decoding: Decoding | None = None
+) -> Iterator[str]:
+    """The text of one row so far, after every further unit; the last is what ``predict`` says.
+
+    Args:
+        output: one whose head writes.
+        numbers: the row's number, in an array.
+    """
+    ((batch, (state,)),) = list(states(network, rows, numbers=numbers))
+    texts = network.head(output).stream(state.fused, batch, **(decoding or {}).get(output, {}))
+    while True:  # whoever reads may train in between
+        training = network.training
+        network.eval()
+        try:
+            said = next(texts, None)
+        finally:
+            network.train(training)
+        if said is None:
+            return
+        yield said[0]
+
+
+def attended(
+    network: Network,
+    rows: Rows,
+    output: str,
+    *,
+    numbers: np.ndarray | None = None,
+    decoding: Decoding | None = None,
+) -> list[Attended]:
+    """What of its inputs the text of each row was written about.
+
+    Args:
+        output: one whose head can say it; see ``contracts.ShowsAttention``.
+    """
+    found: list[Attended] = []
+    for batch, (state,) in states(network, rows, numbers=numbers):
+        said = network.head(output).attended(state.fused, batch, **(decoding or {}).get(output, {}))
+        present = {name: tokens.present_B.tolist() for name, tokens in state.encoded.items()}
+        for b, (row, one) in enumerate(zip(batch.rows_B.tolist(), said, strict=True)):
+            gone = [name for name, present_B in present.items() if not present_B[b]]
+            found.append(replace(one.without(gone), row=row))
     return found
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.contracts import Scores, Streams, Tempered, Writes, offers
+from polyfuse.contracts import Scores, ShowsAttention, Streams, Tempered, Writes, offers
 from polyfuse.data.cells.made import is_picture, is_sound
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
@@ -366,6 +366,26 @@ def a_row_is_written_as_it_is_alone(case: Case) -> None:
         assert seen[-1] == together, f"{options}: what is streamed ends as {seen[-1]}, expected {together}"
 
 
+def attention_is_shared_out(case: Case) -> None:
+    """Where a head says what it looked at, the shares of a word sum to 1, and those of an absent input to 0."""
+    head, _ = case.made()
+    shows: Any = head if offers(head, ShowsAttention) else None
+    if shows is None or not shows.attends:
+        return
+    head.eval()
+    tokens, mask = joint().tokens, torch.ones(ROWS, LENGTH, dtype=torch.bool)
+    mask[0], mask[1, 1:] = False, False
+    one, other = Tokens(tokens.x_BTD, mask, grid=(LENGTH,)), Tokens(tokens.x_BTD.flip(1), ~tokens.mask_BT)
+    fused = Fused(Tokens(tokens.x_BTD[:, :1], mask[:, :1]), {"one": one, "other": other})
+    said = head.predict(fused, nameless()).value
+    for row, found in enumerate(shows.attended(fused, nameless())):
+        assert found.text == said[row], f"the text is {found.text!r}, predicted was {said[row]!r}"
+        total_W = found.elsewhere_W + sum(look.total_W for look in found.by_input.values())
+        assert np.allclose(total_W, float(mask[row].any()), atol=1e-5), f"row {row}: the shares sum to {total_W}"
+        assert not found.by_input["other"].share_WT.any(), "an absent input was looked at"
+        assert found.by_input["one"].share_WT.shape == (len(found.words), int(mask[row].sum()))
+
+
 CHECKS = (
     says_what_it_is_and_wants,
     loss_falls_until_eight_rows_are_learnt_by_heart,
@@ -380,4 +400,5 @@ CHECKS = (
     scores_export_for_any_batch_and_length,
     bf16_autocast_keeps_losses_finite,
     a_row_is_written_as_it_is_alone,
+    attention_is_shared_out,
 )

@@ -51,10 +51,12 @@ def test_a_row_is_shown_with_its_score_best_worst_and_by_chance():
 def test_the_page_shows_references_texts_scores_and_decoding(tmp_path):
     outcome = replace(CAPTIONS, decoding={"beams": 4, "length_penalty": 0.6})
     report = judge(outcome, bootstrap=0)
-    shown = samples("caption", outcome, report, lambda i: {}, worst=2)
+    shown = samples("caption", outcome, report, lambda i: {}, worst=2, best=2)
     whole = Report(6, {"caption": report}, samples=shown, meta={"model": "m"})
     page = whole.to_html(tmp_path / "r.html").read_text(encoding="utf8")
-    for words in ("Best rows", "Largest mistakes", "Two kids play on the swings.<br>Two children",
+    page = " ".join(page.split())
+    for words in ("Best rows by CIDEr-D", "Worst rows by CIDEr-D", "Rows drawn by chance", "nothing was written",
+                  '<div dir="auto">Two kids play on the swings.</div><div dir="auto">Two children',
                   "<dt>CIDEr-D</dt><dd>4.048</dd>", "answers made with beams 4, length_penalty 0.6"):  # fmt: skip
         assert words in page, words
     again = output_from_json(json.loads(json.dumps(report.to_json())))

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -117,6 +118,16 @@ class Speller:
         while self._signs and text != (text := self._signs.sub("", text)):
             pass  # what is left may be a sign again
         return text
+
+    def spans(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """The characters of ``text(ids)`` that each id adds to it, start and end.
+
+        What adds none by itself, such as the first bytes of a character, has an empty span where the next begins.
+        """
+        ends = [0]
+        for count in range(1, len(ids)):
+            ends.append(max(ends[-1], len(self.text(ids[:count]).rstrip("\ufffd"))))
+        return list(pairwise([*ends, len(self.text(ids))])) if ids else []
 
     def state(self) -> dict[str, Any]:
         """As JSON."""

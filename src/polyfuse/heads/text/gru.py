@@ -71,6 +71,14 @@ class GRU(StepwiseDecoder):
         mixed_ND = self.mix(self.drop(self.norm(torch.cat([state_NH, seen_ND, x_ND], -1))))
         return nn.functional.linear(mixed_ND, self.embed.weight, self.bias), state_NH, share_NS
 
+    def attention(self, memory: Tokens, before_NT: Tensor) -> Tensor:
+        """What share of the attention of each unit every token got (N, T, S)."""
+        cache, shares = self.begin(memory), []
+        for ids_N in before_NT.unbind(1):
+            _, cache["state"], share_NS = self._step(ids_N, cache)
+            shares.append(share_NS.float())
+        return torch.stack(shares, 1)
+
     def forward(self, memory: Tokens, before_NT: Tensor) -> tuple[Tensor, Tensor | None]:
         """(N, S, D) and ids (N, T) -> logits (N, T, V), and how unevenly the tokens were looked at (N,)."""
         cache, logits, total_NS = self.begin(memory), [], memory.mask_BT.new_zeros((), dtype=torch.float32)

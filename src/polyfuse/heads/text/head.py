@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from polyfuse import registry
-from polyfuse.contracts import Companion, ReadsEncoder, offers, says
-from polyfuse.data.cells.spelling import Speller
+from polyfuse.contracts import Attends, Companion, ReadsEncoder, offers, says
+from polyfuse.data.cells.spelling import PAD, Speller
 from polyfuse.data.cells.target_text import LONGEST
+from polyfuse.heads.text.attended import Attended, attended
 from polyfuse.heads.text.checkpoint import Spelling
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
-from polyfuse.heads.text.memory import of_rows
+from polyfuse.heads.text.memory import of_rows, parts
 from polyfuse.heads.text.prompt import Prompted, Template
 from polyfuse.heads.text.self_critical import Draws, Reward, self_critical
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
@@ -289,6 +291,33 @@ class Text(nn.Module):
             before = list(map(self.speller.text, written.ids))
         if before is not None:
             yield before
+
+    @property
+    def attends(self) -> bool:
+        """Whether its decoder can say what it looked at."""
+        return offers(self.decoder, Attends)
+
+    @torch.no_grad()
+    def attended(self, fused: Fused, batch: Batch, **options: Any) -> list[Attended]:
+        """What of the inputs the text of every row was written about, word by word.
+
+        Args:
+            options: of ``decode``, as for ``predict``.
+
+        Raises:
+            ValueError: the decoder looks at nothing word by word.
+        """
+        if not self.attends:
+            known = ", ".join(name for name in registry.TEXT_DECODERS if offers(registry.text_decoder(name), Attends))
+            raise ValueError(f"output {self.name!r}: its decoder has no attention to show; decoders that do: {known}")
+        how, memory = self.writing(**options), self._about(fused, batch)
+        ids = self.decoder.write(memory, self._rules(how), how, batch.rows_B.tolist()).ids
+        before = [torch.tensor([self.speller.begin, *units], device=memory.x_BTD.device)[:-1] for units in ids]
+        longest = max(map(len, before), default=0)
+        share_NTS = memory.x_BTD.new_zeros(len(ids), 0, memory.x_BTD.shape[1])
+        if longest:
+            share_NTS = self.decoder.attention(memory, pad_sequence(before, batch_first=True, padding_value=PAD))
+        return attended(share_NTS.float().cpu().numpy(), parts(fused), ids, self.speller)
 
 
 def spelling_of(name: str, keywords: Mapping[str, Any]) -> Spelling | None:

@@ -30,17 +30,16 @@ class Memory(nn.Module):
 
     def forward(self, fused: Fused) -> Tokens:
         """Everything there is to read of a row."""
-        parts = [joint_tokens(fused), *fused.by_input.values()]
-        x_BSD = torch.cat([self.placed(part) for part in parts], 1)
-        return Tokens(x_BSD, torch.cat([part.mask_BT for part in parts], 1))
+        found = [part for _, part in parts(fused)]
+        x_BSD = torch.cat([self.placed(part) for part in found], 1)
+        return Tokens(x_BSD, torch.cat([part.mask_BT for part in found], 1))
 
     def placed(self, tokens: Tokens) -> Tensor:
         """Normalised tokens, and where each lies in its grid (B, T, D)."""
         x_BTD = self.norm(tokens.x_BTD)
-        count = x_BTD.shape[1] - tokens.prefix
-        if not tokens.grid or count < 1:
+        grid = grid_of(tokens)
+        if not grid:
             return x_BTD
-        grid = tokens.grid if prod(tokens.grid) == count else (count,)
         code_TD = places(grid, x_BTD.shape[-1], like=x_BTD)
         return torch.cat([x_BTD[:, : tokens.prefix], x_BTD[:, tokens.prefix :] + code_TD], 1)
 
@@ -50,6 +49,19 @@ def of_rows(memory: Tokens, row_N: Tensor) -> Tokens:
     values = {part.name: getattr(memory, part.name) for part in fields(memory)}
     own: dict[str, Any] = {name: value[row_N] for name, value in values.items() if isinstance(value, Tensor)}
     return replace(memory, **own)
+
+
+def parts(fused: Fused) -> list[tuple[str | None, Tokens]]:
+    """What a memory is made of, in order: the joint tokens, which belong to no input (None), then those of each."""
+    return [(None, joint_tokens(fused)), *fused.by_input.items()]
+
+
+def grid_of(tokens: Tokens) -> tuple[int, ...]:
+    """The shape of the tokens behind their prefix; () where they have no order, or there are none."""
+    count = tokens.x_BTD.shape[1] - tokens.prefix
+    if not tokens.grid or count < 1:
+        return ()
+    return tokens.grid if prod(tokens.grid) == count else (count,)
 
 
 def joint_tokens(fused: Fused) -> Tokens:

@@ -38,11 +38,22 @@ class Transformer(StepwiseDecoder):
 
     def forward(self, memory: Tokens, before_NT: Tensor) -> tuple[Tensor, None]:
         """(N, S, D) and ids (N, T) -> logits (N, T, V)."""
-        x_NTD = self.embed(before_NT) * self.scale
-        x_NTD = self.drop(x_NTD + sinusoidal(before_NT.shape[1], x_NTD.shape[-1], like=x_NTD))
+        x_NTD = self._placed(before_NT)
         for block in self.blocks:
             x_NTD = block(x_NTD, memory.x_BTD, memory.mask_BT)
         return self._logits(x_NTD), None
+
+    def attention(self, memory: Tokens, before_NT: Tensor) -> Tensor:
+        """What share of the attention of each unit every token got: a mean over heads and blocks (N, T, S)."""
+        x_NTD, share_NTS = self._placed(before_NT), memory.x_BTD.new_zeros(())
+        for block in self.blocks:
+            x_NTD, own_NTS = block.attended(x_NTD, memory.x_BTD, memory.mask_BT)  # type: ignore[operator]
+            share_NTS = share_NTS + own_NTS / len(self.blocks)
+        return share_NTS
+
+    def _placed(self, before_NT: Tensor) -> Tensor:
+        x_NTD = self.embed(before_NT) * self.scale
+        return self.drop(x_NTD + sinusoidal(before_NT.shape[1], x_NTD.shape[-1], like=x_NTD))
 
     def _logits(self, x_NTD: Tensor) -> Tensor:
         return nn.functional.linear(self.norm(x_NTD), self.embed.weight)

@@ -1,0 +1,54 @@
+"""``polyfuse attend``: what of a row's inputs every word of its text was written about."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+import polyfuse
+from polyfuse.cli.common import (
+    Bundle,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Trust,
+    Where,
+    Writer,
+    Writing,
+    decode_of,
+    print_json,
+    say,
+)
+from polyfuse.system.messages import bars
+
+
+def attend(
+    bundle: Bundle,
+    table: TableArgument,
+    to: Annotated[
+        str, typer.Option(help="Where it goes: a page to look at, or all shares.", metavar="FILE.html|.jsonl")
+    ],
+    output: Writer = None,
+    where: Where = None,
+    media_root: MediaRoot = None,
+    max_broken: MaxBroken = None,
+    device: Device = "auto",
+    trust: Trust = None,
+    settings: Writing = None,
+    json: Json = False,
+) -> None:
+    """Show what each word of a text was written about.
+
+    A map over the picture, seconds of the sound, pieces of the text.
+    """
+    options: dict[str, Any] = {"output": output, "where": where, "media_root": media_root, "max_broken": max_broken}
+    model = polyfuse.load(bundle, device=device, trust=trust or ())
+    with bars(not json):
+        found = model.attend(table, to=to, decode=decode_of(settings), verbose=False, **options)
+    if json:
+        print_json({"rows": len(found), "to": to, "notes": model.notes})
+    else:
+        say(*model.notes, f"{len(found):,} rows written to {to}")

@@ -50,8 +50,8 @@ class LM(StepwiseDecoder):
         dropout: of the projector and of gated blocks, in training.
         path: a local folder, a name on the Hugging Face Hub, or ``starter:smollm2``.
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
-        train: what of it learns: ``frozen`` nothing, ``lora`` adapters on its linear layers, ``full`` all (then
-            ``training.learning_rate`` should be some 5e-5). The projector and gated blocks always learn.
+        train: what of it learns: ``frozen`` nothing, ``lora`` adapters on the linear layers below its logits, ``full``
+            all (then ``training.learning_rate`` should be some 5e-5). The projector and gated blocks always learn.
         prompt: what it is told, such as ``Describe this picture.``, with columns of the table between braces:
             ``Question: {question}``.
         way: how the fused tokens come in: ``prefix``, as words in front of the prompt, or ``gated``, by cross-attention
@@ -87,7 +87,8 @@ class LM(StepwiseDecoder):
         self.vocabulary, self.train_mode, self.packs = vocabulary, train, pack
         self.model = causal_model(folder, weights)
         if train == "lora":
-            inject(self.model)
+            inject(self.model.base_model)
+            self.model.get_output_embeddings().requires_grad_(False)  # its weights may be those of the words
         elif train == "frozen":
             self.model.requires_grad_(False)
         size = self.model.get_input_embeddings().weight.shape[1]

@@ -100,6 +100,7 @@ def test_the_second_pass_draws_what_the_first_drew_and_leaves_the_draws_alone():
 
 def test_a_part_holds_the_cells_of_its_rows_and_no_others():
     data = batch()
+    data.own["y"] = Cells({"x": torch.arange(11.0)}, torch.arange(11)[:, None])
     some = part(data, torch.tensor([2, 5, 7]))
     for name in NAMES:
         whole, cells = data.inputs[name], some.inputs[name]
@@ -109,3 +110,4 @@ def test_a_part_holds_the_cells_of_its_rows_and_no_others():
             if at >= 0:
                 assert torch.equal(cells.fields["x"][at], whole.fields["x"][before])
         assert len(cells.fields["x"]) <= 3
+    assert some.own["y"].fields["x"].tolist() == [2, 5, 7]  # what a head reads itself goes along

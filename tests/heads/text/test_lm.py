@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -153,7 +155,8 @@ def test_what_is_frozen_gets_no_gradient(folder, train):
     got = {name for name, p in head.decoder.model.named_parameters() if p.grad is not None}
     assert head.decoder.project[0].weight.grad.abs().sum() > 0
     assert bool(got) == (train != "frozen")
-    assert train != "lora" or all("lora_" in name for name in got)
+    assert train != "lora" or all("lora_" in name and "lm_head" not in name for name in got)
+    assert all(p.grad is not None for p in head.decoder.model.parameters() if p.requires_grad)
 
 
 def test_it_holds_what_heads_must(folder):
@@ -200,6 +203,25 @@ def test_gates_begin_closed_and_then_open(folder):
         changed = opened(decoder)._read(memory(), torch.tensor([[9, 4]] * 3))
     assert (changed[0] - changed[1]).abs().max() > 1e-3
     torch.testing.assert_close(decoder.model.model(ids).last_hidden_state[:, -3:], alone)  # nothing seen outside
+
+
+def test_a_copy_has_gates_of_its_own_and_threads_see_their_own(folder):
+    decoder = opened(LM(WORDS, 16, 0.0, path=str(folder), way="gated", every=1).eval())
+    copied, rows = copy.deepcopy(decoder), [memory(), Tokens(memory().x_BTD.flip(0), memory().mask_BT.flip(0))]
+    before = torch.full((3, 2), 3)
+    with torch.no_grad():
+        whole = [decoder(own, before)[0] for own in rows]
+        for block in decoder.gated.blocks:
+            block.gate_attention.data.fill_(0.0)
+        assert torch.equal(copied(rows[0], before)[0], whole[0])
+        assert not torch.equal(decoder(rows[0], before)[0], whole[0])
+
+    def say(at: int) -> torch.Tensor:
+        with torch.no_grad():
+            return copied(rows[at % 2], before)[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(found, whole[at % 2]) for at, found in enumerate(pool.map(say, range(40))))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "opt"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from polyfuse.layers.attention import Attention, FeedForward
 
 Kept = tuple[Tensor, Tensor]
 """Keys and values (B, H, S, D / H)."""
+_SEEN: ContextVar[dict[int, tuple[Kept, Tensor]]] = ContextVar("seen", default={})  # noqa: B039 - never changed in place
 
 
 class GatedBlock(nn.Module):
@@ -34,7 +36,6 @@ class GatedBlock(nn.Module):
         self.attention = Attention(width, heads=heads, dropout=dropout)
         self.forward_layer = FeedForward(width, dropout=dropout)
         self.gate_attention, self.gate_forward = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
-        self.seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     def forward(self, x_BTD: Tensor, kept: Kept, mask_BS: Tensor) -> Tensor:
         """States (B, T, D), keys and values of what is seen, and its mask (B, S) -> (B, T, D)."""
@@ -44,12 +45,12 @@ class GatedBlock(nn.Module):
 
     def before(self, layer: nn.Module, args: tuple, given: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:  # noqa: ARG002 - as torch calls it
         """A hook in front of a layer: its states pass through this block first, while something is seen."""
-        if self.seen is None:
+        seen = _SEEN.get().get(id(self))
+        if seen is None:
             return None
-        key, value, mask_BS = self.seen
         if args:
-            return (self(args[0], (key, value), mask_BS), *args[1:]), given
-        return args, {**given, "hidden_states": self(given["hidden_states"], (key, value), mask_BS)}
+            return (self(args[0], *seen), *args[1:]), given
+        return args, {**given, "hidden_states": self(given["hidden_states"], *seen)}
 
 
 class GatedBlocks(nn.Module):
@@ -82,11 +83,10 @@ class GatedBlocks(nn.Module):
 
     @contextmanager
     def seeing(self, kept: Sequence[Kept], mask_BS: Tensor) -> Iterator[None]:
-        """Within, the layers see this."""
+        """Within, the layers see this, in this thread alone."""
+        own = {id(block): (pair, mask_BS) for block, pair in zip(self.blocks, kept, strict=True)}
+        before = _SEEN.set({**_SEEN.get(), **own})
         try:
-            for block, (key, value) in zip(self.blocks, kept, strict=True):
-                block.seen = (key, value, mask_BS)  # type: ignore[assignment]
             yield
         finally:
-            for block in self.blocks:
-                block.seen = None  # type: ignore[assignment]
+            _SEEN.reset(before)

@@ -50,8 +50,8 @@ class LM(StepwiseDecoder):
         dropout: of the projector and of gated blocks, in training.
         path: a local folder, a name on the Hugging Face Hub, or ``starter:smollm2``.
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
-        train: what of it learns: ``frozen`` nothing, ``lora`` adapters on its linear layers, ``full`` all (then
-            ``training.learning_rate`` should be some 5e-5). The projector and gated blocks always learn.
+        train: what of it learns: ``frozen`` nothing, ``lora`` adapters on the linear layers below its logits, ``full``
+            all (then ``training.learning_rate`` should be some 5e-5). The projector and gated blocks always learn.
         prompt: what it is told, such as ``Describe this picture.``, with columns of the table between braces:
             ``Question: {question}``.
         way: how the fused tokens come in: ``prefix``, as words in front of the prompt, or ``gated``, by cross-attention
@@ -85,7 +85,9 @@ class LM(StepwiseDecoder):
         check_keywords(train=train, way=way, every=every, pack=pack)
         folder = find(path, weights=weights, modality="text")
         self.vocabulary, self.train_mode, self.packs = vocabulary, train, pack
-        self.model = prepared(causal_model(folder, weights), train)
+        self.model = causal_model(folder, weights)
+        prepared(self.model.base_model, train)
+        self.model.get_output_embeddings().requires_grad_(train == "full")  # its weights may be those of the words
         size = self.model.get_input_embeddings().weight.shape[1]
         self.project = projector(width, size, dropout)
         # as long as its own words are, or the model would hear nothing else at first

@@ -71,7 +71,7 @@ def test_folders_beside_a_recipe_are_found_and_names_stay_names(tmp_path, monkey
         ({"data": {"max_broken": 2}}, "data.max_broken"),
         ({"training": {"batch_size": 0}}, "training.batch_size.*greater than or equal to 1"),
         ({"training": {"steps": -5}}, "training.steps"),
-        ({"training": {"epochs": 0}}, "training.epochs.*greater than 0"),
+        ({"training": {"epochs": -1}}, "training.epochs.*greater than or equal to 0"),
         ({"training": {"learning_rate": -1}}, "training.learning_rate"),
         ({"training": {"time": 0}}, "training.time"),
         ({"training": {"seed": -1}}, "training.seed"),

@@ -9,6 +9,7 @@ after its kind. What it *may* offer is a contract of its own, asked for by ``off
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -159,6 +160,43 @@ class Writes(Protocol):
         """The text of every row so far, again and again until all are at their end."""
 
 
+@dataclass(frozen=True)
+class Companion:
+    """The encoder of the checkpoint that a head is made of, whose tokens it reads as they come.
+
+    Args:
+        modality: of the cells that it encodes.
+        path: of the checkpoint.
+        keywords: of the encoder ``pretrained``, without which its tokens are not those that the head knows.
+        input: the input that the head reads so: a name, ``auto``, or ``none`` for the fused tokens.
+        needed: whether the head reads nothing else.
+        train: how much of the head learns where it reads so: ``frozen`` nothing, ``lora``, or ``full``.
+    """
+
+    modality: str
+    path: str
+    keywords: Mapping[str, Any]
+    input: str
+    needed: bool
+    train: str
+
+
+@runtime_checkable
+class ReadsEncoder(Protocol):
+    """A head that may read an input as its encoder gives it, before projection and fusion; it says then what it reads.
+
+    See also ``SAYINGS``: ``reads`` and ``reads_width``.
+    """
+
+    @staticmethod
+    def companion(**keywords: Any) -> Companion | None:
+        """From its own keywords: that encoder, where it has one."""
+
+    @staticmethod
+    def reading(input: str, **keywords: Any) -> dict[str, Any]:
+        """Its keywords, reading that input, or ``none``."""
+
+
 @runtime_checkable
 class Tempered(Protocol):
     """A head whose probabilities are calibrated by a temperature."""
@@ -291,6 +329,8 @@ SAYINGS: dict[str, Any] = {
     "fuses": False,  # an objective that needs a fusion, whether or not there are outputs
     "metric": None,  # the metric by which an output of a head is quoted, where it is not the first of its judge
     "decoding": {},  # how a head makes an answer of what it learnt, by name, such as {"beams": 4}
+    "reads": None,  # the input that a head reads as its encoder gives it, before projection and fusion
+    "reads_width": None,  # of those tokens
     "aligns": (),  # inputs that an objective compares in the shared space
 }
 """What a part may say of itself -> what holds where it does not."""

@@ -66,6 +66,7 @@ class Tokens(_Movable):
         grid: shape of the real tokens: ``(H, W)`` patches, ``(N,)`` frames, ``(N, F)``, or ``()`` when unordered.
         prefix: number of leading tokens outside the grid, such as a class token.
         span_BT2: where in the cell each token lies, in characters or seconds, start and end.
+        own_BTE: the same tokens as their encoder gave them, at its own width, where a head reads them so.
     """
 
     x_BTD: Tensor
@@ -73,6 +74,7 @@ class Tokens(_Movable):
     grid: tuple[int, ...] = ()
     prefix: int = 0
     span_BT2: Tensor | None = None
+    own_BTE: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -150,10 +152,12 @@ class Fused(_Movable):
     Args:
         tokens: the joint representation (T may be 1).
         by_input: each input after interaction, with its T, order, mask, grid and span kept.
+        own: inputs as their encoder gave them, before projection and interaction, where a head reads them so.
     """
 
     tokens: Tokens
     by_input: dict[str, Tokens]
+    own: dict[str, Tokens] = field(default_factory=dict)
 
 
 @dataclass

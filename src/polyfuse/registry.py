@@ -120,6 +120,7 @@ TEXT_DECODERS: Table = {  # what the head ``text`` writes with
     "gru": "polyfuse.heads.text.gru:GRU",
     "ctc": "polyfuse.heads.text.ctc:CTC",
     "lm": "polyfuse.heads.text.lm:LM",
+    "pretrained": "polyfuse.heads.text.pretrained:Pretrained",
 }
 
 OBJECTIVES: Table = {

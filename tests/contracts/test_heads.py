@@ -80,9 +80,11 @@ def test_a_row_is_written_as_it_is_alone(case):
     heads.a_row_is_written_as_it_is_alone(case)
 
 
-@pytest.mark.parametrize("decoder", [name for name in registry.TEXT_DECODERS if name != "lm"])
+@pytest.mark.parametrize(
+    "decoder", [name for name in registry.TEXT_DECODERS if not hasattr(registry.text_decoder(name), "spelling")]
+)
 def test_every_decoder_of_texts_is_a_head(decoder):
-    """``lm`` needs a checkpoint and has a test of its own."""
+    """Those made of a checkpoint have tests of their own."""
     for check in heads.CHECKS[1:]:
         check(Case(registry.head("text"), {"decoder": decoder, "unit": "word"}))
 

@@ -67,11 +67,11 @@ def make(folder: Path, kind: str, *, seed: int = 0, weights: bool = True) -> Pat
     for parameter in model.parameters():  # zeros and ones hide mistakes
         parameter.data += 0.05 * torch.randn_like(parameter)
     model.save_pretrained(folder) if weights else model.config.save_pretrained(folder)
-    _prepare(folder, kind)
+    prepare(folder, kind)
     return folder
 
 
-def _prepare(folder: Path, kind: str) -> None:
+def prepare(folder: Path, kind: str) -> None:
     import transformers as hf
 
     pixels = {"size": {"height": 32, "width": 32}, "image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.4]}
@@ -87,6 +87,7 @@ def _prepare(folder: Path, kind: str) -> None:
         "wav2vec2-group": lambda: hf.Wav2Vec2FeatureExtractor(),
         "wav2vec2-layer": lambda: hf.Wav2Vec2FeatureExtractor(**speech),
         "hubert": lambda: hf.Wav2Vec2FeatureExtractor(),
+        "speecht5": lambda: hf.SpeechT5FeatureExtractor(),
         "wavlm": lambda: hf.Wav2Vec2FeatureExtractor(do_normalize=False),
         "whisper": lambda: hf.WhisperFeatureExtractor(),
         "ast": lambda: hf.ASTFeatureExtractor(max_length=64, num_mel_bins=32),

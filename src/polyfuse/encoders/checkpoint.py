@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +52,15 @@ def config_of(folder: Path) -> Any:
 
 
 # branches that training may skip, or noise that ignores torch's seed: every parameter must get its gradient
-STEADY = {"layerdrop": 0.0, "encoder_layerdrop": 0.0, "apply_spec_augment": False, "use_cache": False}
+STEADY = {
+    "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "use_cache": False,
+}
+# kinds whose encoder is whole in the model that writes alone: what prepares its input is missing elsewhere
+WHOLE = ("vision-encoder-decoder", "speech-encoder-decoder", "speecht5")
 
 
 def build(folder: Path, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
@@ -59,15 +68,67 @@ def build(folder: Path, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
     from transformers import AutoModel
 
     config = config_of(folder)
-    for name in STEADY.keys() & vars(config).keys():
-        setattr(config, name, STEADY[name])
+    return _made(writes(config) if config.model_type in WHOLE else AutoModel, folder, config, weights)
+
+
+def writer(folder: Path, weights: str) -> nn.Module:
+    """The whole of a checkpoint that reads something and writes a text, in single precision.
+
+    Raises:
+        ValueError: it writes no text, or its weights are incomplete.
+    """
+    config = config_of(folder)
+    model, missing = _made(writes(config), folder, config, weights)
+    if missing:
+        names = [name for name, p in model.named_parameters() if any(p is lacking for lacking in missing)]
+        raise ValueError(f"{folder.name}: its weights lack {len(names)} that writing needs, such as {names[0]}")
+    return model
+
+
+def writes(config: Any) -> Any:
+    """The class that builds a model which reads something and writes a text; None where there is none."""
+    import transformers as hf
+
+    makers = {
+        hf.AutoModelForSpeechSeq2Seq: hf.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+        hf.AutoModelForImageTextToText: hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        hf.AutoModelForSeq2SeqLM: hf.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    }
+    return next((made for made, known in makers.items() if type(config) in known), None)
+
+
+def _made(auto: Any, folder: Path, config: Any, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
+    for own in (config, *(part for part in vars(config).values() if hasattr(part, "model_type"))):
+        for name in STEADY.keys() & vars(own).keys():
+            setattr(own, name, STEADY[name])
     with quiet():
         if weights == "random":
-            return AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False), []
-        model, report = AutoModel.from_pretrained(
+            return auto.from_config(config, dtype=torch.float32, trust_remote_code=False), []
+        model, report = auto.from_pretrained(
             folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
         )
     return model, [p for name, p in model.named_parameters() if name in report["missing_keys"]]
+
+
+def tokenizer_of(folder: Path) -> Path:
+    """The checkpoint's ``tokenizer.json``, made from its older vocabulary files where it has none."""
+    if (folder / "tokenizer.json").is_file():
+        return folder / "tokenizer.json"
+    if not any(
+        f.stem.startswith(("vocab", "spiece", "spm")) or f.suffix in (".model", ".spm") for f in folder.iterdir()
+    ):
+        raise ValueError(f"{folder}: it has no tokenizer, neither tokenizer.json nor an older vocabulary")
+    from huggingface_hub import constants
+    from transformers import AutoTokenizer
+
+    content = b"".join(f.read_bytes() for f in sorted(folder.iterdir()) if f.suffix in (".txt", ".json", ".model"))
+    made = Path(constants.HF_HOME) / "polyfuse" / hashlib.sha256(content).hexdigest()[:16]
+    if not (made / "tokenizer.json").is_file():
+        with quiet():
+            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).save_pretrained(made)
+    if not (made / "tokenizer.json").is_file():
+        raise ValueError(f"{folder}: its tokenizer cannot be written as tokenizer.json, which polyfuse reads")
+    return made / "tokenizer.json"
 
 
 def tower(model: Any, *names: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +23,21 @@ class Join(nn.Module):
         slots: columns of this input; with more than one, each marks its tokens with an embedding.
         fixed: the encoder never changes, so that its tokens may be standardised by what ``settle`` saw of them.
         dropout: of what the encoder says, in training.
+        keep: hand on what the encoder gave as well (``Tokens.own_BTE``).
     """
 
-    def __init__(self, encoder_width: int, width: int, slots: int, *, fixed: bool = False, dropout: float = 0.0):
+    def __init__(
+        self,
+        encoder_width: int,
+        width: int,
+        slots: int,
+        *,
+        fixed: bool = False,
+        dropout: float = 0.0,
+        keep: bool = False,
+    ):
         super().__init__()
-        self.dropout = dropout
+        self.dropout, self.keep = dropout, keep
         self.centre_E: Tensor | None
         self.spread_E: Tensor | None
         self.register_buffer("centre_E", torch.zeros(encoder_width) if fixed else None)
@@ -52,12 +63,13 @@ class Join(nn.Module):
         at_BK = index_BK.clamp_min(0)
         mask_BKT = tokens.mask_BT[at_BK] & (index_BK >= 0)[..., None]
         x_BKTD = x_UTD[at_BK]
+        own = tokens.x_BTD[at_BK].flatten(1, 2) if self.keep else None
         if self.slot is None:
             span = None if tokens.span_BT2 is None else tokens.span_BT2[at_BK[:, 0]]
-            return Tokens(x_BKTD[:, 0], mask_BKT[:, 0], tokens.grid, tokens.prefix, span)
+            return Tokens(x_BKTD[:, 0], mask_BKT[:, 0], tokens.grid, tokens.prefix, span, own)
         grid = (len(self.slot), *tokens.grid) if tokens.prefix == 0 and tokens.grid else ()
         span = None if tokens.span_BT2 is None else tokens.span_BT2[at_BK].flatten(1, 2)
-        return Tokens((x_BKTD + self.slot[:, None]).flatten(1, 2), mask_BKT.flatten(1, 2), grid, 0, span)
+        return Tokens((x_BKTD + self.slot[:, None]).flatten(1, 2), mask_BKT.flatten(1, 2), grid, 0, span, own)
 
 
 def side_by_side(parts: Sequence[Tokens]) -> Tokens:
@@ -92,7 +104,4 @@ def stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:
 
 def hide(encoded: dict[str, Tokens], keep_BM: Tensor) -> dict[str, Tokens]:
     """The same inputs, in rows and columns where ``keep_BM`` (B, M) is False without any token."""
-    return {
-        name: Tokens(t.x_BTD, t.mask_BT & keep_BM[:, m, None], t.grid, t.prefix, t.span_BT2)
-        for m, (name, t) in enumerate(encoded.items())
-    }
+    return {name: replace(t, mask_BT=t.mask_BT & keep_BM[:, m, None]) for m, (name, t) in enumerate(encoded.items())}

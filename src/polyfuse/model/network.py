@@ -83,11 +83,14 @@ class Network(nn.Module):
         self.encoders = nn.ModuleDict({f"in_{n}": encoder for n, encoder in enumerate(encoders.values())})
         drop = dict(dropouts or {})
         joins: dict[str, nn.Module] = {}
+        as_given = {says(head, "reads") for head in heads.values()} - {None}
+        _check_widths(heads, self.fused, encoders)
         for n, (name, encoder) in enumerate(encoders.items()):
             if name not in aside:
                 own: Any = encoder.width
                 fixed, share = name in frozen, drop.get(name, 0.0)
-                joins[f"in_{n}"] = Join(own, width, slots[name], fixed=fixed, dropout=share)
+                keep = any(name in self.fused[given] for given in as_given)
+                joins[f"in_{n}"] = Join(own, width, slots[name], fixed=fixed, dropout=share, keep=keep)
         self.joins = nn.ModuleDict(joins)
         self.fusion = fusion
         self.heads = nn.ModuleDict({f"out_{n}": head for n, head in enumerate(heads.values())})
@@ -177,7 +180,9 @@ class Network(nn.Module):
         """
         if self.fusion is None:
             return None
-        return self.fusion(self._with_absent(encoded if whole else self._with_dropout(encoded)))
+        seen = encoded if whole else self._with_dropout(encoded)
+        own = {name: Tokens(t.own_BTE, t.mask_BT) for name, t in seen.items() if t.own_BTE is not None}
+        return replace(self.fusion(self._with_absent(seen)), own=own)
 
     def _with_dropout(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
         chances = [self.modality_dropout.get(name, 0.0) * self.dropout_share for name in encoded]
@@ -293,6 +298,28 @@ class Network(nn.Module):
         """What every head says of a batch."""
         state = self(batch)
         return {name: self.decoded(name, state, batch) for name in self.outputs}
+
+
+def _check_widths(
+    heads: Mapping[str, nn.Module], fused: Mapping[str, Sequence[str]], encoders: Mapping[str, nn.Module]
+) -> None:
+    """Whether heads that read an input as its encoder gives it can read vectors of that width.
+
+    Raises:
+        ValueError: no such input, one of several encoders, or one of another width.
+    """
+    for output, head in heads.items():
+        if (name := says(head, "reads")) is None:
+            continue
+        if len(readers := fused.get(name, ())) != 1:
+            what = f"{len(readers)} encoders that the fusion sees" if name in fused else "no such input"
+            raise ValueError(f"output {output!r} reads input {name!r} as its encoder gives it, and there are {what}")
+        found, wanted = encoders[readers[0]].width, says(head, "reads_width")
+        if found != wanted:
+            raise ValueError(
+                f"output {output!r} reads input {name!r} as its encoder gives it, {wanted} numbers a token, and that "
+                f"encoder gives {found}; expected the encoder of the same checkpoint"
+            )
 
 
 def _wanting(parts: Iterable[nn.Module]) -> list[nn.Module]:

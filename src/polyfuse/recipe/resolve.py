@@ -21,6 +21,7 @@ from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
+from polyfuse.recipe.companions import companions
 from polyfuse.recipe.outputs import unscored
 from polyfuse.recipe.presets import knows
 from polyfuse.recipe.validate import check
@@ -70,9 +71,10 @@ def resolve(
     made = recipe.data.split is None and recipe.data.folds is None
     notes = (no_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
+    recipe, own = companions(recipe, len(splits.train))
     recipe, said = defaults.encoders(recipe, len(splits.train))
     check(recipe)
-    notes += said
+    notes += own + said
     notes += [note for o in recipe.outputs.values() for note in leaks(table, _used(recipe), o.column)]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)

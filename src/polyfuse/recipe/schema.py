@@ -327,7 +327,7 @@ class TrainingRecipe(_Section):
     """How the model is trained; ``auto`` follows the size of the table.
 
     Args:
-        epochs: passes over the training rows.
+        epochs: passes over the training rows; 0 leaves everything as it comes, checkpoints that are whole.
         steps: optimizer steps; where it is a number it wins over ``epochs``.
         batch_size: rows per step.
         chunk: rows that pass through the network together, where a batch is larger than memory holds; objectives still
@@ -358,7 +358,7 @@ class TrainingRecipe(_Section):
         seed: fixes everything random.
     """
 
-    epochs: Auto | Positive = "auto"
+    epochs: Auto | NotNegative = "auto"
     steps: Auto | Count = "auto"
     batch_size: Auto | Count = "auto"
     chunk: Count | None = None

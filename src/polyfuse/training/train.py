@@ -99,6 +99,8 @@ def train(
     )
     batches = loader(rows, order, settings.workers)
     unhurried = planned_steps(recipe, len(order))
+    if unhurried == 0:
+        return _untrained(network)
     if deadline is not None and settings.time is not None:
         settings.steps = affordable_steps(network, recipe, batches, unhurried, bool(len(split.val)), deadline)
         settings.time = None
@@ -111,6 +113,12 @@ def train(
     if training.shortened:
         settings.steps = training.steps
     return training.result(time.monotonic() - started, unhurried)
+
+
+def _untrained(network: Network) -> Result:
+    """No step is to be taken: the network answers as its parts came."""
+    network.eval()
+    return Result(0, 0, 0, 0.0, "as its parts came: no step was to be taken", None, interrupted=False)
 
 
 class _Run:
@@ -210,7 +218,9 @@ def mixed(network: Network, numbers: np.ndarray) -> np.ndarray:
 def planned_steps(recipe: Recipe, per_epoch: int) -> int:
     """Steps of the whole schedule: the recipe's own number, or its epochs."""
     settings = recipe.training
-    return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
+    if isinstance(settings.steps, int):
+        return settings.steps
+    return max(1, round(float(settings.epochs) * per_epoch)) if settings.epochs else 0
 
 
 def _trainer(

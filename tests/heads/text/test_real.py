@@ -1,11 +1,18 @@
-"""Texts from real recordings: digits, spoken, written down character by character."""
+"""Texts from recordings: digits, written down character by character; sentences, by a checkpoint as it comes."""
 
 from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
 import polyfuse
+from tests.conftest import PROJECT
+from tests.starter.needed import needed
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SETTINGS = ("training.epochs=25", "training.batch_size=16", "training.learning_rate=0.003", "training.warmup=0.05")
@@ -28,3 +35,21 @@ def test_spoken_digits_are_written_as_words(real_data):
     truth = test.words.reset_index(drop=True)
     assert (said.reset_index(drop=True) == truth).mean() > 0.9
     assert (closed.reset_index(drop=True) == truth).mean() > 0.95
+
+
+@pytest.mark.slow
+def test_the_tutorial_writes_a_sentence_down(tmp_path):
+    """Its commands as they stand there; a minute on one core."""
+    needed("whisper-tiny.en")
+    if shutil.which("espeak-ng") is None:
+        pytest.skip("needs espeak-ng")
+    for name, sentence in (("one", "Good morning, how are you?"), ("two", "This is a small house.")):
+        subprocess.run(["espeak-ng", "-w", tmp_path / f"{name}.wav", sentence], check=True)
+    (tmp_path / "clips.csv").write_text(
+        'audio,words\none.wav,"Good morning, how are you?"\ntwo.wav,This is a small house.\n'
+    )
+    section = (PROJECT / "docs" / "tutorial.md").read_text(encoding="utf8").split("## A checkpoint that writes")[1]
+    commands = "".join(re.findall(r"^```\n(.*?)^```", section, re.M | re.S)[:2])
+    script = f'set -e\npolyfuse() {{ {sys.executable} -m polyfuse "$@"; }}\n{commands}'
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=True)
+    assert pd.read_csv(tmp_path / "words.csv").words.tolist() == ["Seven people live in this house."]

@@ -45,15 +45,21 @@ class Speller:
         pieces: of words and characters, what each id above the special ones stands for.
         tokenizer: of byte pairs, or of a checkpoint.
         end: what ends a text of a checkpoint, whose special tokens are its own.
+        lead: what such a checkpoint writes before every text.
 
     Attributes:
         banned: ids that stand in no text.
     """
 
     def __init__(
-        self, unit: str, pieces: Sequence[str] = (), tokenizer: Tokenizer | None = None, end: int | None = None
+        self,
+        unit: str,
+        pieces: Sequence[str] = (),
+        tokenizer: Tokenizer | None = None,
+        end: int | None = None,
+        lead: str = "",
     ):
-        self.unit, self.pieces, self.tokenizer = unit, list(pieces), tokenizer
+        self.unit, self.pieces, self.tokenizer, self.lead = unit, list(pieces), tokenizer, lead
         self.begin, self.end, self.unknown = BEGIN, END, UNKNOWN
         self.banned: tuple[int, ...] = (PAD, BEGIN, UNKNOWN)
         if end is not None and tokenizer is not None:
@@ -91,7 +97,7 @@ class Speller:
         """Ids of texts, without beginning and end."""
         tidied = [tidy(text) for text in texts]
         if self.tokenizer is not None:
-            made = self.tokenizer.encode_batch(tidied, add_special_tokens=False)
+            made = self.tokenizer.encode_batch([self.lead + text for text in tidied], add_special_tokens=False)
             return [one.ids for one in made]
         split = list if self.unit == "char" else words
         return [[self._ids.get(piece, UNKNOWN) for piece in split(text)] for text in tidied]
@@ -107,27 +113,28 @@ class Speller:
     def state(self) -> dict[str, Any]:
         """As JSON."""
         own = {"tokenizer": json.loads(self.tokenizer.to_str())} if self.tokenizer else {"pieces": self.pieces}
-        return {"unit": self.unit, **own, **({"end": self.end} if self.unit == CHECKPOINT else {})}
+        return {"unit": self.unit, **own, **({"end": self.end, "lead": self.lead} if self.unit == CHECKPOINT else {})}
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> Speller:
         """From what ``state`` gave."""
         written = state.get("tokenizer")
         tokenizer = None if written is None else Tokenizer.from_str(json.dumps(written))
-        return cls(state["unit"], state.get("pieces", ()), tokenizer, state.get("end"))
+        return cls(state["unit"], state.get("pieces", ()), tokenizer, state.get("end"), state.get("lead", ""))
 
     @classmethod
-    def of_checkpoint(cls, file: str, end: int) -> Speller:
+    def of_checkpoint(cls, file: str, end: int, lead: str = "") -> Speller:
         """The tokenizer of a checkpoint.
 
         Args:
             file: its ``tokenizer.json``.
             end: the id that ends a text.
+            lead: what the checkpoint was taught to write before a text.
         """
         tokenizer = Tokenizer.from_file(file)
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return cls(CHECKPOINT, tokenizer=tokenizer, end=end)
+        return cls(CHECKPOINT, tokenizer=tokenizer, end=end, lead=lead)
 
 
 def _byte_pairs(texts: Sequence[str], limit: int) -> Tokenizer:

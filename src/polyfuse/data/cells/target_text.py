@@ -46,6 +46,7 @@ class Text:
             to 256.
         tokenizer: path of a checkpoint's ``tokenizer.json``, by which texts are spelt instead; read once.
         end: its id that ends a text.
+        lead: what the checkpoint was taught to write before a text.
     """
 
     media = joint = False
@@ -57,6 +58,7 @@ class Text:
         max_length: int | str = "auto",
         tokenizer: str | None = None,
         end: int | None = None,
+        lead: str = "",
     ):
         if unit not in ("auto", *UNITS):
             raise ValueError(f"unit: expected auto, {', '.join(UNITS)}, found {unit!r}")
@@ -65,7 +67,7 @@ class Text:
         if max_length != "auto" and not (isinstance(max_length, int) and max_length >= 1):
             raise ValueError(f"max_length: expected 'auto' or a number from 1 on, found {max_length!r}")
         self.unit, self.vocabulary, self.max_length = unit, vocabulary, max_length
-        self.tokenizer, self.end = tokenizer, end
+        self.tokenizer, self.end, self.lead = tokenizer, end, lead
         self.speller, self.longest = Speller("word"), 1
         self.notes: list[str] = []
 
@@ -81,7 +83,7 @@ class Text:
         if not texts:
             raise ValueError(f"output {name!r}: no training row has a text")
         if self.tokenizer is not None and self.end is not None:
-            self.speller = Speller.of_checkpoint(self.tokenizer, self.end)
+            self.speller = Speller.of_checkpoint(self.tokenizer, self.end, self.lead)
         else:
             self.speller = Speller.learnt(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
         lengths = np.array([len(ids) for ids in self.speller.spelt(texts)])

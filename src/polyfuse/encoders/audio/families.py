@@ -1,4 +1,4 @@
-"""The three ways in which checkpoints hear: the waveform itself, Whisper's spectrogram, or AST's filter banks.
+"""The ways in which checkpoints hear: the waveform itself, Whisper's spectrogram, or AST's filter banks.
 
 Each is a module from samples to tokens that padding does not change, though the checkpoints' own code mixes padding in:
 group-norm wav2vec 2.0 (Baevski et al., NeurIPS 2020) and HuBERT (Hsu et al., TASLP 2021) normalise over it, and
@@ -30,15 +30,23 @@ class Waveform(nn.Module):
     def __init__(self, model: Any, extractor: dict[str, Any]):
         super().__init__()
         self.rate, self.normalise = extractor["sampling_rate"], extractor["do_normalize"]
+        front, name = self._front(model)
         # the checkpoint's forward then begins with what these layers give, and does the rest as ever
-        self.layers, model.feature_extractor = model.feature_extractor.conv_layers, nn.Identity()
+        self.layers = getattr(front, name).conv_layers
+        setattr(front, name, nn.Identity())
         self.model: Any = model
+        self.counted = front._get_feat_extract_output_lengths
         self.shortest, self.step = 1, 1
         for layer in reversed(self.layers):
             (size,), (stride,) = layer.conv.kernel_size, layer.conv.stride
             self.shortest, self.step = (self.shortest - 1) * stride + size, self.step * stride
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
                 layer.layer_norm = _masked(layer.layer_norm)
+
+    @staticmethod
+    def _front(model: Any) -> tuple[Any, str]:
+        """Where the convolutions are, and what they are called."""
+        return model, "feature_extractor"
 
     def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
         """Shapes: (U, S), (U,) -> tokens (U, T, D); a sound shorter than one token is extended by silence."""
@@ -47,7 +55,7 @@ class Waveform(nn.Module):
         real_US = masked_until(real_U, wave_US.shape[1])
         features_UDT = self._convolved(self._normalised(wave_US, lengths_U), real_U)
         x_UTD = self.model(input_values=features_UDT, attention_mask=real_US.long()).last_hidden_state
-        mask_UT = masked_until(self.model._get_feat_extract_output_lengths(real_U), x_UTD.shape[1])
+        mask_UT = masked_until(self.counted(real_U), x_UTD.shape[1])
         span_UT2 = spans(lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step / self.rate)
         return Tokens(x_UTD, mask_UT, grid=(x_UTD.shape[1],), span_BT2=span_UT2)
 
@@ -73,6 +81,36 @@ class Waveform(nn.Module):
         return x_UDT
 
 
+class SpeechT5(Waveform):
+    """SpeechT5 for recognition: as wav2vec 2.0, but what its positions are made of would mix padding in."""
+
+    def __init__(self, model: Any, extractor: dict[str, Any]):
+        super().__init__(model, extractor)
+        model.prenet.pos_conv_embed = self.places = _Silent(model.prenet.pos_conv_embed)
+
+    @staticmethod
+    def _front(model: Any) -> tuple[Any, str]:
+        return model.prenet, "feature_encoder"
+
+    def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
+        """See ``Waveform``."""
+        self.places.count_U = self.counted(lengths_U.clamp_min(self.shortest))
+        return super().forward(wave_US, lengths_U)
+
+
+class _Silent(nn.Module):
+    """A layer along time to which padding is silent, as it is where nothing is padded."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+        self.count_U: Tensor | None = None
+
+    def forward(self, x_UTD: Tensor) -> Tensor:
+        assert self.count_U is not None
+        return self.layer(x_UTD * masked_until(self.count_U, x_UTD.shape[1])[..., None])
+
+
 def _masked(norm: nn.GroupNorm) -> MaskedGroupNorm:
     """The same normalisation over real frames only."""
     masked = MaskedGroupNorm(norm.num_channels, size=norm.num_channels // norm.num_groups)
@@ -81,10 +119,15 @@ def _masked(norm: nn.GroupNorm) -> MaskedGroupNorm:
 
 
 class Whisper(nn.Module):
-    """The encoder of Whisper on what was recorded, instead of on 30 seconds of mostly silence."""
+    """The encoder of Whisper on what was recorded, instead of on 30 seconds of mostly silence.
 
-    def __init__(self, model: Any, extractor: dict[str, Any]):
+    Args:
+        whole: on 30 seconds all the same, as it was trained; every token is real then.
+    """
+
+    def __init__(self, model: Any, extractor: dict[str, Any], *, whole: bool = False):
         super().__init__()
+        self.whole = whole
         self.model: Any = model
         names = {"bins": "feature_size", "rate": "sampling_rate", "fft": "n_fft", "hop": "hop_length"}
         self.mel = WhisperMel(seconds=extractor["chunk_length"], **{k: extractor[name] for k, name in names.items()})
@@ -95,7 +138,12 @@ class Whisper(nn.Module):
         """Shapes: (U, S), (U,) -> tokens (U, T, D)."""
         from transformers.masking_utils import create_bidirectional_mask
 
+        if self.whole:
+            wave_US = F.pad(wave_US, (0, self.mel.samples - wave_US.shape[1]))
         mel_UNF, mask_UN = self.mel(wave_US, lengths_U)
+        if self.whole:
+            mel_UNF = mel_UNF[:, : self.mel.samples // self.mel.hop]
+            mask_UN = mask_UN.new_ones(mel_UNF.shape[:2])
         x_UDN = F.gelu(self.model.conv1(mel_UNF.mT))
         x_UTD = F.gelu(self.model.conv2(x_UDN)).mT.contiguous()
         place_T = torch.arange(x_UTD.shape[1], device=x_UTD.device).clamp_max(self.model.max_source_positions - 1)

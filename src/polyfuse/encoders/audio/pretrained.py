@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.cells.audio import LONGEST
-from polyfuse.encoders.audio.families import Spectrogram, Waveform, Whisper
+from polyfuse.encoders.audio.families import Spectrogram, SpeechT5, Waveform, Whisper
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
 from polyfuse.encoders.keywords import spec_of
@@ -20,13 +20,14 @@ from polyfuse.records import Spec, Tokens
 
 FAMILIES = {
     "Wav2Vec2FeatureExtractor": Waveform,
+    "SpeechT5FeatureExtractor": SpeechT5,
     "WhisperFeatureExtractor": Whisper,
     "ASTFeatureExtractor": Spectrogram,
 }
 
 
 class Pretrained(CheckpointEncoder):
-    """Any Hugging Face audio checkpoint: wav2vec 2.0, HuBERT, WavLM, the encoder of Whisper, AST.
+    """Any Hugging Face audio checkpoint: wav2vec 2.0, HuBERT, WavLM, the encoders of Whisper and SpeechT5, AST.
 
     Args:
         rate: samples per second of what comes in.
@@ -34,6 +35,8 @@ class Pretrained(CheckpointEncoder):
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
         layers: how many of its first blocks to keep; all where None. The middle ones often hear best.
         seconds: what is kept of longer sounds; ``"auto"`` follows the training sounds.
+        whole: of Whisper, hear silence behind every sound up to 30 seconds, as it was trained to and as its decoder
+            expects, instead of what was recorded alone, which is many times faster.
 
     Raises:
         FileNotFoundError: no such checkpoint, here or within reach.
@@ -62,13 +65,17 @@ class Pretrained(CheckpointEncoder):
         weights: str = "checkpoint",
         layers: int | None = None,
         seconds: float | str = "auto",
+        whole: bool = False,
     ):
         super().__init__()
         folder = find(path, weights=weights, modality="audio")
         extractor = _extractor(folder)
         model, missing = build(folder, weights)
         model = keep_layers(tower(model), layers)
-        self.family = FAMILIES[extractor["feature_extractor_type"]](model, extractor)
+        family = FAMILIES[extractor["feature_extractor_type"]]
+        if whole and family is not Whisper:
+            raise ValueError(f"whole: {folder.name} hears what was recorded, whatever its length; leave whole out")
+        self.family = Whisper(model, extractor, whole=True) if whole else family(model, extractor)
         self.settle({"wave": torch.zeros(1, rate // 4), "lengths": torch.tensor([rate // 4])}, missing)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:

@@ -53,7 +53,7 @@ class Pretrained(CheckpointEncoder):
         super().__init__()
         folder = find(path, weights=weights, modality="image")
         model, missing = build(folder, weights)
-        self.model = keep_layers(tower(model, "vision_model", "image_model"), layers)
+        self.model = keep_layers(tower(model, "vision_model", "image_model", "image_encoder"), layers)
         scale, shift = _normalising(_processor(folder))
         self.register_buffer("scale_311", scale, persistent=False)
         self.register_buffer("shift_311", shift, persistent=False)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from itertools import takewhile
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tower
+from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tokenizer_of, tower
 from polyfuse.encoders.hub import copies, find
 from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Subwords
@@ -46,7 +45,7 @@ class Pretrained(CheckpointEncoder):
     def wants(path: str, weights: str, max_tokens: int | str) -> Spec:
         """Ids of the checkpoint's own tokenizer."""
         folder = find(path, weights=weights, modality="text")
-        tokenizer = str(_tokenizer(folder))
+        tokenizer = str(tokenizer_of(folder))
         files = {**copies(folder, "tokenizer_config.json"), "tokenizer.json": tokenizer}
         return Spec("text.tokenizer", {"file": tokenizer, "max_tokens": _length(folder, max_tokens)}, files)
 
@@ -57,8 +56,8 @@ class Pretrained(CheckpointEncoder):
         folder = find(path, weights=weights, modality="text")
         model, missing = build(folder, weights)
         self.model = keep_layers(tower(model, "text_model"), layers)
-        self.prefix = _leading_specials(_tokenizer(folder))
-        self.marks = _marks(_tokenizer(folder))
+        self.prefix = _leading_specials(tokenizer_of(folder))
+        self.marks = _marks(tokenizer_of(folder))
         sample = {"ids": torch.ones(1, 3, dtype=torch.long), "span": torch.zeros(1, 3, 2, dtype=torch.long)}
         self.settle({**sample, "lengths": torch.tensor([3])}, missing)
 
@@ -79,23 +78,6 @@ class Pretrained(CheckpointEncoder):
         x_UTD = self.model(input_ids=fields["ids"], attention_mask=mask_UT.long()).last_hidden_state
         grid = (x_UTD.shape[1] - self.prefix,)
         return Tokens(x_UTD, mask_UT & present_B[:, None], grid, self.prefix, fields["span"])
-
-
-def _tokenizer(folder: Path) -> Path:
-    """The checkpoint's ``tokenizer.json``, made from its older vocabulary files where it has none."""
-    if (folder / "tokenizer.json").is_file():
-        return folder / "tokenizer.json"
-    from huggingface_hub import constants
-    from transformers import AutoTokenizer
-
-    content = b"".join(f.read_bytes() for f in sorted(folder.iterdir()) if f.suffix in (".txt", ".json", ".model"))
-    made = Path(constants.HF_HOME) / "polyfuse" / hashlib.sha256(content).hexdigest()[:16]
-    if not (made / "tokenizer.json").is_file():
-        with quiet():
-            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).save_pretrained(made)
-    if not (made / "tokenizer.json").is_file():
-        raise ValueError(f"{folder}: its tokenizer cannot be written as tokenizer.json, which polyfuse reads")
-    return made / "tokenizer.json"
 
 
 def _leading_specials(tokenizer: Path) -> int:

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
+from polyfuse.contracts import Companion, ReadsEncoder, offers, says
 from polyfuse.data.cells.spelling import Speller
+from polyfuse.data.cells.target_text import LONGEST
+from polyfuse.heads.text.checkpoint import Spelling
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
-from polyfuse.heads.text.lm import files_of
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]
@@ -29,7 +31,8 @@ class Text(nn.Module):
         width: D.
         speller: how texts are spelt, as JSON; a fact of ``target.text``.
         longest: units of the longest text of training; a fact as well.
-        decoder: ``transformer``, ``gru``, ``ctc`` or ``lm``, or one with keywords, ``{name: transformer, depth: 3}``.
+        decoder: ``transformer``, ``gru``, ``ctc``, ``lm`` or ``pretrained``, or one with keywords, such as
+            ``{name: transformer, depth: 3}``.
         unit, vocabulary, max_length: see ``data.cells.target_text``; ``ctc`` writes characters by default.
         learn: how references are learnt: ``references``, ``label_smoothing``, ``scheduled_sampling`` (see
             ``heads.text.learning``).
@@ -64,10 +67,10 @@ class Text(nn.Module):
         name, keywords = chosen(decoder)
         Learning.of(learn)
         Decoding().changed(dict(decode or {}))
-        if name == "lm":
+        if (own := spelling_of(name, keywords)) is not None:
             if unit != "auto":
-                raise ValueError(f"unit: a language model spells texts by its own tokenizer; leave out {unit!r}")
-            return _of_checkpoint(keywords, max_length)
+                raise ValueError(f"unit: a checkpoint spells texts by its own tokenizer; leave out {unit!r}")
+            return _of_checkpoint(own, max_length)
         unit = "char" if name == "ctc" and unit == "auto" else unit
         return Spec("target.text", {"unit": unit, "vocabulary": vocabulary, "max_length": max_length})
 
@@ -101,6 +104,30 @@ class Text(nn.Module):
     def restored(folder: Path) -> dict[str, Any]:
         """The keywords that build it again from the files of its ``Spec``, where its decoder is a checkpoint."""
         return {"files": folder} if (folder / "config.json").is_file() else {}
+
+    @staticmethod
+    def companion(*, decoder: Decoder = "transformer", **_: Any) -> Companion | None:
+        """The encoder whose tokens its decoder reads as they come, where it reads such."""
+        name, keywords = chosen(decoder)
+        made: Any = registry.text_decoder(name)
+        return made.companion(**keywords) if offers(made, ReadsEncoder) else None
+
+    @staticmethod
+    def reading(input: str, *, decoder: Decoder, **keywords: Any) -> dict[str, Any]:
+        """The head's keywords, its decoder reading that input."""
+        name, own = chosen(decoder)
+        made: Any = registry.text_decoder(name)
+        return {**keywords, "decoder": {"name": name, **made.reading(input, **own)}}
+
+    @property
+    def reads(self) -> str | None:
+        """The input that the decoder reads as its encoder gives it."""
+        return says(self.decoder, "reads")
+
+    @property
+    def reads_width(self) -> int | None:
+        """Of those tokens."""
+        return says(self.decoder, "reads_width")
 
     @property
     def decoding(self) -> dict[str, Any]:
@@ -155,7 +182,7 @@ class Text(nn.Module):
         longest = max(map(len, answers)) if answers else self.longest
         if how.max_length is not None and answers and how.max_length < longest:
             raise ValueError(f"max_length: {how.max_length} is less than the longest of the answers, {longest}")
-        most = how.max_length or longest
+        most = how.max_length or (longest if answers else max(longest, getattr(self.decoder, "most", 0)))
         own = self.speller
         return Rules(own.begin, own.end, own.banned, most, max(1, how.min_length), how.no_repeat, answers)
 
@@ -185,10 +212,24 @@ class Text(nn.Module):
             yield before
 
 
-def _of_checkpoint(keywords: Mapping[str, Any], max_length: int | str) -> Spec:
-    """Reference texts as the ids of a language model's own tokenizer."""
-    kept, tokenizer, end = files_of(str(keywords["path"]), keywords.get("weights", "checkpoint"))
-    return Spec("target.text", {"max_length": max_length, "tokenizer": tokenizer, "end": end}, kept)
+def spelling_of(name: str, keywords: Mapping[str, Any]) -> Spelling | None:
+    """How a decoder spells texts by itself; None where the units are learnt from training texts."""
+    made: Any = registry.text_decoder(name)
+    return made.spelling(**keywords) if hasattr(made, "spelling") else None
+
+
+def _of_checkpoint(own: Spelling, max_length: int | str) -> Spec:
+    """Reference texts as the ids of a checkpoint's own tokenizer.
+
+    Raises:
+        ValueError: the checkpoint has fewer positions than are asked for.
+    """
+    if own.room is not None and isinstance(max_length, int) and max_length > own.room:
+        raise ValueError(f"max_length: the checkpoint has {own.room} positions for a text, found {max_length}")
+    if own.room is not None and max_length == "auto":
+        max_length = min(own.room, LONGEST)
+    keywords = {"max_length": max_length, "tokenizer": own.tokenizer, "end": own.end, "lead": own.lead}
+    return Spec("target.text", keywords, own.files)
 
 
 def chosen(decoder: Decoder) -> tuple[str, dict[str, Any]]:

@@ -15,15 +15,14 @@ from torch.utils.checkpoint import checkpoint
 
 from polyfuse.encoders.checkpoint import config_of, quiet
 from polyfuse.encoders.hub import copies, find
+from polyfuse.heads.text.checkpoint import Spelling, check_train, kept_of, pairs_of, prepared, projector
 from polyfuse.heads.text.decode import Cache
 from polyfuse.heads.text.learning import Learning, References, mean_of
 from polyfuse.heads.text.stepwise import StepwiseDecoder
-from polyfuse.layers.lora import inject
 from polyfuse.records import Tokens
 
 PLACE = "<|polyfuse tokens|>"  # where the fused tokens stand while a conversation is written down
 CHUNK = 1024  # units whose logits are there at once
-TRAINED = ("frozen", "lora", "full")
 
 
 class LM(StepwiseDecoder):
@@ -58,17 +57,12 @@ class LM(StepwiseDecoder):
         prompt: str = "",
     ):
         super().__init__(width)
-        if train not in TRAINED:
-            raise ValueError(f"train: expected {', '.join(TRAINED)}, found {train!r}")
+        check_train(train)
         folder = find(path, weights=weights, modality="text")
         self.vocabulary, self.train_mode = vocabulary, train
-        self.model = _model(folder, weights)
-        if train == "lora":
-            inject(self.model)
-        elif train == "frozen":
-            self.model.requires_grad_(False)
+        self.model = prepared(_model(folder, weights), train)
         size = self.model.get_input_embeddings().weight.shape[1]
-        self.project = nn.Sequential(nn.Linear(width, size), nn.GELU(), nn.Dropout(dropout), nn.Linear(size, size))
+        self.project = projector(width, size, dropout)
         # as long as its own words are, or the model would hear nothing else at first
         self.loudness: Tensor
         self.register_buffer("loudness", self.model.get_input_embeddings().weight.detach().float().std())
@@ -78,6 +72,20 @@ class LM(StepwiseDecoder):
         self.after: Tensor
         self.register_buffer("before", torch.tensor(before, dtype=torch.long), persistent=False)
         self.register_buffer("after", torch.tensor(after, dtype=torch.long), persistent=False)
+
+    @staticmethod
+    def spelling(*, path: str, weights: str = "checkpoint", **_: Any) -> Spelling:
+        """Its own tokenizer, and what a saved model keeps.
+
+        Raises:
+            ValueError: it has no such tokenizer.
+        """
+        folder = find(path, weights=weights, modality="text")
+        if not (folder / "tokenizer.json").is_file():
+            raise ValueError(f"{path}: the folder has no tokenizer.json, without which texts cannot be spelt")
+        names = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+        kept = copies(folder, *names, "chat_template.jinja")
+        return Spelling(kept, str(folder / "tokenizer.json"), conversation(folder, "")[2])
 
     def train(self, mode: bool = True) -> LM:
         """As ever, but a frozen model has no dropout."""
@@ -151,29 +159,15 @@ class LM(StepwiseDecoder):
     def _further(self, x_NXH: Tensor, mask_NP: Tensor, cache: Cache | None, called: str) -> Cache:
         from transformers import DynamicCache
 
-        layers = 0 if cache is None else sum(name.startswith("key_") for name in cache)
-        kept = DynamicCache([(cache[f"key_{n}"], cache[f"value_{n}"]) for n in range(layers)] if cache else None)
+        kept = DynamicCache(pairs_of(cache) if cache else None)
         places = (mask_NP.long().cumsum(-1) - 1).clamp_min(0)[:, -x_NXH.shape[1] :]
         given = {"inputs_embeds": x_NXH, "attention_mask": mask_NP.long(), "position_ids": places}
         made = self.model.base_model(**given, past_key_values=kept, use_cache=True)
-        found = {called: self._logits(made.last_hidden_state[:, -1]), "mask": mask_NP}
-        for n, layer in enumerate(made.past_key_values.layers):
-            found[f"key_{n}"], found[f"value_{n}"] = layer.keys, layer.values
-        return found
-
-
-def files_of(path: str, weights: str) -> tuple[dict[str, str], str, int]:
-    """What a saved model keeps of a checkpoint, its ``tokenizer.json``, and the id that ends a text.
-
-    Raises:
-        ValueError: it has no such tokenizer.
-    """
-    folder = find(path, weights=weights, modality="text")
-    if not (folder / "tokenizer.json").is_file():
-        raise ValueError(f"{path}: the folder has no tokenizer.json, without which texts cannot be spelt")
-    names = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-    kept = copies(folder, *names, "chat_template.jinja")
-    return kept, str(folder / "tokenizer.json"), conversation(folder, "")[2]
+        return {
+            called: self._logits(made.last_hidden_state[:, -1]),
+            "mask": mask_NP,
+            **kept_of(made.past_key_values.layers),
+        }
 
 
 def conversation(folder: Path, prompt: str) -> tuple[list[int], list[int], int]:

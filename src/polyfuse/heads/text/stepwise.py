@@ -23,7 +23,7 @@ class StepwiseDecoder(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.read = Memory(width)
+        self.read: nn.Module = Memory(width)
 
     def check(self, how: Decoding) -> None:
         """Whether it can write so: unit by unit, every way is possible."""

@@ -1,13 +1,15 @@
 """Pictures and speech that are made: text to handwritten digits, words to spoken ones, names to emoji.
 
-``python benchmarks/generation_made.py [ROW ...] [--minutes N] [--seeds N] [--sheets FOLDER] [--quick]`` trains each row
-with a time budget, and has what was made read by classifiers that never saw the generator: ``generation_made.json`` and
-``generation_made.md``, and contact sheets and sounds in a folder, to be looked at and listened to.
+``python benchmarks/generation_made.py [ROW ...] [--minutes N] [--made N] [--seeds N] [--sheets FOLDER]`` trains each
+row with a time budget, and has what was made read by classifiers that never saw the generator:
+``generation_made.json`` and ``generation_made.md``; models, contact sheets and sounds lie in a folder, to be looked at
+and listened to. A run that was stopped goes on with the models that are there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +34,7 @@ from polyfuse.metrics.cepstra import cepstra, shape
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PHRASES = ("a handwritten {}", "the digit {}", "{}", "a picture of a {}")
-TRAINED, READ, MADE = 4000, 10_000, 1000  # rows of the generator, rows of its reader, digits made
+TRAINED, READ = 4000, 10_000  # rows of the generator, rows of its reader
 GUIDANCE = (1.0, 2.0, 3.0)
 BEATS = 16  # moments of a sound that its reader hears
 TILE, ACROSS = 56, 20  # pixels of a picture on a contact sheet, pictures in a row of it
@@ -46,12 +48,14 @@ class Asked:
         minutes: of training.
         seed: of the split, the weights and the noise.
         sheets: folder of contact sheets and sounds.
+        made: digits that are made and read.
         quick: only whether it runs.
     """
 
     minutes: float
     seed: int
     sheets: Path
+    made: int
     quick: bool
 
     def few(self, many: int) -> int:
@@ -71,14 +75,22 @@ def pixels(cell: Any) -> np.ndarray:
     return np.asarray(decode(load(cell)))[..., 0]
 
 
-def fitted(asked: Asked, frame: pd.DataFrame, output: str, inputs: Sequence[str], *settings: str) -> tuple[Any, dict]:
-    """A model, and what its training took."""
+def fitted(
+    asked: Asked, name: str, frame: pd.DataFrame, output: str, inputs: Sequence[str], *settings: str
+) -> tuple[Any, dict[str, Any]]:
+    """A model, and what its training took; one that lies among the sheets is judged as it is."""
+    place, facts = asked.sheets / f"{name}_{asked.seed}", asked.sheets / f"{name}_{asked.seed}.json"
+    if facts.exists():
+        return pf.load(place), json.loads(facts.read_text(encoding="utf8"))
     began, worked = time.monotonic(), time.process_time()
     options = {"settings": [*asked.settings, *settings], "preset": "scratch", "split": "split", "verbose": False}
     model = pf.fit(frame, outputs=[output], inputs=list(inputs), **options)
     training = model.facts["training"]
-    facts = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - worked}
-    return model, {**facts, "rows": int((frame["split"] == "train").sum()), "steps": training.get("steps")}
+    spent = {"seconds": time.monotonic() - began, "processor_seconds": time.process_time() - worked}
+    said = {**spent, "rows": int((frame["split"] == "train").sum()), "steps": training.get("steps")}
+    model.save(place)
+    facts.write_text(json.dumps(said), encoding="utf8")
+    return model, said
 
 
 def best(found: Mapping[str, Any], key: str, higher: bool) -> dict[str, Any]:
@@ -100,11 +112,11 @@ def mnist(asked: Asked) -> dict[str, Any]:
     texts = [PHRASES[rng.integers(len(PHRASES))].format(WORDS[digit]) for digit in own["digit"]]
     frame = pd.DataFrame({"text": texts, "image": list(own["image"]), "split": "train"})
     frame.loc[frame.index[-20:], "split"] = "test"
-    model, facts = fitted(asked, frame, "image=image", ["text=text"])
+    model, facts = fitted(asked, "mnist", frame, "image=image", ["text=text"])
     real_N, test_N = (np.stack([pixels(cell) for cell in side["image"]]) for side in (others, test))
     reader = SVC(C=5, gamma=0.03).fit(real_N.reshape(len(real_N), -1) / 255, others["digit"])
     sure = float(reader.score(test_N.reshape(len(test_N), -1) / 255, test["digit"]))
-    digits = np.arange(asked.few(MADE)) % 10
+    digits = np.arange(asked.few(asked.made)) % 10
     asks = pd.DataFrame({"text": [PHRASES[0].format(WORDS[digit]) for digit in digits]})
     order = np.argsort(test["digit"].to_numpy(), kind="stable")
     real = list(test_N[order[np.linspace(0, len(order) - 1, len(digits)).round().astype(int)]])
@@ -150,7 +162,7 @@ def fsdd(asked: Asked) -> dict[str, Any]:
     sure = 1 - float(reader.score(ears[test], table["digit"].iloc[test]))
     rng = np.random.default_rng(asked.seed)
     learnt = frame.iloc[[*rng.permutation(train)[: asked.few(len(train))], *rng.permutation(test)[:20]]]
-    model, facts = fitted(asked, learnt, "audio=speech", ["word=text", "speaker=category"])
+    model, facts = fitted(asked, "fsdd", learnt, "audio=speech", ["word=text", "speaker=category"])
     asks = frame.iloc[test[: asked.few(len(test))]].drop(columns="split")
     found = {}
     for guidance in GUIDANCE:
@@ -171,7 +183,7 @@ def emoji(asked: Asked) -> dict[str, Any]:
     train, test = (frame[frame["split"] == side] for side in ("train", "test"))
     learnt = pd.concat([train.head(asked.few(len(train))), test.head(20)], ignore_index=True)
     size = "outputs.image.head.size=8" if asked.quick else "outputs.image.head.size=32"
-    model, facts = fitted(asked, learnt, "image=image", ["name=text"], size)
+    model, facts = fitted(asked, "emoji", learnt, "image=image", ["name=text"], size)
     asks, shown = test.head(asked.few(300)), train.head(100)
     found = {}
     for guidance in GUIDANCE:
@@ -241,6 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all by default")
     parser.add_argument("--minutes", type=float, default=15, help="of training")
+    parser.add_argument("--made", type=int, default=1000, help="digits that are made and read")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sheets", type=Path, default=Path("made"), help="folder of contact sheets and sounds")
     parser.add_argument("--to", type=Path, default=ROOT / "benchmarks", help="folder of the JSON and the page")
@@ -253,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(str(asked.to / "generation_made"))
     for name in asked.rows or ROWS:
         for seed in range(asked.seeds):
-            one = Asked(asked.minutes, seed, asked.sheets, asked.quick)
+            one = Asked(asked.minutes, seed, asked.sheets, asked.made, asked.quick)
             make = partial(_with_machine, ROWS[name], one)
             results.get(f"{name}/{seed}", make)
     write_rows(asked.to / "generation_made.md", page(results.values), "# Pictures and speech made\n")

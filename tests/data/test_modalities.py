@@ -177,6 +177,9 @@ def test_a_large_table_is_quick_because_contents_are_sampled():
         ([["p", "q"], ["q"], ["r"]] * 5, "labels"),
         ([["a black dog runs fast", "a dog in the park"], ["a cat sits on a mat"]], "text"),
         ([f"a long caption about the thing {i}" for i in range(40)], "text"),
+        (["a.png", "b.png"], "image"),
+        ([b"\x89PNG\r\n\x1a\n"], "image"),
+        (["a.wav", "b.wav"], "speech"),
     ],
 )
 def test_heads_for_outputs(cells, head):
@@ -187,7 +190,7 @@ def test_heads_for_outputs(cells, head):
 
 @pytest.mark.parametrize(
     "cells",
-    [[None, None], ["a.png", "b.png"], [b"\x89PNG\r\n\x1a\n"], [[0.5, 1.0], [2.0, 3.0]], [datetime.date(2024, 1, 1)]],
+    [[None, None], [[0.5, 1.0], [2.0, 3.0]], [datetime.date(2024, 1, 1)]],
 )
 def test_outputs_that_no_head_learns_are_refused(cells):
     with pytest.raises(TableError, match="'y'"):

@@ -201,3 +201,10 @@ def test_a_target_of_no_length_and_of_one_word(folder):  # noqa: F811
     model = polyfuse.fit(frame, outputs=["said=text"], settings=own, quiet=True)
     assert any("every training text is the same" in note for note in model.notes)
     assert (model.predict(frame, verbose=False).said == "w1").all()
+
+
+def test_a_decoder_that_is_told_no_columns_refuses_them():
+    decoder = {"name": "pretrained", "path": "some/folder", "prompt": "a picture of {thing}"}
+    with pytest.raises(ValueError, match=r"pretrained begins every text alike, and \{thing\}.*lm"):
+        head("text").columns(decoder=decoder)
+    assert head("text").columns(decoder={**decoder, "prompt": "a picture of"}) == []

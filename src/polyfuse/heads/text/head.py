@@ -118,9 +118,18 @@ class Text(nn.Module):
         """Columns of the table that the decoder's prompt names.
 
         Raises:
-            ValueError: no such decoder, or a prompt that cannot be read.
+            ValueError: no such decoder, or a prompt that cannot be read, or that names columns to a decoder that is
+                told none.
         """
-        return Template(chosen(decoder)[1].get("prompt", "")).columns
+        name, keywords = chosen(decoder)
+        named = Template(keywords.get("prompt", "")).columns
+        if named and not offers(registry.text_decoder(name), Prompted):
+            known = ", ".join(one for one in registry.TEXT_DECODERS if offers(registry.text_decoder(one), Prompted))
+            raise ValueError(
+                f"prompt: decoder {name} begins every text alike, and {{{named[0]}}} would be a column of the table; "
+                f"decoders that are told columns: {known}"
+            )
+        return named
 
     @staticmethod
     def restored(folder: Path) -> dict[str, Any]:

@@ -74,9 +74,7 @@ class Template:
 
 @runtime_checkable
 class Prompted(Protocol):
-    """A decoder that is told something in words before it writes."""
-
-    template: Template
+    """A decoder that is told something in words before it writes; its ``template`` says what."""
 
     def told(self, memory: Tokens, prompts: list[str]) -> Tokens:
         """The tokens of every row with its prompt."""

@@ -185,6 +185,14 @@ def test_numbers_are_compared_by_their_own_metric(table):
     assert found.to_json()["fusions"][0]["r2"] == found.fusions[0].found.value
 
 
+def test_texts_are_compared_with_how_they_were_written(table, tmp_path):
+    found = compare(table, outputs=["label=text"], fusions="concat", seeds=1, to=tmp_path / "c",
+                    settings=[*FAST[1:], "training.epochs=1", "outputs.label.head.decode.beams=3"])  # fmt: skip
+    assert found.meta["answers made with"] == "beams 3"
+    page = (tmp_path / "c" / "comparison.html").read_text(encoding="utf8")
+    assert "answers made with</dt><dd>beams 3" in page
+
+
 def test_frozen_encoders_run_once_per_cell(table, tmp_path, monkeypatch):
     model = pf.fit(table, outputs=["label"], inputs=["words=text"], split="split", to=tmp_path / "m", settings=FAST)
     calls = []

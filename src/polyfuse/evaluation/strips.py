@@ -193,12 +193,16 @@ def _sound(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
 
 
 def along(share_T: np.ndarray, span_T2: np.ndarray, seconds: float, bins: int = WIDE) -> np.ndarray:
-    """Shares of tokens with spans in seconds, spread over equal steps of time (bins,)."""
+    """At equal steps of time, the greatest share of the tokens with spans there, in seconds (bins,).
+
+    A token keeps its share whatever its length: the last of a sound, cut short, is no more than the others.
+    """
     found = np.zeros(bins)
     for share, (start, end) in zip(share_T, span_T2, strict=True):
-        first = min(bins - 1, max(0, int(bins * start / seconds)))
-        last = max(first + 1, min(bins, int(np.ceil(bins * end / seconds))))
-        found[first:last] += share / (last - first)
+        first = int(bins * start / seconds)
+        if first < bins:  # padding lies behind the sound
+            last = max(first + 1, int(np.ceil(bins * end / seconds)))
+            found[first:last] = np.maximum(found[first:last], share)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Attention through the front door: Python, the command line, the report; and planted regions are found again."""
+"""Attention through the front door: Python, the command line, the report."""
 
 from __future__ import annotations
 
@@ -143,20 +143,3 @@ def test_decoders_without_attention_say_so(folder):
     with pytest.raises(ValueError, match="no output writes a text"):
         plain.attend(folder / "table.csv", verbose=False)
     assert len(table) == 40
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("decoder", ["{name: transformer, depth: 2}", "gru"])
-def test_planted_regions_are_found_again(decoder, tmp_path):
-    table = corners(tmp_path, rows=160)
-    made = fitted(tmp_path / "table.csv", decoder, 60, more=["inputs.image.encoder={name: resnet, depth: 1}"])
-    found = made.attend(tmp_path / "table.csv", verbose=False)
-    right = [one for one, true in zip(found, table.caption, strict=True) if one.text == true]
-    assert len(right) > 150
-    hits = []
-    for one in right:
-        map_HW = one.by_input["image"].on_grid.mean(0)
-        at = np.unravel_index(map_HW.argmax(), map_HW.shape)
-        corner = [int(place >= size / 2) for place, size in zip(at, map_HW.shape, strict=True)]
-        hits.append(CORNERS[2 * corner[0] + corner[1]] == one.text)
-    assert np.mean(hits) > 0.8

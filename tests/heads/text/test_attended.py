@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyfuse import registry
 from polyfuse.data.cells.spelling import Speller
 from polyfuse.heads.text.attended import attended, word_places, words_of
 from polyfuse.heads.text.gru import GRU
@@ -16,6 +17,7 @@ from polyfuse.heads.text.transformer import Transformer
 from polyfuse.layers.attention import Attention
 from polyfuse.layers.causal import CausalBlock
 from polyfuse.records import Fused, Tokens
+from polyfuse.testing.heads import Case, nameless
 
 TEXTS = ["a dog's ball, and 3 cats!", "两只狗在跑 fast", "कुत्ता दौड़ता है", "🙂 naïve café", "x"]
 SPELLERS = {unit: Speller.learnt(TEXTS * 3, unit, 600) for unit in ("word", "char", "bpe")}
@@ -124,3 +126,38 @@ def test_a_block_that_says_its_shares_reads_as_it_always_does():
     block, mask = CausalBlock(8, heads=2).eval(), torch.tensor([[True, True, False], [False] * 3])
     x, context = torch.randn(2, 4, 8), torch.randn(2, 3, 8)
     torch.testing.assert_close(block.attended(x, context, mask)[0], block(x, context, mask))
+
+
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
+
+
+PLACES = (0, 3, 12, 15)
+
+
+def bright(rows: int = 8) -> Fused:
+    """Pictures of 4 x 4 regions, of which one in a corner is bright; where it lies says how they are called.
+
+    Of fewer regions a decoder may as well look at all the others.
+    """
+    x = 0.3 * torch.randn(rows, 16, 16)
+    sign = torch.Generator().manual_seed(1)
+    x[torch.arange(rows), torch.tensor(PLACES).repeat(rows // 4)] = 2 * torch.randn(16, generator=sign)
+    nothing = Tokens(torch.zeros(rows, 1, 16), torch.zeros(rows, 1, dtype=torch.bool))
+    return Fused(nothing, {"photo": Tokens(x, torch.ones(rows, 16, dtype=torch.bool), grid=(4, 4))})
+
+
+@pytest.mark.slow
+def test_a_planted_region_is_looked_at_by_a_transformer():
+    """Nothing makes a decoder look there: ``gru`` names such pictures by looking at regions that are not bright."""
+    case = Case(registry.head("text"), {"unit": "word", "dropout": 0.0}, CORNERS * 2)
+    head, transform = case.made()
+    batch, optimizer = case.targets(transform), torch.optim.Adam(head.parameters(), lr=0.005)
+    for _ in range(200):
+        optimizer.zero_grad()
+        head.loss(bright(), batch).mean().backward()
+        optimizer.step()
+    head.eval()
+    found = head.attended(bright(), nameless())
+    assert [one.text for one in found] == list(CORNERS * 2)
+    places = [int(one.by_input["photo"].on_grid.mean(0).argmax()) for one in found]
+    assert places == list(PLACES * 2)

@@ -73,8 +73,15 @@ class Template:
 
 
 @runtime_checkable
-class Prompted(Protocol):
-    """A decoder that is told something in words before it writes; its ``template`` says what."""
+class TakesPrompt(Protocol):
+    """A kind of decoder that can be told something in words before it writes."""
 
     def told(self, memory: Tokens, prompts: list[str]) -> Tokens:
         """The tokens of every row with its prompt."""
+
+
+@runtime_checkable
+class Prompted(TakesPrompt, Protocol):
+    """Such a decoder, with what it is told."""
+
+    template: Template

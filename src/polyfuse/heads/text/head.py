@@ -22,7 +22,7 @@ from polyfuse.heads.text.checkpoint import Spelling
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.memory import of_rows, parts
-from polyfuse.heads.text.prompt import Prompted, TakesPrompt, Template
+from polyfuse.heads.text.prompt import Prompted, Template
 from polyfuse.heads.text.self_critical import Draws, Reward, self_critical
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
@@ -123,8 +123,8 @@ class Text(nn.Module):
         """
         name, keywords = chosen(decoder)
         named = Template(keywords.get("prompt", "")).columns
-        if named and not offers(registry.text_decoder(name), TakesPrompt):
-            known = ", ".join(one for one in registry.TEXT_DECODERS if offers(registry.text_decoder(one), TakesPrompt))
+        if named and not offers(registry.text_decoder(name), Prompted):
+            known = ", ".join(one for one in registry.TEXT_DECODERS if offers(registry.text_decoder(one), Prompted))
             raise ValueError(
                 f"prompt: decoder {name} begins every text alike, and {{{named[0]}}} would be a column of the table; "
                 f"decoders that are told columns: {known}"

@@ -73,15 +73,10 @@ class Template:
 
 
 @runtime_checkable
-class TakesPrompt(Protocol):
-    """A kind of decoder that can be told something in words before it writes."""
+class Prompted(Protocol):
+    """A decoder that is told something in words before it writes."""
+
+    template: Template
 
     def told(self, memory: Tokens, prompts: list[str]) -> Tokens:
         """The tokens of every row with its prompt."""
-
-
-@runtime_checkable
-class Prompted(TakesPrompt, Protocol):
-    """Such a decoder, with what it is told."""
-
-    template: Template

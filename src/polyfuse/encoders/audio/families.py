@@ -7,6 +7,7 @@ Whisper (Radford et al., ICML 2023) reads 30 seconds whatever the clip. AST: Gon
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from polyfuse.layers.mel import KaldiMel, WhisperMel
 from polyfuse.layers.norm import MaskedGroupNorm
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Tokens
+
+AT_ONCE = 4  # windows of 30 seconds
 
 
 class Waveform(nn.Module):
@@ -135,7 +138,14 @@ class Whisper(nn.Module):
         self.step = 2 * self.mel.hop / self.rate
 
     def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
-        """Shapes: (U, S), (U,) -> tokens (U, T, D)."""
+        """Shapes: (U, S), (U,) -> tokens (U, T, D); of whole windows a few at a time, which memory has room for."""
+        if not self.whole or torch.is_grad_enabled() or len(wave_US) <= AT_ONCE:
+            return self._read(wave_US, lengths_U)
+        found = [self._read(*some) for some in zip(wave_US.split(AT_ONCE), lengths_U.split(AT_ONCE), strict=True)]
+        joined = {name: torch.cat([getattr(t, name) for t in found]) for name in ("x_BTD", "mask_BT", "span_BT2")}
+        return replace(found[0], **joined)
+
+    def _read(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
         from transformers.masking_utils import create_bidirectional_mask
 
         if self.whole:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import polyfuse
+from polyfuse.heads.text.ctc import in_order
+from polyfuse.heads.text.memory import Memory, grid_of, places
 from polyfuse.layers.join import side_by_side
 from polyfuse.recipe import RecipeError, parse
 from polyfuse.records import Tokens
@@ -66,6 +70,23 @@ def test_each_encoder_has_the_same_say_in_the_mean_of_their_tokens():
     torch.testing.assert_close(mean[0], (means[0] + one.x_BTD[0, 0]) / 2)
     torch.testing.assert_close(mean[1], (means[1] + one.x_BTD[1, 0]) / 2)
     torch.testing.assert_close(mean[2], one.x_BTD[2, 0])  # the other says nothing here
+
+
+@pytest.mark.parametrize("grid", [(2, 3), (2, 2, 3)])
+def test_tokens_in_a_plane_keep_their_places_beside_those_of_another_encoder(grid):
+    count = math.prod(grid)
+    plane = Tokens(torch.randn(2, count, 4), torch.ones(2, count, dtype=torch.bool), grid)
+    one = Tokens(torch.randn(2, 1, 4), torch.ones(2, 1, dtype=torch.bool), (1,))
+    both = side_by_side([one, plane])
+    assert (both.grid, both.prefix, both.x_BTD.shape[1]) == (grid, 0, count + 1)
+    direction = both.x_BTD[:, :count] / plane.x_BTD
+    torch.testing.assert_close(direction, direction[:, :1, :1].expand_as(direction))  # longer or shorter, no more
+    assert grid_of(both) == grid
+    memory = Memory(4)
+    moved = memory.placed(both) - memory.norm(both.x_BTD)
+    torch.testing.assert_close(moved[:, :count], places(grid, 4, like=moved).expand(2, -1, -1))
+    assert not moved[:, count:].any()  # the others have no place
+    assert in_order(Tokens(both.x_BTD, both.mask_BT, (2, 3))).x_BTD.shape[1] == 3
 
 
 @pytest.mark.usefixtures("own_cache")

@@ -64,7 +64,8 @@ class Tokens(_Movable):
 
     Args:
         grid: shape of the real tokens: ``(H, W)`` patches, ``(N,)`` frames, ``(N, F)``, or ``()`` when unordered.
-        prefix: number of leading tokens outside the grid, such as a class token.
+        prefix: number of leading tokens outside the grid, such as a class token. Behind a grid of two axes or more
+            others may follow that lie outside it as well: those of a further encoder.
         span_BT2: where in the cell each token lies, in characters or seconds, start and end.
         own_BTE: the same tokens as their encoder gave them, at its own width, where a head reads them so.
     """

@@ -91,7 +91,8 @@ def looked(bundle: Bundle, table: Table, position: int, said: Attended) -> Looke
         item = recipe.inputs[name]
         slots = [(column, n) for column in item.columns for n in range(recipe.data.slots.get(column, 1))]
         draw = _DRAWN.get(str(item.modality))
-        if draw is None or not look.total_W.any() or look.share_WT.shape[1] % len(slots):
+        placed = look.grid[:1] == (len(slots),) or not look.share_WT.shape[1] % len(slots)
+        if draw is None or not look.total_W.any() or not placed:
             continue
         transform = bundle.transforms[f"in:{recipe.reads[name][0]}"]
         for (column, n), part in zip(slots, _by_slot(look, len(slots)), strict=True):
@@ -125,9 +126,11 @@ def _by_slot(look: Look, count: int) -> list[Look]:
     """The share of each slot of an input, whose tokens stand behind each other."""
     if count == 1:
         return [look]
-    shares = np.split(look.share_WT, count, 1)
-    spans = [None] * count if look.span_T2 is None else np.split(look.span_T2, count)
-    grid = look.grid[1:] if look.grid[:1] == (count,) else ()
+    placed = look.grid[:1] == (count,)
+    inside = look.inside if placed else slice(None)
+    shares = np.split(look.share_WT[:, inside], count, 1)
+    spans = [None] * count if look.span_T2 is None else np.split(look.span_T2[inside], count)
+    grid = look.grid[1:] if placed else ()
     return [Look(share_WT, grid, 0, span_T2) for share_WT, span_T2 in zip(shares, spans, strict=True)]
 
 

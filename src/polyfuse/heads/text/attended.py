@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class Look:
     Args:
         share_WT: of each word's attention (words, tokens).
         grid: shape of the tokens behind ``prefix``: rows and columns of a picture, steps of time; () where unordered.
-        prefix: leading tokens outside the grid.
+        prefix: leading tokens outside the grid; there may be others behind it.
         span_T2: where in the cell each token lies, in characters or seconds, where that is known.
     """
 
@@ -46,7 +47,12 @@ class Look:
     @property
     def on_grid(self) -> np.ndarray | None:
         """The shares as maps (words, *grid); None without a grid."""
-        return self.share_WT[:, self.prefix :].reshape(-1, *self.grid) if self.grid else None
+        return self.share_WT[:, self.inside].reshape(-1, *self.grid) if self.grid else None
+
+    @property
+    def inside(self) -> slice:
+        """Which tokens lie in the grid: none without one."""
+        return slice(self.prefix, self.prefix + (prod(self.grid) if self.grid else 0))
 
 
 @dataclass(frozen=True)

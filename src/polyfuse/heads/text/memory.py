@@ -11,6 +11,7 @@ from math import prod
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.layers.positions import sinusoidal
@@ -41,7 +42,8 @@ class Memory(nn.Module):
         if not grid:
             return x_BTD
         code_TD = places(grid, x_BTD.shape[-1], like=x_BTD)
-        return torch.cat([x_BTD[:, : tokens.prefix], x_BTD[:, tokens.prefix :] + code_TD], 1)
+        behind = x_BTD.shape[1] - tokens.prefix - len(code_TD)
+        return x_BTD + F.pad(code_TD, (0, 0, tokens.prefix, behind))
 
 
 def of_rows(memory: Tokens, row_N: Tensor) -> Tokens:
@@ -61,7 +63,8 @@ def grid_of(tokens: Tokens) -> tuple[int, ...]:
     count = tokens.x_BTD.shape[1] - tokens.prefix
     if not tokens.grid or count < 1:
         return ()
-    return tokens.grid if prod(tokens.grid) == count else (count,)
+    whole = prod(tokens.grid) == count or (len(tokens.grid) > 1 and prod(tokens.grid) < count)
+    return tokens.grid if whole else (count,)
 
 
 def joint_tokens(fused: Fused) -> Tokens:

@@ -11,8 +11,9 @@ from polyfuse.recipe import RecipeError, defaults, parse, presets
 from polyfuse.starter.installed import StarterError
 
 
-def recipe(modality: str, preset: str = "auto", **item):
-    values = {"inputs": {"x": {"columns": ["x"], "modality": modality, **item}}, "outputs": {"y": {"column": "y"}}}
+def recipe(modality: str, preset: str = "auto", head: str = "auto", **item):
+    output = {"column": "y", "head": {"name": head}}
+    values = {"inputs": {"x": {"columns": ["x"], "modality": modality, **item}}, "outputs": {"y": output}}
     return parse({**values, "preset": preset})
 
 
@@ -37,6 +38,15 @@ def test_auto_is_starter_where_its_parts_are_here():
     assert notes == []
     assert [e.name for e in made.inputs["x"].encoders] == ["ngrams", "universal"]
     assert made.readers["x+universal"].transfer == "frozen"
+
+
+@pytest.mark.parametrize("preset", ["plain", "scratch", "starter"])
+@pytest.mark.parametrize("rows", [20, 50_000])
+def test_what_is_written_about_keeps_its_order_and_places(preset, rows):
+    for modality in ("text", "image", "audio"):
+        made, _ = defaults.encoders(recipe(modality, preset, head="text"), rows)
+        assert not {"ngrams", "statistics"} & {reader.part.name for reader in made.readers.values()}
+        assert all(reader.cache != "pooled" and reader.fused for reader in made.readers.values())
 
 
 def test_where_a_part_is_absent_auto_learns_from_scratch_and_says_so(monkeypatch):

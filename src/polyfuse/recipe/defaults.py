@@ -13,7 +13,7 @@ from typing import Any
 from polyfuse import registry
 from polyfuse.contracts import Decides, Masks, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
-from polyfuse.recipe.outputs import unscored
+from polyfuse.recipe.outputs import unscored, writing
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
 OWN = (
@@ -74,7 +74,7 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
             if name in masked and item["modality"] in MASKED:
                 item["encoder"] = {**item["encoder"], "name": MASKED[item["modality"]]}
             else:
-                item["encoder"], said = _named(name, item, preset, rows)
+                item["encoder"], said = _named(name, item, preset, rows, writes=bool(writing(recipe)))
                 notes += said
         several = isinstance(item["encoder"], list)
         for part in _parts(item):
@@ -84,15 +84,18 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
     return parse(values), notes
 
 
-def _named(name: str, item: dict[str, Any], preset: str, rows: int) -> tuple[Any, list[str]]:
+def _named(name: str, item: dict[str, Any], preset: str, rows: int, *, writes: bool) -> tuple[Any, list[str]]:
     """The encoders of an input that names none, with the keywords that it gives."""
     modality, keywords = item["modality"], {k: v for k, v in item["encoder"].items() if k != "name"}
     if modality not in presets.SCRATCH:
         known = ", ".join(sorted(registry.ENCODERS))
         raise RecipeError(f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out")
     if keywords or item["init_from"] or item["transfer"] != "full" or item["cache"] != "auto":
-        return {"name": presets.SCRATCH[modality], **keywords}, []  # what is said is said of one encoder
-    parts, notes = presets.encoders(modality, preset, rows)
+        return {
+            "name": (presets.IN_ORDER if writes else presets.SCRATCH)[modality],
+            **keywords,
+        }, []  # what is said is said of one encoder
+    parts, notes = presets.encoders(modality, preset, rows, writes=writes)
     return (parts if len(parts) > 1 else parts[0]), notes
 
 

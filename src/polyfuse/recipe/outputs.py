@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polyfuse import registry
-from polyfuse.contracts import ReadsColumns, Scores, offers
+from polyfuse.contracts import ReadsColumns, Scores, Streams, offers
 from polyfuse.data.tables import Table, nearest
 from polyfuse.recipe import Recipe, RecipeError
 
@@ -12,6 +12,12 @@ def unscored(recipe: Recipe) -> list[str]:
     """Outputs whose head has no vector of scores per row, so that nothing can be joined by scores."""
     named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
     return [name for name, part in named.items() if not offers(registry.head(part.name), Scores)]
+
+
+def writing(recipe: Recipe) -> list[str]:
+    """Outputs whose head writes texts."""
+    named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
+    return [name for name, part in named.items() if offers(registry.head(part.name), Streams)]
 
 
 def own_columns(recipe: Recipe) -> dict[str, list[str]]:

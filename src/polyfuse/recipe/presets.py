@@ -24,6 +24,7 @@ SCRATCH = {
     "vector": "vectors",
     "sequence": "sequence",
 }
+IN_ORDER = {**SCRATCH, "text": "gru"}  # of those, for outputs that write texts
 FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
 # training rows from which a net from scratch reads pictures and sounds. It is then alone in the network: beside a
@@ -99,21 +100,31 @@ def _check_scratch(recipe: Recipe) -> None:
             )
 
 
-def encoders(modality: str, preset: str, rows: int) -> tuple[list[dict[str, Any]], list[str]]:
+def encoders(modality: str, preset: str, rows: int, *, writes: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
     """The encoders of an input under a settled preset, and notes on what could not be had.
 
     Args:
         rows: that train.
+        writes: a text is written, for which an input is kept in its order and places instead of summed up.
     """
-    scratch: dict[str, Any] = {"name": SCRATCH[modality]}
+    scratch: dict[str, Any] = {"name": (IN_ORDER if writes else SCRATCH).get(modality, SCRATCH[modality])}
     if preset == "plain" or modality not in CHOICES:
         return [scratch], []
     notes: list[str] = []
-    parts = CHOICES[modality](scratch, preset, rows)
+    parts = _in_order(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
     if preset == "best" and modality in BEST:
-        found, notes = _from_hub(modality)
+        found, notes = _from_hub(modality, {} if writes else {"cache": "pooled", "fused": False})
         parts = parts + found
     return parts, notes
+
+
+def _in_order(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
+    """What is written about: words in their order, regions of a picture, moments of a sound."""
+    if preset == "scratch" or modality == "audio":
+        return [scratch]
+    if modality == "image":
+        return [{"name": "efficientnet_lite", "transfer": "frozen"}]
+    return [scratch, {"name": "universal"}]
 
 
 def _text(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:
@@ -137,15 +148,14 @@ def _media(scratch: dict[str, Any], known: list[dict[str, Any]], many: bool) -> 
 CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}
 
 
-def _from_hub(modality: str) -> tuple[list[dict[str, Any]], list[str]]:
+def _from_hub(modality: str, aside: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """The Hub's checkpoint for a modality, frozen, or a note that it cannot be had."""
     part = BEST[modality]
     try:
         find(part.name)
     except FileNotFoundError as error:
         return [], [f"preset best goes on without {part.name} ({part.megabytes} MB, {part.licence}): {error}"]
-    aside = {"transfer": "frozen", "cache": "pooled", "fused": False}
-    return [{"name": "pretrained", "path": part.name, **aside}], []
+    return [{"name": "pretrained", "path": part.name, "transfer": "frozen", **aside}], []
 
 
 def knows(reader: InputRecipe) -> bool:

@@ -142,7 +142,9 @@ class Whisper(nn.Module):
         if not self.whole or torch.is_grad_enabled() or len(wave_US) <= AT_ONCE:
             return self._read(wave_US, lengths_U)
         found = [self._read(*some) for some in zip(wave_US.split(AT_ONCE), lengths_U.split(AT_ONCE), strict=True)]
-        joined = {name: torch.cat([getattr(t, name) for t in found]) for name in ("x_BTD", "mask_BT", "span_BT2")}
+        joined: dict[str, Any] = {
+            n: torch.cat([getattr(t, n) for t in found]) for n in ("x_BTD", "mask_BT", "span_BT2")
+        }
         return replace(found[0], **joined)
 
     def _read(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:

@@ -393,6 +393,8 @@ SAYINGS: dict[str, Any] = {
     "decoding": {},  # how a head makes an answer of what it learnt, by name, such as {"beams": 4}
     "reads": None,  # the input that a head reads as its encoder gives it, before projection and fusion
     "reads_width": None,  # of those tokens
+    "packs": 0,  # tokens of a sequence in which a decoder learns the texts of several rows
+    "most": 0,  # units that a decoder may write, where it was made for longer texts than those of training
     "aligns": (),  # inputs that an objective compares in the shared space
 }
 """What a part may say of itself -> what holds where it does not."""

@@ -44,6 +44,13 @@ def test_a_picture_column_becomes_an_image_output_and_is_judged(painter, table):
     json.dumps(report.to_json(), allow_nan=False)
 
 
+def test_a_picture_is_no_text_to_stream_or_to_look_at(painter, table):
+    for asked in (painter.stream, painter.attend):
+        for output in (None, "photo"):
+            with pytest.raises(ValueError, match="writes"):
+                asked(table, output=output)
+
+
 def test_predictions_are_pixels_in_python_and_files_beside_a_table(painter, table, tmp_path):
     found = painter.predict(table, to=tmp_path / "out.csv", verbose=False)
     assert all(cell.shape == (16, 16, 3) and cell.dtype == np.uint8 for cell in found["photo"])
@@ -52,6 +59,8 @@ def test_predictions_are_pixels_in_python_and_files_beside_a_table(painter, tabl
     for row in (0, 3):
         assert np.array_equal(np.asarray(Image.open(tmp_path / written["photo"][row])), found["photo"][row])
     assert any("out_files" in note for note in painter.notes)
+    painter.predict(table, to=tmp_path / "out.v2.csv", decode={"seed": 1}, verbose=False)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / written["photo"][0])), found["photo"][0])  # as it was
     again = painter.predict(table, decode={"guidance": 3.0, "seed": 1}, verbose=False)
     assert not np.array_equal(again["photo"][0], found["photo"][0])
     read = pf.read_table(tmp_path / "out.csv")  # its paths lead to the pictures

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
+from polyfuse.contracts import ShowsAttention, Streams
 from polyfuse.data.names import listed
 from polyfuse.data.tables import Table, TableError, nearest
 from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
@@ -315,6 +316,7 @@ class Model:
         output: str | None = None,
         where: str | None = None,
         media_root: str | Path | None = None,
+        max_broken: float | None = None,
         decode: Mapping[str, Any] | None = None,
     ) -> Iterator[str]:
         """The text of one row as it grows, after every further unit; the last is what ``predict`` says.
@@ -323,6 +325,7 @@ class Model:
             table: a dict, ``{"photo": "a.jpg"}``, or any table of one row.
             output: which one, where several outputs write.
             where: a pandas query that keeps the row.
+            max_broken: 1 writes of the other inputs where a cell cannot be read; the recipe's share by default.
             decode: as for ``predict``; what is searched by beams comes at once.
 
         Raises:
@@ -333,11 +336,11 @@ class Model:
             ...     print(text)
         """
         network = self.bundle.network
-        name, decoding = inference.writer_of(network, output), inference.decoding_of(network, decode)
+        name, decoding = inference.writer_of(network, output, Streams), inference.decoding_of(network, decode)
         read = self._read(table, where, media_root)
         if len(read) != 1:
             raise ValueError(f"{read.name} has {len(read):,} rows, and one is written at a time: keep one with where")
-        rows, prepared = self._rows(read, False)
+        rows, prepared = self._rows(read, False, max_broken)
         self.notes = reading.said_of_rows(prepared, read)
         return inference.stream(network, rows, name, decoding=decoding)
 
@@ -373,7 +376,7 @@ class Model:
         """
         place = place_for(to, (".jsonl", ".html"), table) if to else None
         network = self.bundle.network
-        name, decoding = inference.writer_of(network, output), inference.decoding_of(network, decode)
+        name, decoding = inference.writer_of(network, output, ShowsAttention), inference.decoding_of(network, decode)
         read = self._read(table, where, media_root)
         with bars(verbose):
             rows, prepared = self._rows(read, False, max_broken)

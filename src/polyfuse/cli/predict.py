@@ -65,7 +65,10 @@ def predict(
         )
     model = polyfuse.load(bundle, device=device, trust=trust or ())
     if stream:
-        options: dict[str, Any] = {"output": output, "where": where, "media_root": media_root}
+        others = {"--with-table": with_table, "--proba": proba is not None, "--cost": cost, "--threshold": threshold}
+        if idle := [option for option, given in others.items() if given]:
+            raise ValueError(f"{', '.join(idle)}: of no use with --stream, which writes one text; leave it out")
+        options: dict[str, Any] = {"output": output, "where": where, "media_root": media_root, "max_broken": max_broken}
         grow(model.stream(table, **options, decode=decode_of(settings)))
         say(*model.notes)
         return

@@ -34,10 +34,11 @@ from polyfuse.model.network import Network
 from polyfuse.model.prepare import rows_of
 from polyfuse.model.token_cache import weights_digest
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
+from polyfuse.recipe.outputs import read_alone
 from polyfuse.recipe.resolve import resolve
 from polyfuse.system.device import choose_device, device_of
 from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training, settle
-from polyfuse.training.train import train
+from polyfuse.training.train import planned_steps, train
 
 NOISE = 0.5  # severity at which robustness is compared
 NOISED_ROWS = 1000  # test rows that are noised at most: noise spoils every row's own copy of a cell
@@ -135,14 +136,14 @@ class Stage:
     @property
     def singles(self) -> list[Variant]:
         """Single inputs, which all else should beat."""
-        return [Variant("single", name) for name in self.recipe.inputs]
+        needed = read_alone(self.recipe)
+        return [Variant("single", name) for name in self.recipe.inputs if needed <= {name}]
 
     @property
     def steps(self) -> int:
         """Of one whole training."""
-        settings = self.recipe.training
-        per_epoch = max(1, -(-len(self.split.train) // int(settings.batch_size)))
-        return settings.steps if isinstance(settings.steps, int) else max(1, round(float(settings.epochs) * per_epoch))
+        per_epoch = max(1, -(-len(self.split.train) // int(self.recipe.training.batch_size)))
+        return planned_steps(self.recipe, per_epoch)
 
     @property
     def judgeable(self) -> bool:
@@ -298,7 +299,8 @@ def _fused(recipe: Recipe, name: str) -> Recipe:
         made.fusion.name = name
     elif recipe.fusion.name != name:
         made.fusion = parse({"fusion": defaults.fusion(recipe, name)}).fusion
-        made.training.learning_rates = _without(recipe, "fusion")  # its modules may be others, or none
+        alone = [f"outputs.{output}.alone" for output in recipe.outputs]
+        made.training.learning_rates = _without(recipe, "fusion", *alone)  # its modules may be others, or none
     return made
 
 

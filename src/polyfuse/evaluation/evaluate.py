@@ -75,7 +75,7 @@ def evaluate_rows(
     kept = outcomes_by_inputs(bundle, table, prepared, rows, rules, decoding)
     worth = []
     if importance and bundle.recipe.outputs:
-        worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules)
+        worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules, decoding=decoding)
     report = report_of(bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth)
     return replace(report, samples=_with_attention(bundle, table, prepared, rows, report.samples, decoding))
 

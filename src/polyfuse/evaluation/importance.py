@@ -18,7 +18,7 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.inference import Rules, decided, predict
+from polyfuse.model.inference import Decoding, Rules, decided, predict
 from polyfuse.model.prepare import columns_of, reading_of, rows_of
 from polyfuse.recipe.outputs import own_columns
 
@@ -34,6 +34,7 @@ def column_importance(
     most: int = 500,
     seed: int = 0,
     rules: Rules | None = None,
+    decoding: Decoding | None = None,
 ) -> list[dict[str, Any]]:
     """How much worse each output's headline metric becomes when one column is shuffled, the mean of three shuffles.
 
@@ -44,6 +45,7 @@ def column_importance(
         rows: row numbers to judge, of which at most ``most`` are drawn.
         seed: of the draw and the shuffles.
         rules: how classes are answered, where not by the rules of the heads.
+        decoding: how heads make answers step by step, where not in their own way.
 
     Returns:
         The column worth most first: ``{"column", "inputs", "rows", OUTPUT: {"metric", "value", "drop", "spread"}}``; a
@@ -53,7 +55,7 @@ def column_importance(
     some = np.sort(rng.permutation(rows)[:most])
     small = table.select(some)
     cells = {name: replace(one, index_RK=one.index_RK[some], broken=[], unseen=[]) for name, one in prepared.items()}
-    full = _judged(bundle, small, cells, rules)
+    full = _judged(bundle, small, cells, rules, decoding)
     reads: dict[str, list[str]] = {}
     for name, item in bundle.recipe.inputs.items():
         for column in item.columns:
@@ -65,7 +67,7 @@ def column_importance(
     for column, inputs in reads.items():
         orders = [rng.permutation(len(some)) for _ in range(SHUFFLES)]
         mixed = (_shuffled(bundle, small, cells, column, order) for order in orders)
-        shuffled = [_judged(bundle, small, one, rules) for one in mixed]
+        shuffled = [_judged(bundle, small, one, rules, decoding) for one in mixed]
         worth = {output: _worth(report, [one[output] for one in shuffled]) for output, report in full.items()}
         found.append({"column": column, "inputs": inputs, "rows": len(some), **worth})
     first = next(iter(full))
@@ -82,9 +84,9 @@ def _worth(full: OutputReport, shuffled: list[OutputReport]) -> dict[str, Any]:
 
 
 def _judged(
-    bundle: Bundle, table: Table, cells: Mapping[str, Prepared], rules: Rules | None
+    bundle: Bundle, table: Table, cells: Mapping[str, Prepared], rules: Rules | None, decoding: Decoding | None
 ) -> dict[str, OutputReport]:
-    said = predict(bundle.network, rows_of(cells, len(table), bundle.recipe))
+    said = predict(bundle.network, rows_of(cells, len(table), bundle.recipe), decoding=decoding)
     found = decided(bundle.network, said, rules or {})
     weights = metric_weights(bundle.recipe, table, np.arange(len(table)))
     outcomes: dict[str, Outcome] = outcomes_of(bundle, cells, np.arange(len(table)), found, weights)

@@ -150,11 +150,12 @@ def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding
         try:
             network.head(name).writing(**own)
         except ValueError as error:
-            raise ValueError(f"decode of output {name!r}: {error}") from None
+            named = "" if by_output or len(found) == 1 else f"; of one output alone: {{{name!r}: {{...}}}}"
+            raise ValueError(f"decode of output {name!r}: {error}{named}") from None
     return found
 
 
-def writer_of(network: Network, output: str | None, contract: type = Writes) -> str:
+def writer_of(network: Network, output: str | None, contract: type) -> str:
     """The output that is asked for, or the only one that writes.
 
     Args:

@@ -102,11 +102,11 @@ def into_files(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.Data
         if not any(files):
             continue
         taken.append(file_name(output, taken))
-        folder = Path(f"{place.name.partition('.')[0]}_files", taken[-1])
+        folder = Path(f"{place.stem}_files", taken[-1])
         (place.parent / folder).mkdir(parents=True, exist_ok=True)
-        paths: list[str | None] = []
+        paths, used = list[str | None](), set[str]()
         for number, file in zip(found[made.number], files, strict=True):
-            path = None if file is None else folder / f"{number}{file[0]}"
+            path = None if file is None else folder / f"{_free(str(number), used)}{file[0]}"
             paths.append(None if path is None else path.as_posix())
             if path is not None and file is not None:
                 (place.parent / path).write_bytes(file[1])

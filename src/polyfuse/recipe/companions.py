@@ -25,7 +25,7 @@ def companions(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
         RecipeError: no such input, an encoder that is not its own, or nothing that could be learnt.
     """
     values, notes = recipe.model_dump(mode="json"), []
-    found: dict[str, Companion] = {}
+    found, read = dict[str, Companion](), set[str]()
     for name, output in values["outputs"].items():
         made: Any = registry.head(output["head"]["name"])
         if not offers(made, ReadsEncoder):
@@ -41,9 +41,9 @@ def companions(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
         output["head"] = {"name": output["head"]["name"], **made.reading(item, **keywords)}
         notes.append(said)
         if item != FUSED:
-            found[name] = wanted
+            found[name], read = wanted, {*read, item}
     if found and len(found) == len(values["outputs"]) and not values["objectives"]:
-        notes += _alone(values, found, rows)
+        notes += _alone(values, found, read, rows)
     elif values["training"]["epochs"] == 0 and values["training"]["steps"] == "auto":
         notes.append("nothing is trained, as training.epochs is 0: what starts from scratch stays random")
     return parse(values), notes
@@ -55,7 +55,12 @@ def _input_of(values: dict[str, Any], name: str, wanted: Companion) -> tuple[str
     chosen = wanted.input
     if chosen == "auto":
         fitting = [n for n, item in inputs.items() if _fits(item, wanted) and (wanted.needed or len(inputs) == 1)]
-        chosen = fitting[0] if len(fitting) == 1 else FUSED
+        if len(fitting) > 1:
+            raise RecipeError(
+                f"outputs.{name}.head: the encoder of {wanted.path} could read inputs {', '.join(fitting)}; say which, "
+                f"by outputs.{name}.head.decoder.input={fitting[0]}"
+            )
+        chosen = fitting[0] if fitting else FUSED
     if chosen == FUSED:
         way = f"an input of {wanted.modality} alone, whose encoder is {{name: pretrained, path: {wanted.path}}}"
         if wanted.needed:
@@ -80,6 +85,11 @@ def _input_of(values: dict[str, Any], name: str, wanted: Companion) -> tuple[str
             f"{wanted.modality}; expected such an input with the encoder {{name: pretrained, path: {wanted.path}}}, "
             "or input: none"
         )
+    if wanted.needed and len(item["columns"]) > 1:
+        raise RecipeError(
+            f"outputs.{name}.head: {wanted.path} reads one {wanted.modality} per row, and input {chosen!r} has columns "
+            f"{', '.join(item['columns'])}; give one of them an input of its own"
+        )
     if item["encoder"]["name"] == "auto":
         item["encoder"] = encoder
         item["transfer"] = "frozen" if item["transfer"] == "full" else item["transfer"]
@@ -96,12 +106,13 @@ def _fits(item: dict[str, Any], wanted: Companion) -> bool:
     return bare or (part["name"] == "pretrained" and part.get("path") == wanted.path)
 
 
-def _alone(values: dict[str, Any], found: dict[str, Companion], rows: int) -> list[str]:
+def _alone(values: dict[str, Any], found: dict[str, Companion], read: set[str], rows: int) -> list[str]:
     """What training is like where nothing but checkpoints answers: the fusion has no say, and few steps are enough."""
     training = values["training"]
     if values["fusion"]["name"] == "default":
         values["fusion"] = {"name": "concat"}
-    idle = all(item["transfer"] == "frozen" for item in values["inputs"].values())
+    idle = all(values["inputs"][name]["transfer"] == "frozen" for name in read)
+    unread = [f"input {name!r} has no say: no output reads it" for name in values["inputs"] if name not in read]
     if idle and all(wanted.train == "frozen" for wanted in found.values()):
         if training["steps"] != "auto" or training["epochs"] not in ("auto", 0):
             name = next(iter(found))
@@ -110,7 +121,7 @@ def _alone(values: dict[str, Any], found: dict[str, Companion], rows: int) -> li
                 "train to lora or full, or training.epochs to 0"
             )
         training["epochs"] = 0
-        return ["nothing is trained: the checkpoint answers as it comes"]
+        return [*unread, "nothing is trained: the checkpoint answers as it comes"]
     rates = [RATES[wanted.train] for wanted in found.values() if wanted.train in RATES]
     if training["learning_rate"] == "auto" and rates:
         training["learning_rate"] = min(rates)
@@ -119,4 +130,4 @@ def _alone(values: dict[str, Any], found: dict[str, Companion], rows: int) -> li
     if training["epochs"] == "auto":
         per_epoch = max(1, -(-rows // training["batch_size"]))
         training["epochs"] = min(MOST_EPOCHS, max(LEAST_EPOCHS, round(TUNING_STEPS / per_epoch)))
-    return []
+    return unread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polyfuse import registry
-from polyfuse.contracts import ReadsColumns, Scores, Streams, offers
+from polyfuse.contracts import ReadsColumns, ReadsEncoder, Scores, Streams, offers
 from polyfuse.data.tables import Table, nearest
 from polyfuse.recipe import Recipe, RecipeError
 
@@ -18,6 +18,17 @@ def writing(recipe: Recipe) -> list[str]:
     """Outputs whose head writes texts."""
     named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
     return [name for name, part in named.items() if offers(registry.head(part.name), Streams)]
+
+
+def read_alone(recipe: Recipe) -> set[str]:
+    """Inputs that a head reads as their encoder gives them, without which it cannot answer."""
+    found = set[str | None]()
+    for output in recipe.outputs.values():
+        decoder = output.head.keywords.get("decoder")
+        reads = not output.head.is_auto and offers(registry.head(output.head.name), ReadsEncoder)
+        if reads and isinstance(decoder, dict):
+            found.add(decoder.get("input"))
+    return {name for name in recipe.inputs if name in found}
 
 
 def own_columns(recipe: Recipe) -> dict[str, list[str]]:

@@ -14,7 +14,9 @@ from PIL import Image
 import polyfuse
 from polyfuse import registry
 from polyfuse.data.cells.spelling import Speller
+from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.pretrained import Pretrained
+from polyfuse.heads.text.self_critical import drawn
 from polyfuse.recipe import RecipeError
 from polyfuse.records import Tokens
 from polyfuse.testing import heads
@@ -132,6 +134,19 @@ def test_step_by_step_is_all_at_once_and_a_row_is_alone(kind, folders):
             assert torch.allclose(decoder(alone, before[[row]])[0], whole[[row]], atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_a_text_is_as_likely_as_it_was_when_it_was_written(kind, folders):
+    torch.manual_seed(0)
+    decoder = Pretrained(WORDS, 16, 0.0, path=str(folders(kind)), input="none").eval()
+    rules = Rules(decoder.end, decoder.end, (), 5, 1)
+    with torch.no_grad():
+        made = decoder.write(memory(), rules, Decoding(), range(3))
+        texts = drawn(made.ids, rules, torch.device("cpu"))
+        found = decoder.log_probability(memory(), texts, ())
+    assert torch.isfinite(found).all()
+    assert torch.allclose(found.double(), torch.tensor(made.scores).double(), atol=1e-3)
+
+
 @pytest.mark.parametrize("train", ["frozen", "lora", "full"])
 def test_what_is_frozen_gets_no_gradient(folders, train):
     own = {"name": "pretrained", "path": str(folders("bart")), "train": train, "input": "none"}
@@ -175,6 +190,25 @@ def test_as_it_comes_is_no_step_and_is_said(folders, table):
         max(len(text.split()) for text in made.predict(str(table), verbose=False)["said"].dropna()) > 2
     )  # of training
     assert made.evaluate(str(table)).to_json()
+
+
+def test_an_input_that_no_output_reads_keeps_nothing_busy(folders, table):
+    frame = pd.read_csv(table).assign(image=lambda t: [str(table.parent / name) for name in t.image])
+    head = f"outputs.said.head={{name: text, decoder: {{name: pretrained, path: {folders('git')}}}}}"
+    options = {"settings": [head, "preset=plain"], "verbose": False}
+    made = polyfuse.fit(frame, outputs=["said=text"], inputs=["image", "text"], **options)
+    assert made.recipe.training.epochs == 0
+    assert any("input 'text' has no say" in note for note in made.notes)
+
+
+def test_two_inputs_that_fit_are_asked_for_by_name(folders, table):
+    frame = pd.read_csv(table)
+    head = f"outputs.said.head={{name: text, decoder: {{name: pretrained, path: {folders('git')}}}}}"
+    frame = frame.assign(image=lambda t: [str(table.parent / name) for name in t.image], second=lambda t: t.image)
+    with pytest.raises(RecipeError, match=r"decoder\.input=one"):
+        polyfuse.fit(frame, outputs=["said=text"], inputs=["one@image", "two@second"], settings=[head], verbose=False)
+    with pytest.raises(RecipeError, match="one image per row"):
+        polyfuse.fit(frame, outputs=["said=text"], inputs=["both@image,second"], settings=[head], verbose=False)
 
 
 def test_other_inputs_are_read_through_a_projector(folders, table):

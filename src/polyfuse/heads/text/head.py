@@ -218,7 +218,7 @@ class Text(nn.Module):
         cells = batch.outputs[self.name]
         texts, row_N = self._texts(cells.fields, cells.index_BK[:, 0].clamp_min(0))  # type: ignore[arg-type]
         memory = self._about(fused, batch)
-        if getattr(self.decoder, "packs", 0):  # it has what a row begins with once for all references
+        if says(self.decoder, "packs"):  # it has what a row begins with once for all references
             texts = replace(texts, row_N=row_N)
         elif len(row_N) != len(batch):  # every row has one reference at least
             memory = of_rows(memory, row_N)
@@ -272,7 +272,7 @@ class Text(nn.Module):
         longest = max(map(len, answers)) if answers else self.longest
         if how.max_length is not None and answers and how.max_length < longest:
             raise ValueError(f"max_length: {how.max_length} is less than the longest of the answers, {longest}")
-        most = how.max_length or (longest if answers else max(longest, getattr(self.decoder, "most", 0)))
+        most = how.max_length or (longest if answers else max(longest, says(self.decoder, "most")))
         own = self.speller
         return Rules(own.begin, own.end, own.banned, most, max(1, how.min_length), how.no_repeat, answers)
 

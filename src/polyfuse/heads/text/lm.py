@@ -169,7 +169,7 @@ class LM(StepwiseDecoder):
     def _run(self, x_NXH: Tensor, seen: Tensor, place_NX: Tensor, **cached: Any) -> Any:
         """What the model makes of vectors, given what each sees (a mask of two or four axes) and their places."""
         room = getattr(self.model.config, "max_position_embeddings", None)
-        if room is not None and (needed := seen.shape[-1]) > room:
+        if room is not None and (needed := int(place_NX.max()) + 1) > room:
             raise ValueError(
                 f"{self.model.config.model_type}: tokens, prompt and text take up to {needed:,} places, and it has "
                 f"{room:,}; set a smaller max_length, shorten the prompt, or let fewer tokens in (cache: pooled)"

@@ -17,7 +17,7 @@ from polyfuse.encoders.checkpoint import config_of, tokenizer_of
 from polyfuse.encoders.hub import copies, find
 from polyfuse.heads.text.checkpoint import Spelling, check_train, kept_of, pairs_of, prepared, projector
 from polyfuse.heads.text.decode import NEVER, Cache, Decoding, Rules, Written
-from polyfuse.heads.text.learning import Learning, References, teacher_forced
+from polyfuse.heads.text.learning import Learning, References, forbidden, log_probability, teacher_forced
 from polyfuse.heads.text.memory import Memory
 from polyfuse.heads.text.stepwise import StepwiseDecoder
 from polyfuse.heads.text.whole import asked, kind_of, opening
@@ -136,7 +136,7 @@ class Pretrained(StepwiseDecoder):
         """What is read at the width of the checkpoint; of a row with nothing, one token of zeros."""
         x_NSH = memory.x_BTD if self.project is None else self.project(memory.x_BTD)
         empty_N = ~memory.present_B
-        x_NSH = torch.where(empty_N[:, None, None], 0.0, x_NSH)
+        x_NSH = torch.where(memory.mask_BT[..., None], x_NSH, 0.0)  # some checkpoints read what is masked as well
         first_NS = torch.zeros_like(memory.mask_BT)
         first_NS[:, 0] = empty_N
         return Tokens(x_NSH, memory.mask_BT | first_NS)
@@ -151,6 +151,16 @@ class Pretrained(StepwiseDecoder):
         """Mean cross-entropy per text (N,)."""
         signs = {"begin": self.end, "end": self.end, "pad": self.end}
         return teacher_forced(lambda before_NT: self(memory, before_NT), texts, how, **signs, training=self.training)
+
+    def log_probability(self, memory: Tokens, texts: References, banned: Sequence[int]) -> Tensor:
+        """Log-probability of every text (N,), its end included, among those that it writes without the banned units."""
+
+        def allowed(before_NT: Tensor) -> tuple[Tensor, None]:
+            logits_NTV = self(memory, before_NT)[0].float()
+            logits_NTV = forbidden(logits_NTV, self.never)
+            return torch.cat([forbidden(logits_NTV[:, :1], self.never_first), logits_NTV[:, 1:]], 1), None
+
+        return log_probability(allowed, texts, banned, begin=self.end, end=self.end, pad=self.end)
 
     def begin(self, memory: Tokens) -> Cache:
         """Keys and values of what was read and of the beginning, and what it says may come first."""

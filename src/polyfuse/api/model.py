@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.contracts import ShowsAttention, Streams
 from polyfuse.data.names import listed
 from polyfuse.data.tables import Table, TableError, nearest
 from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
@@ -336,7 +335,7 @@ class Model:
             ...     print(text)
         """
         network = self.bundle.network
-        name, decoding = inference.writer_of(network, output, Streams), inference.decoding_of(network, decode)
+        name, decoding = inference.streaming(network, output), inference.decoding_of(network, decode)
         read = self._read(table, where, media_root)
         if len(read) != 1:
             raise ValueError(f"{read.name} has {len(read):,} rows, and one is written at a time: keep one with where")
@@ -376,7 +375,7 @@ class Model:
         """
         place = place_for(to, (".jsonl", ".html"), table) if to else None
         network = self.bundle.network
-        name, decoding = inference.writer_of(network, output, ShowsAttention), inference.decoding_of(network, decode)
+        name, decoding = inference.attending(network, output), inference.decoding_of(network, decode)
         read = self._read(table, where, media_root)
         with bars(verbose):
             rows, prepared = self._rows(read, False, max_broken)

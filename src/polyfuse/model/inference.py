@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polyfuse.contracts import Ruled, Writes, offers
+from polyfuse.contracts import Ruled, ShowsAttention, Streams, Writes, offers
 from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.heads.text.attended import Attended
 from polyfuse.layers.pooling import masked_mean
@@ -155,7 +155,7 @@ def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding
     return found
 
 
-def writer_of(network: Network, output: str | None, contract: type) -> str:
+def _writer(network: Network, output: str | None, contract: type) -> str:
     """The output that is asked for, or the only one that writes.
 
     Args:
@@ -173,6 +173,16 @@ def writer_of(network: Network, output: str | None, contract: type) -> str:
     if len(able) != 1:
         raise ValueError(f"{'no output writes' if not able else 'name the output that is to write'} a text; {known}")
     return able[0]
+
+
+def streaming(network: Network, output: str | None) -> str:
+    """The output whose text can be read while it is written; see ``_writer``."""
+    return _writer(network, output, Streams)
+
+
+def attending(network: Network, output: str | None) -> str:
+    """The output that can show what its text was written about; see ``_writer``."""
+    return _writer(network, output, ShowsAttention)
 
 
 def stream(

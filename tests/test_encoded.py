@@ -180,7 +180,7 @@ def test_tokens_that_lie_there_need_no_room(tmp_path, monkeypatch):
     assert "more than there is room for" in notes[0]
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_training_on_kept_tokens_equals_training_on_the_encoder(tmp_path, monkeypatch, shared):
     monkeypatch.setenv("POLYFUSE_CACHE", str(tmp_path / "cache"))
     table = write_table(tmp_path)

@@ -52,6 +52,7 @@ def stub(monkeypatch, real_data):
 FAST = sorted(set(defaults.ORDER) - {"install", "demo"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAST)
 def test_a_row_is_measured_once_and_shown(name, stub, tmp_path):
     arguments = [name, "--quick", "--to", str(tmp_path), "--work", str(tmp_path / "work")]
@@ -80,6 +81,7 @@ def test_fresh_measures_the_named_row_again_and_no_other(stub, tmp_path):
     assert after.keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_leaves_the_rest_of_its_row(stub, tmp_path, monkeypatch, capsys):
     answer = common.polyfuse
 

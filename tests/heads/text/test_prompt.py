@@ -155,6 +155,7 @@ def test_it_is_judged_with_its_prompt(made):
     assert {row["column"] for row in report.importance} == {"x", "question", "count"}
 
 
+@pytest.mark.slow
 def test_a_fresh_process_says_the_same_without_the_checkpoint(made):
     """The bundle holds adapters, projector, tokenizer and the model that they adapt, bit for bit."""
     model, _, place = made

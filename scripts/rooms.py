@@ -17,7 +17,7 @@ START, END = "<!-- rooms -->", "<!-- end of rooms -->"
 LAYERS = [
     ["errors", "version"],
     ["records", "registry", "system", "trust", "data.cells"],
-    ["layers", "metrics", "starter", "contracts"],
+    ["layers", "metrics", "starter", "contracts", "runtime"],
     ["encoders.hub"],
     ["data", "encoders", "fusion", "heads", "objectives", "learners"],
     ["recipe"],

@@ -89,6 +89,23 @@ def test_tokens_in_a_plane_keep_their_places_beside_those_of_another_encoder(gri
     assert in_order(Tokens(both.x_BTD, both.mask_BT, (2, 3))).x_BTD.shape[1] == 3
 
 
+def test_tokens_in_a_row_keep_their_places_whatever_stands_before_them():
+    """And they are the same alone as in a longer batch, whose padding moves what stands behind."""
+    codes = []
+    for count in (2, 5):
+        row = Tokens(torch.randn(1, count, 4), torch.ones(1, count, dtype=torch.bool), (count,))
+        other = Tokens(torch.randn(1, 2 * count, 4), torch.ones(1, 2 * count, dtype=torch.bool), (2 * count,))
+        whole = Tokens(torch.randn(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
+        both = side_by_side([whole, row, other])
+        assert (both.grid, both.x_BTD.shape[1]) == ((count,), 3 * count + 1)
+        memory = Memory(4)
+        moved = memory.placed(both) - memory.norm(both.x_BTD)
+        assert not moved[:, count:].any()
+        assert in_order(both).x_BTD.shape[1] == count  # what a text is spelt along is the first in a row
+        codes.append(moved[0, :2])
+    torch.testing.assert_close(*codes)
+
+
 @pytest.mark.usefixtures("own_cache")
 def test_several_encoders_train_save_and_load(table, tmp_path):
     model = fitted(table, tmp_path, ["ngrams", {"name": "gru", "transfer": "frozen"}])

@@ -248,6 +248,15 @@ class Attends(Protocol):
 
 
 @runtime_checkable
+class Spells(Protocol):
+    """What writes a head's texts in units of its own, those of a checkpoint's tokenizer."""
+
+    @staticmethod
+    def spelling(*, path: str) -> Any:
+        """Its own keywords -> the units and the files that a bundle keeps: a ``heads.text.checkpoint.Spelling``."""
+
+
+@runtime_checkable
 class ShowsAttention(Protocol):
     """A head that writes, and can say what of its inputs it looked at for every word."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -79,24 +78,31 @@ def side_by_side(parts: Sequence[Tokens]) -> Tokens:
     A mean over tokens would else hear one sentence vector beside thirty words as one of thirty-one. The length of a
     token says how much it matters (see ``Join``): tokens of an encoder with few are made longer, row by row.
 
-    Tokens that lie in a plane, such as those of a picture, stand first and keep their grid; the others lie outside it.
+    The first encoder whose tokens lie in a plane, as those of a picture do, or else the first with tokens in a row,
+    stands in front and keeps its grid; the others lie outside it. Which one that is depends on no cell.
     """
     if len(parts) == 1:
         return parts[0]
-    parts = sorted(parts, key=lambda part: -prod(part.grid) if len(part.grid) > 1 and not part.prefix else 0)
+    parts = sorted(parts, key=lambda part: -len(part.grid) if in_place(part) else 0)
     counts_BP = torch.stack([part.mask_BT.sum(1) for part in parts], 1).to(parts[0].x_BTD.dtype)
     share_BP = counts_BP.sum(1, keepdim=True) / (
         counts_BP.clamp_min(1) * (counts_BP > 0).sum(1, keepdim=True).clamp_min(1)
     )
     x_BTD = torch.cat([part.x_BTD * share_BP[:, n, None, None] for n, part in enumerate(parts)], 1)
     mask_BT, first = torch.cat([part.mask_BT for part in parts], 1), parts[0]
-    if len(first.grid) > 1 and not first.prefix:
-        behind = mask_BT.shape[1] - first.mask_BT.shape[1]
-        span = None if first.span_BT2 is None else F.pad(first.span_BT2, (0, 0, 0, behind))
-        return Tokens(x_BTD, mask_BT, first.grid, span_BT2=span)
     spans = [part.span_BT2 for part in parts]
     known = [span for span in spans if span is not None]
-    return Tokens(x_BTD, mask_BT, span_BT2=torch.cat(known, 1) if len(known) == len(spans) else None)
+    span = torch.cat(known, 1) if len(known) == len(spans) else None
+    if not in_place(first):
+        return Tokens(x_BTD, mask_BT, span_BT2=span)
+    if span is None and first.span_BT2 is not None:
+        span = F.pad(first.span_BT2, (0, 0, 0, mask_BT.shape[1] - first.mask_BT.shape[1]))
+    return Tokens(x_BTD, mask_BT, first.grid, span_BT2=span)
+
+
+def in_place(tokens: Tokens) -> bool:
+    """Whether all of the tokens lie in a grid."""
+    return bool(tokens.grid) and not tokens.prefix
 
 
 def stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:

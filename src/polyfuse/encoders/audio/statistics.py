@@ -99,7 +99,7 @@ class Statistics(nn.Module):
                 count = max(1, AT_ONCE // wave_US.shape[1])
                 parts = zip(wave_US.split(count), lengths_U.split(count), strict=True)
                 x_UD = torch.cat([self._features(wave, lengths) for wave, lengths in parts])
-        return Tokens(x_UD[:, None], present_B[:, None], grid=(1,))
+        return Tokens(x_UD[:, None], present_B[:, None])
 
     def _features(self, wave_US: Tensor, lengths_U: Tensor) -> Tensor:
         frames_UNS, power_UNB, log_UNF, mask_UN = self.spectra(wave_US, lengths_U)

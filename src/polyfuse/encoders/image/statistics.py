@@ -63,7 +63,7 @@ class Statistics(nn.Module):
         """``pixels`` (U, 3, H, W) uint8 -> one token (U, 1, D)."""
         with torch.autocast(fields["pixels"].device.type, enabled=False):  # shares of few pixels need full precision
             x_UD = self._features(fields["pixels"].float() / 255)
-        return Tokens(x_UD[:, None], present_B[:, None], grid=(1,))
+        return Tokens(x_UD[:, None], present_B[:, None])
 
     def _features(self, rgb_U3HW: Tensor) -> Tensor:
         grey_UHW = (rgb_U3HW * self.grey).sum(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf
+from math import inf, prod
 
 import numpy as np
 import torch
@@ -133,9 +133,11 @@ def ctc_loss(log_NTV: Tensor, real_N: Tensor, ids_NT: Tensor, lengths_N: Tensor)
 def in_order(tokens: Tokens) -> Tokens:
     """Tokens along time, or along the columns of a picture; tokens outside the grid are left out."""
     x_BTD, mask_BT, grid = tokens.x_BTD[:, tokens.prefix :], tokens.mask_BT[:, tokens.prefix :], tokens.grid
-    if len(grid) != 2 or grid[0] * grid[1] > x_BTD.shape[1]:
+    if not grid or prod(grid) > x_BTD.shape[1]:
         return Tokens(x_BTD, mask_BT)
-    x_BTD, mask_BT = x_BTD[:, : grid[0] * grid[1]], mask_BT[:, : grid[0] * grid[1]]
+    x_BTD, mask_BT = x_BTD[:, : prod(grid)], mask_BT[:, : prod(grid)]
+    if len(grid) != 2:
+        return Tokens(x_BTD, mask_BT)
     along = 2 if tokens.span_BT2 is None else 1  # sound has times first and spans; a picture has rows first
     mask_BHW = mask_BT.unflatten(1, grid)
     weight = mask_BHW[..., None].to(x_BTD.dtype)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from polyfuse import registry
-from polyfuse.contracts import Attends, Companion, ReadsEncoder, offers, says
+from polyfuse.contracts import Attends, Companion, ReadsEncoder, Spells, offers, says
 from polyfuse.data.cells.spelling import PAD, Speller
 from polyfuse.data.cells.target_text import LONGEST
 from polyfuse.heads.text.attended import Attended, attended
@@ -331,8 +331,8 @@ class Text(nn.Module):
 
 def spelling_of(name: str, keywords: Mapping[str, Any]) -> Spelling | None:
     """How a decoder spells texts by itself; None where the units are learnt from training texts."""
-    made: Any = registry.text_decoder(name)
-    return made.spelling(**keywords) if hasattr(made, "spelling") else None
+    made = registry.text_decoder(name)
+    return made.spelling(**keywords) if offers(made, Spells) else None
 
 
 def _of_checkpoint(own: Spelling, max_length: int | str) -> Spec:

@@ -63,8 +63,7 @@ def grid_of(tokens: Tokens) -> tuple[int, ...]:
     count = tokens.x_BTD.shape[1] - tokens.prefix
     if not tokens.grid or count < 1:
         return ()
-    whole = prod(tokens.grid) == count or (len(tokens.grid) > 1 and prod(tokens.grid) < count)
-    return tokens.grid if whole else (count,)
+    return tokens.grid if prod(tokens.grid) <= count else (count,)
 
 
 def joint_tokens(fused: Fused) -> Tokens:

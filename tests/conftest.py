@@ -22,6 +22,15 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_trees():
+    """Forests that answer beside a network have a fifth of their trees, which is where the time of such fits went."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr("polyfuse.learners.forest.TREES", 20)
+    yield
+    patch.undo()
+
+
 @pytest.fixture
 def write_image():
     """``write_image(path, (width, height), seed)`` writes a noisy picture and gives the path back."""

@@ -247,7 +247,7 @@ def test_selection_on_validation_keeps_the_best_weights(tmp_path):
 def test_a_time_budget_fixes_the_steps_and_refitting_repeats_them(table, tmp_path, monkeypatch):
     monkeypatch.setattr(Pace, "on_train_batch_end", lambda *_: None)  # a machine that is slower later is another matter
     settings = ("preset=plain", "training.epochs=4000", "training.batch_size=16", "width=16")
-    model = pf.fit(table, outputs=["label"], inputs=["area", "kind"], split="split", time="4s", settings=settings,
+    model = pf.fit(table, outputs=["label"], inputs=["area", "kind"], split="split", time="2s", settings=settings,
                    to=tmp_path / "m", quiet=True)  # fmt: skip
     steps = model.recipe.training.steps
     assert isinstance(steps, int)
@@ -410,7 +410,13 @@ def _start(table, to, *more):
 
 @pytest.mark.parametrize(
     ("epochs", "broken", "more"),  # of 45 epochs every second one validates
-    [(5, 1, []), (45, 1, []), (45, 2, []), (5, 3, ["training.workers=1"]), (45, 3, ["training.select=best"])],
+    [
+        (5, 1, []),
+        (45, 1, []),
+        pytest.param(45, 2, [], marks=pytest.mark.slow),
+        (5, 3, ["training.workers=1"]),
+        (45, 3, ["training.select=best"]),
+    ],
 )
 def test_a_run_that_broke_off_repeats_what_would_have_come(table, tmp_path, monkeypatch, epochs, broken, more):
     options = {"outputs": ["label"], "inputs": ["area", "kind"], "split": "split", "quiet": True}

@@ -195,6 +195,7 @@ def test_training_on_kept_tokens_equals_training_on_the_encoder(tmp_path, monkey
         "data": {"split": "split", "columns": ["area"]},
         "outputs": {"label": {"column": "label"}},
         "training": {"epochs": 3, "batch_size": 16, "modality_dropout": 0},
+        "ensemble": {"members": []},
         "width": 16,
     }
     eye = {"columns": "photo", "init_from": f"{tmp_path / 'm'}#image", "transfer": "frozen", "augment": "none"}

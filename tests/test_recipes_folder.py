@@ -28,7 +28,7 @@ def test_a_recipe_runs(path, real_data, tmp_path, monkeypatch):
         if item.encoder.name == "pretrained":
             item.encoder = {"name": "pretrained", "path": str(minilm())}
     table = pf.read_table(recipe.data.table)
-    rows = np.sort(np.random.default_rng(0).choice(len(table), 150, replace=False))
+    rows = np.sort(np.random.default_rng(0).choice(len(table), 60, replace=False))
     model = pf.fit(recipe, table=table.select(rows), settings=["training.steps=2"], quiet=True)
     assert set(model.report["evaluation"]["outputs"]) == set(recipe.outputs)
 

@@ -115,7 +115,7 @@ def test_a_budget_stops_losers_early_and_says_so(table, monkeypatch):
     monkeypatch.setattr("polyfuse.comparison.plan._cost", as_if_slow)
     names = ("concat", "sum", "gated", "film", "hierarchical", "deepset", "mean", "hybrid")
     settings = ("training.epochs=200", "training.batch_size=32", "width=16", "preset=plain")
-    found = compare(table, fusions=names, seeds=2, budget=20, settings=settings).to_json()
+    found = compare(table, fusions=names, seeds=2, budget=12, settings=settings).to_json()
     stopped = [row for row in found["fusions"] if not row["completed"]]
     done = [row["fusion"] for row in found["fusions"] if row["completed"]]
     assert stopped

@@ -360,6 +360,7 @@ class _Plain(nn.Module):
         return tokens.x_BTD, tokens.mask_BT
 
 
+@torch.no_grad()  # of use only without gradients, and many times faster to trace
 def exports_with_any_batch_and_length(case: Case) -> None:
     """``torch.export`` takes it with any number of rows and any length of cells."""
     plain, fields = _Plain(case.encoder().eval()), case.fields()

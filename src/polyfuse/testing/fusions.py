@@ -182,6 +182,7 @@ class _Plain(nn.Module):
         return self.fusion({key: Tokens(x, mask) for key, (x, mask) in parts.items()}).tokens.x_BTD
 
 
+@torch.no_grad()  # of use only without gradients, and many times faster to trace
 def exports_with_any_batch_and_length(case: Case) -> None:
     """``torch.export`` takes it with any number of rows and any lengths."""
     plain = _Plain(case.make(2).eval())

@@ -315,6 +315,7 @@ class _Scores(nn.Module):
         return self.head.scores(Fused(Tokens(x_BTD, mask_BT), {}), None)
 
 
+@torch.no_grad()  # of use only without gradients, and many times faster to trace
 def scores_export_for_any_batch_and_length(case: Case, pools: Sequence[str] = ("auto", "max", "attention")) -> None:
     """``torch.export`` takes ``scores`` with any number of rows and tokens."""
     for pool in (pools if case.takes("pool") else pools[:1]) if _scored(case.kind) else ():

@@ -7,7 +7,7 @@ import inspect
 import pytest
 from torch import nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.records import Spec
 
 

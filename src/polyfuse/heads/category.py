@@ -1,5 +1,7 @@
 """One of several classes: softmax and cross-entropy."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -9,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from polyfuse.contracts import spec_of
 from polyfuse.heads.decision import Given, per_class
 from polyfuse.heads.scored import OneClassHead
 from polyfuse.layers.readout import Readout
@@ -33,18 +36,10 @@ class Category(OneClassHead):
     paper = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (temperature)"
     task = "category"
 
+    @spec_of("name", "width", "classes", "counts")
     @staticmethod
-    def wants(
-        *,
-        class_weight: str = "none",
-        label_smoothing: float = 0.0,
-        pool: str = "auto",
-        dropout: float = 0.1,
-        cost: Given = None,
-        threshold: Given = None,
-    ) -> Spec:
+    def wants() -> Spec:
         """The target column as class numbers."""
-        del class_weight, label_smoothing, pool, dropout, cost, threshold
         return Spec("target.category")
 
     def __init__(
@@ -72,7 +67,7 @@ class Category(OneClassHead):
         self.weight_C: Tensor
         self.register_buffer("weight_C", balanced_C if class_weight == "balanced" else torch.ones(len(counts)))
 
-    def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:
         """Logits (B, C), before the temperature."""
         return self.read(fused.tokens)
 

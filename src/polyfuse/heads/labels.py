@@ -1,5 +1,7 @@
 """Any number of labels per row: an independent yes or no for each."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from polyfuse.contracts import spec_of
 from polyfuse.heads.decision import Given, per_class
 from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
@@ -30,18 +33,10 @@ class Labels(ScoredHead):
     paper = ""
     task = "labels"
 
+    @spec_of("name", "width", "classes", "counts")
     @staticmethod
-    def wants(
-        *,
-        threshold: Given = 0.5,
-        class_weight: str = "none",
-        separator: str = "auto",
-        pool: str = "auto",
-        dropout: float = 0.1,
-        cost: Given = None,
-    ) -> Spec:
+    def wants(separator: str) -> Spec:
         """The target column as multi-hot vectors."""
-        del threshold, class_weight, pool, dropout, cost
         return Spec("target.labels", {"separator": separator})
 
     def __init__(
@@ -58,7 +53,6 @@ class Labels(ScoredHead):
         dropout: float = 0.1,
         cost: Given = None,
     ):
-        del separator  # the transform's business
         super().__init__()
         if class_weight not in ("none", "balanced"):
             raise ValueError(f"class_weight: expected none or balanced, found {class_weight!r}")
@@ -70,7 +64,7 @@ class Labels(ScoredHead):
         self.weight_C: Tensor
         self.register_buffer("weight_C", rarity_C if class_weight == "balanced" else torch.ones(len(counts)))
 
-    def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:
         """Logits (B, C)."""
         return self.read(fused.tokens)
 

@@ -1,5 +1,7 @@
 """A number: regression on a standardised, where it fits better logarithmic scale."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from polyfuse.contracts import spec_of
 from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
@@ -36,10 +39,10 @@ class Number(ScoredHead):
     paper = "Huber, Robust Estimation of a Location Parameter, 1964 (loss)"
     task = "number"
 
+    @spec_of("name", "width", "centre", "spread", "log", "bounds")
     @staticmethod
-    def wants(*, loss: str = "huber", scale: str = "auto", pool: str = "auto", dropout: float = 0.1) -> Spec:
+    def wants(scale: str) -> Spec:
         """The target column standardised."""
-        del loss, pool, dropout
         return Spec("target.number", {"scale": scale})
 
     def __init__(
@@ -56,7 +59,6 @@ class Number(ScoredHead):
         pool: str = "auto",
         dropout: float = 0.1,
     ):
-        del scale  # the transform's business
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"loss: expected one of {', '.join(LOSSES)}, found {loss!r}")
@@ -77,7 +79,7 @@ class Number(ScoredHead):
         self.offset.fill_(offset)
         self.slope.fill_(slope)
 
-    def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:
         """Standardised numbers (B, 1)."""
         return self.read(fused.tokens)
 
@@ -93,12 +95,12 @@ class Number(ScoredHead):
         cells = batch.outputs[self.name]
         return -(scores_B1[:, 0] - cells.rows(cells.fields["target"])).square()  # type: ignore[index]
 
-    def combine(self, scores_BM1: Tensor, weight_BM: Tensor, rule: str) -> Tensor:  # noqa: ARG002
+    def combine(self, scores_BM1: Tensor, weight_BM: Tensor, rule: str) -> Tensor:
         """The weighted mean of several judges (B, 1), which is also the peak of a product of equally sure ones."""
         total_B1 = weight_BM.sum(1, keepdim=True).clamp_min(1e-9)
         return (scores_BM1 * weight_BM[..., None]).sum(1) / total_B1
 
-    def divergence(self, scores_B1: Tensor, teacher_B1: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
+    def divergence(self, scores_B1: Tensor, teacher_B1: Tensor, temperature: float) -> Tensor:
         """Squared distance from the teacher on the standardised scale (B,); a temperature has no part in it."""
         return (scores_B1 - teacher_B1).square()[:, 0]
 

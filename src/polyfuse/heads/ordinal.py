@@ -1,5 +1,7 @@
 """One step of an ordered scale: cumulative logits with ordered thresholds, as in proportional odds models."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 import math
@@ -9,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.heads.scored import OneClassHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
@@ -40,10 +43,10 @@ class Ordinal(OneClassHead):
     task = "ordinal"
     learnt_as = "category"  # by the members of an ensemble
 
+    @spec_of("name", "width", "classes", "counts")
     @staticmethod
-    def wants(*, order: list | None = None, answer: str = "median", pool: str = "auto", dropout: float = 0.1) -> Spec:
+    def wants(order: list | None) -> Spec:
         """The target column as class numbers, in order."""
-        del answer, pool, dropout
         return Spec("target.ordinal", {"order": order})
 
     def __init__(
@@ -58,7 +61,6 @@ class Ordinal(OneClassHead):
         pool: str = "auto",
         dropout: float = 0.1,
     ):
-        del order  # the transform's business
         super().__init__()
         if answer not in ANSWERS:
             raise ValueError(f"answer: expected one of {', '.join(ANSWERS)}, found {answer!r}")
@@ -68,7 +70,7 @@ class Ordinal(OneClassHead):
         self.first = nn.Parameter(torch.tensor(first))
         self.gaps = nn.Parameter(torch.tensor(gaps)) if gaps else None  # of two classes there is one threshold
 
-    def scores(self, fused: Fused, batch: Batch) -> Tensor:  # noqa: ARG002
+    def scores(self, fused: Fused, batch: Batch) -> Tensor:
         """Log-probabilities (B, C), before the temperature."""
         number_B1 = self.read(fused.tokens).float()
         low_B1 = self.first - number_B1

@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
-from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Stretches
 from polyfuse.layers.norm import MaskedGroupNorm
 from polyfuse.layers.positions import masked_until

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
-from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Stretches
 from polyfuse.layers.positions import sinusoidal

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.encoders.audio.frontend import wave_spec
-from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.mel import Spectra
 from polyfuse.layers.moments import change, correlations, course, deviation, mean, quantiles
 from polyfuse.records import Spec, Tokens

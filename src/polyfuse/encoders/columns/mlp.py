@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.layers.attention import FeedForward
 from polyfuse.layers.embedding import Categories, OneHot, Pieces
 from polyfuse.layers.masking import Values

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.layers.embedding import Categories, OneHot, Pieces
 from polyfuse.layers.masking import Values
 from polyfuse.records import Spec, Tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Steps
 from polyfuse.layers.pooling import masked_mean

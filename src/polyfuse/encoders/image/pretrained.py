@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyfuse.contracts import spec_of
 from polyfuse.data.cells.image import from_processor
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
-from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.layers import histograms
 from polyfuse.records import Spec, Tokens
 

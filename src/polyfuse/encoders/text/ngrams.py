@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.layers.features import Bag
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens

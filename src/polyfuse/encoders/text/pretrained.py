@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tokenizer_of, tower
 from polyfuse.encoders.hub import copies, find
-from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from polyfuse.encoders.keywords import spec_of
+from polyfuse.contracts import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import masked_until, sinusoidal

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.data.cells.universal import BEGIN, END, WIDTH, shapes, vectors
 from polyfuse.encoders.hub import copies, find
-from polyfuse.encoders.keywords import spec_of
 from polyfuse.layers.positions import masked_until
 from polyfuse.records import Spec, Tokens
 

@@ -1,5 +1,7 @@
 """Fused tokens -> a picture: a small conditional generator, from words, a category, a sound or another picture."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.heads.flow import FORGOTTEN, Reading, Sampling, flow_loss, made, noise_of
 from polyfuse.heads.image.unet import UNet
 from polyfuse.records import Batch, Fused, Prediction, Spec
@@ -36,23 +39,16 @@ class Image(nn.Module):
     paper = "Lipman et al., Flow Matching for Generative Modeling, ICLR 2023"
     task = "image"
 
+    @spec_of("name", "width", "image_size", "channels")
     @staticmethod
     def wants(
-        *,
-        size: int | tuple[int, int] | str = "auto",
-        mode: str = "auto",
-        fit: str = "squash",
-        base: int = 32,
-        depth: int = 1,
-        decode: Mapping[str, Any] | None = None,
-        dropout: float = 0.0,
+        size: int | tuple[int, int] | str, mode: str, fit: str, base: int, depth: int, decode: Mapping[str, Any] | None
     ) -> Spec:
         """Pictures of one size.
 
         Raises:
             ValueError: no such option of decode, or out of bounds.
         """
-        del dropout
         if base < 8 or base % 8 or depth < 1:
             raise ValueError(f"base={base}, depth={depth}: expected a multiple of 8, and 1 or more")
         Sampling().changed(decode or {})
@@ -74,7 +70,6 @@ class Image(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        del size, mode, fit  # the transform has heeded them
         self.name, self.shape = name, (channels, *image_size)
         self.reading = Reading(width)
         self.net = UNet(channels, (image_size[0], image_size[1]), width, base=base, depth=depth, dropout=dropout)

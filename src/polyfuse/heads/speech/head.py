@@ -1,5 +1,7 @@
 """Fused tokens -> a sound: words spoken, or whatever the inputs call for, as log-mel frames made into samples."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from polyfuse.contracts import spec_of
 from polyfuse.data.cells.spectrogram import Mel
 from polyfuse.heads.flow import FORGOTTEN, Conditions, Denoise, Reading, Sampling, flow_loss, made, noise_of
 from polyfuse.heads.speech.frames import Frames
@@ -67,23 +70,21 @@ class Speech(nn.Module):
     paper = "Le et al., Voicebox, NeurIPS 2023; Griffin and Lim, 1984"
     task = "speech"
 
+    @spec_of("name", "width", "mel", "mean", "deviation", "longest", "files")
     @staticmethod
     def wants(
-        *,
-        rate: int | str = "auto",
-        seconds: float | str = "auto",
-        channels: int = 96,
-        depth: int = 4,
-        vocoder: str | None = None,
-        decode: Mapping[str, Any] | None = None,
-        dropout: float = 0.0,
+        rate: int | str,
+        seconds: float | str,
+        channels: int,
+        depth: int,
+        vocoder: str | None,
+        decode: Mapping[str, Any] | None,
     ) -> Spec:
         """Sounds as frames.
 
         Raises:
             ValueError: no such option of decode, or out of bounds; no such vocoder, or one of another rate.
         """
-        del dropout
         if channels < 4 or channels % 4 or depth < 1:
             raise ValueError(f"channels={channels}, depth={depth}: expected a multiple of 4, and 1 or more")
         Speaking().changed(decode or {})
@@ -113,7 +114,6 @@ class Speech(nn.Module):
         files: Path | None = None,
     ):
         super().__init__()
-        del rate, seconds  # the transform has heeded them
         self.name, self.mel, self.longest = name, Mel(**mel), longest
         self.mean_F, self.deviation_F = np.array(mean, np.float32), np.array(deviation, np.float32)
         self.reading = Reading(width)

@@ -1,5 +1,7 @@
 """Fused tokens -> a text: captions, answers, transcripts and translations are this head over other columns."""
 
+# ruff: noqa: ARG002 - some keywords are for wants() alone
+
 from __future__ import annotations
 
 import inspect
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from polyfuse import registry
-from polyfuse.contracts import Attends, Companion, ReadsEncoder, Spells, offers, says
+from polyfuse.contracts import Attends, Companion, ReadsEncoder, Spells, offers, says, spec_of
 from polyfuse.data.cells.spelling import PAD, Speller
 from polyfuse.data.cells.target_text import LONGEST
 from polyfuse.heads.text.attended import Attended, attended
@@ -54,23 +56,21 @@ class Text(nn.Module):
     paper = "Vinyals et al., Show and Tell, CVPR 2015"
     task = "text"
 
+    @spec_of("name", "width", "speller", "longest", "files")
     @staticmethod
     def wants(
-        *,
-        decoder: Decoder = "transformer",
-        unit: str = "auto",
-        vocabulary: int = 8000,
-        max_length: int | str = "auto",
-        learn: Mapping[str, Any] | None = None,
-        decode: Mapping[str, Any] | None = None,
-        dropout: float = 0.1,
+        decoder: Decoder,
+        unit: str,
+        vocabulary: int,
+        max_length: int | str,
+        learn: Mapping[str, Any] | None,
+        decode: Mapping[str, Any] | None,
     ) -> Spec:
         """The reference texts as ids.
 
         Raises:
             ValueError: no such decoder, or a keyword or option that it does not have.
         """
-        del dropout
         name, keywords = chosen(decoder)
         if Learning.of(learn).self_critical and not offers(registry.text_decoder(name), Draws):
             raise ValueError(
@@ -102,7 +102,6 @@ class Text(nn.Module):
         files: Path | None = None,
     ):
         super().__init__()
-        del unit, vocabulary, max_length  # the transform has heeded them
         self.name, self.speller, self.longest = name, Speller.restored(speller), longest
         self.learn = Learning.of(learn)
         self.reward: Reward | None = None

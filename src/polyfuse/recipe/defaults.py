@@ -10,9 +10,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from polyfuse import registry
 from polyfuse.contracts import Decides, Masks, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
+from polyfuse.recipe.language import texts_of
 from polyfuse.recipe.outputs import unscored, writing
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
@@ -55,12 +58,13 @@ ALONE = {"name": "unimodal", "weight": 0.3}  # keeps the slower inputs learning 
 MANY = 5000  # training rows from which fusions of tokens beat pooled ones, and hiding words costs more than it gives
 
 
-def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
+def encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) -> tuple[Recipe, list[str]]:
     """Name the encoders of every input, their rates and decays, and say what a preset could not have.
 
     Args:
         recipe: with every input's modality.
         rows: that train.
+        table: whose texts the choice may depend on.
 
     Raises:
         RecipeError: no encoder for a modality, or a preset that cannot be.
@@ -74,7 +78,10 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
             if name in masked and item["modality"] in MASKED:
                 item["encoder"] = {**item["encoder"], "name": MASKED[item["modality"]]}
             else:
-                item["encoder"], said = _named(name, item, preset, rows, writes=bool(writing(recipe)))
+                facts: dict[str, Any] = {"writes": bool(writing(recipe)), "seconds": recipe.training.time}
+                if item["modality"] == "text" and table is not None:
+                    facts["texts"] = texts_of(table, item["columns"])
+                item["encoder"], said = _named(name, item, preset, rows, **facts)
                 notes += said
         several = isinstance(item["encoder"], list)
         for part in _parts(item):
@@ -84,7 +91,7 @@ def encoders(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
     return parse(values), notes
 
 
-def _named(name: str, item: dict[str, Any], preset: str, rows: int, *, writes: bool) -> tuple[Any, list[str]]:
+def _named(name: str, item: dict[str, Any], preset: str, rows: int, **facts: Any) -> tuple[Any, list[str]]:
     """The encoders of an input that names none, with the keywords that it gives."""
     modality, keywords = item["modality"], {k: v for k, v in item["encoder"].items() if k != "name"}
     if modality not in presets.SCRATCH:
@@ -92,10 +99,10 @@ def _named(name: str, item: dict[str, Any], preset: str, rows: int, *, writes: b
         raise RecipeError(f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out")
     if keywords or item["init_from"] or item["transfer"] != "full" or item["cache"] != "auto":
         return {
-            "name": (presets.IN_ORDER if writes else presets.SCRATCH)[modality],
+            "name": (presets.IN_ORDER if facts["writes"] else presets.SCRATCH)[modality],
             **keywords,
         }, []  # what is said is said of one encoder
-    parts, notes = presets.encoders(modality, preset, rows, writes=writes)
+    parts, notes = presets.encoders(modality, preset, rows, **facts)
     return (parts if len(parts) > 1 else parts[0]), notes
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from polyfuse.encoders.hub import find
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError
+from polyfuse.recipe.language import NO_TEXTS, Texts
 from polyfuse.starter.installed import StarterError, checked
 from polyfuse.starter.parts import PARTS
 
@@ -32,7 +33,13 @@ KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoder
 SCRATCH_PICTURES = {"scratch": 500, "starter": 2000, "best": 2000}  # by preset: a pretrained net sees more in few
 SCRATCH_SOUNDS = 1000
 MANY = 5000  # training rows from which words meet pictures token by token, where a sentence vector has no place
+# words of English texts up to which MiniLM reads them all: about five minutes on two cores without AVX-512
+READABLE = 300_000
+READ_PER_SECOND = 500  # of them, so that a time budget is not spent on reading
 STARTER = {"text": "universal", "image": "efficientnet-lite0"}  # modality -> starter part that helps most tables
+
+
+MINILM = {"name": "pretrained", "path": "starter:minilm", "transfer": "frozen", "cache": "pooled"}
 
 
 @dataclass(frozen=True)
@@ -100,21 +107,40 @@ def _check_scratch(recipe: Recipe) -> None:
             )
 
 
-def encoders(modality: str, preset: str, rows: int, *, writes: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
+def encoders(
+    modality: str,
+    preset: str,
+    rows: int,
+    *,
+    writes: bool = False,
+    texts: Texts = NO_TEXTS,
+    seconds: float | None = None,
+) -> tuple[list[dict[str, Any]], list[str]]:
     """The encoders of an input under a settled preset, and notes on what could not be had.
 
     Args:
         rows: that train.
         writes: a text is written, for which an input is kept in its order and places instead of summed up.
+        texts: of the input, where it has any.
+        seconds: that the whole training may take; None for as many as it needs.
     """
     scratch: dict[str, Any] = {"name": (IN_ORDER if writes else SCRATCH).get(modality, SCRATCH[modality])}
     if preset == "plain" or modality not in CHOICES:
         return [scratch], []
     notes: list[str] = []
     parts = _in_order(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
+    if modality == "text" and preset != "scratch" and texts.english and not writes:
+        most = READABLE if seconds is None else min(READABLE, READ_PER_SECOND * seconds)
+        if texts.words <= most:
+            parts = [*parts, {**MINILM, "fused": rows < MANY}]
+        else:
+            notes = [
+                f"starter:minilm, which knows English, is left out: reading {texts.words:,} words would take minutes; "
+                "a list of encoders that names it has it"
+            ]
     if preset == "best" and modality in BEST:
-        found, notes = _from_hub(modality, {} if writes else {"cache": "pooled", "fused": False})
-        parts = parts + found
+        found, more = _from_hub(modality, {} if writes else {"cache": "pooled", "fused": False})
+        parts, notes = parts + found, notes + more
     return parts, notes
 
 

@@ -73,7 +73,7 @@ def resolve(
     notes = (no_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
     recipe, own = companions(recipe, len(splits.train))
-    recipe, said = defaults.encoders(recipe, len(splits.train))
+    recipe, said = defaults.encoders(recipe, len(splits.train), table.frame)
     check(recipe)
     notes += own + said
     beside = own_columns(recipe)

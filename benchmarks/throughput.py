@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from common import DATA
 
-from polyfuse.data.batches import Order, Rows, loader, shared_cell
+from polyfuse.data.batches import Order, Rows, loader, most_shared_cell
 from polyfuse.data.tables import Table, read_table
 from polyfuse.model.bundle import slots
 from polyfuse.model.network import Network, build
@@ -83,7 +83,7 @@ def bare(work: Work, batches: list) -> float:
 
 
 def ratio(work: Work) -> float:
-    share = shared_cell(work.rows.inputs, work.numbers)
+    share = most_shared_cell(work.rows.inputs, work.numbers)
     order = Order(work.numbers, work.recipe.training.batch_size, shuffle=True, share=share)
     plain = Rows(work.rows.inputs, work.rows.outputs, work.rows.count)
     batches = list(loader(plain, order))[:STEPS]

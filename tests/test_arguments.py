@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse.data.names import listed
+from polyfuse.data.names import as_name_list
 from polyfuse.recipe import Recipe, RecipeError, override, parse
 
 
 def test_one_name_several_and_numbers():
-    assert listed("label") == ["label"]
-    assert listed(["a", "b"]) == ["a", "b"]
-    assert listed(3) == ["3"]
-    assert listed(()) == []
+    assert as_name_list("label") == ["label"]
+    assert as_name_list(["a", "b"]) == ["a", "b"]
+    assert as_name_list(3) == ["3"]
+    assert as_name_list(()) == []
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyfuse.data.inputs import overrides, parse_input
-from polyfuse.data.modalities import infer, inspect_rows
-from polyfuse.data.names import listed
+from polyfuse.data.inputs import modality_overrides, parse_input
+from polyfuse.data.modalities import infer_columns, inspect_rows
+from polyfuse.data.names import as_name_list
 from polyfuse.data.tables import read_table
 from polyfuse.evaluation import terminal
 from polyfuse.evaluation.rendering import as_html
@@ -50,5 +50,5 @@ def inspect(
         inputs: ``COL=MODALITY`` overrides.
     """
     table = read_table(table, media_root=media_root, where=where)
-    columns = infer(table, overrides(map(parse_input, listed(inputs))))
+    columns = infer_columns(table, modality_overrides(map(parse_input, as_name_list(inputs))))
     return Inspection(len(table), inspect_rows(columns, table.origin), table.notes)

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.names import listed
-from polyfuse.data.tables import Table, TableError, nearest
-from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
+from polyfuse.data.names import as_name_list
+from polyfuse.data.output_files import FRAMES, check_output_path, write_frame, write_vectors
+from polyfuse.data.tables import Table, TableError, did_you_mean
 from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.rendering import as_html
 from polyfuse.evaluation.report import Report
@@ -217,9 +217,9 @@ class Model:
         """
         table, prepared = self._judgeable(table, where, media_root, max_broken)
         options: dict[str, Any] = {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
-        options["inputs"] = None if inputs is None else listed(inputs)
+        options["inputs"] = None if inputs is None else as_name_list(inputs)
         options["severities"] = [severities] if isinstance(severities, (int, float)) else severities
-        options["corruptions"] = corruptions and {kind: listed(names) for kind, names in corruptions.items()}
+        options["corruptions"] = corruptions and {kind: as_name_list(names) for kind, names in corruptions.items()}
         report = noising.robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
         tell(report.meta["notes"], verbose)
         return report
@@ -232,7 +232,7 @@ class Model:
         for output in self.recipe.outputs.values():
             if output.column not in table.frame:
                 what = "judging needs the columns of the outputs, and predict (polyfuse predict) answers without them"
-                hint = nearest(output.column, table.frame.columns)
+                hint = did_you_mean(output.column, table.frame.columns)
                 raise TableError(f"{table.name} has no column {output.column!r}{hint}; {what}")
         return table, self._rows(table, True, max_broken)[1]
 
@@ -280,7 +280,7 @@ class Model:
         Raises:
             ValueError: a column is absent, no such class, or the file cannot be written there.
         """
-        place = place_for(to, FRAMES, table) if to else None
+        place = check_output_path(to, FRAMES, table) if to else None
         rules = inference.rules_of(self.bundle.network, costs, thresholds)
         decoding = inference.decoding_of(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
@@ -373,7 +373,7 @@ class Model:
         Raises:
             ValueError: no output writes, or its decoder has no attention (``ctc``, ``lm``).
         """
-        place = place_for(to, (".jsonl", ".html"), table) if to else None
+        place = check_output_path(to, (".jsonl", ".html"), table) if to else None
         network = self.bundle.network
         name, decoding = inference.attending(network, output), inference.decoding_of(network, decode)
         read = self._read(table, where, media_root)
@@ -408,7 +408,7 @@ class Model:
         Raises:
             ValueError: no such input, or another ending of the file.
         """
-        place = place_for(to, (".npy",), table) if to else None
+        place = check_output_path(to, (".npy",), table) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = self._read(table, where, media_root)
@@ -449,10 +449,12 @@ class Model:
         Raises:
             ValueError: the model aligns nothing, or what is asked cannot be.
         """
-        place = place_for(to, FRAMES, table) if to else None
+        place = check_output_path(to, FRAMES, table) if to else None
         read = self._read(table, where, media_root)
         options: dict[str, Any] = {"of": of, "by": by, "max_broken": max_broken}
-        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), **options)
+        found, self.notes = naming.zero_shot(
+            self.bundle, read, as_name_list(labels), as_name_list(templates), **options
+        )
         found.insert(0, "row", read.rows_N)
         if place:
             write_frame(found, place)

@@ -13,7 +13,7 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.api.model import Model, load
-from polyfuse.data.places import refuse_source
+from polyfuse.data.output_paths import refuse_source
 from polyfuse.data.tables import read_table
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation.report import Report

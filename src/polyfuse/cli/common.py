@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from polyfuse import registry
-from polyfuse.data.names import divide, split_once, unquoted
+from polyfuse.data.names import partition_unquoted, split_unquoted, unquote
 
 
 def offering(*names: str) -> Callable[[str], list[str]]:
@@ -159,8 +159,8 @@ def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
 
     found: dict[str, Any] = {}
     for text in settings or ():
-        path, equals, value = split_once(text, "=")
-        names = [unquoted(part) for part in divide(path, ".")]
+        path, equals, value = partition_unquoted(text, "=")
+        names = [unquote(part) for part in split_unquoted(path, ".")]
         match names if equals else []:
             case ["decode", option]:
                 found[option] = yaml.safe_load(value)

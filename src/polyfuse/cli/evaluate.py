@@ -25,7 +25,7 @@ from polyfuse.cli.common import (
     say,
     show,
 )
-from polyfuse.data.places import page_place
+from polyfuse.data.output_paths import check_page_path
 from polyfuse.system.messages import bars
 
 
@@ -52,7 +52,7 @@ def evaluate(
     Metrics with intervals, calibration, and what each input is worth.
     """
     if report:
-        page_place(report, table)
+        check_page_path(report, table)
     options: dict[str, Any] = {"where": where, "media_root": media_root, "max_broken": max_broken, "unseen": unseen}
     options |= {"costs": by_output(cost, "--cost"), "thresholds": by_output(threshold, "--threshold")}
     options["decode"] = decode_of(settings)

@@ -10,7 +10,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli import common
-from polyfuse.data.names import split_once, unquoted
+from polyfuse.data.names import partition_unquoted, unquote
 
 
 def fit(
@@ -93,4 +93,4 @@ def default_folder(source: str, outputs: Sequence[str]) -> str:
     path = Path(source)
     path = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path
     stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
-    return str(Path("models") / "-".join([stem, *(unquoted(split_once(output, "=")[0]) for output in outputs)]))
+    return str(Path("models") / "-".join([stem, *(unquote(partition_unquoted(output, "=")[0]) for output in outputs)]))

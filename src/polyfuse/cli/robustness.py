@@ -20,7 +20,7 @@ from polyfuse.cli.common import (
     say,
     show,
 )
-from polyfuse.data.places import page_place
+from polyfuse.data.output_paths import check_page_path
 from polyfuse.system.messages import bars
 
 
@@ -49,7 +49,7 @@ def robustness(
     In each alone and in all together: curves, their area, and the share of the advantage that is kept.
     """
     if report:
-        page_place(report, table)
+        check_page_path(report, table)
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
     with bars(not json):

@@ -93,12 +93,12 @@ def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
     inverse = inverse.reshape(index_BK.shape)
     if used.size and used[0] < 0:  # the missing ones come first: shift them to -1
         used, inverse = used[1:], inverse - 1
-    fields = collated(prepared, used)
+    fields = collate_cells(prepared, used)
     ready = prepared.assemble(fields) if prepared.assemble else fields
     return Cells(ready, torch.from_numpy(inverse.astype(np.int64)), tuple(prepared.digests[at] for at in used))
 
 
-def collated(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
+def collate_cells(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
     """Some distinct cells, padded together; one blank cell where there are none."""
     arrays = [prepared.cells[at] for at in places] or [prepared.transform.blank()]
     return {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
@@ -168,7 +168,7 @@ class Order(Sampler):
         return rows[np.argsort(rng.permutation(pack[-1] + 1)[pack], kind="stable")]
 
 
-def shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray | None:
+def most_shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray | None:
     """The media cell that rows share most, as an id per row of the table, or None when hardly any is shared."""
     best, most = None, 1.5
     for prepared in inputs.values():

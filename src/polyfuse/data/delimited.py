@@ -47,12 +47,12 @@ def read_delimited(text: str, path: Path) -> tuple[pd.DataFrame, str, list[str]]
         raise TableError(f"{path}: the file is empty")
     notes = rows.without_titles(layout)
     names = _cells(_body(rows.texts[0]), layout.delimiter, STRICT)
-    frame = _parsed(rows, layout.delimiter)
-    frame, names, said = _fitted(frame, names, rows, layout.delimiter)
+    frame = _parse_rows(rows, layout.delimiter)
+    frame, names, said = _fit_header(frame, names, rows, layout.delimiter)
     return frame.set_axis(pd.Index(names, dtype=object), axis=1), layout.delimiter, [*notes, *said]
 
 
-def _parsed(rows: _Rows, delimiter: str) -> pd.DataFrame:
+def _parse_rows(rows: _Rows, delimiter: str) -> pd.DataFrame:
     options: dict[str, Any] = {"header": None, "index_col": False, "dtype": str, "keep_default_na": False}
     options |= {"sep": delimiter, "lineterminator": "\n", "names": range(max(rows.widths))}
     try:
@@ -138,7 +138,7 @@ def _layout(lines: list[str], delimiter: str | None) -> _Layout:
     widths = [_width(line, best) for line in head if line.strip()] or [1]
     usual = Counter(widths[1:] or widths).most_common(1)[0][0]
     tried = best if widths[0] > 1 else DELIMITERS
-    titled = next(filter(None, (_titled(head, d) for d in tried)), None)
+    titled = next(filter(None, (_layout_below_titles(head, d) for d in tried)), None)
     # lines of long cells may have more delimiters than the header; only nearly all of them outvote it
     outvoted = usual > widths[0] > 1 and widths.count(usual) >= 0.9 * (len(widths) - 1)
     return titled or _Layout(best, usual if outvoted else widths[0])
@@ -153,7 +153,7 @@ def _agreement(head: list[str], delimiter: str) -> tuple[bool, float, int]:
     return max((widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]) for widths in (lines, rows))
 
 
-def _titled(head: list[str], delimiter: str) -> _Layout | None:
+def _layout_below_titles(head: list[str], delimiter: str) -> _Layout | None:
     """The layout of a table whose header has other lines above it; None where the first line is the header.
 
     A title is a line of one cell, or one before an empty line, with fewer cells than every line below has.
@@ -322,21 +322,21 @@ class _Reader:
         return sum(usual.has(cell) for cell, usual in known) >= 0.75 * len(known)
 
     @cached_property
-    def _usual_values(self) -> dict[int, _Usual]:
+    def _usual_values(self) -> dict[int, _UsualValues]:
         """What columns of numbers or of few values hold, from lines whose reading is in least doubt."""
         lines = [_body(line) for line in self.all_lines[1:2000]]
         rows = self._whole(lines, self._tidy)
         if len(rows) < 3:
             rows = self._whole(lines, self._patterns[STRICT])
-        found: dict[int, _Usual] = {}
+        found: dict[int, _UsualValues] = {}
         for k in range(self.width if len(rows) >= 3 else 0):
             values = [row[k].strip() for row in rows]
             filled = [value for value in values if value]
             gaps = len(filled) < len(values)
             if filled and all(map(NUMERIC.fullmatch, filled)):
-                found[k] = _Usual(None, gaps)
+                found[k] = _UsualValues(None, gaps)
             elif len(set(filled)) <= max(2, len(filled) / 5):
-                found[k] = _Usual(frozenset(filled), gaps)
+                found[k] = _UsualValues(frozenset(filled), gaps)
         return found
 
     def _whole(self, lines: list[str], row: re.Pattern[str]) -> list[list[str]]:
@@ -346,7 +346,7 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Usual:
+class _UsualValues:
     """The few values of a column, or None for numbers; and whether some of its cells are empty."""
 
     values: frozenset[str] | None
@@ -362,7 +362,7 @@ class _Usual:
 # --- rows and header of one width -------------------------------------------------------------------------------------
 
 
-def _fitted(
+def _fit_header(
     frame: pd.DataFrame, names: list[str], rows: _Rows, delimiter: str
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Frame and header made equally wide where nothing is lost by it; notes on how."""

@@ -11,11 +11,11 @@ QUOTED = r'"[^"]*"|`[^`]*`'
 WHOLE = re.compile(rf"((?:^|(?<=[.,@=:]))\s*(?:{QUOTED}))|(.)", re.DOTALL)
 
 
-def divide(text: str, mark: str) -> list[str]:
+def split_unquoted(text: str, mark: str) -> list[str]:
     """The parts of a text between the marks that stand outside quotes.
 
     Example:
-        >>> divide('"a=b"=text', "=")
+        >>> split_unquoted('"a=b"=text', "=")
         ['"a=b"', 'text']
     """
     parts = [""]
@@ -27,28 +27,28 @@ def divide(text: str, mark: str) -> list[str]:
     return parts
 
 
-def split_once(text: str, mark: str) -> tuple[str, str, str]:
+def partition_unquoted(text: str, mark: str) -> tuple[str, str, str]:
     """As ``str.partition``, by the first mark outside quotes."""
-    head = divide(text, mark)[0]
+    head = split_unquoted(text, mark)[0]
     return head, text[len(head) : len(head) + 1], text[len(head) + 1 :]
 
 
-def unquoted(name: str) -> str:
+def unquote(name: str) -> str:
     """A name without blanks and quotes around it.
 
     Example:
-        >>> unquoted(' "a=b" ')
+        >>> unquote(' "a=b" ')
         'a=b'
     """
     name = name.strip()
     return name[1:-1] if re.fullmatch(QUOTED, name) else name
 
 
-def file_name(name: str, taken: Iterable[str] = ()) -> str:
+def safe_file_name(name: str, taken: Iterable[str] = ()) -> str:
     """A name that any file system takes, made of another; numbered where it is taken.
 
     Example:
-        >>> file_name("a/b: c")
+        >>> safe_file_name("a/b: c")
         'a_b_c'
     """
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "output"
@@ -58,7 +58,7 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
     return free
 
 
-def listed(names: Any) -> Sequence[str]:
+def as_name_list(names: Any) -> Sequence[str]:
     """Names as texts; one that stands alone is a list of one."""
     if names is None:
         return []

@@ -25,7 +25,16 @@ from filelock import FileLock
 from polyfuse.data.cells.source import digest
 from polyfuse.system.cache import cache_root
 
-__all__ = ["FallbackStore", "MemoryStore", "Store", "StoredCells", "cache_root", "evict", "fingerprint", "spared"]
+__all__ = [
+    "FallbackStore",
+    "MemoryStore",
+    "Store",
+    "StoredCells",
+    "cache_root",
+    "evict",
+    "fingerprint",
+    "recently_used_bytes",
+]
 
 IN_USE = 3600  # seconds since its last use for which a store is not evicted
 FORMAT = 2  # part of every fingerprint: raise it when a store's layout changes, or what a transform's code gives
@@ -122,7 +131,7 @@ class Store:
         found = self._find(keys)
         unchecked = [key for key in found if key not in self._sound and key not in self._damaged]
         if unchecked:
-            content = _mapped(self._file)
+            content = _map_file(self._file)
             for key in unchecked:
                 (self._sound if _is_whole(content, found[key]) else self._damaged).add(key)
         bad = found.keys() & self._damaged
@@ -170,7 +179,7 @@ class Store:
         return StoredCells(self._file, [found[key] for key in keys])
 
 
-def _mapped(file: Path) -> np.ndarray:
+def _map_file(file: Path) -> np.ndarray:
     """The bytes of a file, not read."""
     empty = file.stat().st_size == 0
     return np.zeros(0, np.uint8) if empty else np.memmap(file, dtype=np.uint8, mode="r")
@@ -200,14 +209,14 @@ class StoredCells(Sequence):
         kinds: dict[tuple[str, str], int] = {}
         self._kind = np.array([kinds.setdefault((row[1], row[2]), len(kinds)) for row in rows], dtype=np.int32)
         self._kinds = [(np.dtype(dtype), tuple(json.loads(shape))) for dtype, shape in kinds]
-        self._bytes = _mapped(file)
+        self._bytes = _map_file(file)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_bytes"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._bytes = _mapped(self._file)
+        self._bytes = _map_file(self._file)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -343,7 +352,7 @@ def evict(root: Path, limit_bytes: int, keep: Path | None = None) -> list[Path]:
     return removed
 
 
-def spared(root: Path, but: Path) -> int:
+def recently_used_bytes(root: Path, but: Path) -> int:
     """Bytes of the stores that ``evict`` would spare as used lately, one of them not counted."""
     return sum(size for folder, (size, used) in _stores(root).items() if folder != but and time.time() - used < IN_USE)
 
@@ -351,10 +360,13 @@ def spared(root: Path, but: Path) -> int:
 def _stores(root: Path) -> dict[Path, tuple[int, float]]:
     """Folder of each store -> its bytes and when it was used last."""
     folders = [f for f in root.iterdir() if (f / "cells.bin").exists()] if root.exists() else []
-    return {f: (sum(_state(x)[0] for x in (f / "cells.bin", f / "index.sqlite")), _state(f)[1]) for f in folders}
+    return {
+        f: (sum(_size_and_time(x)[0] for x in (f / "cells.bin", f / "index.sqlite")), _size_and_time(f)[1])
+        for f in folders
+    }
 
 
-def _state(path: Path) -> tuple[int, float]:
+def _size_and_time(path: Path) -> tuple[int, float]:
     """Bytes and time of last use; nothing where another process has just removed it."""
     try:
         found = path.stat()

@@ -15,7 +15,7 @@ import torch
 
 from polyfuse.contracts import ShowsAttention, offers
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.prepare import Broken, Prepared
+from polyfuse.data.prepare import BrokenCell, Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
@@ -193,7 +193,7 @@ def unseen_labels(
 
 def _broken(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     chosen = set(rows.tolist())
-    listed: dict[str, dict[int, Broken]] = {}
+    listed: dict[str, dict[int, BrokenCell]] = {}
     for cells in prepared.values():
         for broken in cells.broken:
             found = listed.setdefault(broken.column, {}) if broken.row in chosen and not broken.unseen else {}

@@ -16,7 +16,7 @@ from PIL import Image
 from polyfuse.data.cells.picture import decode
 from polyfuse.data.cells.sound import opened
 from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
-from polyfuse.data.several import items_of
+from polyfuse.data.media_lists import split_media
 from polyfuse.data.tables import Table
 from polyfuse.heads.text.attended import Attended, Look
 from polyfuse.model.bundle import Bundle
@@ -96,7 +96,7 @@ def looked(bundle: Bundle, table: Table, position: int, said: Attended) -> Looke
             continue
         transform = bundle.transforms[f"in:{recipe.reads[name][0]}"]
         for (column, n), part in zip(slots, _by_slot(look, len(slots)), strict=True):
-            items = [] if is_missing(row[column]) else items_of(row[column])
+            items = [] if is_missing(row[column]) else split_media(row[column])
             if n < len(items) and part.total_W.any():
                 cell = _Cell(items[n] if item.modality in ("image", "audio") else row[column], transform, table, limits)
                 words = _attempt(draw, cell, part, said.words[:WORDS])

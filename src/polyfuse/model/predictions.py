@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from polyfuse.data.cells.made import file_of
-from polyfuse.data.frames import with_index
-from polyfuse.data.names import file_name
-from polyfuse.data.sources import parts_of
+from polyfuse.data.cells.media_files import encode_media
+from polyfuse.data.frames import index_to_columns
+from polyfuse.data.names import safe_file_name
+from polyfuse.data.sources import read_parts
 from polyfuse.data.tables import Table
 
 if TYPE_CHECKING:  # looking at a table needs no torch
@@ -98,10 +98,10 @@ def into_files(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.Data
     """
     found, notes, taken = found.copy(), [], list[str]()
     for output, column in made.values.items():
-        files = [file_of(value) for value in found[column]] if column in found else []
+        files = [encode_media(value) for value in found[column]] if column in found else []
         if not any(files):
             continue
-        taken.append(file_name(output, taken))
+        taken.append(safe_file_name(output, taken))
         folder = Path(f"{place.stem}_files", taken[-1])
         (place.parent / folder).mkdir(parents=True, exist_ok=True)
         paths, used = list[str | None](), set[str]()
@@ -143,10 +143,10 @@ def own_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
             index as a column; else typed, with the index of the source.
     """
     if isinstance(source, pd.DataFrame):
-        return (with_index(source) if as_written else source).iloc[table.rows_N]
+        return (index_to_columns(source) if as_written else source).iloc[table.rows_N]
     if not as_written or isinstance(source, Table):
         return table.frame
-    parts = parts_of(source)
+    parts = read_parts(source)
     if not any(part.text for part in parts):
         return table.frame
     return pd.concat([part.frame for part in parts], ignore_index=True).iloc[table.rows_N].reset_index(drop=True)

@@ -14,10 +14,10 @@ from polyfuse.data.augment import Augmentation
 from polyfuse.data.batches import Rows, Views
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.cut import count_cut
 from polyfuse.data.modalities import missing_mask
-from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
+from polyfuse.data.prepare import BrokenCell, Prepared, Reading, prepare
 from polyfuse.data.tables import Table, read_table
+from polyfuse.data.truncation import count_truncated
 from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.outputs import own_columns
@@ -86,7 +86,7 @@ def summary(cells: Prepared, table: Table) -> list[str]:
     """How the cells are kept, where that is not as usual; and a sentence per column with cells that could not be read,
     or categories that are not known: how many, and the first of them.
     """
-    by_column: dict[str, list[Broken]] = {}
+    by_column: dict[str, list[BrokenCell]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
     return (
@@ -193,7 +193,7 @@ def cut_cells(
     notes, characters = [], dict[str, str]()
     by_reader = {reader: name for name, own in recipe.reads.items() for reader in own}
     for key, columns in columns_of(recipe).items():
-        for cut in count_cut(prepared[key], table.frame, columns, rows, reading) if key.startswith("in:") else []:
+        for cut in count_truncated(prepared[key], table.frame, columns, rows, reading) if key.startswith("in:") else []:
             name, encoder = by_reader[key[3:]], recipe.readers[key[3:]].part.name
             transform: Any = prepared[key].transform
             if cut.cells:
@@ -220,7 +220,7 @@ def _more(recipe: Recipe, name: str, encoder: str, transform: Any) -> str:
     return f"raise inputs.{name}.encoder.{transform.keyword} to read more"
 
 
-def _why(broken: Broken) -> str:
+def _why(broken: BrokenCell) -> str:
     """The reason, behind the name of the file where the reason does not have it."""
     named = broken.file is None or broken.file in broken.reason
     return broken.reason if named else f"{broken.file}: {broken.reason}"

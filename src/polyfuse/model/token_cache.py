@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polyfuse.data.batches import collated
+from polyfuse.data.batches import collate_cells
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
-from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, spared
+from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, recently_used_bytes
 from polyfuse.layers.pooling import pooled
 from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
@@ -126,7 +126,7 @@ def encode_once(
 
 def _room(place: Path) -> float:
     """Bytes that may be added to a store, those of others that are in use being kept."""
-    return min(LIMIT - spared(place.parent, but=place), 0.8 * shutil.disk_usage(place).free)
+    return min(LIMIT - recently_used_bytes(place.parent, but=place), 0.8 * shutil.disk_usage(place).free)
 
 
 def _name(network: Network, recipe: Recipe, name: str, cells: Prepared) -> str:
@@ -169,7 +169,7 @@ class _Encoding:
         return store.known(keys) & {key[: -len(b"span")] for key in store.known([_span_key(key) for key in keys])}
 
     def _encode(self, places: Sequence[int]) -> tuple[Tokens, list[Kept]]:
-        fields: Any = collated(self.cells, places)
+        fields: Any = collate_cells(self.cells, places)
         fields = {key: value.to(self.device) for key, value in fields.items()}
         self.encoder.eval()
         with torch.inference_mode():

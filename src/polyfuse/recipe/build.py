@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyfuse import registry
-from polyfuse.data.inputs import InputRequest, overrides, parse_input
-from polyfuse.data.names import listed, split_once, unquoted
-from polyfuse.data.packed import is_address, local
+from polyfuse.data.archives import is_url, local_path
+from polyfuse.data.inputs import InputRequest, modality_overrides, parse_input
+from polyfuse.data.names import as_name_list, partition_unquoted, unquote
 from polyfuse.data.tables import Table, read_table
 from polyfuse.recipe import Recipe, RecipeError, near, override, parse, read_recipe
 from polyfuse.system.lazy import Later
@@ -43,7 +43,7 @@ def build_recipe(
     recipe, own = recipe_of(source)
     recipe = with_arguments(recipe, **arguments)
     if settings:
-        recipe = override(recipe, settings if isinstance(settings, Mapping) else listed(settings))
+        recipe = override(recipe, settings if isinstance(settings, Mapping) else as_name_list(settings))
     source = table_of(recipe, own, table)
     formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
     read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
@@ -74,8 +74,8 @@ def recipe_of(source: Any) -> tuple[Recipe, Any]:
 def _paths(source: Any) -> list[str]:
     """The files of a table, for the recipe that is saved; none where it is not read from files, or from a dict."""
     files = list(source) if isinstance(source, (list, tuple)) else [source]
-    named = all(isinstance(f, (str, Path)) and not is_address(f) for f in files)
-    return [str(local(f).resolve()) for f in files] if named else []
+    named = all(isinstance(f, (str, Path)) and not is_url(f) for f in files)
+    return [str(local_path(f).resolve()) for f in files] if named else []
 
 
 def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
@@ -128,12 +128,12 @@ def with_arguments(
                 "the preset out, or begin with a recipe that names no encoders"
             )
         values["preset"] = preset
-    if heads := dict(map(_output, listed(outputs))):
+    if heads := dict(map(_output, as_name_list(outputs))):
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in heads.items()}
     if align:
-        names = [name.strip() for text in listed(align) for name in text.split(",")]
+        names = [name.strip() for text in as_name_list(align) for name in text.split(",")]
         values["objectives"] = [{"name": "clip", "between": names}]
-    if requests := [parse_input(text) for text in listed(inputs)]:
+    if requests := [parse_input(text) for text in as_name_list(inputs)]:
         _take_inputs(values, requests)
     return parse(values, "arguments")
 
@@ -144,7 +144,7 @@ def _name(column: Any) -> str | None:
 
 def _output(text: str) -> tuple[str, str]:
     """The column and head of ``COL`` or ``COL=HEAD``; a column whose name holds ``=`` stands between double quotes."""
-    column, _, head = split_once(text, "=")
+    column, _, head = partition_unquoted(text, "=")
     known = registry.table_of("head")
     if head.strip() not in ("", "auto", *known) and not registry.is_address(head):
         hint = near(head.strip(), list(known))
@@ -152,7 +152,7 @@ def _output(text: str) -> tuple[str, str]:
             f"output {text!r}: unknown head {head.strip()!r}{hint}; a column whose name holds '=' goes between double "
             "quotes"
         )
-    return unquoted(column), head.strip()
+    return unquote(column), head.strip()
 
 
 def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:
@@ -165,4 +165,4 @@ def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> No
             continue
         part = {"encoder": request.encoder} if request.encoder else {}
         values["inputs"][name] = {"columns": list(request.columns), "modality": request.modality, **part}
-    values["data"]["modalities"].update(overrides(requests))
+    values["data"]["modalities"].update(modality_overrides(requests))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polyfuse import registry
 from polyfuse.contracts import ReadsColumns, ReadsEncoder, Scores, Streams, offers
-from polyfuse.data.tables import Table, nearest
+from polyfuse.data.tables import Table, did_you_mean
 from polyfuse.recipe import Recipe, RecipeError
 
 
@@ -58,7 +58,7 @@ def check_own_columns(recipe: Recipe, table: Table) -> None:
         for column in columns:
             where = f"output {name!r}: its head ({recipe.outputs[name].head.name}) reads column {column!r}"
             if column not in table.frame:
-                known, hint = ", ".join(map(str, table.frame.columns)), nearest(column, table.frame.columns) or "."
+                known, hint = ", ".join(map(str, table.frame.columns)), did_you_mean(column, table.frame.columns) or "."
                 raise RecipeError(f"{where}, which {table.name} does not have{hint} Its columns: {known}")
             if column in learnt:
                 raise RecipeError(f"{where}, which is learnt (output {learnt[column]!r}) and not known at prediction")

@@ -14,12 +14,12 @@ from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.targets import plain_label
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
-from polyfuse.data.modalities import Column, infer, infer_output, is_prose
-from polyfuse.data.several import MOST
-from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
+from polyfuse.data.inputs import InputRequest, exclusion_reasons, find_leaks, note_unused_columns, resolve_inputs
+from polyfuse.data.media_lists import MOST
+from polyfuse.data.modalities import Column, infer_columns, infer_output, is_prose
+from polyfuse.data.splits import Splits, group_numbers, note_unusable_splits, split_rows
 from polyfuse.data.tables import Table
-from polyfuse.data.timeline import Timeline, timeline
+from polyfuse.data.timeline import Timeline, make_timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
 from polyfuse.recipe.companions import companions
 from polyfuse.recipe.outputs import check_own_columns, own_columns, unscored
@@ -58,7 +58,9 @@ def resolve(
         TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
     """
     named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
-    columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
+    columns = infer_columns(
+        table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump())
+    )
     if recipe.data.split is None and splits is None:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
@@ -70,7 +72,7 @@ def resolve(
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
     recipe, said = _with_inputs(recipe, columns, starts)
     made = recipe.data.split is None and recipe.data.folds is None
-    notes = (no_splits(table.frame) if made else []) + notes + said
+    notes = (note_unusable_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
     recipe, own = companions(recipe, len(splits.train))
     recipe, said = defaults.encoders(recipe, len(splits.train))
@@ -80,7 +82,7 @@ def resolve(
     notes += [
         note
         for name, output in recipe.outputs.items()
-        for note in leaks(table, [*_used(recipe), *beside.get(name, [])], output.column)
+        for note in find_leaks(table, [*_used(recipe), *beside.get(name, [])], output.column)
     ]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
@@ -122,14 +124,14 @@ def row_groups(recipe: Recipe, table: Table) -> np.ndarray | None:
     """A number per row for its group, where the recipe names a column of groups or takes lists apart."""
     if recipe.data.group is None:
         return table.rows_N if recipe.data.explode else None
-    return groups_of(table.require(recipe.data.group))
+    return group_numbers(table.require(recipe.data.group))
 
 
 def row_times(recipe: Recipe, table: Table) -> Timeline | None:
     """When each row was, where the recipe names a column to order rows by."""
     if recipe.data.order is None:
         return None
-    return timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
+    return make_timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
 
 
 def _random(recipe: Recipe) -> list[str]:
@@ -214,8 +216,8 @@ def _with_inputs(
     several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
     read = [*used, *outputs, *beside, *(name for name in others.values() if name is not None)]
-    reasons = {} if requests else exclusions(columns, outputs=outputs, beside=beside, **others)
-    return parse(values), left_out(columns, read, reasons)
+    reasons = {} if requests else exclusion_reasons(columns, outputs=outputs, beside=beside, **others)
+    return parse(values), note_unused_columns(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from polyfuse.data.names import divide, split_once, unquoted
+from polyfuse.data.names import partition_unquoted, split_unquoted, unquote
 from polyfuse.recipe.schema import Recipe, RecipeError, parse
 
 
@@ -67,7 +67,7 @@ def _setting(text: str) -> tuple[list[str], Any, str]:
     """The names on the path to the field, the value and the text of ``FIELD=VALUE``."""
     import yaml
 
-    path, equals, value = split_once(text, "=")
+    path, equals, value = partition_unquoted(text, "=")
     if not equals:
         raise RecipeError(f"--set {text!r}: expected FIELD=VALUE, such as training.epochs=5")
     try:
@@ -77,7 +77,7 @@ def _setting(text: str) -> tuple[list[str], Any, str]:
 
 
 def _path(text: str) -> list[str]:
-    return [unquoted(part) for part in divide(text, ".")]
+    return [unquote(part) for part in split_unquoted(text, ".")]
 
 
 BY_COLUMN = ("modalities", "formats", "slots")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.where import matching
+from polyfuse.data.query import query_mask
 from polyfuse.search.matrices import Matrices, MatrixFolder
 from polyfuse.search.store import TABLE_ID, THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
 from polyfuse.system.lazy import Later
@@ -341,7 +341,7 @@ class Shelf:
 
     def _kept(self, loaded: _Loaded, where: str) -> np.ndarray:
         try:
-            return matching(loaded.frame, where)
+            return query_mask(loaded.frame, where)
         except ValueError as error:
             columns = ", ".join(map(str, loaded.frame.columns))
             raise SearchError(f"where {where!r}: {error}. Columns of {self.place}: {columns}") from None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from polyfuse.data.cells.source import BadCell, Limits, Sound, digest, is_missing, load, located, whole_text
+from polyfuse.data.cells.source import BadCell, Limits, Sound, digest, is_missing, load, located, repair_surrogates
 
 NUMBERS = hnp.arrays(
     st.sampled_from([np.uint8, np.int16, np.float32]), hnp.array_shapes(max_dims=3, max_side=4), elements=st.just(1)
@@ -187,12 +187,12 @@ def test_addresses_elsewhere_are_not_read(tmp_path, written):
 
 @given(st.text(st.characters(codec=None), max_size=9))
 def test_whole_texts_can_be_written_and_others_stay(text):
-    whole = whole_text(text)
+    whole = repair_surrogates(text)
     whole.encode("utf8")
-    assert whole_text(whole) == whole
+    assert repair_surrogates(whole) == whole
     if not any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
         assert whole == text
-    assert whole_text("\ud83d\ude00 \udc80") == "\U0001f600 \ufffd"
+    assert repair_surrogates("\ud83d\ude00 \udc80") == "\U0001f600 \ufffd"
 
 
 def test_a_file_whose_name_is_in_another_encoding_is_found(tmp_path):

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from polyfuse.data.cells.written import embedded, saved_array
+from polyfuse.data.cells.literals import decode_embedded, load_npy
 
 
 class BadCell(ValueError):
@@ -97,7 +97,7 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
     """
     if isinstance(value, dict):
         return _from_record(value, root, limits)
-    if isinstance(value, str) and (content := embedded(value)) is not None:
+    if isinstance(value, str) and (content := decode_embedded(value)) is not None:
         return _content(content, limits)
     if isinstance(value, (str, Path)):
         return _from_file(value, root, limits)
@@ -232,10 +232,10 @@ def _spelled_otherwise(path: Path) -> Path | None:
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", whole_text(name)).casefold()
+    return unicodedata.normalize("NFC", repair_surrogates(name)).casefold()
 
 
-def whole_text(text: str) -> str:
+def repair_surrogates(text: str) -> str:
     """A text with halves of surrogate pairs joined, and the sign U+FFFD for each half that stands alone.
 
     Python's texts may hold halves, from JSON or from names of files in other encodings; files and reports cannot.
@@ -275,7 +275,7 @@ def _from_file(path: str | Path, root: Path | None, limits: Limits) -> Media:
 
 def _content(content: bytes, limits: Limits, name: str = "cell") -> Media:
     """Bytes within limits; the array where they are that of a ``.npy`` file."""
-    array = saved_array(_checked(content, limits, name))
+    array = load_npy(_checked(content, limits, name))
     return content if array is None else _array(array)
 
 

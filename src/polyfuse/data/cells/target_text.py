@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.spelling import PAD, SPECIALS, UNITS, Speller
 from polyfuse.data.cells.text import as_text, over_limit
-from polyfuse.data.cells.written import written_list
 
 LONGEST = 256  # units of a text that "auto" keeps at most
 FIT_SAMPLE = 200_000  # texts, evenly picked, that a vocabulary is learnt from
@@ -24,7 +24,7 @@ LEAST = {"word": len(SPECIALS) + 1, "char": len(SPECIALS) + 1, "bpe": len(SPECIA
 
 def references(cell: Any, limits: Limits) -> list[str] | BadCell:
     """The reference texts of a cell: one, or those of a list, which may be written as text; empty ones are left out."""
-    members: Any = written_list(cell) if isinstance(cell, str) else cell
+    members: Any = parse_list(cell) if isinstance(cell, str) else cell
     if isinstance(members, (set, frozenset)):
         members = sorted(members, key=str)
     several = isinstance(members, (list, tuple, np.ndarray)) and all(isinstance(text, str) for text in members)

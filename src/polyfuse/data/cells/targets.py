@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
-from polyfuse.data.cells.written import written_list
 
 
 def plain_label(value: Any) -> Any:
@@ -51,7 +51,7 @@ def as_labels(cell: Any) -> list[Any] | None:
         return cell.tolist() if cell.ndim == 1 else None
     if isinstance(cell, (list, tuple)):
         return [label.item() if isinstance(label, np.generic) else label for label in cell]
-    members = written_list(cell) if isinstance(cell, str) else None
+    members = parse_list(cell) if isinstance(cell, str) else None
     return members if members is not None and all(isinstance(label, (str, int)) for label in members) else None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.places import refuse_source
+from polyfuse.data.output_paths import refuse_source
 
 FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     ".csv": lambda frame, place: frame.to_csv(place, index=False),
@@ -21,7 +21,7 @@ FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 }
 
 
-def place_for(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
+def check_output_path(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
     """Where a file will go.
 
     Args:
@@ -44,7 +44,7 @@ def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]
         The columns written, and a note on those that were left out.
     """
     ending = place.suffix.lower()
-    bare = [at for at in range(frame.shape[1]) if not all(_can_be_written(c, ending) for c in frame.iloc[:, at])]
+    bare = [at for at in range(frame.shape[1]) if not all(_is_writable(c, ending) for c in frame.iloc[:, at])]
     listed = ", ".join(repr(str(frame.columns[at])) for at in bare)
     kept = frame.iloc[:, [at for at in range(frame.shape[1]) if at not in bare]]
     FRAMES[ending](kept.set_axis(kept.columns.map(str), axis=1), place)
@@ -52,9 +52,9 @@ def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]
     return list(map(str, kept.columns)), notes if bare else []
 
 
-def _can_be_written(cell: Any, ending: str) -> bool:
+def _is_writable(cell: Any, ending: str) -> bool:
     if isinstance(cell, (list, tuple)):
-        return all(_can_be_written(part, ending) for part in cell)
+        return all(_is_writable(part, ending) for part in cell)
     if isinstance(cell, np.ndarray):
         return cell.ndim == 1 and cell.dtype != object and ending in (".jsonl", ".parquet")
     if isinstance(cell, bytes):

@@ -21,7 +21,7 @@ from common import DATA
 
 from polyfuse.data.batches import Order, Rows, loader, most_shared_cell
 from polyfuse.data.tables import Table, read_table
-from polyfuse.model.bundle import slots
+from polyfuse.model.bundle import count_slots
 from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, parse
 from polyfuse.recipe.resolve import resolve
@@ -54,7 +54,7 @@ def prepared(table: Table, **fields) -> Work:
     found = prepare_for_training(recipe, table, splits)
     rows = found.rows
     facts = {name: transform.facts() for name, transform in found.transforms.items()}
-    return Work(recipe, rows, splits.train, facts, slots(recipe, found.transforms))
+    return Work(recipe, rows, splits.train, facts, count_slots(recipe, found.transforms))
 
 
 def ours(work: Work) -> float:

@@ -26,7 +26,7 @@ class TrustError(ValueError):
 
 
 @contextmanager
-def trusting(names: Trust) -> Iterator[None]:
+def trust_packages(names: Trust) -> Iterator[None]:
     """Within this, saved models may name code of these packages, modules or classes.
 
     Raises:
@@ -42,13 +42,13 @@ def trusting(names: Trust) -> Iterator[None]:
         _trusted.reset(token)
 
 
-def trusted(call: Callable[P, R]) -> Callable[P, R]:
-    """A function that runs within ``trusting`` of what its keyword ``trust`` names."""
+def with_trust(call: Callable[P, R]) -> Callable[P, R]:
+    """A function that runs within ``trust_packages`` of what its keyword ``trust`` names."""
 
     @wraps(call)
     def within(*args: P.args, **keywords: P.kwargs) -> R:
         names: Any = keywords.get("trust", ())
-        with trusting(names):
+        with trust_packages(names):
             return call(*args, **keywords)
 
     return within

@@ -13,7 +13,7 @@ from PIL import Image
 
 import polyfuse as pf
 from polyfuse.data.cells.literals import decode_embedded, parse_list
-from polyfuse.data.cells.source import load
+from polyfuse.data.cells.source import load_media
 from polyfuse.data.media_lists import split_media
 from polyfuse.data.modalities import infer_columns
 from polyfuse.data.rules import cell_key
@@ -75,7 +75,7 @@ def test_pictures_and_sounds_as_text_are_read():
             "\n".join(letters[n : n + 76] for n in range(0, 9999, 76)),
         ]
         assert [decode_embedded(form) for form in forms] == [content] * 3
-        assert load(letters) == content
+        assert load_media(letters) == content
         for form in forms:
             column = infer_columns(read_table({"a": [form] * 2 + [form + " " * n for n in range(3)]}))["a"]
             assert (column.modality, column.broken) == (modality, 0)
@@ -111,7 +111,7 @@ def test_saved_arrays_are_pictures_where_they_have_their_shape(tmp_path):
     assert (columns["p"].modality, columns["p"].broken) == ("image", 0)
     assert columns["v"].modality == "unknown"
     assert "put the arrays themselves" in columns["v"].reason
-    assert np.asarray(load("2.npy", tmp_path)).shape == (3, 8, 9)
+    assert np.asarray(load_media("2.npy", tmp_path)).shape == (3, 8, 9)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 9), (1, 8, 9), (8, 9, 4)])

@@ -15,7 +15,7 @@ from polyfuse import registry
 from polyfuse.data.names import partition_unquoted, split_unquoted, unquote
 
 
-def offering(*names: str) -> Callable[[str], list[str]]:
+def complete_from(*names: str) -> Callable[[str], list[str]]:
     """A completion: which of some names begin as the word under the cursor does."""
 
     def fitting(incomplete: str) -> list[str]:
@@ -24,7 +24,7 @@ def offering(*names: str) -> Callable[[str], list[str]]:
     return fitting
 
 
-FUSIONS = offering(*registry.FUSIONS, *registry.FUSION_ALIASES, "auto")
+FUSIONS = complete_from(*registry.FUSIONS, *registry.FUSION_ALIASES, "auto")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as \"split == 'test'\".")]
 MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
@@ -59,7 +59,7 @@ Device = Annotated[
     str,
     typer.Option(
         help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.",
-        autocompletion=offering("auto", "cpu", "cuda", "mps"),
+        autocompletion=complete_from("auto", "cpu", "cuda", "mps"),
     ),
 ]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
@@ -83,12 +83,12 @@ Writer = Annotated[str | None, typer.Option("--output", help="Which output, wher
 PIPE = 160  # columns of what no terminal shows
 
 
-def command() -> str:
+def program_name() -> str:
     """How to call this program again: its name, or where it lies when the shell does not know the name."""
     return "polyfuse" if shutil.which("polyfuse") else os.path.relpath(sys.argv[0])
 
 
-def by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
+def parse_by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
     """``[OUTPUT:]CLASS=NUMBER`` -> class -> number, or output -> class -> number; None where nothing is given.
 
     Raises:
@@ -125,7 +125,7 @@ def print_json(document: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
-def forgive_characters(*streams: Any) -> None:
+def replace_unencodable(*streams: Any) -> None:
     """Let these streams replace what they cannot show: a console's alphabet must not end what is done already."""
     for stream in streams:
         if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
@@ -140,13 +140,13 @@ def show(result: Any) -> None:
     Console(width=None if known else PIPE).print(result)
 
 
-def say(*lines: str) -> None:
+def print_notes(*lines: str) -> None:
     """Lines for a person, on standard error, so that standard output stays a result."""
     for line in lines:
         print(line, file=sys.stderr)
 
 
-def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
+def parse_decode_options(settings: list[str] | None) -> dict[str, Any] | None:
     """``decode.OPTION=VALUE`` or ``outputs.NAME.head.decode.OPTION=VALUE`` -> how texts and media are to be made.
 
     Returns:

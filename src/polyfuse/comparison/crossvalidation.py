@@ -33,7 +33,7 @@ from polyfuse.learners.folds import fold_numbers
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.recipe import Recipe, RecipeError
 from polyfuse.recipe.resolve import check_decided, row_groups, row_times, split_table
-from polyfuse.system.messages import bars
+from polyfuse.system.messages import show_bars
 from polyfuse.system.process import Interrupted
 from polyfuse.training.fit import Fitted, Judging, fit
 
@@ -106,7 +106,7 @@ def cross_validate(
                     resume and place is not None and place.exists(),
                 )
                 fitted = fit(own, table, splits=split, run=place, resume=again, judging=judging, **shared)
-                with bars(not quiet):
+                with show_bars(not quiet):
                     done = _judged(fitted)
                 _keep(place, recipe, done)
             found.append(done)

@@ -29,7 +29,7 @@ class Views:
     count: int = 1
     changes: Mapping[str, Augment] = field(default_factory=dict)
 
-    def further(self, batch: Batch) -> Iterator[Batch]:
+    def augmented(self, batch: Batch) -> Iterator[Batch]:
         """The same rows, changed, once for every look but the first; none where nothing changes."""
         for seed in range(1, self.count if self.changes else 1):
             inputs = dict(batch.inputs)

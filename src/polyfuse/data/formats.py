@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from polyfuse.data.cells.numbers import COMMA, POINT, bare, with_point
+from polyfuse.data.cells.numbers import COMMA, POINT, strip_number, to_decimal_point
 from polyfuse.data.coerce import GAPS, MISSING, parse_text_column
 
 FORMATS = ("point", "comma", "day_first", "month_first")
@@ -117,7 +117,7 @@ def _candidate_texts(series: pd.Series) -> list[str]:
 
 
 def _is_number(text: str) -> bool:
-    number = bare(text)
+    number = strip_number(text)
     return bool(POINT.fullmatch(number) or COMMA.fullmatch(number))
 
 
@@ -127,7 +127,7 @@ def _infer_format(texts: Sequence[str]) -> FormatFinding:
     return (
         _infer_date_order(known, len(texts))
         if len(known) >= MOST * len(texts)
-        else _infer_decimal_mark([bare(text) for text in texts])
+        else _infer_decimal_mark([strip_number(text) for text in texts])
     )
 
 
@@ -160,7 +160,7 @@ def _resolve_ambiguous(texts: Sequence[str], finding: FormatFinding, usual: str)
     """A column in which every mark has three digits behind it: thousands or thousandths, by what is usual elsewhere."""
     if finding.open or not finding.format:
         return finding
-    numbers = [bare(text) for text in texts]
+    numbers = [strip_number(text) for text in texts]
     marked = [number for number in numbers if "," in number or "." in number]
     example, mark = marked[0], "," if "," in marked[0] else "."
     taken = usual or _likely_decimal_mark(numbers, marked, mark)
@@ -241,7 +241,7 @@ def _to_iso_date(text: str, day: int, month: int) -> str:
 
 _REWRITE: dict[str, Callable[[str], str]] = {
     "point": str,
-    "comma": with_point,
+    "comma": to_decimal_point,
     "day_first": lambda text: _to_iso_date(text, 1, 3),
     "month_first": lambda text: _to_iso_date(text, 3, 1),
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from polyfuse.data.cells import audio, image
 from polyfuse.data.cells.literals import decode_embedded, load_npy, modality_from_bytes
-from polyfuse.data.cells.source import BadCell, Limits, Media, is_remote, load, located
+from polyfuse.data.cells.source import BadCell, Limits, Media, find_file, is_remote, load_media
 
 IMAGE = (
     "png apng jpg jpeg jpe jfif gif bmp dib webp tif tiff ppm pgm pbm pnm pfm ico icns cur tga avif avifs "
@@ -100,7 +100,7 @@ def _modality_of_file(path: str, root: Path | None) -> str | None:
     if is_remote(path) or (not array and "/" not in path and "\\" not in path):
         return None
     try:
-        place = located(path, root)
+        place = find_file(path, root)
         if array:
             return "image" if is_picture_array(np.load(place, mmap_mode="r", allow_pickle=False)) else None
         with place.open("rb") as file:
@@ -168,7 +168,7 @@ def _path_of_cell(cell: Any) -> str | None:
 
 def _is_usable(path: str, root: Path | None, limits: Limits) -> bool:
     try:
-        found = located(path, root).stat()
+        found = find_file(path, root).stat()
     except (OSError, ValueError):
         return False
     return stat.S_ISREG(found.st_mode) and 0 < found.st_size <= limits.bytes
@@ -177,7 +177,7 @@ def _is_usable(path: str, root: Path | None, limits: Limits) -> bool:
 def _explain_unusable(path: str, root: Path | None, limits: Limits) -> str:
     """Why a file cannot be used."""
     try:
-        load(path, root, limits)
+        load_media(path, root, limits)
     except BadCell as error:
         return str(error)
     return f"{path}: no file that can be read"
@@ -186,7 +186,7 @@ def _explain_unusable(path: str, root: Path | None, limits: Limits) -> str:
 def _explain_unreadable(cell: Any, modality: str, root: Path | None, limits: Limits) -> str:
     """Why a content cannot be read, or nothing."""
     try:
-        DESCRIBE[modality](load(cell, root, limits), limits)
+        DESCRIBE[modality](load_media(cell, root, limits), limits)
     except BadCell as error:
         return str(error)
     return ""

@@ -18,7 +18,15 @@ import pandas as pd
 
 from polyfuse import registry
 from polyfuse.data.cells.literals import decode_embedded
-from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load, repair_surrogates
+from polyfuse.data.cells.source import (
+    BadCell,
+    Limits,
+    UnseenLabel,
+    content_digest,
+    is_missing,
+    load_media,
+    repair_surrogates,
+)
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.media_lists import split_media
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
@@ -135,7 +143,7 @@ def _first_failure(frame: pd.DataFrame, reading: Reading) -> str:
 
 def _try_load(value: Any, reading: Reading) -> Any:
     try:
-        return load(value, reading.root, reading.limits)
+        return load_media(value, reading.root, reading.limits)
     except BadCell as error:
         return error
 
@@ -214,7 +222,7 @@ def _deduplicate(
         if isinstance(array, BadCell):
             broken.append(_make_broken_cell(row, columns[slot], frame[columns[slot]].iat[row], array))
             continue
-        key = digest(array)
+        key = content_digest(array)
         if key not in seen:
             seen[key] = len(cells)
             cells.append(array)
@@ -281,7 +289,7 @@ def _read_chunk(
     fresh = [at for at, path in enumerate(paths) if path is None or path not in by_path]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter lock; processes cost more
         contents = list(pool.map(lambda at: _try_load(values[at], reading), fresh))
-        keys = list(pool.map(lambda c: c if isinstance(c, BadCell) else digest(c), contents))
+        keys = list(pool.map(lambda c: c if isinstance(c, BadCell) else content_digest(c), contents))
         good = {key: content for key, content in zip(keys, contents, strict=True) if isinstance(key, bytes)}
         known = kept.known(list(good))
         new = [key for key in good if key not in known]

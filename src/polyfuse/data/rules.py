@@ -24,7 +24,7 @@ from polyfuse.data import media
 from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.literals import decode_embedded
 from polyfuse.data.cells.numbers import parse_number
-from polyfuse.data.cells.source import digest, is_missing
+from polyfuse.data.cells.source import content_digest, is_missing
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.media_lists import split_media
 
@@ -91,7 +91,7 @@ def cell_key(cell: Any) -> Any:
             (cell.get("bytes"), cell.get("path")) if cell.get("array") is None else np.asarray(cell["array"])
         )
     if isinstance(cell, np.ndarray):
-        return repr(cell.tolist()) if cell.dtype == object else digest(cell)
+        return repr(cell.tolist()) if cell.dtype == object else content_digest(cell)
     if isinstance(cell, (set, frozenset)):
         return frozenset(map(cell_key, cell))
     if isinstance(cell, (list, tuple)):

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from filelock import FileLock
 
-from polyfuse.data.cells.source import digest
+from polyfuse.data.cells.source import content_digest
 from polyfuse.system.cache import cache_root
 
 __all__ = [
@@ -50,7 +50,7 @@ class DamagedStore(OSError):
 
 def fingerprint(*parts: Any) -> str:
     """A name for whatever made the arrays: the same for equal JSON, different after any change."""
-    return digest(json.dumps([FORMAT, *parts], sort_keys=True, default=str)).hex()
+    return content_digest(json.dumps([FORMAT, *parts], sort_keys=True, default=str)).hex()
 
 
 class Store:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.cells.source import BadCell, load
-from polyfuse.data.cells.text import over_limit
+from polyfuse.data.cells.source import BadCell, load_media
+from polyfuse.data.cells.text import exceeds_limit
 from polyfuse.data.media import sample_evenly
 from polyfuse.data.media_lists import split_media
 from polyfuse.data.prepare import Prepared, Reading
@@ -80,7 +80,7 @@ def _count_column(
     count = sum(len(by_key[key]) for key in cut)
     if len(looked) < len(by_key):
         count = round(sum(map(len, by_key.values())) * count / sum(len(by_key[key]) for key in looked))
-    characters = sum(over_limit(series.iat[row], reading.limits) for row, *_ in places) if text else 0
+    characters = sum(exceeds_limit(series.iat[row], reading.limits) for row, *_ in places) if text else 0
     return Truncation(str(series.name), count, characters, len(places), len(looked) == len(by_key))
 
 
@@ -93,6 +93,6 @@ def _is_truncated(transform: Any, cell: Any, reading: Reading) -> bool:
     if not transform.media:
         return bool(transform.cuts(cell, reading.limits))
     try:
-        return bool(transform.cuts(load(cell, reading.root, reading.limits), reading.limits))
+        return bool(transform.cuts(load_media(cell, reading.root, reading.limits), reading.limits))
     except BadCell:  # gone since it was read
         return False

@@ -47,7 +47,7 @@ class Answers:
         return [name for name, columns in self.probabilities.items() if len(columns) > MANY]
 
 
-def answers(
+def tabulate(
     predictions: Mapping[str, Prediction],
     classes: Mapping[str, list[Any]],
     table: Table,
@@ -85,7 +85,7 @@ def answers(
     return Answers(_frame(columns, index), values, probabilities, number)
 
 
-def into_files(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
+def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
     """Pictures and sounds written into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, and named in their cells.
 
     Args:
@@ -129,12 +129,12 @@ def _frame(columns: dict[str, Any], index: pd.Index | None) -> pd.DataFrame:
     return frame if index is None else frame.set_axis(index, axis=0)
 
 
-def index_of(source: Any, table: Table) -> pd.Index | None:
+def source_index(source: Any, table: Table) -> pd.Index | None:
     """The index of the rows of a frame that a table was read from; None of anything else."""
     return source.index[table.rows_N] if isinstance(source, pd.DataFrame) else None
 
 
-def own_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
+def source_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
     """The columns that a table came with, for its rows.
 
     Args:
@@ -152,6 +152,6 @@ def own_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
     return pd.concat([part.frame for part in parts], ignore_index=True).iloc[table.rows_N].reset_index(drop=True)
 
 
-def side_by_side(own: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def join_columns(own: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """A table's own columns, then its answers."""
     return pd.concat([own, found.set_axis(own.index, axis=0)], axis=1)

@@ -75,7 +75,7 @@ class TokenCells:
         return Tokens(fields["x"], mask_UT, grid, self.prefix, fields.get("span"))
 
 
-class KeptCells(Sequence):
+class StoredTokenCells(Sequence):
     """The tokens and spans of each cell, from two views of one store."""
 
     def __init__(self, store: FallbackStore, keys: list[bytes]):
@@ -199,7 +199,7 @@ class _Encoding:
             made = self._encode(places)[1] if at else self.first
             both = [[(keys[k], x), (_span_key(keys[k]), span)] for k, (x, span) in zip(places, made, strict=True)]
             store.put(pair for pairs in both for pair in pairs)  # at once: each put waits for the disk
-        view = KeptCells(store, keys)
+        view = StoredTokenCells(store, keys)
         transform: Any = TokenCells(
             self.sample.width,
             self.sample.prefix,
@@ -209,7 +209,7 @@ class _Encoding:
         )
         return replace(self.cells, transform=transform, cells=view, assemble=transform.assemble)
 
-    def _grid(self, view: KeptCells) -> tuple[int, ...] | None:
+    def _grid(self, view: StoredTokenCells) -> tuple[int, ...] | None:
         grid = self.sample.grid
         if len(grid) == 1:
             return None

@@ -12,7 +12,7 @@ from typing import Any
 
 from polyfuse.encoders.hub import find
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError
-from polyfuse.starter.installed import StarterError, checked
+from polyfuse.starter.package_files import StarterError, verified_files
 from polyfuse.starter.parts import PARTS
 
 # modality -> encoder from scratch
@@ -55,7 +55,7 @@ BEST = {
 }
 
 
-def settled(recipe: Recipe) -> tuple[str, list[str]]:
+def choose_preset(recipe: Recipe) -> tuple[str, list[str]]:
     """The preset that a recipe gets, and notes.
 
     Raises:
@@ -65,7 +65,7 @@ def settled(recipe: Recipe) -> tuple[str, list[str]]:
     asked = recipe.preset
     if asked == "scratch":
         _check_scratch(recipe)
-    wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _open(recipe, m)}
+    wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _is_open(recipe, m)}
     lacking = {} if asked in ("plain", "scratch") else {name: why for name in sorted(wanted) if (why := _problem(name))}
     if not lacking:
         return "starter" if asked == "auto" else asked, []
@@ -79,13 +79,13 @@ def _problem(name: str) -> str:
     """Why a starter part cannot be used, with the line that installs it; empty where it can."""
     part = PARTS[name]
     try:
-        checked(part)
+        verified_files(part)
     except StarterError as error:
         return str(error)
     return ""
 
 
-def _open(recipe: Recipe, modality: str | None) -> bool:
+def _is_open(recipe: Recipe, modality: str | None) -> bool:
     """Whether an input of that modality leaves its encoder to the preset."""
     return any(i.modality == modality and i.encoders[0].is_auto for i in recipe.inputs.values())
 
@@ -100,7 +100,9 @@ def _check_scratch(recipe: Recipe) -> None:
             )
 
 
-def encoders(modality: str, preset: str, rows: int, *, writes: bool = False) -> tuple[list[dict[str, Any]], list[str]]:
+def preset_encoders(
+    modality: str, preset: str, rows: int, *, writes: bool = False
+) -> tuple[list[dict[str, Any]], list[str]]:
     """The encoders of an input under a settled preset, and notes on what could not be had.
 
     Args:
@@ -111,14 +113,14 @@ def encoders(modality: str, preset: str, rows: int, *, writes: bool = False) -> 
     if preset == "plain" or modality not in CHOICES:
         return [scratch], []
     notes: list[str] = []
-    parts = _in_order(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
+    parts = _sequence_encoder(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
     if preset == "best" and modality in BEST:
         found, notes = _from_hub(modality, {} if writes else {"cache": "pooled", "fused": False})
         parts = parts + found
     return parts, notes
 
 
-def _in_order(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
+def _sequence_encoder(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
     """What is written about: words in their order, regions of a picture, moments of a sound."""
     if preset == "scratch" or modality == "audio":
         return [scratch]
@@ -158,6 +160,6 @@ def _from_hub(modality: str, aside: dict[str, Any]) -> tuple[list[dict[str, Any]
     return [{"name": "pretrained", "path": part.name, "transfer": "frozen", **aside}], []
 
 
-def knows(reader: InputRecipe) -> bool:
+def knows_before_training(reader: InputRecipe) -> bool:
     """Whether an encoder says something before it is trained."""
     return reader.part.name in KNOWING | FIXED

@@ -12,7 +12,7 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.cells.targets import plain_label
+from polyfuse.data.cells.targets import to_json_label
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.inputs import InputRequest, exclusion_reasons, find_leaks, note_unused_columns, resolve_inputs
 from polyfuse.data.media_lists import MOST
@@ -21,10 +21,10 @@ from polyfuse.data.splits import Splits, group_numbers, note_unusable_splits, sp
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, make_timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
-from polyfuse.recipe.companions import companions
-from polyfuse.recipe.outputs import check_own_columns, own_columns, unscored
-from polyfuse.recipe.presets import knows
-from polyfuse.recipe.validate import check
+from polyfuse.recipe.companions import assign_companions
+from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores
+from polyfuse.recipe.presets import knows_before_training
+from polyfuse.recipe.validate import check_recipe
 
 TOGETHER = "rows of one list"
 
@@ -65,24 +65,24 @@ def resolve(
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     check_decided(recipe, table)
-    recipe, notes = _with_outputs(recipe, table)
-    check_own_columns(recipe, table)
+    recipe, notes = _resolve_outputs(recipe, table)
+    check_head_columns(recipe, table)
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
-    recipe, said = _with_inputs(recipe, columns, starts)
+    recipe, said = _resolve_inputs(recipe, columns, starts)
     made = recipe.data.split is None and recipe.data.folds is None
     notes = (note_unusable_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
-    recipe, own = companions(recipe, len(splits.train))
-    recipe, said = defaults.encoders(recipe, len(splits.train))
-    check(recipe)
+    recipe, own = assign_companions(recipe, len(splits.train))
+    recipe, said = defaults.fill_encoders(recipe, len(splits.train))
+    check_recipe(recipe)
     notes += own + said
-    beside = own_columns(recipe)
+    beside = head_columns(recipe)
     notes += [
         note
         for name, output in recipe.outputs.items()
-        for note in find_leaks(table, [*_used(recipe), *beside.get(name, [])], output.column)
+        for note in find_leaks(table, [*_used_columns(recipe), *beside.get(name, [])], output.column)
     ]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
@@ -92,11 +92,11 @@ def resolve(
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):
         recipe.ensemble.members = []  # who names a fusion wants that one to answer
-    if recipe.ensemble.members is None and (alone := unscored(recipe)):
+    if recipe.ensemble.members is None and (alone := outputs_without_scores(recipe)):
         recipe.ensemble.members = []
         notes.append(f"no members answer beside the network, as output {alone[0]!r} has no scores to weigh them by")
-    recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
-    check(recipe)  # again: the fusion has a name now
+    recipe = defaults.fill_sizes(recipe, len(splits.train), len(splits.val))
+    check_recipe(recipe)  # again: the fusion has a name now
     return recipe, splits, [*table.notes, *notes, *splits.notes]
 
 
@@ -137,10 +137,10 @@ def row_times(recipe: Recipe, table: Table) -> Timeline | None:
 def _random(recipe: Recipe) -> list[str]:
     """Inputs with an encoder from scratch that is never trained."""
     frozen = [(n, i) for n, i in recipe.readers.items() if i.transfer == "frozen" and not i.init_from]
-    return [n for n, i in frozen if not knows(i) or i.part.keywords.get("weights") == "random"]
+    return [n for n, i in frozen if not knows_before_training(i) or i.part.keywords.get("weights") == "random"]
 
 
-def _used(recipe: Recipe) -> list[str]:
+def _used_columns(recipe: Recipe) -> list[str]:
     return [column for item in recipe.inputs.values() for column in item.columns]
 
 
@@ -151,7 +151,7 @@ def check_decided(recipe: Recipe, table: Table) -> None:
             raise RecipeError(f"data.{what}: column {name!r} {undecided}")
 
 
-def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
+def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     """Name every output's head."""
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
@@ -179,7 +179,7 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
     """The order of an ordinal output that pandas declares, written into its head; or a hint that there is one."""
     declared = isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.ordered
     if head["name"] == "ordinal" and head.get("order") is None and declared:
-        head["order"] = [plain_label(label) for label in series.cat.categories]
+        head["order"] = [to_json_label(label) for label in series.cat.categories]
         return [
             f"output {name!r} goes from {head['order'][0]!r} to {head['order'][-1]!r}, as its categories are ordered"
         ]
@@ -188,7 +188,7 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
     return []
 
 
-def _with_inputs(
+def _resolve_inputs(
     recipe: Recipe, columns: Mapping[str, Column], starts: Mapping[str, Start]
 ) -> tuple[Recipe, list[str]]:
     """Name every input and its modality, taking every usable column where none are named; notes on what is left out."""
@@ -198,7 +198,7 @@ def _with_inputs(
     outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
-    beside = {column: name for name, own in own_columns(recipe).items() for column in own}
+    beside = {column: name for name, own in head_columns(recipe).items() for column in own}
     found = resolve_inputs(requests, columns, outputs=outputs, beside=beside, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")

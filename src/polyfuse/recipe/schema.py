@@ -486,14 +486,14 @@ def parse(values: dict[str, Any], name: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(e["loc"], e["msg"], e["type"], e.get("input")) for e in error.errors()]
+        lines = [_explain_error(e["loc"], e["msg"], e["type"], e.get("input")) for e in error.errors()]
         raise RecipeError(f"{name}: " + "; ".join(dict.fromkeys(lines))) from None
 
 
-def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) -> str:
+def _explain_error(loc: tuple[int | str, ...], message: str, kind: str, value: Any) -> str:
     where = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
-        return f"{where}: no such field{near(str(loc[-1]), _fields_at(loc[:-1]))}"
+        return f"{where}: no such field{suggest_name(str(loc[-1]), _fields_at(loc[:-1]))}"
     message = message.removeprefix("Value error, ")  # what pydantic puts before a message of our own
     return f"{where}: {message}" + ("" if ", found " in message else f", found {value!r}")
 
@@ -511,7 +511,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     return list(sections.get(str(loc[0]), Recipe).model_fields) if loc else list(Recipe.model_fields)
 
 
-def near(name: str, known: list[str]) -> str:
+def suggest_name(name: str, known: list[str]) -> str:
     """``; did you mean 'x'?``, or all that is known."""
     found = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {found[0]!r}?" if found else f"; known: {', '.join(known)}"

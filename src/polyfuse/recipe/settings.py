@@ -16,7 +16,7 @@ def _item(items: list[Any], place: str, setting: str) -> Any:
     return items[int(place)]
 
 
-def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
+def _join_dotted_names(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
     """The parts of a path with those put together that are one name here, which may have dots."""
     if isinstance(spot, list):
         return parts
@@ -27,7 +27,7 @@ def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
     return [".".join(parts[:whole]), *parts[whole:]]
 
 
-def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
+def apply_settings(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
     """The recipe with settings applied.
 
     Args:
@@ -40,10 +40,12 @@ def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Rec
         RecipeError: not of that form, or no such field.
     """
     values = recipe.model_dump(mode="json")
-    pairs = list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_setting(text) for text in settings]
+    pairs = (
+        list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_parse_setting(text) for text in settings]
+    )
     for rest, value, setting in pairs:
         spot: Any = values
-        while len(rest := _joined(spot, rest, values)) > 1:
+        while len(rest := _join_dotted_names(spot, rest, values)) > 1:
             parent, *rest = rest
             if isinstance(spot, list):
                 spot = _item(spot, parent, setting)
@@ -63,7 +65,7 @@ def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Rec
     return made
 
 
-def _setting(text: str) -> tuple[list[str], Any, str]:
+def _parse_setting(text: str) -> tuple[list[str], Any, str]:
     """The names on the path to the field, the value and the text of ``FIELD=VALUE``."""
     import yaml
 

@@ -183,7 +183,7 @@ class MatrixFolder:
         count = 0
         try:
             for name, width in wide.items():
-                files[name] = _at_row(place / name, written.rows, width)
+                files[name] = _open_at_row(place / name, written.rows, width)
             for ids_R, vectors in fetch(missing):
                 contents = {IDS: ids_R.astype(np.int64).tobytes()}
                 for at, name in self._numbered():
@@ -244,7 +244,7 @@ def _map(path: Path, kind: Any, rows: int, size: int) -> np.ndarray:
     return np.memmap(path, kind, "c", shape=(rows, size)) if rows else np.zeros((0, size), kind)
 
 
-def _at_row(path: Path, row: int, width: int) -> BinaryIO:
+def _open_at_row(path: Path, row: int, width: int) -> BinaryIO:
     """A file to append to after so many rows; what lies behind them was never committed."""
     file = path.open("r+b" if path.exists() else "x+b")
     file.truncate(row * width)

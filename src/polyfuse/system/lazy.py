@@ -12,14 +12,14 @@ from types import ModuleType
 from polyfuse.errors import extra
 
 
-class Later(ModuleType):
+class LazyModule(ModuleType):
     """Stands for a module; its first attribute that is asked for imports it.
 
     Args:
         name: such as ``polyfuse.training.fit``.
 
     Example:
-        >>> later = Later("json")
+        >>> later = LazyModule("json")
         >>> later.dumps([1])
         '[1]'
     """

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @contextmanager
-def _seeded(generator: torch.Generator) -> Iterator[None]:
+def _seed_generators(generator: torch.Generator) -> Iterator[None]:
     """Every global CPU generator seeded, and put back afterwards."""
     seed = int(torch.randint(2**31, (), generator=generator))
     kept = torch.get_rng_state(), random.getstate(), np.random.get_state()
@@ -56,7 +56,7 @@ class Kornia:
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         pixels = fields["pixels"]
         changed = pixels.float() / 255
-        with _seeded(generator):
+        with _seed_generators(generator):
             for step in self.steps:
                 changed = step(changed)
                 if changed.shape != pixels.shape:
@@ -92,7 +92,7 @@ class Audiomentations:
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         wave_US, lengths_U = torch.zeros_like(fields["wave"]), fields["lengths"].clone()
-        with _seeded(generator):
+        with _seed_generators(generator):
             for row, length in enumerate(lengths_U.tolist()):
                 samples = self._changed(fields["wave"][row, :length].numpy().copy())[: wave_US.shape[1]]
                 wave_US[row, : len(samples)] = torch.from_numpy(samples)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from polyfuse.data.cells.sound import Reader, describe, opened
+from polyfuse.data.cells.sound import Reader, describe, open_sound
 from polyfuse.data.cells.source import BadCell, Limits, Media
 from polyfuse.data.cells.transform import pad
 
@@ -116,8 +116,8 @@ class Wave:
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray | BadCell:
         try:
-            with opened(cell, limits) as sound:
-                return _sixteen_bits(self._window(sound))
+            with open_sound(cell, limits) as sound:
+                return _to_int16(self._window(sound))
         except BadCell as error:
             return BadCell(str(error))  # a fresh one, whose traceback does not keep the samples alive
 
@@ -150,7 +150,7 @@ def _describe(cell: Media, limits: Limits) -> tuple[float, int, int] | None:
         return None
 
 
-def _sixteen_bits(samples: np.ndarray) -> np.ndarray:
+def _to_int16(samples: np.ndarray) -> np.ndarray:
     """-1 to 1 -> int16. What is louder than full scale is scaled down as a whole: clipping would distort it."""
     if not len(samples):
         raise BadCell("the sound is shorter than one sample")

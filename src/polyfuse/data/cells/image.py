@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from polyfuse.data.cells.picture import WHITE, check_size, decode, describe, highest
+from polyfuse.data.cells.picture import WHITE, check_size, decode, describe, max_value
 from polyfuse.data.cells.source import BadCell, Limits, Media
 
 __all__ = ["Pixels", "describe", "from_processor"]
@@ -85,10 +85,10 @@ class Pixels:
             rounded = int(np.clip(STEP * np.floor(side / STEP + 0.5), SMALLEST, self._largest))
             self._size = (rounded, rounded)
         self._find_white(cells, ", ".join(map(repr, columns)), limits)
-        self.photo = side >= PHOTO_SIDE and _photographs(cells[:PHOTO_SAMPLE], limits)
+        self.photo = side >= PHOTO_SIDE and _are_photographs(cells[:PHOTO_SAMPLE], limits)
 
     def _find_white(self, cells: Sequence[Media], names: str, limits: Limits) -> None:
-        values = [_attempt(highest, cell, limits) for cell in cells]
+        values = [_attempt(max_value, cell, limits) for cell in cells]
         most = max((value for value in values if not isinstance(value, BadCell)), default=0)
         self.white = 2 ** max(1, most.bit_length()) - 1 if most else WHITE
         if self.white < WHITE:
@@ -120,7 +120,7 @@ class Pixels:
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray:
         image = decode(cell, limits, self.white)
         if self._fit == "pad":
-            return self._framed(image, _inside(image.size, self.size), limits)
+            return self._framed(image, _size_to_fit(image.size, self.size), limits)
         if self._fit == "crop":
             return self._framed(image, self._before_crop(image.size), limits)
         return self._framed(image, self.size, limits)
@@ -128,7 +128,7 @@ class Pixels:
     def _before_crop(self, native: tuple[int, int]) -> tuple[int, int]:
         if isinstance(self._resize, tuple):
             return self._resize
-        return _around(native, self.size if self._resize is None else (self._resize, self._resize))
+        return _size_to_cover(native, self.size if self._resize is None else (self._resize, self._resize))
 
     def _framed(self, image: Image.Image, resized: tuple[int, int], limits: Limits) -> np.ndarray:
         """Resize to (height, width), then cut out or frame the middle."""
@@ -172,7 +172,7 @@ def _filter(resample: str | int) -> Image.Resampling:
         raise ValueError(f"unknown resample {resample!r}; expected one of {names}") from None
 
 
-def _around(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def _size_to_cover(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The smallest (height, width) of a picture's (width, height) that covers a box; rounds as Hugging Face does."""
     (width, height), (box_height, box_width) = native, box
     if box_width * height >= box_height * width:  # the width decides
@@ -180,7 +180,7 @@ def _around(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return box_height, box_height * width // height
 
 
-def _inside(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def _size_to_fit(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The largest (height, width) of a picture's (width, height) that lies in a box."""
     (width, height), (box_height, box_width) = native, box
     if box_width * height >= box_height * width:  # the height decides
@@ -188,13 +188,13 @@ def _inside(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(box_width * height / width)), box_width
 
 
-def _photographs(cells: Sequence[Media], limits: Limits) -> bool:
+def _are_photographs(cells: Sequence[Media], limits: Limits) -> bool:
     """Whether most pictures are colourful, in many colours: digits, scans and drawings must not be mirrored."""
-    votes = [vote for cell in cells if not isinstance(vote := _attempt(_photograph, cell, limits), BadCell)]
+    votes = [vote for cell in cells if not isinstance(vote := _attempt(_is_photograph, cell, limits), BadCell)]
     return sum(votes) > len(votes) / 2
 
 
-def _photograph(cell: Media, limits: Limits) -> bool:
+def _is_photograph(cell: Media, limits: Limits) -> bool:
     image = decode(cell, limits)
     step = max(1, min(image.size) // 64)
     pixels = np.asarray(image)[::step, ::step].reshape(-1, 3)

@@ -15,7 +15,7 @@ import numpy as np
 from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.spelling import PAD, SPECIALS, UNITS, Speller
-from polyfuse.data.cells.text import as_text, over_limit
+from polyfuse.data.cells.text import as_text, exceeds_limit
 
 LONGEST = 256  # units of a text that "auto" keeps at most
 FIT_SAMPLE = 200_000  # texts, evenly picked, that a vocabulary is learnt from
@@ -83,13 +83,15 @@ class Text:
         if not texts:
             raise ValueError(f"output {name!r}: no training row has a text")
         if self.tokenizer is not None and self.end is not None:
-            self.speller = Speller.of_checkpoint(self.tokenizer, self.end, self.lead)
+            self.speller = Speller.from_checkpoint(self.tokenizer, self.end, self.lead)
         else:
-            self.speller = Speller.learnt(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
-        lengths = np.array([len(ids) for ids in self.speller.spelt(texts)])
+            self.speller = Speller.train(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
+        lengths = np.array([len(ids) for ids in self.speller.encode(texts)])
         most = LONGEST if self.max_length == "auto" else int(self.max_length)
         self.longest = max(1, min(most, int(lengths.max())))
-        self.notes = self._said(name, texts, lengths, sum(over_limit(c, limits) for c in cells if isinstance(c, str)))
+        self.notes = self._said(
+            name, texts, lengths, sum(exceeds_limit(c, limits) for c in cells if isinstance(c, str))
+        )
 
     def _said(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
         """How texts are spelt, which of them are cut, and that all are alike where they are."""
@@ -123,12 +125,12 @@ class Text:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
-        self.speller, self.longest = Speller.restored(state["speller"]), int(state["longest"])
+        self.speller, self.longest = Speller.from_state(state["speller"]), int(state["longest"])
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:
         """Per cell int32: how many references, then of each how many characters and units, then both."""
         found = [references(cell, limits) for cell in cells]
-        spelt = iter(self.speller.spelt([t for cell in found if not isinstance(cell, BadCell) for t in cell]))
+        spelt = iter(self.speller.encode([t for cell in found if not isinstance(cell, BadCell) for t in cell]))
         return [c if isinstance(c, BadCell) else self._packed(c, [next(spelt) for _ in c]) for c in found]
 
     def _packed(self, texts: list[str], spelt: list[list[int]]) -> np.ndarray:

@@ -7,6 +7,6 @@ change; pictures, sounds and features are changed as the encoder gets them (pixe
 standardised features), which spares decoding them for every severity.
 """
 
-from polyfuse.data.corrupt.table import CORRUPTIONS, Corruption, of_modality, typical
+from polyfuse.data.corrupt.table import CORRUPTIONS, Corruption, corruptions_for, default_corruptions
 
-__all__ = ["CORRUPTIONS", "Corruption", "of_modality", "typical"]
+__all__ = ["CORRUPTIONS", "Corruption", "corruptions_for", "default_corruptions"]

@@ -19,13 +19,13 @@ import pandas as pd
 from polyfuse.data.query import query_mask
 from polyfuse.search.matrices import Matrices, MatrixFolder
 from polyfuse.search.store import TABLE_ID, THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
-from polyfuse.system.lazy import Later
+from polyfuse.system.lazy import LazyModule
 
 if TYPE_CHECKING:
     from polyfuse.search import approximate as approximating
     from polyfuse.search import scan
 else:  # which need torch
-    scan, approximating = Later("polyfuse.search.scan"), Later("polyfuse.search.approximate")
+    scan, approximating = LazyModule("polyfuse.search.scan"), LazyModule("polyfuse.search.approximate")
 
 FORMAT = 1
 FACTS, MODEL, TABLE, DERIVED = "index.json", "model", "table", "derived"
@@ -62,7 +62,7 @@ class _Loaded:
         return kept_N
 
 
-class Shelf:
+class IndexFolder:
     """Rows that can be found by what their aligned inputs say.
 
     Every change is on disk when it returns, and seen by the next search of any process.
@@ -82,7 +82,7 @@ class Shelf:
     @classmethod
     def create(
         cls, place: str | Path, facts: Mapping[str, Any], parts: Iterable[Any], keep_model: Callable[[Path], Any]
-    ) -> Shelf:
+    ) -> IndexFolder:
         """A new index, its model written into it first and its facts last, so that a half one is none.
 
         Args:
@@ -102,7 +102,7 @@ class Shelf:
         try:
             keep_model(place / MODEL)
             rows = iter(parts)
-            store = Store.made(place / TABLE, next(rows))
+            store = Store.create(place / TABLE, next(rows))
             for part in rows:
                 store.add(part)
             half.replace(place / FACTS)
@@ -114,7 +114,7 @@ class Shelf:
         return cls(place, store, facts)
 
     @classmethod
-    def open(cls, place: str | Path) -> Shelf:
+    def open(cls, place: str | Path) -> IndexFolder:
         """The index in a folder.
 
         Raises:
@@ -189,7 +189,7 @@ class Shelf:
         """Make what is derived, so that the next search need not; arguments as for ``compact``."""
         loaded = self._now()
         if approximate is None:
-            approximate = len(loaded.frame) >= APPROXIMATE_FROM and approximating.installed()
+            approximate = len(loaded.frame) >= APPROXIMATE_FROM and approximating.is_installed()
         if approximate:
             questions = [loaded.matrices.full[n][loaded.place_R[there]] for n, there in loaded.there.items()]
             for at, name in enumerate(self.inputs):
@@ -261,7 +261,7 @@ class Shelf:
         for again in (True, False):
             try:
                 return self._nearest(query_E / _length(query_E), find, k, where, but, approximate)
-            except scan.Damaged as error:
+            except scan.DamagedVectors as error:
                 if not again:
                     raise SearchError(
                         f"{self.place}: {error}, though they were just made: make the index again"
@@ -321,7 +321,7 @@ class Shelf:
         Args:
             asked_for: make it where it is absent.
         """
-        if not asked_for and (len(loaded.frame) < APPROXIMATE_FROM or not approximating.installed()):
+        if not asked_for and (len(loaded.frame) < APPROXIMATE_FROM or not approximating.is_installed()):
             return None
         key = (loaded.matrices.generation, name)
         if key not in self._indexes:
@@ -329,7 +329,7 @@ class Shelf:
             if asked_for and not file.exists():
                 self.prepare(approximate=True)
             self._indexes = {k: v for k, v in self._indexes.items() if k[0] == key[0]}
-            self._indexes[key] = approximating.opened(file)
+            self._indexes[key] = approximating.open_index(file)
         found = self._indexes[key]
         return None if found is None else found.over(loaded.scans[name])
 

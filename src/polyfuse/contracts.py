@@ -1,4 +1,4 @@
-"""What a part is: the methods that each kind must have, and those that it may have beside them.
+"""Protocols of parts: the methods that each kind must have, and the optional ones.
 
 A class is a part by what it offers; it inherits from ``nn.Module`` alone. What it *must* offer is a contract named
 after its kind. What it *may* offer is a contract of its own, asked for by ``offers`` and by nothing else. What it may

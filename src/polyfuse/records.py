@@ -1,4 +1,4 @@
-"""The six records that cross the borders between parts; nothing else does.
+"""The six data classes that parts exchange.
 
 Shape letters, one legend for the whole package::
 

@@ -1,4 +1,4 @@
-"""Name -> part: one visible line per part, resolved when first used, so that listing parts imports none of them.
+"""Registry of parts by name, imported at first use, so that listing parts imports none of them.
 
 Beside the package's own there are three ways to a part of somebody else: ``register``, an entry point of an installed
 package (group ``polyfuse.parts``), and a name that is an address, ``package.module:Class``.

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn: frames with media columns in, for ``clone``, ``cross_val_score`` and pipelines.
+"""scikit-learn estimators for frames with media columns, for ``clone``, ``cross_val_score`` and pipelines.
 
 Example:
     >>> from polyfuse.sklearn import PolyfuseClassifier

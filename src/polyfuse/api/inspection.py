@@ -1,4 +1,4 @@
-"""What a table holds: columns, what each is taken for, broken cells."""
+"""Inspect a table: the modality and role of each column, and its broken cells."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SHOWN = 12  # columns that the short form of an inspection names
 def inspect(
     table: Any, *, inputs: Names = (), where: str | None = None, media_root: str | Path | None = None
 ) -> Inspection:
-    """What each column of a table is taken for, and why.
+    """Infer the modality and role of each column of a table, and why.
 
     Args:
         inputs: ``COL=MODALITY`` overrides.

@@ -1,4 +1,4 @@
-"""A trained model: what one evaluates, predicts with, embeds with and saves."""
+"""The trained model: evaluate, predict, embed, save."""
 
 from __future__ import annotations
 

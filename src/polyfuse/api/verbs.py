@@ -1,4 +1,4 @@
-"""The verbs that make or list things: fit, compare, index, demo, parts, starter."""
+"""Public functions that make or list things: fit, compare, index, demo, parts, starter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs share: options with one meaning everywhere, and one JSON document on standard output."""
+"""Shared parts of the commands: common options, and JSON on standard output."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ PIPE = 160  # columns of what no terminal shows
 
 
 def program_name() -> str:
-    """How to call this program again: its name, or where it lies when the shell does not know the name."""
+    """The name of this program, or its path when the shell does not know the name."""
     return "polyfuse" if shutil.which("polyfuse") else os.path.relpath(sys.argv[0])
 
 
@@ -126,14 +126,14 @@ def print_json(document: Any) -> None:
 
 
 def replace_unencodable(*streams: Any) -> None:
-    """Let these streams replace what they cannot show: a console's alphabet must not end what is done already."""
+    """Make these streams replace characters that they cannot encode."""
     for stream in streams:
         if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
 
 def show(result: Any) -> None:
-    """A result for a person, on standard output; a file or a pipe, which has no width of its own, gets wide tables."""
+    """Print a result on standard output; a file or a pipe, which has no width of its own, gets wide tables."""
     from rich.console import Console
 
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
@@ -141,7 +141,7 @@ def show(result: Any) -> None:
 
 
 def print_notes(*lines: str) -> None:
-    """Lines for a person, on standard error, so that standard output stays a result."""
+    """Print lines on standard error, so that standard output holds the result alone."""
     for line in lines:
         print(line, file=sys.stderr)
 

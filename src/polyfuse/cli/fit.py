@@ -89,7 +89,7 @@ def fit(
 
 
 def default_model_folder(source: str, outputs: Sequence[str]) -> str:
-    """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
+    """Default folder of a model: ``models/TABLE-OUTPUT``."""
     path = Path(source)
     path = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path
     stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem

@@ -42,7 +42,7 @@ def search(
     trust: Trust = None,
     json: Json = False,
 ) -> None:
-    """Find the rows of an index that are nearest to what is asked."""
+    """Find the rows of an index that are nearest to a query."""
     opened = polyfuse.Index.open(index, device=device, trust=trust or ())
     if serve:
         asked = (text, image, audio, row, id, weight, by, find, where, html, approximate)

@@ -1,4 +1,4 @@
-"""Files around a table: what compression and zip archives hold, Excel sheets, and how to get at all other kinds."""
+"""Read tables in compressed files, zip archives and Excel sheets, and explain how to read other kinds of files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/{1,2}(?=[^/])")  # pathlib make
 
 
 def unpack(path: Path, endings: Iterable[str]) -> tuple[str, bytes | None]:
-    """The name and content of the table in a compressed file or archive; the file's own name and None otherwise.
+    """Return name and content of the table in a compressed file or archive; else the file's own name and None.
 
     Args:
         endings: of the files that can be read.
@@ -137,7 +137,7 @@ def _split_header(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[s
 
 
 def explain_file_kind(path: Path, known: Iterable[str]) -> str:
-    """What to do about a file that nothing here reads."""
+    """Explain how to read a file of a kind that is not supported."""
     suffix = path.suffix.lower()
     for endings, expression in OTHER_KINDS.items():
         if suffix in endings:
@@ -150,7 +150,7 @@ def explain_file_kind(path: Path, known: Iterable[str]) -> str:
 
 
 def is_url(source: str | Path) -> bool:
-    """Whether this is an address on the internet or in a store, not a path."""
+    """Whether this is a URL and not a path."""
     return bool(ADDRESS.match(str(source))) and str(source)[:5].lower() != "file:"
 
 

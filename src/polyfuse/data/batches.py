@@ -1,4 +1,4 @@
-"""From prepared cells to batches: rows in a seeded order, each distinct cell once, augmented in training only."""
+"""Make batches of prepared cells: rows in a seeded order, each distinct cell once, augmented in training only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACK = 8  # rows of one shared cell that stay together in the order
 
 @dataclass(frozen=True)
 class Views:
-    """How often a row is looked at while it is judged: as it is, then changed as in training, the same way every time.
+    """Test-time augmentation: the number of views of a row that are averaged, all but the first augmented.
 
     Args:
         count: looks at a row, of which the answers are averaged.
@@ -30,7 +30,7 @@ class Views:
     changes: Mapping[str, Augment] = field(default_factory=dict)
 
     def augmented(self, batch: Batch) -> Iterator[Batch]:
-        """The same rows, changed, once for every look but the first; none where nothing changes."""
+        """Yield the further views of a batch, each augmented by its own seed; none without augmentation."""
         for seed in range(1, self.count if self.changes else 1):
             inputs = dict(batch.inputs)
             for name, change in self.changes.items():
@@ -87,7 +87,7 @@ class Rows(Dataset):
 
 
 def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
-    """The distinct cells that some rows use, padded together."""
+    """Collect the distinct cells that some rows use, padded together."""
     index_BK = prepared.index_RK[rows]
     used, inverse = np.unique(index_BK, return_inverse=True)
     inverse = inverse.reshape(index_BK.shape)
@@ -99,7 +99,7 @@ def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
 
 
 def collate_cells(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
-    """Some distinct cells, padded together; one blank cell where there are none."""
+    """Pad some distinct cells together; one blank cell where there are none."""
     arrays = [prepared.cells[at] for at in places] or [prepared.transform.blank()]
     return {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
 
@@ -134,7 +134,7 @@ class Order(Sampler):
         self.epoch = 0
 
     def at_step(self, step: int) -> None:
-        """The next epoch is that of a training step; Lightning's own count is one off after a resumption."""
+        """Set the epoch by the training step; Lightning's own count is one off after a resumption."""
         self.epoch = step // len(self)
 
     def __len__(self) -> int:
@@ -169,7 +169,7 @@ class Order(Sampler):
 
 
 def most_shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray | None:
-    """The media cell that rows share most, as an id per row of the table, or None when hardly any is shared."""
+    """Find the media cell that rows share most: an id per row of the table, or None when hardly any is shared."""
     best, most = None, 1.5
     for prepared in inputs.values():
         if prepared.transform.media and prepared.index_RK.shape[1] == 1:
@@ -181,5 +181,5 @@ def most_shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.nda
 
 
 def loader(rows: Rows, order: Order, workers: int = 0) -> DataLoader:
-    """Batches in that order. ``workers`` processes help only where augmentation is heavy; the default is none."""
+    """Return a DataLoader of these batches. ``workers`` processes help only where augmentation is heavy."""
     return DataLoader(rows, batch_size=None, sampler=order, num_workers=workers, persistent_workers=workers > 0)

@@ -1,4 +1,4 @@
-"""The plainest form of one column's cells: texts, numbers, flags, dates, arrays, media, or nothing.
+"""Coerce the cells of one column to one plain type: texts, numbers, flags, dates, arrays, media, or missing.
 
 Cells keep what was written. A column of CSV text becomes numbers only when every value is one and none has leading
 zeros, so that ``007`` stays ``007`` and a country called ``NA`` stays on the map; whole numbers stay whole beside
@@ -29,7 +29,7 @@ FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE"
 
 
 def parse_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
-    """A column of CSV text as numbers or flags where every present value is one; else the text as it stands."""
+    """Convert a column of CSV text to numbers or flags where every present value is one; else keep the text."""
     series = series.mask(series.isin(MISSING))
     present = series.dropna()
     if present.empty:
@@ -53,7 +53,7 @@ def _parse_numbers(series: pd.Series) -> pd.Series:
 
 
 def repair_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Texts without half surrogates, which neither files nor pandas' own texts hold; see ``repair_surrogates``."""
+    """Replace half surrogates in texts, which files and pandas' strings cannot hold; see ``repair_surrogates``."""
     if series.dtype != object or not (halves := sum(map(_has_half_surrogate, series))):
         return series, []
     note = f"column {series.name!r}: {halves:,} cells hold half a surrogate pair, read as \ufffd"
@@ -61,7 +61,7 @@ def repair_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
 
 
 def drop_signalling_nans(series: pd.Series) -> pd.Series:
-    """A column without Decimal's signalling NaN, at which every comparison raises; such a cell is missing."""
+    """Replace Decimal's signalling NaN, at which every comparison raises, by missing cells."""
     if series.dtype != object:
         return series
     signals = np.fromiter((isinstance(cell, Decimal) and cell.is_snan() for cell in series), bool, len(series))
@@ -88,7 +88,7 @@ def _repair_cell(cell: Any) -> Any:
 
 
 def coerce_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
-    """A column of Python objects as numbers or flags where all present cells are; texts among numbers win."""
+    """Convert a column of objects to numbers or flags where all present cells are; texts beside numbers make text."""
     if series.dtype.kind == "m":
         return series.dt.total_seconds(), [f"column {series.name!r}: durations read as seconds"]
     if series.dtype != object:

@@ -1,4 +1,4 @@
-"""Delimited text as rows of cells: which character divides cells, where the header is, and what a quote means.
+"""Parse delimited text: find the delimiter, the header and the quoting, and split rows into cells.
 
 Files in the wild do not keep to one grammar. A quote around a whole cell is a quote; one that would swallow rows,
 or that text follows, is a character. Every line ends up in a row of the header's width, or in an error that names it.
@@ -70,7 +70,7 @@ def _body(line: str) -> str:
 
 @dataclass(frozen=True)
 class _Quoting:
-    """How a quote inside a quoted cell is written: the pattern between the quotes, and what stands for what."""
+    """How a quote inside a quoted cell is escaped: the pattern between the quotes, and what replaces what."""
 
     inside: str
     escapes: re.Pattern[str]
@@ -145,7 +145,7 @@ def _layout(lines: list[str], delimiter: str | None) -> _Layout:
 
 
 def _agreement(head: list[str], delimiter: str) -> tuple[bool, float, int]:
-    """How well a delimiter explains the first lines, with line ends in quotes and without."""
+    """Score how well a delimiter explains the first lines, with line ends in quotes and without."""
     lines = [_width(line, delimiter) for line in head if line.strip()] or [0]
     rows = [
         len(row) for row in csv.reader(io.StringIO("\n".join(head).replace("\r", " ")), delimiter=delimiter) if row
@@ -191,7 +191,7 @@ def _is_header(cells: list[str], spaced: bool) -> bool:
 
 @dataclass
 class _Rows:
-    """Rows as a strict reader takes them, their numbers of cells, and the numbers of the lines they begin in."""
+    """Rows as strict CSV, with the number of cells and the first line of each."""
 
     path: Path
     texts: list[str] = field(default_factory=list)
@@ -217,7 +217,7 @@ class _Rows:
 
 @dataclass
 class _Reader:
-    """Goes through lines and decides, quote by quote, whether a cell goes on in the next line.
+    """Assembles rows from lines, deciding at each quote whether a cell continues in the next line.
 
     Args:
         width: cells of most rows.

@@ -1,4 +1,4 @@
-"""From a file to a frame: delimited text with its encoding found out, JSON, JSON Lines, Parquet and Arrow.
+"""Read a file into a frame: delimited text (its encoding detected), JSON, JSON Lines, Parquet and Arrow.
 
 CSV cells come as the text that was written; ``coerce`` makes numbers of them once all files of a table are together.
 """
@@ -23,7 +23,7 @@ from polyfuse.errors import TableError
 
 
 def read_csv(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """All cells of a CSV or TSV file as text, missing ones as NaN, and notes on what was guessed."""
+    """Read all cells of a CSV or TSV file as text, missing ones as NaN, with notes on what was guessed."""
     text, notes = _decode_file(path, raw)
     frame, delimiter, said = read_delimited(text, path)
     # a file whose cells may hold commas often comes from where 3,5 is a number
@@ -153,7 +153,7 @@ def read_ipc(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[s
 
 
 def _check_offsets(table: pa.Table) -> pa.Table:
-    """The table, once every offset in it is known to lie in it: Arrow itself follows those of a damaged file anywhere.
+    """Check that every offset lies inside the table: Arrow itself follows those of a damaged file anywhere.
 
     Raises:
         ArrowInvalid: one does not.

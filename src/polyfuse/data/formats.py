@@ -1,4 +1,4 @@
-"""How the numbers and dates of a column of text are written: one convention per column, decided over the whole of it.
+"""Infer how a column of text writes numbers and dates (decimal mark, order of day and month), over all its cells.
 
 ``0,641`` may be a fraction or a number without one, ``03/04/2024`` a day in March or in April. What some cells can only
 mean decides for all; then the column before it decides for one that leaves it open; what stays open is not guessed.
@@ -34,7 +34,7 @@ _DAY = re.compile(
 
 
 class FormatFinding(NamedTuple):
-    """What a column's texts say: a format or none, evidence that others may go by, a note, or why it stays open."""
+    """The format inferred for a column, whether it is certain, a note, or why it is ambiguous."""
 
     format: str = ""
     sure: bool = False
@@ -44,7 +44,7 @@ class FormatFinding(NamedTuple):
 
 @dataclass
 class FormattedFrame:
-    """A frame in one form.
+    """A frame whose numbers and dates have one format.
 
     Args:
         formats: column -> format, of those that were rewritten or named.
@@ -60,7 +60,7 @@ class FormattedFrame:
 def normalize_formats(
     frame: pd.DataFrame, named: Mapping[str, str], *, decide: bool = True, usual: str = "", typed: bool = False
 ) -> FormattedFrame:
-    """The frame with its texts of numbers and dates in one form.
+    """Rewrite texts of numbers and dates in one format: a decimal point, the year first.
 
     Args:
         named: column -> format that is known.
@@ -84,7 +84,7 @@ def normalize_formats(
 
 
 def apply_format(series: pd.Series, format: str) -> pd.Series:
-    """A column with its texts in one form: a decimal point, the year first; others stay as they are."""
+    """Rewrite a column from a format to decimal points and dates with the year first; other texts stay as they are."""
     change = _REWRITE[format]
     return series.map(lambda cell: change(cell) if isinstance(cell, str) else cell)
 

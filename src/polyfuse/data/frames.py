@@ -1,4 +1,4 @@
-"""From frames of other libraries and of pandas itself to pandas columns of plain types; one row or columns as dicts."""
+"""Convert frames of other libraries, and dicts, to pandas frames with plain dtypes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_frame(value: Any) -> bool:
 
 
 def to_pandas(frame: Any) -> pd.DataFrame:
-    """A frame as a pandas one whose columns have NumPy's types, pandas' own, or are lists, arrays and texts.
+    """Convert a frame to pandas, with columns of NumPy's dtypes, pandas' own, or objects: lists, arrays and texts.
 
     Raises:
         TableError: a column of a type that cannot be read.
@@ -54,7 +54,7 @@ def to_pandas(frame: Any) -> pd.DataFrame:
 
 
 def index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """A named index is a column; an unnamed one only counts rows."""
+    """Turn named index levels into columns; an unnamed index only counts rows."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     return frame.reset_index(level=named) if named else frame
 
@@ -115,7 +115,7 @@ def qualified_type(value: Any) -> str:
 
 
 def explain_not_a_table(value: Any) -> str:
-    """What to say of a value that is no table."""
+    """Explain why a value is no table, and how to make one of it."""
     kind, library = type(value).__name__, type(value).__module__.partition(".")[0]
     expected = (
         "expected a path, a list of paths, a pandas, polars or Arrow frame, a Hugging Face Dataset, a list of dicts or "

@@ -1,4 +1,4 @@
-"""Which columns a model reads, gathered into named inputs: one per modality, so that a fusion sees a handful of them.
+"""Choose the columns that a model reads and group them into named inputs, one per modality.
 
 All numbers, categories and dates together are the input ``columns``; several photo columns share the input ``image``
 and so its encoder; every ready-made feature column is an input of its own.
@@ -140,7 +140,7 @@ def _exclusion_reason(column: Column) -> str:
 
 
 def note_unused_columns(columns: Mapping[str, Column], used: Iterable[str], reasons: Mapping[str, str]) -> list[str]:
-    """A sentence per reason that names every column which is left out for it.
+    """Make a note per reason that names every column left out for it.
 
     Args:
         used: columns that something reads: inputs, outputs, split and group.
@@ -181,7 +181,7 @@ def default_inputs(
 
 
 def _group_by_modality(modalities: Mapping[str, str]) -> Inputs:
-    """Column -> modality, put together by modality; feature columns stay alone, under their own name."""
+    """Group columns by modality; feature columns stay alone, under their own name."""
     inputs: Inputs = {}
     for column, modality in modalities.items():
         if modality not in OWN:
@@ -252,7 +252,7 @@ def _shared_modality(request: InputRequest, columns: Mapping[str, Column]) -> st
 
 
 def find_leaks(table: Table, inputs: Iterable[str], output: str) -> list[str]:
-    """Warnings about input columns that give the output away: copies, multiples, or a finer version of it."""
+    """Warn about input columns that leak the output: copies, multiples, or a finer version of it."""
     target = table.require(output)
     found = [(name, _describe_leak(table.require(name), target)) for name in dict.fromkeys(inputs)]
     end = f"the output {output!r}; leave it out unless it is known before the answer is"
@@ -260,7 +260,7 @@ def find_leaks(table: Table, inputs: Iterable[str], output: str) -> list[str]:
 
 
 def _describe_leak(column: pd.Series, target: pd.Series) -> str:
-    """How a column gives the target away, as the verb of a sentence, or nothing."""
+    """Describe how a column leaks the target, as the verb of a sentence; empty where it does not."""
     both = ~(missing_mask(column) | missing_mask(target))
     column, target, rows = column[both], target[both], int(both.sum())
     (given, cells), (wanted, _) = map(_factorize, (column, target))

@@ -1,4 +1,4 @@
-"""Which media cells are, and how many of them are broken: by path ending and first bytes, a sample decoded.
+"""Tell the modality of media cells by file ending and first bytes, and check a sample of them for damage.
 
 Quick on large tables: every distinct path is looked up, but only some of the contents are opened.
 """
@@ -49,13 +49,13 @@ DESCRIBE: dict[str, Callable[[Media, Limits], Any]] = {"image": image.describe, 
 
 
 def modality_from_ending(path: str) -> str | None:
-    """The modality that a path or address ends in, or None."""
+    """Modality by the file ending of a path or address, or None."""
     name = path.rsplit("/", 1)[-1].partition("?")[0] if "://" in path else path
     return ENDINGS.get("." + name.rpartition(".")[2].lower().strip()) if "." in name else None
 
 
 def unsupported_ending(path: Any) -> str | None:
-    """The ending of a path to a medium that nothing here reads, or None."""
+    """The file ending of media that are not supported, or None."""
     found = re.search(r"\.\w{2,5}$", path.strip().removesuffix(".gz").lower()) if isinstance(path, str) else None
     return found[0] if found and found[0] in UNREAD and "\n" not in path else None
 
@@ -111,7 +111,7 @@ def _modality_of_file(path: str, root: Path | None) -> str | None:
 
 @dataclass(frozen=True)
 class MediaHealth:
-    """What was found of a column's distinct media cells.
+    """How many of a column's distinct media cells exist and can be read.
 
     Args:
         reasons: key of each cell that cannot be read -> why.

@@ -1,4 +1,4 @@
-"""Several files in one cell: a list of them, a list written as text, or paths divided by semicolons, bars or commas.
+"""Split cells that hold several files: lists, lists written as text, or paths separated by semicolons, bars or commas.
 
 The first, second, ... of a cell are slots of its column, which share an encoder; a cell with fewer misses the others.
 """
@@ -21,7 +21,7 @@ MOST = 8
 
 
 def split_media(cell: Any) -> list[Any]:
-    """The media of one cell, in order; a cell that holds one thing is that thing.
+    """Split a cell into its media, in order; a cell that holds one gives a list of one.
 
     Example:
         >>> split_media("a.jpg;b.jpg"), split_media("['a.jpg']"), split_media("a.jpg")
@@ -59,5 +59,5 @@ def _split_text(text: str) -> list[Any]:
 
 
 def max_items(cells: Iterable[Any]) -> int:
-    """How many media the fullest cell holds."""
+    """The largest number of media in one cell."""
     return max((len(split_media(cell)) for cell in cells), default=1)

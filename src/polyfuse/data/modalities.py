@@ -1,4 +1,4 @@
-"""What each column holds, what part it can play, and why polyfuse thinks so; ``inspect`` shows it as a table.
+"""Infer the modality and role of each column, with the reason; ``inspect`` shows them as a table.
 
 The modality comes from ``rules``; this file adds the role, counts missing and broken cells, and picks heads.
 """
@@ -86,7 +86,7 @@ class Column:
 def infer_columns(
     table: Table, overrides: Mapping[str, str] | None = None, *, limits: Limits = Limits(), sample: int = 200
 ) -> dict[str, Column]:
-    """Say what every column holds.
+    """Infer the modality and role of every column.
 
     Args:
         overrides: column -> modality, where the rules are not to decide.
@@ -177,7 +177,7 @@ def inspect_rows(columns: Mapping[str, Column], origin: Callable[[int], str]) ->
 
 
 def _infer_role(glance: ColumnSample, modality: str) -> tuple[str, str]:
-    """What part a column can play without being named, and why."""
+    """Infer the role of a column that is not named, and why."""
     count = len(glance.present)
     if modality == "unknown":
         return "unusable", ""
@@ -199,7 +199,7 @@ def _infer_role(glance: ColumnSample, modality: str) -> tuple[str, str]:
 
 
 def encoder_modality(modality: str) -> str:
-    """The modality under which ``registry.ENCODERS`` lists what reads a column."""
+    """The modality under which ``registry.ENCODERS`` lists encoders of a column."""
     return "columns" if modality in TABULAR else modality
 
 

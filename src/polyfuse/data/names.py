@@ -1,4 +1,4 @@
-"""Names inside what users write, such as ``NAME@COL1,COL2=text``: a quoted name may hold any of the marks around it."""
+"""Parse names in specifications such as ``NAME@COL1,COL2=text``, where quoted names may hold ``@``, ``,`` and ``=``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WHOLE = re.compile(rf"((?:^|(?<=[.,@=:]))\s*(?:{QUOTED}))|(.)", re.DOTALL)
 
 
 def split_unquoted(text: str, mark: str) -> list[str]:
-    """The parts of a text between the marks that stand outside quotes.
+    """Split a text at the marks that stand outside quotes.
 
     Example:
         >>> split_unquoted('"a=b"=text', "=")
@@ -34,7 +34,7 @@ def partition_unquoted(text: str, mark: str) -> tuple[str, str, str]:
 
 
 def unquote(name: str) -> str:
-    """A name without blanks and quotes around it.
+    """Strip blanks and quotes around a name.
 
     Example:
         >>> unquote(' "a=b" ')
@@ -45,7 +45,7 @@ def unquote(name: str) -> str:
 
 
 def safe_file_name(name: str, taken: Iterable[str] = ()) -> str:
-    """A name that any file system takes, made of another; numbered where it is taken.
+    """Make a file name that any file system takes; numbered where it is taken.
 
     Example:
         >>> safe_file_name("a/b: c")
@@ -59,7 +59,7 @@ def safe_file_name(name: str, taken: Iterable[str] = ()) -> str:
 
 
 def as_name_list(names: Any) -> Sequence[str]:
-    """Names as texts; one that stands alone is a list of one."""
+    """Convert names to a list of str; a single name becomes a list of one."""
     if names is None:
         return []
     alone = isinstance(names, str) or not isinstance(names, Iterable)

@@ -1,4 +1,4 @@
-"""Files that answers go to: ending known, folder made, and no table in their place, before any work is done."""
+"""Write predictions and vectors into files; paths are checked before any work is done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 
 
 def check_output_path(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
-    """Where a file will go.
+    """Check the path of an output file, make its folder, and return it.
 
     Args:
         source: the table that is read, in any form; its files are never written over.
@@ -38,7 +38,7 @@ def check_output_path(to: str | Path, endings: Iterable[str], source: Any = None
 
 
 def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]:
-    """A table, as its file's ending says; columns of pictures, arrays and the like stay out.
+    """Write a frame in the format of the file's ending, without columns of pictures, arrays and the like.
 
     Returns:
         The columns written, and a note on those that were left out.
@@ -63,6 +63,6 @@ def _is_writable(cell: Any, ending: str) -> bool:
 
 
 def write_vectors(vectors: np.ndarray, place: Path) -> None:
-    """An array; given a name instead of an open file, NumPy would add an ending of its own to some."""
+    """Write an array as .npy; given a name instead of an open file, NumPy would add an ending to some."""
     with place.open("wb") as file:
         np.save(file, vectors)

@@ -1,4 +1,4 @@
-"""Where answers and pages may be written: never over the table that is read. Needs no pandas, so that verbs may ask."""
+"""Check output paths, so that nothing overwrites the table that is read. Imports no pandas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANY = 100  # files of one split, at most; a longer list in a dict is a column
 
 
 def check_page_path(to: str | Path, source: Any = None) -> Path:
-    """Where a page will go.
+    """Check the path of an HTML page and return it.
 
     Args:
         source: the table that is read, in any form.
@@ -32,7 +32,7 @@ def check_page_path(to: str | Path, source: Any = None) -> Path:
 
 
 def refuse_source(place: Path, source: Any) -> None:
-    """Whether writing a file would destroy the table that is read.
+    """Refuse a path where writing would destroy the table that is read.
 
     Raises:
         ValueError: it would; links to the table count as the table.

@@ -1,4 +1,4 @@
-"""From columns of a table to distinct arrays: transforms are fitted on training rows, every distinct cell is read once.
+"""Fit transforms on training rows and encode the cells of columns as arrays, every distinct cell once.
 
 What cannot be read counts as missing and is listed with its row and file; more than a stated share of that stops
 the run, since a wrong ``media_root`` must not train a model on nothing.
@@ -52,7 +52,7 @@ class BrokenCell:
 
 @dataclass(frozen=True)
 class Reading:
-    """How cells are read.
+    """Options for reading cells.
 
     Args:
         root: folder that relative paths start from.
@@ -75,7 +75,7 @@ class Reading:
 
 @dataclass
 class Prepared:
-    """One name's cells over a whole table.
+    """The encoded cells of one input or output over a whole table.
 
     Args:
         transform: fitted; it knows how to pad a few cells into fields.
@@ -262,7 +262,7 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
 
 
 def _note_extra_media(column: str, items: list[list[Any]], reading: Reading) -> str:
-    """What is said of cells with more media than are read."""
+    """Make a note on cells with more media than are read."""
     read = reading.slots.get(column, 1)
     full = [len(some) for some in items if len(some) > read]
     if not full:

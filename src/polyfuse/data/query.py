@@ -1,4 +1,4 @@
-"""Which rows a ``where`` expression keeps: pandas' own query language, cut down to what cannot touch anything else.
+"""Evaluate ``where`` expressions: pandas' query language, restricted to what cannot touch anything else.
 
 pandas evaluates method calls, so ``price.to_csv('x')`` inside a query writes a file, and expressions may come from a
 recipe that somebody else wrote. The expression is therefore parsed first, and only reading methods are let through.

@@ -1,4 +1,4 @@
-"""The rules that tell a column's modality from its distinct present values, each with its reason in words.
+"""Rules that infer a column's modality from its distinct present values, each with a reason in words.
 
 The first rule that knows decides: media, then lists and arrays, dates, numbers, and at last words, which are categories
 when they repeat and text when they read like it.
@@ -45,7 +45,7 @@ WRITTEN_TOGETHER = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U0002000
 
 @dataclass(frozen=True)
 class ColumnSample:
-    """One column as the rules see it.
+    """A column with a sample of its distinct values, as the rules read it.
 
     Args:
         present: the cells that are not missing.
@@ -85,7 +85,7 @@ def distinct_cells(present: pd.Series) -> dict[Any, Any]:
 
 
 def cell_key(cell: Any) -> Any:
-    """Something hashable that is equal for equal cells."""
+    """A hashable key that is equal for equal cells."""
     if isinstance(cell, dict):
         return cell_key(
             (cell.get("bytes"), cell.get("path")) if cell.get("array") is None else np.asarray(cell["array"])
@@ -118,14 +118,14 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
 
 
 def most_common_kind(cells: list[Any]) -> tuple[str, list[Any]]:
-    """What sort of Python object most cells are, and those that are."""
+    """The most common kind of Python object among cells, and the cells of that kind."""
     kinds = [next((kind for types, kind in KINDS if isinstance(cell, types)), "other") for cell in cells]
     usual = Counter(kinds).most_common(1)[0][0]
     return usual, [cell for kind, cell in zip(kinds, cells, strict=True) if kind == usual]
 
 
 def infer_modality(glance: ColumnSample) -> tuple[str, str]:
-    """The modality of a column and the reason, by the first rule that knows."""
+    """Infer the modality of a column and the reason, by the first rule that applies."""
     return next(found for rule in RULES[glance.kind] if (found := rule(glance)))
 
 

@@ -1,4 +1,4 @@
-"""What ``read_table`` takes: a path, frame, dataset or plain Python becomes parts, each a frame with clean names."""
+"""Read the sources that ``read_table`` takes into frames with clean column names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNNAMED = re.compile(r"(?:Unnamed: \d+(?:_level_\d+)*(?:\.\d+)*)?")
 
 
 def parse_split_name(value: Any) -> str | None:
-    """``train``, ``val`` or ``test`` for what people write for them; None for anything else."""
+    """Map words for a split (``training``, ``dev``, ...) to ``train``, ``val`` or ``test``; None for anything else."""
     word = str(value).strip().lower()
     return next((split for split, words in SPLIT_WORDS.items() if word in words), None)
 
@@ -59,7 +59,7 @@ class SourcePart:
 
 
 def read_parts(source: Any) -> list[SourcePart]:
-    """The parts of any source that ``read_table`` takes, in order.
+    """Read the parts of any source that ``read_table`` takes, in order.
 
     Raises:
         TableError: not a source, not there, not readable, or with duplicate column names.

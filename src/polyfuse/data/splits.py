@@ -1,4 +1,4 @@
-"""Which rows train, which validate and which test: as a column says, or made: stratified, grouped and seeded.
+"""Split rows into train, val and test: by a column, in time, or at random (stratified, grouped, seeded).
 
 Rows of one group (speaker, patient, source) never stand on two sides; classes keep their shares on every side, and each
 has a training row.
@@ -35,7 +35,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class _SplitKeys:
-    """What a made split goes by.
+    """Strata and groups of rows, by which a split is made.
 
     Args:
         strata_N: stratum of each row, 0 to C - 1.
@@ -65,7 +65,7 @@ def split_rows(
     sides: np.ndarray | None = None,
     origin: Callable[[int], str] = "row {}".format,
 ) -> Splits:
-    """Say which rows train, validate and test.
+    """Split rows into train, val and test.
 
     Args:
         column: holds train, val and test for each row, or words like them. Without a val row, the share
@@ -113,7 +113,7 @@ def split_rows(
 
 
 def note_unusable_splits(frame: pd.DataFrame) -> list[str]:
-    """A note on each column that holds words of a split and cannot be one, since no row trains."""
+    """Note each column that holds words of a split but no training row, and so is not taken as the split."""
     notes = []
     for name in frame:
         present = frame[name][~missing_mask(frame[name])]
@@ -136,7 +136,7 @@ def _check(frame: pd.DataFrame, fractions: Sequence[float], *columns: str | None
 
 
 def _parse_sides(column: pd.Series) -> np.ndarray:
-    """The side of each row as a column says it."""
+    """Parse the column that says the side of each row."""
     words = column.map(parse_split_name, na_action="ignore")
     if (unknown := column[words.isna()]).size:
         listed = ", ".join(
@@ -152,7 +152,7 @@ def _parse_sides(column: pd.Series) -> np.ndarray:
 def _add_validation(
     sides: np.ndarray, keys: _SplitKeys, share: float, rng: np.random.Generator, line: Timeline | None
 ) -> tuple[np.ndarray, list[str]]:
-    """The sides with a share of train for validation where no row validates: the latest of them, where time counts."""
+    """Move a share of train to val where no row validates: the latest rows, where time counts."""
     train = np.flatnonzero(sides == 0)
     if (sides == 1).any() or share == 0:
         return sides, []

@@ -1,4 +1,4 @@
-"""Arrays on disk, keyed by content: media are decoded and resized once, then memory-mapped by every later run.
+"""Cache of arrays on disk, keyed by content: media are decoded once, then memory-mapped by every later run.
 
 A store is a folder with one growing file of bytes and an SQLite index. Reading maps the file, so that the arrays cost
 page cache and no memory of the process; writing happens under a file lock, so that two processes may share a store.
@@ -45,7 +45,7 @@ Row: TypeAlias = tuple[int, str, str, int]
 
 
 class DamagedStore(OSError):
-    """An index that is none."""
+    """The index of a store is damaged."""
 
 
 def fingerprint(*parts: Any) -> str:
@@ -54,7 +54,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 class Store:
-    """One folder of arrays.
+    """A cache of arrays in one folder.
 
     Args:
         folder: made if absent; begun anew where its index is damaged.
@@ -353,7 +353,7 @@ def evict(root: Path, limit_bytes: int, keep: Path | None = None) -> list[Path]:
 
 
 def recently_used_bytes(root: Path, but: Path) -> int:
-    """Bytes of the stores that ``evict`` would spare as used lately, one of them not counted."""
+    """Bytes of the stores that ``evict`` would spare as recently used, ``but`` not counted."""
     return sum(size for folder, (size, used) in _stores(root).items() if folder != but and time.time() - used < IN_USE)
 
 

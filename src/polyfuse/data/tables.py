@@ -1,4 +1,4 @@
-"""Tables from wherever they come: every source that ``fit``, ``evaluate`` and ``predict`` take becomes one ``Table``.
+"""Read any source that ``fit``, ``evaluate`` and ``predict`` take into one ``Table``.
 
 A table is a pandas frame with clean column names and plain cells, plus what the frame cannot say: the folder that
 relative media paths start from, which file and row each row came from, and notes on everything that was guessed.

@@ -1,4 +1,4 @@
-"""Rows in the order of a column of dates or numbers, cut into stretches that follow each other in time.
+"""Order rows by a column of dates or numbers, and split them into consecutive parts.
 
 Rows of the same instant stay together, and so do rows of one group: a border lies only where no group goes on.
 """
@@ -21,7 +21,7 @@ from polyfuse.data.tables import TableError
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each row was.
+    """The time of each row, and which rows must stay together.
 
     Args:
         time_N: seconds or plain numbers; NaN in rows that have none.
@@ -37,7 +37,7 @@ class Timeline:
 def make_timeline(
     column: pd.Series, groups_N: np.ndarray | None = None, origin: Callable[[int], str] = "row {}".format
 ) -> Timeline:
-    """The times of rows, and which rows must stay together.
+    """Make a Timeline: the times of rows, and which rows must stay together.
 
     Args:
         column: dates (year first, where they are text) or numbers.

@@ -1,4 +1,4 @@
-"""How many cells are longer than what their transform reads of them: long texts, sounds and sequences are cut."""
+"""Count the cells that are truncated: texts, sounds and sequences longer than their transform reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOKED = 500  # distinct sounds of a column whose length is looked up again; bey
 
 @dataclass(frozen=True)
 class Truncation:
-    """The cells of a column that are cut.
+    """How many cells of a column are truncated.
 
     Args:
         cells: how many are longer than the window, each of several in a cell counted; ``exact`` says whether all were
@@ -39,7 +39,7 @@ class Truncation:
 def count_truncated(
     prepared: Prepared, frame: pd.DataFrame, columns: Mapping[str, str], rows: np.ndarray, reading: Reading
 ) -> list[Truncation]:
-    """What is cut of some columns in some rows; columns of which nothing is are left out.
+    """Count truncated cells of some columns in some rows; columns without any are left out.
 
     Args:
         prepared: the columns' cells over the whole frame, not yet encoded.

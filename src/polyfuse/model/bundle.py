@@ -1,4 +1,4 @@
-"""The saved folder of a model: recipe, weights, fitted preprocessing, report and card. No pickle, no class paths.
+"""Save and load models as folders: recipe, weights, fitted preprocessing, report and card. No pickle, no class paths.
 
 It is written beside its place and renamed, so that a killed run or a full disk never leaves half a bundle; loading
 checks the version and every checksum.
@@ -36,7 +36,7 @@ LATE = ("offset", "slope", "centre_E", "spread_E")  # buffers that older bundles
 
 
 class BundleError(ValueError):
-    """A folder that is not a whole bundle, or one of another version."""
+    """A folder that is no complete bundle, or one of another version."""
 
 
 @dataclass
@@ -119,7 +119,7 @@ def _save_preprocessing(place: Path, file: str, spec: Spec, transform: Transform
 
 
 def check_folder(folder: str | Path) -> None:
-    """Whether a bundle may be written there; asked before a training whose result would have no place.
+    """Check that a bundle may be written there, before training.
 
     Raises:
         BundleError: the folder holds something that is no bundle.
@@ -170,7 +170,7 @@ def _save_manifest(place: Path) -> None:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest, after version and checksums were checked.
+    """Check version and checksums of a bundle, and return its manifest.
 
     Raises:
         BundleError: not a bundle, a newer format, or a file that is damaged or missing.

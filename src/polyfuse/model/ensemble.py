@@ -1,4 +1,4 @@
-"""Who answers beside the network: classical learners and further networks, joined at decision level by weights.
+"""Ensembles: classical learners and further networks beside a network, averaged by weights at decision level.
 
 Weights are fitted on rows that no member saw while it was trained (``training/stack.py``). Wolpert, Stacked
 generalization, Neural Networks 1992; Caruana et al., Ensemble selection from libraries of models, ICML 2004.
@@ -21,7 +21,7 @@ from polyfuse.records import Batch, Cells, Tokens
 
 @dataclass
 class MemberInputs:
-    """What the members of an ensemble read of a batch.
+    """What the members of an ensemble read: features of a batch, and tokens of the further networks.
 
     Args:
         blocks: reader -> features of each row, zeros where its cell is missing: (B, F), or a bag of as many rows.
@@ -34,7 +34,7 @@ class MemberInputs:
     encoded: list[dict[str, Tokens]]
 
     def without(self, inputs: Collection[str], reads: Mapping[str, Sequence[str]]) -> MemberInputs:
-        """The same where some inputs are missing in every row."""
+        """Return the same with some inputs missing in every row."""
         gone = {reader for name in inputs for reader in reads[name]}
         blocks = {r: _zero_block(block) if r in gone else block for r, block in self.blocks.items()}
         present = {r: torch.zeros_like(p) if r in gone else p for r, p in self.present.items()}
@@ -42,7 +42,7 @@ class MemberInputs:
 
 
 def hide_inputs(encoded: Mapping[str, Tokens], inputs: Collection[str]) -> dict[str, Tokens]:
-    """The same inputs, some of them without any token."""
+    """Mask all tokens of some inputs."""
     return {n: replace(t, mask_BT=torch.zeros_like(t.mask_BT)) if n in inputs else t for n, t in encoded.items()}
 
 
@@ -53,7 +53,7 @@ def _zero_block(block: Block) -> Block:
 
 
 def has_features(network: Any, reader: str) -> bool:
-    """Whether an encoder says something of a cell before any training: its own ``features``, or frozen tokens."""
+    """Whether an encoder has features of a cell before any training: its own ``features``, or frozen tokens."""
     return reader in network.frozen or offers(network.encoder(reader), GivesFeatures)
 
 
@@ -83,7 +83,7 @@ def _by_row(block_U: Block, index_BK: Tensor) -> Block:
 
 
 class LearnerMember(nn.Module):
-    """A learner on the features of some readers, for one output.
+    """A member: a classical learner on the features of some readers, for one output.
 
     Args:
         learner: fitted, or restored from its arrays.
@@ -101,7 +101,7 @@ class LearnerMember(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """The members that answer beside a network, and what each of them counts.
+    """The members beside a network, and their weights.
 
     Args:
         networks: further networks of the same recipe, whose frozen encoders are the first one's.

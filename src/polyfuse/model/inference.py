@@ -64,7 +64,7 @@ def _views(network: Network, rows: Rows, batch: Batch, device: torch.device) -> 
 
 
 def _average_views(network: Network, states: list[State]) -> State:
-    """The first of several views of the same rows, with the mean of their answers."""
+    """Average the predictions of several views of the same rows."""
     first, even = states[0], 1 / len(states)
     for name in network.outputs if len(states) > 1 else ():
         if name in first.scores:
@@ -125,7 +125,7 @@ Decoding = Mapping[str, Mapping[str, Any]]
 
 
 def check_decoding(network: Network, options: Mapping[str, Any] | None) -> Decoding:
-    """Options of writing by output, each of them checked.
+    """Check decoding options by output.
 
     Args:
         options: those of all outputs that write, or output -> its own.
@@ -218,7 +218,7 @@ def attend(
     numbers: np.ndarray | None = None,
     decoding: Decoding | None = None,
 ) -> list[Attended]:
-    """What of its inputs the text of each row was written about.
+    """Compute the attention of each row's text to its inputs.
 
     Args:
         output: one whose head can say it; see ``contracts.ShowsAttention``.
@@ -238,7 +238,7 @@ Rules = Mapping[str, np.ndarray]
 
 
 def decision_rules(network: Network, costs: Mapping[Any, Any] | None, thresholds: Any = None) -> dict[str, np.ndarray]:
-    """The rules that costs and thresholds ask for.
+    """Make the decision rules of costs and thresholds.
 
     Args:
         costs: output -> class -> cost, or class -> cost where one output has classes.
@@ -268,13 +268,13 @@ def _by_output(network: Network, given: Any, what: str) -> Mapping[str, Any]:
 
 
 def apply_rules(network: Network, predictions: dict[str, Prediction], rules: Rules) -> dict[str, Prediction]:
-    """The same predictions, answered by other rules where there are some."""
+    """Apply decision rules to predictions."""
     again = {name: network.head(name).decode(predictions[name].scores, rule_C) for name, rule_C in rules.items()}
     return {**predictions, **again}
 
 
 def concatenate(parts: list[Prediction]) -> Prediction:
-    """The predictions of some batches as those of all their rows."""
+    """Concatenate the predictions of batches."""
     value = [item for part in parts for item in part.value]
     scores = [part.scores for part in parts if part.scores is not None]
     extra: dict[str, Any] = {}

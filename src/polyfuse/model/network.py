@@ -160,7 +160,7 @@ class Network(nn.Module):
         return self.join(reader)(read.fields, read.index_BK)
 
     def encode_frozen(self, batch: Batch) -> Batch:
-        """The batch with tokens in place of cells that frozen encoders read, so that many may ask them."""
+        """Replace the cells that frozen encoders read by their tokens, so that several networks share them."""
         kept = {name: self.read(name, cells) for name, cells in batch.inputs.items() if name in self.frozen}
         return replace(batch, inputs={**batch.inputs, **kept})
 
@@ -210,11 +210,11 @@ class Network(nn.Module):
         return self.fuse_and_score(self.encode(batch), batch)
 
     def member_inputs(self, batch: Batch) -> MemberInputs | None:
-        """What the members of the ensemble read of a batch, where there is one."""
+        """Inputs of the ensemble's members, where there is an ensemble."""
         return None if self.ensemble is None else self.ensemble.member_inputs(self, batch)
 
     def fuse_and_score(self, encoded: dict[str, Tokens], batch: Batch, heard: MemberInputs | None = None) -> State:
-        """From encoded inputs to fused tokens and scores.
+        """Fuse encoded inputs and score every output.
 
         Args:
             heard: what the ensemble read; asked for where it is not given.
@@ -253,7 +253,7 @@ class Network(nn.Module):
         return self.output_losses(state, batch) | self.objective_losses(self.represent(state, batch), batch)
 
     def represent(self, state: State, batch: Batch) -> list[Any]:
-        """What each objective takes of a state, row by row; those that read inputs once more are given the network."""
+        """Compute what each objective takes of a state, row by row; those that read inputs again get the network."""
         return [
             objective.represent(objective.read_again(state, batch, self) if offers(objective, ReadsAgain) else state)  # type: ignore[operator]
             for objective in self.objectives
@@ -286,7 +286,7 @@ class Network(nn.Module):
     def predict_output(
         self, name: str, state: State, batch: Batch, options: Mapping[str, Any] | None = None
     ) -> Prediction:
-        """What one head says of a batch.
+        """Predict one output.
 
         Args:
             options: how a head that writes is to do so, over its own; see ``contracts.Writes``.
@@ -297,7 +297,7 @@ class Network(nn.Module):
         return head.predict(state.fused, batch, **(options or {}))
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """What every head says of a batch."""
+        """Predict every output."""
         state = self(batch)
         return {name: self.predict_output(name, state, batch) for name in self.outputs}
 

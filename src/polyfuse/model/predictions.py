@@ -1,4 +1,4 @@
-"""Predictions as a table: a column per answer, no name twice, and the table's own columns beside them where asked."""
+"""Predictions as a table: a column per output and probability, beside the source's columns where asked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def tabulate(
     index: pd.Index | None = None,
     beside: Collection[str] | None = None,
 ) -> Answers:
-    """The answers to a table's rows.
+    """Put the predictions of a table's rows into columns.
 
     Columns are ``row``, the row's number in the table from 0 on (``table_row`` where an output is called so), the
     table's column of identifiers where it has one, and for each output its value under its own name,
@@ -86,7 +86,7 @@ def tabulate(
 
 
 def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Pictures and sounds written into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, and named in their cells.
+    """Write pictures and sounds into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, named in their cells.
 
     Args:
         found: columns of the answers.

@@ -1,4 +1,4 @@
-"""Reading a table as a recipe says: which columns each part reads, within which limits, prepared into rows."""
+"""Prepare the cells of a table for the parts of a recipe: columns, limits, rows and notes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from polyfuse.recipe.outputs import head_columns
 
 
 def read_options(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
-    """How the cells of a table are read under a recipe.
+    """Options for reading the cells of a table under a recipe.
 
     Args:
         max_broken: share of a column's cells that may be unreadable; the recipe's by default.
@@ -42,7 +42,7 @@ def read_options(recipe: Recipe, table: Table, max_broken: float | None = None) 
 def reread_table(
     recipe: Recipe, table: Any, *, where: str | None = None, media_root: str | Path | None = None
 ) -> Table:
-    """A table, read as that of training was: its numbers and dates, and a row per entry of columns of lists."""
+    """Read a table as that of training was: its numbers and dates, and a row per entry of columns of lists."""
     read = read_table(table, media_root=media_root, where=where, formats=recipe.data.formats, decide=False)
     return read.exploded([name for name in recipe.data.explode if name in read.frame])
 
@@ -103,7 +103,7 @@ def summary(cells: Prepared, table: Table) -> list[str]:
 
 
 def prediction_notes(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
-    """What prediction must say of a table: cells not read, categories not known, rows with nothing in any input."""
+    """Notes of a prediction on its table: cells not read, categories not known, rows with nothing in any input."""
     notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
     return notes + note_blank_rows(prepared, table) + note_missing_prompts(prepared, table)
 

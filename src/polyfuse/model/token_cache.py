@@ -1,4 +1,4 @@
-"""Encode once: what a frozen encoder makes of a cell is computed once and kept on disk, for all epochs, seeds and runs.
+"""Cache of tokens: frozen encoders encode each cell once, for all epochs, seeds and runs.
 
 Tokens lie memory-mapped in half precision (float32 where half would overflow), under a fingerprint of the encoder's
 weights and of the preprocessing: whatever changes either starts a new store. The stores together have a bounded size,
@@ -40,7 +40,7 @@ Kept: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class TokenCells:
-    """Kept tokens as cells: what a transform is to raw cells.
+    """Collates cached tokens, as a transform collates encoded cells.
 
     Args:
         width: D.

@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a model, from what was asked to every field filled in."""
+"""Recipes: parse, check, complete and save everything that defines a model."""
 
 from polyfuse.recipe.file import read_recipe
 from polyfuse.recipe.schema import (

@@ -1,4 +1,4 @@
-"""From the arguments of the front door's verbs to a recipe and a table; the same for ``fit`` and ``compare``."""
+"""Build a recipe and read its table from the arguments of ``fit`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def build_recipe(
     settings: Settings = (),
     **arguments: Any,
 ) -> tuple[Recipe, Table]:
-    """The recipe with everything that was given, and its table, read.
+    """Build the recipe of all arguments, and read its table.
 
     Args:
         source: a table, a ``Recipe``, a recipe's path, or a saved model's folder.
@@ -63,7 +63,7 @@ def _columns_without_numbers(recipe: Recipe) -> list[str]:
 
 
 def parse_source(source: Any) -> tuple[Recipe, Any]:
-    """The recipe to start from, and the table where the source is one."""
+    """Parse the source: the recipe to start from, and the table where the source is one."""
     if isinstance(source, Recipe):
         return source.model_copy(deep=True), None
     if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix in (".yaml", ".yml")):
@@ -79,7 +79,7 @@ def _paths(source: Any) -> list[str]:
 
 
 def choose_table(recipe: Recipe, own: Any, given: Any) -> Any:
-    """The table to read: the one given, else the source itself, else the one that the recipe names."""
+    """Choose the table to read: the one given, else the source itself, else the one that the recipe names."""
     if given is not None:
         recipe.data.table = _paths(given) or recipe.data.table
         return given

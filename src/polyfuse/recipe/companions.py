@@ -1,4 +1,4 @@
-"""Heads made of a checkpoint that reads and writes: which input its own encoder reads, and what is left to learn."""
+"""Choose the input that the encoder of a head's encoder-decoder checkpoint reads, and how that model is trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 8  # rows: what such an encoder gives is long
 
 
 def assign_companions(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
-    """Give heads the input that the encoder of their own checkpoint reads, and that input this encoder; with notes.
+    """Assign heads made of an encoder-decoder checkpoint their input, and that input the checkpoint's encoder.
 
     Args:
         recipe: with every input's modality and every output's head.

@@ -1,4 +1,4 @@
-"""What a recipe leaves open is filled in here, from the columns and the size of the table.
+"""Fill in the defaults of a recipe from the columns and the size of the table.
 
 The numbers were measured on small real tables (see ``benchmarks/foundation.md``); each is a starting point, and every
 one can be set in the recipe.
@@ -102,7 +102,7 @@ def _default_encoders(
 
 
 def _encoder_training(modality: str, part: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """What an encoder's training leaves open."""
+    """Default training settings of an encoder."""
     transfer = "frozen" if part["name"] in presets.FIXED else said["transfer"]
     rate, decay = PRETRAINED[transfer] if part["name"] in presets.KNOWING or transfer == "frozen" else TUNING[modality]
     once = transfer == "frozen" and said["cache"] != "off" and said["augment"] == "default"

@@ -1,4 +1,4 @@
-"""Reads a recipe from a YAML file, or of a saved model; its paths lie beside it."""
+"""Read a recipe from a YAML file or a saved model; relative paths start beside the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the outputs of a recipe can do, by the heads that it names."""
+"""Query the outputs of a recipe by what their heads can do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from polyfuse.recipe import Recipe, RecipeError
 
 
 def outputs_without_scores(recipe: Recipe) -> list[str]:
-    """Outputs whose head has no vector of scores per row, so that nothing can be joined by scores."""
+    """Outputs whose head gives no scores per row, which ensembles and late fusion need."""
     named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
     return [name for name, part in named.items() if not offers(registry.head(part.name), Scores)]
 

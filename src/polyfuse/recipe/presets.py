@@ -1,4 +1,4 @@
-"""What a preset stands for: the encoders of an input that names none, by modality and number of training rows.
+"""Presets: the encoders of inputs that name none, by modality and number of training rows.
 
 A preset is shorthand for fields of the recipe, which are saved with the model. The choices were measured out of fold on
 many small tables (``benchmarks/defaults.md``).
@@ -56,7 +56,7 @@ BEST = {
 
 
 def choose_preset(recipe: Recipe) -> tuple[str, list[str]]:
-    """The preset that a recipe gets, and notes.
+    """Choose the preset of a recipe; with notes.
 
     Raises:
         RecipeError: ``starter`` was asked for by name and a part of it is not installed; a preset that the recipe

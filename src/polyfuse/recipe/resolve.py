@@ -1,4 +1,4 @@
-"""A recipe without any ``auto``: columns understood, inputs gathered, parts chosen, rows split, each with notes."""
+"""Resolve a recipe on a table: infer columns, choose inputs and parts, split rows; no ``auto`` is left."""
 
 from __future__ import annotations
 

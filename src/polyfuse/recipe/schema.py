@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a model, typed and checked before anything is built.
+"""Schema of recipes: every field that defines a model, typed and validated.
 
 What is left out is ``auto`` and filled in by ``defaults`` from the table; the filled-in recipe is saved with the model,
 so that fitting it again gives the same model.
@@ -30,7 +30,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be: says where, what was expected and how to mend it."""
+    """An invalid recipe: says where, what was expected and how to correct it."""
 
 
 def _seconds(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Settings of the command line and of Python become fields of a recipe: ``training.epochs=5``."""
+"""Apply settings such as ``training.epochs=5``, of the command line or Python, to a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in a recipe cannot be: unknown parts and keywords, impossible combinations, said before a tensor is made."""
+"""Validate a recipe before anything is built: unknown parts and keywords, invalid combinations."""
 
 from __future__ import annotations
 

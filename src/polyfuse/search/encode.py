@@ -1,4 +1,4 @@
-"""From rows and from queries to vectors in the shared space, by the model that an index keeps."""
+"""Encode rows and queries as vectors in the shared space, by the model of an index."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def encode_rows(
 
 
 def encode_query(bundle: Bundle, cells: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Aligned input -> the vector of one cell that is asked with.
+    """Encode a query: aligned input -> the vector of its cell.
 
     Args:
         cells: input -> a text, the path or bytes of a medium, ...

@@ -1,4 +1,4 @@
-"""The folder of an index: a model, the aligned vectors of a table's rows, and what is shown of them.
+"""The folder of an index: its model, the vectors of rows, their metadata and thumbnails.
 
 The table in it is durable; the matrices that queries scan, and what finds rows without looking at all of them, are
 derived from it, follow its changes, and may be removed at any time.

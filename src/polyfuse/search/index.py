@@ -1,4 +1,4 @@
-"""What people use: make an index of a table, add to it, and ask it with words, pictures, sounds or a row of its own."""
+"""The public ``Index``: make one of a table, add rows, and search by text, picture, sound or row."""
 
 from __future__ import annotations
 

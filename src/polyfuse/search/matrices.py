@@ -1,4 +1,4 @@
-"""The vectors of an index as matrices that are mapped into memory: derived from its table, made again at any time.
+"""Memory-mapped matrices of an index's vectors, derived from its table and rebuilt when needed.
 
 Each vector lies there twice, in half precision for the scan and in single precision for the second look. Rows are
 appended as they come; a commit is a small file that is replaced. What a killed process left behind it is cut off by the

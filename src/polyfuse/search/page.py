@@ -1,4 +1,4 @@
-"""Results of a search as one page that loads nothing."""
+"""Write search results as one self-contained HTML page."""
 
 from __future__ import annotations
 

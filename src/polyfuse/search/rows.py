@@ -1,4 +1,4 @@
-"""From rows of a table to what an index keeps of them: metadata, pictures and sounds to show, the row's own number."""
+"""Metadata and thumbnails (pictures, sounds) of rows, as an index stores them."""
 
 from __future__ import annotations
 

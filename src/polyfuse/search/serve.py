@@ -1,4 +1,4 @@
-"""An index as a page on this machine: type a text, drop a picture or a sound, read what is found.
+"""Local web server of an index: a page to search by text, picture or sound.
 
 The page is three files of this package; it loads nothing from anywhere else. The server answers this machine alone, and
 no page of another host: not even one whose name somebody made point here.

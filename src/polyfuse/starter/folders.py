@@ -1,4 +1,4 @@
-"""``starter:NAME`` -> a checkpoint's folder: converted once, beside its place, and renamed when all of it is there."""
+"""Find the checkpoint folder of ``starter:NAME``, converted into the cache once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of an installed starter package, found without importing it and checked before anyone reads them."""
+"""Find and verify the files of an installed starter package, without importing it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def version_of(part: StarterPart) -> str | None:
 
 
 def verified_files(part: StarterPart) -> dict[str, Path]:
-    """File name -> path of the files of a part, which are what they should be.
+    """Verify the files of a part by SHA-256; file name -> path.
 
     Raises:
         StarterError: the package is absent, of another version, or a file of it is missing or has other bytes.

@@ -1,4 +1,4 @@
-"""What ``polyfuse starter`` shows: of each part whether it is installed, with the bytes that are known."""
+"""Status of starter parts, as ``polyfuse starter`` shows: installed, and verified by SHA-256."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polyfuse.starter.parts import PARTS, StarterPart
 
 @dataclass(frozen=True)
 class StarterState:
-    """One starter part as it is here.
+    """The status of one starter part.
 
     Args:
         name: with ``starter:`` in front, as a recipe names it.

@@ -1,4 +1,4 @@
-"""Modules that are imported when something of them is first used, so that a verb loads what it needs and no more.
+"""Lazy imports: modules that are imported at first use, so that a command loads only what it needs.
 
 Only what users call has such modules: the front door, which knows everything and of which a call uses a part, and an
 index of rows. Where a package of the extra ``train`` is absent, the error has the line that installs it.
@@ -13,7 +13,7 @@ from polyfuse.errors import extra
 
 
 class LazyModule(ModuleType):
-    """Stands for a module; its first attribute that is asked for imports it.
+    """A module that is imported at its first attribute access.
 
     Args:
         name: such as ``polyfuse.training.fit``.

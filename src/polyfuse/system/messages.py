@@ -1,4 +1,4 @@
-"""What is said to the caller: notes by the logger ``polyfuse``, and bars for what takes long."""
+"""Notes through the logger ``polyfuse``, and progress bars."""
 
 from __future__ import annotations
 

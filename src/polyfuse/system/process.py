@@ -1,4 +1,4 @@
-"""What a training asks of its process: Ctrl-C and polite kills are heard and given back, and one trains at a time.
+"""Signals and locks of training: handle Ctrl-C and SIGTERM, restore the handlers, one training at a time.
 
 Imports nothing of ours.
 """
@@ -17,7 +17,7 @@ _TRAINING = threading.RLock()
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or a polite kill where there is no model to give back; says what is kept."""
+    """Ctrl-C or SIGTERM before there is a model to return; says what is kept."""
 
 
 class SignalListener:
@@ -43,7 +43,7 @@ class SignalListener:
         return self
 
     def take_signals(self) -> None:
-        """Take the signals once more, from a library that has taken them since."""
+        """Install the handlers again, after a library has replaced them."""
         for number in self._before:
             signal.signal(number, self)
 

@@ -1,4 +1,4 @@
-"""Changes of sounds, all rows at once: a shift in time, loudness, a silenced span, noise. Padding stays silent.
+"""Augmentations of sounds, a batch at a time: time shift, gain, time mask and noise. Padding stays silent.
 
 SpecAugment (Park et al., 2019, arXiv:1904.08779) masks spectrograms; here the mask lies on the samples, so that every
 encoder profits from it.

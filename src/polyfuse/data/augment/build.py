@@ -1,4 +1,4 @@
-"""From a setting to an augmentation: steps by name, our own first, then kornia's for images and audiomentations'."""
+"""Build an augmentation from a recipe's setting: steps by name, the package's own, kornia's or audiomentations'."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Augmentation:
 
 
 def build(modality: str, setting: str | Sequence[Named], transform: Any = None) -> Augmentation | None:
-    """What a setting asks for, or None where it asks for nothing.
+    """Build the augmentation of a setting, or return None where it asks for nothing.
 
     Args:
         modality: of the input: ``image``, ``audio``, ``text``, ``columns``, ``vector`` or ``sequence``.
@@ -121,7 +121,7 @@ def _construct_step(make: Callable[..., Any], step: Named) -> Any:
 
 
 def _wrap_package_steps(modality: str, steps: list[Named], transform: Any) -> Step:
-    """Neighbouring steps of another package as one, so that a batch is converted for it once."""
+    """Group neighbouring steps of another package into one, so that a batch is converted for it once."""
     package = OUTSIDE.get(modality)
     try:
         known = {**STEPS[modality], **(package.table() if package else {})}

@@ -1,4 +1,4 @@
-"""Changes of pictures on bytes as they are: shift, mirror, crop, light. Each takes some milliseconds per 64 pictures.
+"""Augmentations of pictures, on uint8: shift, flip, crop and brightness. Each takes some milliseconds per 64 pictures.
 
 Crops of random size: Szegedy et al., Going deeper with convolutions, CVPR 2015.
 """

@@ -17,7 +17,7 @@ from torch import Tensor
 
 @contextmanager
 def _seed_generators(generator: torch.Generator) -> Iterator[None]:
-    """Every global CPU generator seeded, and put back afterwards."""
+    """Seed every global CPU generator, and restore their states afterwards."""
     seed = int(torch.randint(2**31, (), generator=generator))
     kept = torch.get_rng_state(), random.getstate(), np.random.get_state()
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the accelerator's dropout

@@ -1,4 +1,4 @@
-"""Changes of text and numbers: forgotten tokens, and noise on standardised values."""
+"""Augmentations of text and numbers: token dropout, and noise on standardised values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuse what is no share.
+    """Raise ValueError for what is no share from 0 to 1.
 
     Raises:
         ValueError: not from 0 to 1.

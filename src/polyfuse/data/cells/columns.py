@@ -1,4 +1,4 @@
-"""Numbers, categories and dates of a row as one vector: robust scales, missing flags, numbered categories, date cycles.
+"""Encode numbers, categories and dates of a row as a vector: robust scaling, missing flags, category ids, cyclic dates.
 
 A value that cannot be read counts as missing in its column alone; the rest of the row stays.
 """
@@ -26,7 +26,7 @@ LEVELS = 33  # quantiles of a number that are kept: 0, 1/32, .., 1
 
 
 class _Kind(Protocol):
-    """What is known of one column."""
+    """The fitted encoding of one column."""
 
     width: int  # numbers it gives
     size: int  # categories it has; 0 for none

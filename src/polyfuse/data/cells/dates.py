@@ -1,4 +1,4 @@
-"""Dates as people write them in tables, where the year comes first or the month has a name.
+"""Parse dates with the year first or a named month, as people write them in tables.
 
 Which of two numbers is the day is a matter of the whole column (``data.formats``), and settled before.
 """
@@ -31,7 +31,7 @@ _FORMS: tuple[tuple[re.Pattern, tuple[int, int, int]], ...] = tuple(
 
 
 def parse_datetime(value: Any) -> datetime.datetime | None:
-    """A cell as a moment with the clock and offset that it shows, or None.
+    """Parse a cell as a datetime with the clock and offset that it shows, or None.
 
     Dates, ``datetime64``, pandas' ``Period`` (its first moment), and text: the year first, as in ISO 8601 or
     2024/1/31 or 2024年1月31日, or a month by its English name, as in 31 Jan 2024 and January 31, 2024 2:30 PM.

@@ -1,4 +1,4 @@
-"""What a text cell may hold: lists as Python, JSON or NumPy print them, and files as base64 or data URI."""
+"""Parse text cells that hold lists (as Python, JSON or NumPy print them) or files (base64 or data URI)."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _NUMBERS = re.compile(r"\[[\s\d.eE+-]+\]", re.ASCII)
 
 
 def modality_from_bytes(content: bytes) -> str | None:
-    """The modality that these bytes start as, or None."""
+    """Modality by the magic bytes at the start of a file, or None."""
     return next((kind for at, mark, kind in SIGNATURES if content[at : at + len(mark)] == mark), None)
 
 
 def decode_embedded(text: str) -> bytes | None:
-    """The file that a text holds as a data URI (``data:image/png;base64,...``) or as base64 alone, or None."""
+    """Decode the file that a text holds as a data URI (``data:image/png;base64,...``) or as base64 alone, or None."""
     if text[:5].lower() == "data:" and "," in text:
         head, _, body = text.partition(",")
         return _from_base64(body) if head.lower().endswith(";base64") else unquote_to_bytes(body)
@@ -73,7 +73,7 @@ def _from_base64(text: str) -> bytes | None:
 
 
 def parse_list(text: str) -> list[Any] | None:
-    """The members of a list, tuple or set as Python, JSON or NumPy write it, or None.
+    """Parse a list, tuple or set as Python, JSON or NumPy write it; None for other texts.
 
     Example:
         >>> parse_list("['a', 'b']"), parse_list('["a"]'), parse_list("['a' 'b']"), parse_list("[0 1]")
@@ -108,7 +108,7 @@ def _parse_numbers(words: list[str]) -> list[Any] | None:
 
 
 def load_npy(content: bytes) -> np.ndarray | None:
-    """The array in the bytes of a ``.npy`` file without objects, or None."""
+    """Load the array in the bytes of a ``.npy`` file without objects, or None."""
     import io
 
     if not content.startswith(b"\x93NUMPY"):

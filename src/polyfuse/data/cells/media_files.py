@@ -1,4 +1,4 @@
-"""Pictures and sounds that a model made, as the bytes of files."""
+"""Encode generated pictures and sounds as files: PNG and WAV."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def encode_media(value: Any) -> tuple[str, bytes] | None:
-    """The ending and the bytes of the file that holds a value; None where it is no medium.
+    """Encode a value as a file: its ending and bytes; None where it is neither picture nor sound.
 
     A picture, uint8 (H, W) or (H, W, 3), becomes PNG; a sound, ``{"array": samples from -1 to 1, "sampling_rate":
     Hz}``, WAV of 16 bits.

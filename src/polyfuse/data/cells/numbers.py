@@ -1,4 +1,4 @@
-"""Numbers as people write them in tables, with a decimal point or, where a column says so, a decimal comma."""
+"""Parse numbers as people write them in tables, with a decimal point or a decimal comma."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture: bytes or an array -> upright RGB, whatever its format, so that no cell can stop or fool a run.
+"""Decode one picture, bytes or an array of any format, to upright RGB, within limits.
 
 Sizes are checked from the header, before anything is decoded. Alpha lies on white, a camera's orientation is applied,
 sixteen bits become eight, and of an animation the first frame counts.
@@ -22,7 +22,7 @@ WHITE = 65_535  # of sixteen bits
 
 
 def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
-    """Width, height (as stored, before a camera's orientation) and Pillow mode, from the header alone.
+    """Read width, height (as stored, before EXIF orientation) and Pillow mode from the header.
 
     Raises:
         BadCell: no picture, or more pixels than ``limits.pixels``.

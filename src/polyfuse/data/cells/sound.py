@@ -1,4 +1,4 @@
-"""One sound: a file, the sound of a video, or an array -> mono samples of the part that is asked for.
+"""Decode one sound (a file, the sound of a video, or an array) to mono samples of a requested part.
 
 A file is opened by its header and only the wanted part is decoded, so that an hour costs as much as its first seconds.
 """

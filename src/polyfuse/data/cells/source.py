@@ -1,4 +1,4 @@
-"""From the value of a media cell to bytes or an array, within limits, so that one bad cell never stops a run.
+"""Load the value of a media cell as bytes or an array, within limits, so that one bad cell never stops a run.
 
 Cells may be paths, bytes, base64 and data URIs, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL images, NumPy
 arrays, or ``{"array", "sampling_rate"}``. NumPy only: training, serving and the torch-free runtime share this code.
@@ -74,7 +74,7 @@ def is_missing(value: Any) -> bool:
 
 
 def content_digest(content: Media | str) -> bytes:
-    """16 bytes that name the content, wherever it came from."""
+    """Hash of the content, 16 bytes, wherever it came from."""
     if isinstance(content, Sound):
         return content_digest(content_digest(content.samples) + str(content.rate).encode())
     if isinstance(content, np.ndarray):
@@ -85,7 +85,7 @@ def content_digest(content: Media | str) -> bytes:
 
 
 def load_media(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Media:
-    """The content of a media cell.
+    """Load the content of a media cell.
 
     Args:
         value: any of the forms this module names; nested lists count as arrays.
@@ -172,7 +172,7 @@ def is_remote(path: str | Path) -> bool:
 
 
 def find_file(path: str | Path, root: Path | None = None) -> Path:
-    """Where the file of a cell lies; what people write in tables is not always what a file is called.
+    """Find the file of a cell, whose spelling in the table may differ from the file's name.
 
     Where there is no file of exactly that path, blanks around it are taken off, a ``file://`` address is read as a
     path, backslashes are read as slashes, and letters may differ in case or composition, as long as only one file fits.
@@ -236,7 +236,7 @@ def _fold_name(name: str) -> str:
 
 
 def repair_surrogates(text: str) -> str:
-    """A text with halves of surrogate pairs joined, and the sign U+FFFD for each half that stands alone.
+    """Join halves of surrogate pairs in a text, and replace each half that stands alone by U+FFFD.
 
     Python's texts may hold halves, from JSON or from names of files in other encodings; files and reports cannot.
     """

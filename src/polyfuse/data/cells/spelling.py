@@ -1,4 +1,4 @@
-"""How texts that are written are spelt: words, characters or pieces of bytes, learnt from the training texts, and back.
+"""Tokenizer of text outputs: words, characters or byte pairs, trained on the training texts; encodes and decodes.
 
 Ids 0 to 3, but of a checkpoint's tokenizer, are padding (and the blank of CTC), the beginning, the end, and what is
 unknown. Words and characters are joined again without loss: a word carries the blank in front of it. Chinese and
@@ -29,7 +29,7 @@ _BLANKS = re.compile(r"\s+")
 
 
 def normalize_blanks(text: str) -> str:
-    """A text with one blank wherever there are blanks, none at its ends."""
+    """Collapse blanks to single ones, with none at the ends."""
     return _BLANKS.sub(" ", text).strip()
 
 
@@ -39,7 +39,7 @@ def split_words(text: str) -> list[str]:
 
 
 class Speller:
-    """Text -> ids, and back.
+    """A tokenizer: text -> ids, and back.
 
     Args:
         unit: ``word``, ``char`` or ``bpe``.
@@ -73,7 +73,7 @@ class Speller:
 
     @classmethod
     def train(cls, texts: Sequence[str], unit: str, limit: int) -> Speller:
-        """From training texts.
+        """Train on texts.
 
         Args:
             unit: ``auto`` takes words where nearly all of them come often, and byte pairs elsewhere.
@@ -97,7 +97,7 @@ class Speller:
         return self.tokenizer.get_vocab_size() if self.tokenizer else len(SPECIALS) + len(self.pieces)
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
-        """Ids of texts, without beginning and end."""
+        """Encode texts as ids, without begin and end tokens."""
         tidied = [normalize_blanks(text) for text in texts]
         if self.tokenizer is not None:
             made = self.tokenizer.encode_batch([self.lead + text for text in tidied], add_special_tokens=False)
@@ -106,7 +106,7 @@ class Speller:
         return [[self._ids.get(piece, UNKNOWN) for piece in split(text)] for text in tidied]
 
     def text(self, ids: Iterable[int]) -> str:
-        """The text of ids; special ones are left out."""
+        """Decode ids as text; special ones are left out."""
         left_out = {*self.banned, self.end}
         ids = [int(at) for at in ids if int(at) not in left_out]
         if self.tokenizer is not None:
@@ -114,7 +114,7 @@ class Speller:
         return normalize_blanks("".join(self.pieces[at - len(SPECIALS)] for at in ids))
 
     def strip_special_tokens(self, text: str) -> str:
-        """A text without what a checkpoint's tokenizer would take for one of its signs, such as the end of a turn."""
+        """Remove what a checkpoint's tokenizer would take for a special token, such as the end of a turn."""
         while self._signs and text != (text := self._signs.sub("", text)):
             pass  # what is left may be a sign again
         return text

@@ -1,4 +1,4 @@
-"""What a speech output learns from: sounds as log-mel frames, each filter brought to mean 0 and deviation 1."""
+"""Target transform of speech outputs: sounds as log-mel frames, each filter standardised."""
 
 from __future__ import annotations
 

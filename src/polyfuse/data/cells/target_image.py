@@ -1,4 +1,4 @@
-"""What an image output learns from: pictures of one size, in grey or in colour."""
+"""Target transform of image outputs: pictures of one size, in grey or in colour."""
 
 from __future__ import annotations
 

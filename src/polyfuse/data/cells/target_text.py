@@ -1,4 +1,4 @@
-"""What a text output learns from: one or several reference texts per cell, spelt in units learnt from training texts.
+"""Target transform of text outputs: one or several reference texts per cell, as token ids.
 
 The texts themselves are kept beside their ids, so that a model is judged by what its references say and not by what the
 vocabulary can spell of them.

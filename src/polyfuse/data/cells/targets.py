@@ -1,4 +1,4 @@
-"""What outputs learn from: classes, sets of labels and numbers, as arrays and back in their own labels and units."""
+"""Target transforms: classes, sets of labels and numbers as arrays, and back in their own labels and units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
 
 
 def to_json_label(value: Any) -> Any:
-    """A label as JSON keeps it: NumPy scalars become Python's, and 3.0 becomes 3."""
+    """Convert a label to what JSON keeps: NumPy scalars become Python's, and 3.0 becomes 3."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -423,7 +423,7 @@ class Number:
 
 
 def find_outliers(values: np.ndarray) -> np.ndarray:
-    """True for the few numbers that lie ``GULF`` times as far from the median as all others."""
+    """Mark outliers: True for the few numbers that lie ``GULF`` times as far from the median as all others."""
     with np.errstate(over="ignore"):
         distance = np.abs(values - np.median(values))
     order = np.argsort(distance, kind="stable")

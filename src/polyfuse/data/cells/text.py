@@ -1,4 +1,4 @@
-"""Texts as numbers: n-grams of words and characters, subwords learnt from the training texts, or a checkpoint's own.
+"""Tokenize texts: n-grams of words and characters, subwords learnt from training texts, or a checkpoint's tokenizer.
 
 Every token keeps its place in the cell, in characters, so that an explanation can point at it. Text that shows nothing
 on paper is a bad cell; text beyond ``limits.characters`` is cut.

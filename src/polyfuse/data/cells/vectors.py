@@ -1,4 +1,4 @@
-"""Ready-made features: one vector per cell, or a sequence of them, brought to one scale.
+"""Ready-made features, one vector per cell or a sequence of them, standardised.
 
 Features made by other models come in any unit and with rare huge values: each feature is standardised on the training
 cells, then clipped.

@@ -1,4 +1,4 @@
-"""Words of any script, what they are made of, and names for them that never change: the alphabet of ``text.ngrams``.
+"""Split texts of any script into words and character n-grams, and hash them: the vocabulary of ``text.ngrams``.
 
 A word is a run of letters, digits and their marks; Chinese and Japanese characters, emoji and punctuation stand alone.
 Words are cut before they are normalised, so that their places are places in the cell.
@@ -78,7 +78,7 @@ def character_ngrams(word: str, shortest: int, longest: int) -> list[str]:
 
 
 def hash_name(text: str) -> int:
-    """A number of 48 bits, the same on every machine; JSON keeps it exactly."""
+    """Hash a text to 48 bits, the same on every machine; JSON keeps it exactly."""
     return int.from_bytes(blake2b(text.encode("utf8", "surrogatepass"), digest_size=6).digest(), "little")
 
 

@@ -1,4 +1,4 @@
-"""Cells of some rows with noise in them, ready for an encoder; nothing else of the batch is touched."""
+"""Corrupt an input's cells of some rows, ready for an encoder; nothing else of the batch is touched."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Source:
 def corrupt_cells(
     source: Source, rows: np.ndarray, corruptions: Mapping[str, Corruption], severity: float, seed: int
 ) -> Cells:
-    """An input's cells of some rows under noise.
+    """Corrupt an input's cells of some rows.
 
     Args:
         rows: positions in the table.

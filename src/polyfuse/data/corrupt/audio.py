@@ -1,4 +1,4 @@
-"""Noise in sounds, (S,) samples -> the same: white noise, drop-outs and clipping, measured by the sound itself."""
+"""Corruptions of sounds, (S,) samples -> the same: white noise, drop-outs and clipping, relative to the sound."""
 
 # ruff: noqa: ARG001 - every corruption has the same four arguments, and each uses some
 

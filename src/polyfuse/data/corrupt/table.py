@@ -101,5 +101,5 @@ def corruptions_for(modality: str) -> dict[str, Corruption]:
 
 
 def default_corruptions() -> dict[str, tuple[str, ...]]:
-    """Modality -> its first corruption: for ``robustness(corruptions=...)`` where many models are compared."""
+    """The default corruption of each modality, its first: for ``robustness(corruptions=...)`` of many models."""
     return {modality: (next(iter(table)),) for modality, table in CORRUPTIONS.items()}

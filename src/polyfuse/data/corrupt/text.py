@@ -1,4 +1,4 @@
-"""Noise in texts, in any script: typing errors (Belinkov and Bisk, ICLR 2018) and lost words.
+"""Corruptions of texts, in any script: typing errors (Belinkov and Bisk, ICLR 2018) and lost words.
 
 A Latin letter becomes its neighbour on the keyboard, any other character one that Unicode lists near it and of the same
 kind: a Chinese character of much the same radical, another emoji. Marks and joined emoji stay with their character.
@@ -98,7 +98,7 @@ def _nearby_character(letter: str, drawn: float) -> str:
 
 
 def word_drop(cell: Any, severity: float, rng: np.random.Generator, transform: Any = None) -> Any:
-    """Words gone, each with the blank behind it; Chinese and Japanese characters and punctuation count as words."""
+    """Drop words, each with the blank behind it; Chinese and Japanese characters and punctuation count as words."""
     text = as_text(cell, _UNCUT)
     if isinstance(text, BadCell):
         return cell

@@ -126,7 +126,7 @@ def test_the_fast_path_encodes_each_noised_input_once(model, table, monkeypatch)
     calls = []
     noised = noise.corrupt_cells
     monkeypatch.setattr(noise, "corrupt_cells", lambda s, *rest: calls.append(s.name) or noised(s, *rest))
-    read, prepared = model._judgeable(table, None, None)
+    read, prepared = model._prepare_for_evaluation(table, None, None)
     found = robustness(
         model.bundle,
         read,
@@ -142,12 +142,14 @@ def test_the_fast_path_encodes_each_noised_input_once(model, table, monkeypatch)
 
 
 def test_chosen_rows_are_judged(model, table):
-    read, prepared = model._judgeable(table, None, None)
+    read, prepared = model._prepare_for_evaluation(table, None, None)
     rows = np.flatnonzero(read.frame["split"] == "test")
     options = {"severities": (0.7,), "bootstrap": 0}
     part = robustness(model.bundle, read, prepared, rows, **options)
     selected = read_table(table, where=TEST)
-    own = robustness(model.bundle, selected, model._judgeable(table, TEST, None)[1], np.arange(len(rows)), **options)
+    own = robustness(
+        model.bundle, selected, model._prepare_for_evaluation(table, TEST, None)[1], np.arange(len(rows)), **options
+    )
     assert part.rows == len(rows)
     for a, b in zip(curves_of(part, "label"), curves_of(own, "label"), strict=True):
         assert [p.value for p in a.points] == [p.value for p in b.points], "noise follows the row of the file"

@@ -50,13 +50,13 @@ def said(output: str, word: str) -> set[int]:
 @pytest.mark.slow
 def test_a_kill_at_any_moment_loses_no_acknowledged_row_and_doubles_none(tmp_path):
     shelf, rng = made(tmp_path / "i"), np.random.default_rng(0)
-    first = set(shelf._now().frame.id.tolist())
+    first = set(shelf._load_newest().frame.id.tolist())
     there, perhaps = set(first), set()
     for turn in range(KILLS):
         output = killed(tmp_path / "i", turn, float(rng.uniform(0, 0.6)))
         perhaps |= said(output, "deleting") - said(output, "deleted")
         there = (there | said(output, "added")) - said(output, "deleted")
-        frame = IndexFolder.open(tmp_path / "i")._now().frame
+        frame = IndexFolder.open(tmp_path / "i")._load_newest().frame
         assert frame.id.is_unique
         assert there - perhaps <= set(frame.id.tolist())
         assert not said(output, "deleted") & set(frame.id.tolist())
@@ -75,7 +75,7 @@ def test_two_processes_that_write_at_once_lose_nothing(tmp_path):
     for writer in writers:
         writer.kill()
     outputs = [writer.communicate()[0] for writer in writers]
-    frame = IndexFolder.open(tmp_path / "i")._now().frame
+    frame = IndexFolder.open(tmp_path / "i")._load_newest().frame
     held = set(frame.id.tolist())
     assert frame.id.is_unique
     for output in outputs:

@@ -168,7 +168,7 @@ class Model:
         decoding = inference.check_decoding(self.bundle.network, decode)
         began = clock.monotonic()
         with show_bars(verbose):
-            table, prepared = self._judgeable(table, where, media_root, max_broken)
+            table, prepared = self._prepare_for_evaluation(table, where, media_root, max_broken)
             seconds = {"reading": round(clock.monotonic() - began, 2)}
             rows = np.arange(len(table))
             notes = [*_rules_in_words(costs, thresholds), *table.notes]
@@ -215,7 +215,7 @@ class Model:
         Raises:
             ValueError: no such input, corruption or metric, or as for ``evaluate``.
         """
-        table, prepared = self._judgeable(table, where, media_root, max_broken)
+        table, prepared = self._prepare_for_evaluation(table, where, media_root, max_broken)
         options: dict[str, Any] = {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
         options["inputs"] = None if inputs is None else as_name_list(inputs)
         options["severities"] = [severities] if isinstance(severities, (int, float)) else severities
@@ -224,7 +224,7 @@ class Model:
         log_notes(report.meta["notes"], verbose)
         return report
 
-    def _judgeable(
+    def _prepare_for_evaluation(
         self, table: Any, where: str | None, media_root: str | Path | None, max_broken: float | None = None
     ) -> tuple[Table, dict[str, Prepared]]:
         """A table that holds the outputs' columns, and its cells."""

@@ -142,22 +142,22 @@ class Order(Sampler):
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        rows = self._shuffled(rng) if self.shuffle else self.rows
+        rows = self._shuffle(rng) if self.shuffle else self.rows
         seeds = rng.integers(2**31, size=len(self))
         # equal parts, so that no step of an epoch is a tiny batch with a large say
-        parts = np.array_split(rows, len(self)) if self.shuffle else self._in_order(rows)
+        parts = np.array_split(rows, len(self)) if self.shuffle else self._split_in_order(rows)
         for seed, part in zip(seeds, parts, strict=False):
             yield int(seed), part
 
-    def _one_of_each(self, rng: np.random.Generator) -> np.ndarray:
+    def _draw_one_per_origin(self, rng: np.random.Generator) -> np.ndarray:
         order = rng.permutation(len(self.rows))
         return self.rows[order[np.unique(self.origin_R[order], return_index=True)[1]]]  # type: ignore[index]
 
-    def _in_order(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _split_in_order(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows[at : at + self.size] for at in range(0, len(rows), self.size)]
 
-    def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
-        rows = rng.permutation(self.rows if self.origin_R is None else self._one_of_each(rng))
+    def _shuffle(self, rng: np.random.Generator) -> np.ndarray:
+        rows = rng.permutation(self.rows if self.origin_R is None else self._draw_one_per_origin(rng))
         if self.share is None:
             return rows
         rows = rows[np.argsort(self.share[rows], kind="stable")]

@@ -240,7 +240,7 @@ class _Reader:
             elif tidy(line):
                 text, width = line, BETWEEN_QUOTES.sub("", line).count(delimiter) + 1
             else:
-                text, width, taken, literal = self._quoted(at, offset)
+                text, width, taken, literal = self._read_quoted_row(at, offset)
                 found.characters += [at + self.first] * literal
             if line.strip(" \r\n"):
                 found.texts.append(text.removesuffix("\r\n") + "\n" if text.endswith("\r\n") else text)
@@ -250,14 +250,14 @@ class _Reader:
             at += taken
         return found
 
-    def _quoted(self, at: int, offset: int) -> tuple[str, int, int, bool]:
+    def _read_quoted_row(self, at: int, offset: int) -> tuple[str, int, int, bool]:
         """The row that begins in a line with a quote: as text, its width, its lines, and if quotes are characters."""
-        row, width, taken = self._surrounded(STRICT, at, offset)
+        row, width, taken = self._read_quoted_cells(STRICT, at, offset)
         if width == self.width or (not at and taken == 1 and width):
             return row, width, taken, False
         line = _body(self.all_lines[at])
         if '\\"' in self.text:
-            escaped, wide, lines = self._surrounded(BACKSLASH, at, offset)
+            escaped, wide, lines = self._read_quoted_cells(BACKSLASH, at, offset)
             if wide == self.width:
                 return escaped, wide, lines, False
         if taken == 1:
@@ -270,9 +270,9 @@ class _Reader:
             )
         if taken and len(cells) != self.width:
             return row, width, taken, False
-        return self._strictly(cells), len(cells), 1, True
+        return self._write_strict_row(cells), len(cells), 1, True
 
-    def _surrounded(self, quoting: _Quoting, at: int, offset: int) -> tuple[str, int, int]:
+    def _read_quoted_cells(self, quoting: _Quoting, at: int, offset: int) -> tuple[str, int, int]:
         """The row with quotes around whole cells, its width and lines; none where they would swallow rows."""
         match = self._patterns[quoting].match(self.text, offset)
         if not match:
@@ -280,12 +280,12 @@ class _Reader:
         row = match[0].removesuffix("\r")
         cells = _cells(row, self.delimiter, quoting)
         taken = row.count("\n") + 1
-        if taken > 1 and self._swallows(at, taken):
+        if taken > 1 and self._swallows_rows(at, taken):
             return "", 0, 0
         as_written = quoting is STRICT and ' "' not in row and '" ' not in row
-        return (row + "\n" if as_written else self._strictly(cells)), len(cells), taken
+        return (row + "\n" if as_written else self._write_strict_row(cells)), len(cells), taken
 
-    def _strictly(self, cells: list[str]) -> str:
+    def _write_strict_row(self, cells: list[str]) -> str:
         doubled = (cell.replace('"', '""') for cell in cells)
         return self.delimiter.join(f'"{cell}"' for cell in doubled) + "\n"
 
@@ -311,7 +311,7 @@ class _Reader:
     def _patterns(self) -> dict[_Quoting, re.Pattern[str]]:
         return {quoting: quoting.row(self.delimiter) for quoting in (STRICT, BACKSLASH)}
 
-    def _swallows(self, at: int, taken: int) -> bool:
+    def _swallows_rows(self, at: int, taken: int) -> bool:
         """Whether a quoted cell over several lines holds rows: each line is one by itself, with cells like others'."""
         rows = [_cells(_body(line), self.delimiter, STRICT) for line in self.all_lines[at : at + taken]]
         if self.width < 2 or any(len(cells) != self.width for cells in rows):

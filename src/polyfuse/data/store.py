@@ -266,8 +266,8 @@ class FallbackStore:
         try:
             self._disk = Store(folder)
         except OSError as error:
-            self._say(error)
-            self._disk = self._filled_before(folder)
+            self._note_failure(error)
+            self._disk = self._open_read_only(folder)
 
     @property
     def writable(self) -> bool:
@@ -279,14 +279,14 @@ class FallbackStore:
         return list(dict.fromkeys([*self._said, *(self._disk.notes if self._disk else [])]))
 
     @staticmethod
-    def _filled_before(folder: Path) -> Store | None:
+    def _open_read_only(folder: Path) -> Store | None:
         """What lies in a folder that cannot be written, such as one that came with a container."""
         try:
             return Store(folder, writable=False)
         except OSError:
             return None
 
-    def _say(self, error: OSError) -> None:
+    def _note_failure(self, error: OSError) -> None:
         root = self.folder.parent.parent if self.folder else None
         self._said.append(
             f"the cache {root} cannot be used ({error.strerror or error}): {self._what} are kept in memory, and made "
@@ -301,7 +301,7 @@ class FallbackStore:
         try:
             return self._disk.known(keys) if self._disk else set()
         except OSError as error:
-            self._say(error)
+            self._note_failure(error)
             self._disk = None
             return set()
 
@@ -313,8 +313,8 @@ class FallbackStore:
                 self._disk.put(made)
                 return
             except OSError as error:
-                self._say(error)
-                self._disk = self._filled_before(self._disk.folder)
+                self._note_failure(error)
+                self._disk = self._open_read_only(self._disk.folder)
         self._memory.put(made)
 
     def view(self, keys: Sequence[bytes]) -> Sequence[np.ndarray]:

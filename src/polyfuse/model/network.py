@@ -223,7 +223,7 @@ class Network(nn.Module):
         for n, name in enumerate(self.outputs):
             alone = self.input_heads[f"out_{n}"]
             if len(alone):  # type: ignore[arg-type]
-                state.by_input_scores[name] = self._alone(alone, encoded, batch)
+                state.by_input_scores[name] = self._scores_by_input(alone, encoded, batch)
             if self.decides:
                 decide: Any = self.fusion
                 state.scores[name] = decide.decide(state.by_input_scores[name], state.fused, self.head(name).combine)
@@ -239,7 +239,7 @@ class Network(nn.Module):
         """Vectors of the aligned inputs in the shared space, (B, E) each."""
         return {name: self.space[f"in_{self.inputs.index(name)}"](encoded[name]) for name in self.aligned}
 
-    def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
+    def _scores_by_input(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""
         watching = not self.decides and all(says(o, "watches") for o in _objectives_wanting_scores(self.objectives))
         found = {}

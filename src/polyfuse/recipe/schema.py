@@ -115,7 +115,7 @@ class EncoderRecipe(NamedPart):
     fused: bool | None = None
 
     @model_serializer(mode="wrap")
-    def _said(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _drop_unset(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in plain(self).items() if value is not None}
 
     @property

@@ -165,8 +165,8 @@ class IndexFolder:
         """
         chosen = list(ids)
         if where is not None:
-            loaded = self._now()
-            chosen += loaded.frame.id[self._kept(loaded, where)].tolist()
+            loaded = self._load_newest()
+            chosen += loaded.frame.id[self._filter_rows(loaded, where)].tolist()
         return self.store.delete(np.array(sorted(set(chosen)), np.int64)) if chosen else 0
 
     def compact(self, approximate: bool | None = None) -> None:
@@ -180,14 +180,14 @@ class IndexFolder:
             ImportError: that was asked for, and faiss is not installed.
         """
         self.store.compact()
-        if len(self._now().place_R) < len(self._now().matrices.ids_N):
+        if len(self._load_newest().place_R) < len(self._load_newest().matrices.ids_N):
             self._matrices.begin_anew()
             self._loaded = None
         self.prepare(approximate)
 
     def prepare(self, approximate: bool | None = None) -> None:
         """Make what is derived, so that the next search need not; arguments as for ``compact``."""
-        loaded = self._now()
+        loaded = self._load_newest()
         if approximate is None:
             approximate = len(loaded.frame) >= APPROXIMATE_FROM and approximating.is_installed()
         if approximate:
@@ -203,7 +203,7 @@ class IndexFolder:
         Raises:
             SearchError: no such row.
         """
-        loaded = self._now()
+        loaded = self._load_newest()
         at = np.flatnonzero(loaded.frame.id.to_numpy() == id)
         if not len(at):
             raise SearchError(f"{self.place} has no row with id {id}")
@@ -216,7 +216,7 @@ class IndexFolder:
         Raises:
             SearchError: no such row, or one in each of several tables.
         """
-        loaded = self._now()
+        loaded = self._load_newest()
         at = np.flatnonzero((loaded.frame["row"] == row).to_numpy())
         tables = len(np.unique(loaded.origin_R[at]))
         if tables != 1:
@@ -266,17 +266,17 @@ class IndexFolder:
                     raise SearchError(
                         f"{self.place}: {error}, though they were just made: make the index again"
                     ) from None
-                self._matrices.begin_anew(self._now().matrices)
+                self._matrices.begin_anew(self._load_newest().matrices)
                 self._loaded = None
         raise AssertionError
 
     def _nearest(
         self, query_E: np.ndarray, find: Sequence[str], k: int, where: str | None, but: int | None, quick: bool | None
     ) -> pd.DataFrame:
-        loaded = self._now()
+        loaded = self._load_newest()
         if not len(loaded.frame):
             raise SearchError(f"{self.place} has no rows: add some, polyfuse index {self.place} TABLE")
-        keep_R = self._kept(loaded, where) if where else np.ones(len(loaded.frame), bool)
+        keep_R = self._filter_rows(loaded, where) if where else np.ones(len(loaded.frame), bool)
         if but is not None:
             asked_for = loaded.frame.id.to_numpy() == but
             keep_R = keep_R & ~np.isin(loaded.origin_R, loaded.origin_R[asked_for])
@@ -339,14 +339,14 @@ class IndexFolder:
         rows = self.store.read(["id", *names], np.array(list(ids), np.int64)).to_pylist()
         return {row["id"]: {n.removeprefix(THUMB): row[n] for n in names if row[n]} for row in rows}
 
-    def _kept(self, loaded: _Loaded, where: str) -> np.ndarray:
+    def _filter_rows(self, loaded: _Loaded, where: str) -> np.ndarray:
         try:
             return query_mask(loaded.frame, where)
         except ValueError as error:
             columns = ", ".join(map(str, loaded.frame.columns))
             raise SearchError(f"where {where!r}: {error}. Columns of {self.place}: {columns}") from None
 
-    def _now(self) -> _Loaded:
+    def _load_newest(self) -> _Loaded:
         """The newest version of the table, read where it changed."""
         version = self.store.version
         if self._loaded is None or self._loaded.version != version:
@@ -361,10 +361,10 @@ class IndexFolder:
             matrices = self._matrices.holding(ids_R, self._vectors)
             place_R = matrices.places(ids_R)
             if (place_R >= 0).all():
-                return self._made(version, rows, matrices, place_R)
+                return self._make_loaded(version, rows, matrices, place_R)
         raise SearchError(f"{self.place} changes faster than it can be read: try again when less is written")
 
-    def _made(self, version: int, rows: Any, matrices: Matrices, place_R: np.ndarray) -> _Loaded:
+    def _make_loaded(self, version: int, rows: Any, matrices: Matrices, place_R: np.ndarray) -> _Loaded:
         if (np.diff(place_R) < 0).any():  # a table that was compacted may be in another order
             order_R = np.argsort(place_R)
             rows, place_R = rows.take(order_R), place_R[order_R]

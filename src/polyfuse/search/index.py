@@ -215,7 +215,7 @@ class Index:
         Raises:
             SearchError: nothing is asked, or what is asked cannot be read; says what and how to go on.
         """
-        asked = self._asked(text, image, audio, cells, by)
+        asked = self._query_cells(text, image, audio, cells, by)
         but = self._shelf.row_id(row) if row is not None else id
         vectors = encode.encode_query(self.bundle, asked) if asked else {}
         if but is not None:
@@ -244,7 +244,7 @@ class Index:
         """Row id -> input -> its picture (JPEG, PNG) or sound (MP3, WAV) to show."""
         return self._shelf.thumbnails(ids)
 
-    def _asked(
+    def _query_cells(
         self, text: str | None, image: Any, audio: Any, cells: Mapping[str, Any] | None, by: str | None
     ) -> dict[str, Any]:
         """Aligned input -> the cell that is asked with."""

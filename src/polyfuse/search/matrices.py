@@ -88,15 +88,15 @@ class MatrixFolder:
         Args:
             fetch: gives the vectors of some ids, in the order of the table; those that it no longer has are left out.
         """
-        found = self._there()
+        found = self._read_committed()
         if found is not None and self._enough(found, ids_N):
             return found
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / LOCK, timeout=WAIT):
-                found = self._there()
+                found = self._read_committed()
                 if found is None or not self._enough(found, ids_N):
-                    found = self._extended(found, ids_N, fetch)
+                    found = self._extend(found, ids_N, fetch)
                 return found
         except (OSError, Timeout) as error:
             self.notes.append(f"{self.folder} cannot be written ({error}): its vectors are kept in memory for this run")
@@ -123,12 +123,12 @@ class MatrixFolder:
         few = len(found.ids_N) * (1 - DEAD) > len(ids_N) and len(found.ids_N) > 1
         return not few and bool((found.places(ids_N) >= 0).all())
 
-    def _there(self) -> Matrices | None:
+    def _read_committed(self) -> Matrices | None:
         """What is committed and whole; another process may replace it at any moment."""
         for _ in range(TRIES):
             try:
                 written = self._facts()
-                return None if written is None or written.generation in self._bad else self._mapped(written)
+                return None if written is None or written.generation in self._bad else self._map_matrices(written)
             except FileNotFoundError:
                 continue  # another process has begun a new generation
             except (_Unusable, OSError, ValueError, KeyError, TypeError) as error:
@@ -145,13 +145,17 @@ class MatrixFolder:
             raise _Unusable("another format")
         return _Written(str(facts["generation"]), int(facts["rows"]), list(facts["parts"]))
 
-    def _mapped(self, written: _Written) -> Matrices:
+    def _map_matrices(self, written: _Written) -> Matrices:
         place = self.folder / written.generation
         if not place.is_dir():
             raise FileNotFoundError(place)
         ids_N = np.array(_map(place / IDS, np.int64, written.rows, 1)[:, 0])
-        half = {n: _map(_file(place, at, "half"), np.float16, written.rows, self.size) for at, n in self._numbered()}
-        full = {n: _map(_file(place, at, "full"), np.float32, written.rows, self.size) for at, n in self._numbered()}
+        half = {
+            n: _map(_file(place, at, "half"), np.float16, written.rows, self.size) for at, n in self._enumerate_inputs()
+        }
+        full = {
+            n: _map(_file(place, at, "full"), np.float32, written.rows, self.size) for at, n in self._enumerate_inputs()
+        }
         for part in written.parts:
             start, stop = part["rows"]
             if (written.generation, start) in self._sound:
@@ -162,10 +166,10 @@ class MatrixFolder:
             self._sound.add((written.generation, start))
         return Matrices(ids_N, full, half, written.generation)
 
-    def _numbered(self) -> list[tuple[int, str]]:
+    def _enumerate_inputs(self) -> list[tuple[int, str]]:
         return list(enumerate(self.inputs))
 
-    def _extended(self, found: Matrices | None, ids_N: np.ndarray, fetch: Callable[[np.ndarray], Rows]) -> Matrices:
+    def _extend(self, found: Matrices | None, ids_N: np.ndarray, fetch: Callable[[np.ndarray], Rows]) -> Matrices:
         """The rows that are not here yet appended, or all of them in a new generation."""
         written = None if found is None else self._facts()
         if written is None or found is None or len(found.ids_N) * (1 - DEAD) > len(ids_N):
@@ -175,9 +179,9 @@ class MatrixFolder:
         else:
             missing = ids_N[found.places(ids_N) < 0]
         place = self.folder / written.generation
-        names = [IDS, *(_file(place, at, "half").name for at, _ in self._numbered())]
+        names = [IDS, *(_file(place, at, "half").name for at, _ in self._enumerate_inputs())]
         wide = dict.fromkeys(names, 2 * self.size) | {IDS: 8}
-        wide |= {_file(place, at, "full").name: 4 * self.size for at, _ in self._numbered()}
+        wide |= {_file(place, at, "full").name: 4 * self.size for at, _ in self._enumerate_inputs()}
         files: dict[str, BinaryIO] = {}
         sums = dict.fromkeys(names, 0)
         count = 0
@@ -186,7 +190,7 @@ class MatrixFolder:
                 files[name] = _open_at_row(place / name, written.rows, width)
             for ids_R, vectors in fetch(missing):
                 contents = {IDS: ids_R.astype(np.int64).tobytes()}
-                for at, name in self._numbered():
+                for at, name in self._enumerate_inputs():
                     x_RE = np.ascontiguousarray(vectors[name], np.float32)
                     contents[_file(place, at, "half").name] = x_RE.astype(np.float16).tobytes()
                     contents[_file(place, at, "full").name] = x_RE.tobytes()
@@ -207,7 +211,7 @@ class MatrixFolder:
             written.rows += count
         self._commit(written)
         self._sweep(keep=written.generation)
-        return self._mapped(written)
+        return self._map_matrices(written)
 
     def _commit(self, written: _Written) -> None:
         facts = {"format": FORMAT, "inputs": self.inputs, "size": self.size, "generation": written.generation}

@@ -69,7 +69,7 @@ class Scan:
             near_QA = self._candidates(asked_QE, min(AGAIN * k, count), rows_R, keep)
             together = max(1, WORK // (near_QA.shape[1] * asked_QE.shape[1]))
             for q_QE, near in zip(asked_QE.split(together), near_QA.split(together), strict=True):
-                best_QC = self._halved(q_QE, near, min(AGAIN * k, count), keep)
+                best_QC = self._rank_in_half_precision(q_QE, near, min(AGAIN * k, count), keep)
                 for side, part in zip((found, scores), self.rescore(q_QE.numpy(), best_QC.numpy(), k), strict=True):
                     side.append(part)
         return np.concatenate(found), np.concatenate(scores)
@@ -92,7 +92,7 @@ class Scan:
         order_QK = np.lexsort((near_QA, -score_QA), axis=1)[:, :k]
         return np.take_along_axis(near_QA, order_QK, 1), np.take_along_axis(score_QA, order_QK, 1)
 
-    def _halved(self, query_QE: Tensor, near_QA: Tensor, count: int, keep_N: Tensor | None) -> Tensor:
+    def _rank_in_half_precision(self, query_QE: Tensor, near_QA: Tensor, count: int, keep_N: Tensor | None) -> Tensor:
         """The best of the candidates by half precision (Q, C), -1 where there is none.
 
         Args:

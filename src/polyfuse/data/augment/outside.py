@@ -94,12 +94,12 @@ class Audiomentations:
         wave_US, lengths_U = torch.zeros_like(fields["wave"]), fields["lengths"].clone()
         with _seed_generators(generator):
             for row, length in enumerate(lengths_U.tolist()):
-                samples = self._changed(fields["wave"][row, :length].numpy().copy())[: wave_US.shape[1]]
+                samples = self._apply_step(fields["wave"][row, :length].numpy().copy())[: wave_US.shape[1]]
                 wave_US[row, : len(samples)] = torch.from_numpy(samples)
                 lengths_U[row] = max(1, len(samples))
         return {**fields, "wave": wave_US.clamp(-1, 1), "lengths": lengths_U}
 
-    def _changed(self, samples: np.ndarray) -> np.ndarray:
+    def _apply_step(self, samples: np.ndarray) -> np.ndarray:
         for step in self.steps:
             samples = step(samples=samples, sample_rate=self.rate)
         return np.ascontiguousarray(samples, dtype=np.float32)

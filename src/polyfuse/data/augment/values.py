@@ -57,9 +57,9 @@ class Noise:
             raise ValueError(f"deviation={self.deviation!r}: expected a number from 0 on")
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        return {name: self._noisy(values, generator) for name, values in fields.items()}
+        return {name: self._add_noise(values, generator) for name, values in fields.items()}
 
-    def _noisy(self, values: Tensor, generator: torch.Generator) -> Tensor:
+    def _add_noise(self, values: Tensor, generator: torch.Generator) -> Tensor:
         if not values.is_floating_point():
             return values
         return values + self.deviation * torch.randn(values.shape, generator=generator, dtype=values.dtype)

@@ -214,9 +214,11 @@ class _Date:
 
     def _seconds(self, values: Iterable[Any]) -> np.ndarray:
         moments = (None if is_missing(value) else parse_datetime(value) for value in values)
-        return np.array([np.nan if m is None else wall_clock_seconds(self._here(m)) for m in moments], dtype=np.float64)
+        return np.array(
+            [np.nan if m is None else wall_clock_seconds(self._to_training_zone(m)) for m in moments], dtype=np.float64
+        )
 
-    def _here(self, moment: datetime.datetime) -> datetime.datetime:
+    def _to_training_zone(self, moment: datetime.datetime) -> datetime.datetime:
         """A moment as the clocks of training show it: one instant has one hour, whatever zone a later table is in."""
         offset = _utc_offset(moment)
         if offset is None or not self.offsets:

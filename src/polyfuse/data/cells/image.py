@@ -120,17 +120,17 @@ class Pixels:
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray:
         image = decode(cell, limits, self.white)
         if self._fit == "pad":
-            return self._framed(image, _size_to_fit(image.size, self.size), limits)
+            return self._resize_and_crop(image, _size_to_fit(image.size, self.size), limits)
         if self._fit == "crop":
-            return self._framed(image, self._before_crop(image.size), limits)
-        return self._framed(image, self.size, limits)
+            return self._resize_and_crop(image, self._before_crop(image.size), limits)
+        return self._resize_and_crop(image, self.size, limits)
 
     def _before_crop(self, native: tuple[int, int]) -> tuple[int, int]:
         if isinstance(self._resize, tuple):
             return self._resize
         return _size_to_cover(native, self.size if self._resize is None else (self._resize, self._resize))
 
-    def _framed(self, image: Image.Image, resized: tuple[int, int], limits: Limits) -> np.ndarray:
+    def _resize_and_crop(self, image: Image.Image, resized: tuple[int, int], limits: Limits) -> np.ndarray:
         """Resize to (height, width), then cut out or frame the middle."""
         height, width = resized
         check_size(width, height, limits)  # the middle of a long strip is cut out of a far longer one
@@ -202,18 +202,18 @@ def _is_photograph(cell: Media, limits: Limits) -> bool:
     return colourful and len(np.unique(pixels // 4, axis=0)) >= 500
 
 
-def _square(config: Mapping[str, Any]) -> dict[str, Any]:
+def _square_steps(config: Mapping[str, Any]) -> dict[str, Any]:
     """A number is both sides."""
-    return _sized(config, config["size"])
+    return _common_steps(config, config["size"])
 
 
-def _shorter(config: Mapping[str, Any]) -> dict[str, Any]:
+def _shorter_side_steps(config: Mapping[str, Any]) -> dict[str, Any]:
     """A number is the shorter side."""
     size = config["size"]
-    return _sized(config, {"shortest_edge": size} if isinstance(size, int) else size)
+    return _common_steps(config, {"shortest_edge": size} if isinstance(size, int) else size)
 
 
-def _sized(config: Mapping[str, Any], size: Any) -> dict[str, Any]:
+def _common_steps(config: Mapping[str, Any], size: Any) -> dict[str, Any]:
     """The common steps: resize, then perhaps cut out the middle."""
     edge = size["shortest_edge"] if isinstance(size, Mapping) and set(size) == {"shortest_edge"} else None
     resize = edge or _sides(size)
@@ -224,7 +224,7 @@ def _sized(config: Mapping[str, Any], size: Any) -> dict[str, Any]:
     return {"size": resize, "fit": "squash"}
 
 
-def _convnext(config: Mapping[str, Any]) -> dict[str, Any]:
+def _convnext_steps(config: Mapping[str, Any]) -> dict[str, Any]:
     """A share of the shorter side is kept below 384 pixels; above, the picture is squashed."""
     edge = config["size"] if isinstance(config["size"], int) else config["size"]["shortest_edge"]
     if edge >= 384:
@@ -240,9 +240,9 @@ def _sides(size: Any) -> list[int]:
 
 # the processors whose steps are resize and centre crop, and how each reads its size
 _PROCESSORS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    **dict.fromkeys(("", "ViT", "DeiT", "Beit", "Siglip", "Blip", "OwlViT", "Pvt", "Segformer"), _square),
-    **dict.fromkeys(("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2"), _shorter),
-    "ConvNext": _convnext,
+    **dict.fromkeys(("", "ViT", "DeiT", "Beit", "Siglip", "Blip", "OwlViT", "Pvt", "Segformer"), _square_steps),
+    **dict.fromkeys(("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2"), _shorter_side_steps),
+    "ConvNext": _convnext_steps,
 }
 
 

@@ -91,14 +91,14 @@ def check_size(width: int, height: int, limits: Limits) -> None:
 def _open_image(content: Media, limits: Limits) -> Iterator[Image.Image]:
     if not isinstance(content, bytes):
         raise BadCell(f"expected a picture, found {type(content).__name__}")
-    with _identified(content) as image:
+    with _identify(content) as image:
         check_size(image.width, image.height, limits)
         if image.format == "EPS":  # Pillow would run Ghostscript on it
             raise BadCell("EPS is a program, not a picture; convert it to PNG")
         yield image
 
 
-def _identified(content: bytes) -> Image.Image:
+def _identify(content: bytes) -> Image.Image:
     try:
         # Pillow's own bomb check has a limit of its own and does not say the size: ours replaces it
         with _opening:

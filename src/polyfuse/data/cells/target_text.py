@@ -89,11 +89,11 @@ class Text:
         lengths = np.array([len(ids) for ids in self.speller.encode(texts)])
         most = LONGEST if self.max_length == "auto" else int(self.max_length)
         self.longest = max(1, min(most, int(lengths.max())))
-        self.notes = self._said(
+        self.notes = self._make_notes(
             name, texts, lengths, sum(exceeds_limit(c, limits) for c in cells if isinstance(c, str))
         )
 
-    def _said(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
+    def _make_notes(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
         """How texts are spelt, which of them are cut, and that all are alike where they are."""
         units = {"word": "words", "char": "characters", "bpe": "pieces of bytes"}
         unit = units.get(self.speller.unit, "tokens of the checkpoint")
@@ -131,15 +131,15 @@ class Text:
         """Per cell int32: how many references, then of each how many characters and units, then both."""
         found = [references(cell, limits) for cell in cells]
         spelt = iter(self.speller.encode([t for cell in found if not isinstance(cell, BadCell) for t in cell]))
-        return [c if isinstance(c, BadCell) else self._packed(c, [next(spelt) for _ in c]) for c in found]
+        return [c if isinstance(c, BadCell) else self._pack(c, [next(spelt) for _ in c]) for c in found]
 
-    def _packed(self, texts: list[str], spelt: list[list[int]]) -> np.ndarray:
+    def _pack(self, texts: list[str], spelt: list[list[int]]) -> np.ndarray:
         parts = [[len(texts)], [len(text) for text in texts], [len(ids) for ids in spelt]]
         parts += [[ord(character) for character in text] for text in texts]
         parts += [ids[: self.longest] for ids in spelt]
         return np.array([number for part in parts for number in part], np.int32)
 
-    def _unpacked(self, cell: np.ndarray) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+    def _unpack(self, cell: np.ndarray) -> tuple[list[str], list[np.ndarray], np.ndarray]:
         """Texts, ids of each as far as they were kept, and how many there were."""
         count = int(cell[0])
         characters, units = cell[1 : 1 + count], cell[1 + count : 1 + 2 * count]
@@ -149,7 +149,7 @@ class Text:
 
     def decode(self, cells: Sequence[np.ndarray]) -> list[str | list[str]]:
         """Arrays back to the references: the text where there is one, a list where there are several."""
-        found = [self._unpacked(cell)[0] for cell in cells]
+        found = [self._unpack(cell)[0] for cell in cells]
         return [texts[0] if len(texts) == 1 else texts for texts in found]
 
     def blank(self) -> np.ndarray:
@@ -158,7 +158,7 @@ class Text:
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """``ids`` (U, R, T), ``units`` (U, R), ``whole`` (U, R)."""
-        found = [self._unpacked(cell) for cell in cells]
+        found = [self._unpack(cell) for cell in cells]
         most = max(len(parts) for _, parts, _ in found)
         longest = max(1, *(len(part) for _, parts, _ in found for part in parts))
         ids = np.full((len(cells), most, longest), PAD, np.int64)

@@ -159,7 +159,7 @@ class NGrams:
         word, then its ids), the ids of its bag and, bit for bit, their float32 weights.
         """
         texts = (as_text(cell, limits) for cell in cells)
-        return [text if isinstance(text, BadCell) else self._packed(self._table(text)) for text in texts]
+        return [text if isinstance(text, BadCell) else self._pack(self._table(text)) for text in texts]
 
     @property
     def window(self) -> str:
@@ -175,7 +175,7 @@ class NGrams:
         text = as_text(cell, limits)
         return isinstance(text, str) and len(word_spans(text, self.max_tokens + 1)) > self.max_tokens
 
-    def _packed(self, table: np.ndarray) -> np.ndarray:
+    def _pack(self, table: np.ndarray) -> np.ndarray:
         ids, weights = self._bag(table[:, 2:])
         return np.concatenate([np.array(table.shape, np.int32), table.ravel(), ids, weights.view(np.int32)])
 
@@ -230,7 +230,7 @@ class NGrams:
 
     def blank(self) -> np.ndarray:
         """One token without n-grams, and an empty bag."""
-        return self._packed(np.zeros((1, 3), np.int32))
+        return self._pack(np.zeros((1, 3), np.int32))
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,), ``bag_ids`` (U, N), ``bag_weights`` (U, N)."""

@@ -32,7 +32,7 @@ class Encoder(Protocol):
 
     @staticmethod
     def wants() -> Spec:
-        """What it asks of its columns, from its own keywords; no weights are made."""
+        """The Spec of its columns, from its own keywords; makes no weights."""
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """Collated fields of the distinct cells, and which of them are there -> Tokens."""
@@ -109,7 +109,7 @@ class Head(Protocol):
 
     @staticmethod
     def wants() -> Spec:
-        """What it asks of the target column, from its own keywords."""
+        """The Spec of its target column, from its own keywords."""
 
     def loss(self, fused: Fused, batch: Batch) -> Tensor:
         """Loss per row (B,), 0 where the target is missing."""

@@ -151,7 +151,7 @@ class Batch(_Movable):
 
 @dataclass
 class Fused(_Movable):
-    """What a fusion gives.
+    """Output of a fusion.
 
     Args:
         tokens: the joint representation (T may be 1).
@@ -188,7 +188,7 @@ class State(_Movable):
 
 @dataclass
 class Prediction:
-    """What a head says of a batch.
+    """Predictions of a head for a batch.
 
     Args:
         value: one Python value per row, in the column's own units and labels.

@@ -22,7 +22,7 @@ from polyfuse.api import Model, fit
 
 
 class _Estimator(BaseEstimator):
-    """What classifier and regressor share."""
+    """Base of classifier and regressor."""
 
     _head: str
 

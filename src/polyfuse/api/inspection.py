@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Inspection:
-    """What ``inspect`` found: number of rows, a dictionary per column, its broken cells among it, and notes."""
+    """Result of ``inspect``: number of rows, a dictionary per column, its broken cells among it, and notes."""
 
     rows: int
     columns: list[dict[str, Any]]

@@ -84,7 +84,7 @@ class Model:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known of its training, and of its evaluation then, as JSON; saved with the model."""
+        """Facts about its training and evaluation, as JSON; saved with the model."""
         return self.bundle.report
 
     @property
@@ -150,7 +150,7 @@ class Model:
         decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> Report:
-        """Judge the model on a table that holds its output columns.
+        """Evaluate the model on a table that holds its output columns.
 
         Args:
             table: whatever ``read_table`` reads.
@@ -200,7 +200,7 @@ class Model:
         max_broken: float | None = None,
         verbose: bool = True,
     ) -> RobustnessReport:
-        """How much noise in its inputs the model takes: each alone, and all together.
+        """Evaluate the model under growing noise in its inputs, each alone and all together.
 
         Args:
             table, where, unseen: as for ``evaluate``.
@@ -355,7 +355,7 @@ class Model:
         decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> list[Attended]:
-        """What of its inputs each word of a row's text was written about, for decoders with attention.
+        """Attention of each word of a row's text to the inputs, for decoders with attention.
 
         Args:
             table: whatever ``read_table`` reads; one row may be a dict.

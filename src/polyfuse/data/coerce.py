@@ -45,7 +45,7 @@ def parse_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
 
 
 def _parse_numbers(series: pd.Series) -> pd.Series:
-    """Whole numbers stay whole beside missing cells, or label 3 would be 3.0 in one table and 3 in another."""
+    """Parse numbers; whole ones stay whole beside missing cells, or label 3 would be 3.0 in one table."""
     series = series.str.removeprefix("+")  # pyarrow knows no +1
     if series.dropna().str.fullmatch(INTEGER).all():
         return series.astype("Int64") if series.isna().any() else series.astype("int64")

@@ -323,7 +323,7 @@ class _Reader:
 
     @cached_property
     def _usual_values(self) -> dict[int, _UsualValues]:
-        """What columns of numbers or of few values hold, from lines whose reading is in least doubt."""
+        """Collect the usual values of columns (numbers, or few values) from the lines that are least ambiguous."""
         lines = [_body(line) for line in self.all_lines[1:2000]]
         rows = self._whole(lines, self._tidy)
         if len(rows) < 3:

@@ -132,7 +132,7 @@ def _infer_format(texts: Sequence[str]) -> FormatFinding:
 
 
 def _infer_decimal_mark(numbers: Sequence[str]) -> FormatFinding:
-    """Which decimal mark the numbers of a column can only have."""
+    """Infer the decimal mark of the numbers of a column."""
     point = [bool(POINT.fullmatch(number)) for number in numbers]
     comma = [bool(COMMA.fullmatch(number)) for number in numbers]
     least = MOST * len(numbers)
@@ -176,7 +176,7 @@ def _resolve_ambiguous(texts: Sequence[str], finding: FormatFinding, usual: str)
 
 
 def _likely_decimal_mark(numbers: Sequence[str], marked: Sequence[str], mark: str) -> str:
-    """The decimal mark that these numbers make likely, or nothing."""
+    """The likely decimal mark of these numbers alone, or empty."""
     whole = [abs(int(number)) for number in numbers if re.fullmatch(r"[+-]?\d+", number)]
     if mark == "," or not whole or max(whole) >= 1000:
         return "point"  # thousands as in English, or as many decimals in every cell, or thousands without a mark
@@ -185,7 +185,7 @@ def _likely_decimal_mark(numbers: Sequence[str], marked: Sequence[str], mark: st
 
 
 def _infer_date_order(days: Sequence[re.Match], count: int) -> FormatFinding:
-    """Which of day and month comes first in the dates of a column."""
+    """Infer whether day or month comes first in the dates of a column."""
     first, second = [int(day[1]) for day in days], [int(day[3]) for day in days]
     day_first = [0 < d <= 31 and 0 < m <= 12 for d, m in zip(first, second, strict=True)]
     month_first = [0 < d <= 31 and 0 < m <= 12 for d, m in zip(second, first, strict=True)]

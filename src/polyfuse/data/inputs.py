@@ -39,7 +39,7 @@ UNNAMED = "other inputs were named"
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What the user asks of one input; None where the table is to decide.
+    """The user's request for one input; None where it is inferred from the table.
 
     Args:
         name: None to be gathered with others of its modality.

@@ -55,7 +55,7 @@ ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*://|www\.)\S+\s*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds.
+    """The modality, role and facts of a column.
 
     Args:
         modality: one of ``MODALITIES``, or ``unknown``.
@@ -215,7 +215,7 @@ def _are_ids(glance: ColumnSample) -> bool:
 
 
 def _is_counter(glance: ColumnSample) -> bool:
-    """Whole numbers called ids, or 0, 1, 2, ... down the rows."""
+    """Whether whole numbers are called ids, or count 0, 1, 2, ... down the rows."""
     values = as_numbers(glance.present)
     return bool(
         (glance.words & ID_NAMES and are_whole(values)) or (values[0] in (0, 1) and (np.diff(values) == 1).all())

@@ -151,7 +151,7 @@ def _paths(glance: ColumnSample) -> Inference:
 
 
 def _describe_count(items: list[list[Any]]) -> str:
-    """How many media a cell holds, where some hold several."""
+    """Describe how many media cells hold, where some hold several; else empty."""
     most = max(map(len, items))
     return f", up to {most} in a cell" if most > 1 else ""
 

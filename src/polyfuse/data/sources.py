@@ -208,7 +208,7 @@ def _column_name(name: Any) -> str:
 
 
 def _is_row_index(series: pd.Series) -> bool:
-    """Whole numbers, each once or counted on from 0 again where frames were put below each other."""
+    """Whether a column numbers rows: each once, or counted on from 0 again where frames were put below each other."""
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_float_dtype(series) or series.isna().any():
         return False
     texts = series.astype(str)

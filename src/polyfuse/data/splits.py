@@ -104,7 +104,7 @@ def split_rows(
         notes = [", ".join(["rows are split at random", *by, f"seed {seed}"])]
     if line is not None and (lost := int(np.isnan(line.time_N).sum())):
         sides[np.isnan(line.time_N)] = -1
-        notes.append(f"{lost:,} rows have no {order!r} and are left out, as nobody knows what they are later than")
+        notes.append(f"{lost:,} rows have no {order!r} and are left out, as their place in time is unknown")
     train, val, test = (np.flatnonzero(sides == side) for side in range(3))
     notes.append(f"{len(train):,} rows train, {len(val):,} validate, {len(test):,} test")
     if not len(test):

@@ -127,7 +127,7 @@ class Store:
             raise kind(errno.EIO, f"SQLite: {error}", str(place)) from error
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of the keys that are stored and whole; each array is checked once."""
+        """The keys whose arrays are stored and undamaged; each array is checked once."""
         found = self._find(keys)
         unchecked = [key for key in found if key not in self._sound and key not in self._damaged]
         if unchecked:
@@ -227,13 +227,13 @@ class StoredCells(Sequence):
 
 
 class MemoryStore:
-    """What ``Store`` does, in memory: for small tables without a cache folder."""
+    """A ``Store`` in memory, for small tables without a cache folder."""
 
     def __init__(self) -> None:
         self._arrays: dict[bytes, np.ndarray] = {}
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of the keys that are kept."""
+        """The keys that are stored."""
         return {key for key in keys if key in self._arrays}
 
     def put(self, items: Sequence[tuple[bytes, np.ndarray]]) -> None:
@@ -280,7 +280,7 @@ class FallbackStore:
 
     @staticmethod
     def _open_read_only(folder: Path) -> Store | None:
-        """What lies in a folder that cannot be written, such as one that came with a container."""
+        """Open the store in a folder that cannot be written, such as one that came with a container."""
         try:
             return Store(folder, writable=False)
         except OSError:
@@ -294,7 +294,7 @@ class FallbackStore:
         )
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of the keys that are kept."""
+        """The keys that are stored."""
         return self._memory.known(keys) | self._on_disk(keys)
 
     def _on_disk(self, keys: Sequence[bytes]) -> set[bytes]:

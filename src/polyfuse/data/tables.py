@@ -142,7 +142,7 @@ class Table:
         return table
 
     def origin(self, row: int) -> str:
-        """Where a row was read, for messages: ``train.csv, row 17 (id 'x7')``.
+        """The origin of a row, for messages: ``train.csv, row 17 (id 'x7')``.
 
         The number is the one that the report and predictions give: rows of all files, counted from 0 as frames do.
         """
@@ -167,7 +167,7 @@ def _is_identifier(cell: Any) -> bool:
 
 
 def _entries(cell: Any) -> list[Any]:
-    """What a list cell holds; a plain cell is one entry, a missing one none."""
+    """The entries of a list cell; a plain cell is one entry, a missing one none."""
     if isinstance(cell, (list, tuple, np.ndarray)):
         return list(cell)
     return [] if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)) else [cell]

@@ -58,7 +58,7 @@ def has_features(network: Any, reader: str) -> bool:
 
 
 def features(network: Any, reader: str, cells: Cells) -> Block:
-    """What an encoder says of each row of a batch before any training, slots side by side.
+    """Features that an encoder gives of each row before any training, slots side by side.
 
     Shapes: cells of B rows in K slots -> (B, K * F), zeros where a cell is missing.
     """
@@ -133,7 +133,7 @@ class Ensemble(nn.Module):
     def member_inputs(
         self, network: Any, batch: Batch, before: MemberInputs | None = None, changed: Collection[str] = ()
     ) -> MemberInputs:
-        """What the members read of a batch.
+        """Compute what the members read of a batch.
 
         Args:
             network: the first one.

@@ -141,7 +141,7 @@ class Network(nn.Module):
         }
 
     def train(self, mode: bool = True) -> Network:
-        """As usual, but frozen encoders stay in eval mode."""
+        """Set training mode, except for frozen encoders, which stay in eval mode."""
         super().train(mode)
         for name in self.frozen:
             self.encoder(name).eval()
@@ -325,7 +325,7 @@ def _check_widths(
 
 
 def _objectives_wanting_scores(parts: Iterable[nn.Module]) -> list[nn.Module]:
-    """Those of the parts that want scores of each input alone."""
+    """Objectives that want scores of each input alone."""
     return [part for part in parts if says(part, "wants_scores")]
 
 

@@ -214,7 +214,7 @@ def note_truncated(
 
 
 def _how_to_read_more(recipe: Recipe, name: str, encoder: str, transform: Any) -> str:
-    """How to have more of a cell read."""
+    """Explain how to read more of a cell."""
     if recipe.inputs[name].init_from:
         return f"that is set by the model that input {name!r} starts from"
     if len(recipe.inputs[name].encoders) > 1:

@@ -109,7 +109,7 @@ def _fits(item: dict[str, Any], wanted: Companion) -> bool:
 def _checkpoint_only_training(
     values: dict[str, Any], found: dict[str, Companion], read: set[str], rows: int
 ) -> list[str]:
-    """What training is like where nothing but checkpoints answers: the fusion has no say, and few steps are enough."""
+    """Training defaults where only checkpoints are trained: the fusion is unused, and few steps are enough."""
     training = values["training"]
     if values["fusion"]["name"] == "default":
         values["fusion"] = {"name": "concat"}

@@ -121,7 +121,7 @@ def preset_encoders(
 
 
 def _sequence_encoder(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
-    """What is written about: words in their order, regions of a picture, moments of a sound."""
+    """The encoder of token sequences for text outputs: words in order, picture regions, moments of a sound."""
     if preset == "scratch" or modality == "audio":
         return [scratch]
     if modality == "image":
@@ -143,7 +143,7 @@ def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, An
 
 
 def _media(scratch: dict[str, Any], known: list[dict[str, Any]], many: bool) -> list[dict[str, Any]]:
-    """What is known alone, or beside a net from scratch that the fusion sees alone."""
+    """The pretrained encoder alone, or beside a network from scratch, which alone the fusion sees."""
     return [scratch, *({**part, "fused": False} for part in known)] if many else known
 
 

@@ -128,7 +128,7 @@ def row_groups(recipe: Recipe, table: Table) -> np.ndarray | None:
 
 
 def row_times(recipe: Recipe, table: Table) -> Timeline | None:
-    """When each row was, where the recipe names a column to order rows by."""
+    """The time of each row, where the recipe names a column to order rows by."""
     if recipe.data.order is None:
         return None
     return make_timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
@@ -221,7 +221,7 @@ def _resolve_inputs(
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:
-    """What an input asks for must agree with the input of another model that it starts from.
+    """Check that an input agrees with the input of a saved model that it starts from.
 
     Raises:
         RecipeError: another modality, other columns, or an encoder that the start would silently replace.

@@ -120,13 +120,13 @@ class EncoderRecipe(NamedPart):
 
     @property
     def own(self) -> dict[str, Any]:
-        """What it says of its training."""
+        """Its own training settings."""
         said = {name: getattr(self, name) for name in EncoderRecipe.model_fields if name != "name"}
         return {name: value for name, value in said.items() if value is not None}
 
 
 class LimitsRecipe(_Section):
-    """What is too large to be read: such a cell counts as broken; of long texts the beginning is read.
+    """Limits of cells: larger ones count as broken; of long texts the beginning is read.
 
     Args:
         bytes: of one file.
@@ -142,7 +142,7 @@ class LimitsRecipe(_Section):
 
 
 class DataRecipe(_Section):
-    """Which table, how it is read and split.
+    """The table, and how it is read and split.
 
     Args:
         table: path or paths; relative ones start from the recipe's folder, and ``$NAME`` is a variable of the
@@ -253,7 +253,7 @@ class OutputRecipe(_Section):
 
 
 class ObjectiveRecipe(NamedPart):
-    """An extra loss by name, with its weight and keywords.
+    """An objective (auxiliary loss) by name, with its weight and keywords.
 
     Args:
         name: as ``polyfuse list objectives`` shows it.
@@ -307,7 +307,7 @@ class MemberRecipe(NamedPart):
 
 
 class EnsembleRecipe(_Section):
-    """Who answers beside the network, and how that is judged.
+    """The ensemble beside the network: its members, and how they are weighed.
 
     Args:
         members: ``auto`` tries the learners that suit each input, and drops those that do not help; none where the

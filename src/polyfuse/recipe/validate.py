@@ -116,7 +116,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_masked(recipe: Recipe, objective: ObjectiveRecipe, where: str) -> None:
-    """What is masked has one encoder, which can be masked, reads cells in every epoch, and is trained."""
+    """Masked inputs need one encoder that supports masking, is trained, and reads cells in every epoch."""
     readers = recipe.readers
     for name in recipe.masked(objective):
         _resolve_part(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.hide")

@@ -29,7 +29,7 @@ SEED = 0
 
 
 def is_installed() -> bool:
-    """Whether faiss is here."""
+    """Whether faiss is installed."""
     return find_spec("faiss") is not None
 
 
@@ -119,7 +119,7 @@ class _OpenIndex:
 
 
 class Approximate:
-    """What ``Scan`` does, looking at few rows."""
+    """Approximate counterpart of ``Scan``, which looks at few rows."""
 
     def __init__(self, made: _OpenIndex, rows: Scan, probes: int):
         self._made, self._rows, self._probes = made, rows, probes
@@ -149,7 +149,7 @@ class Approximate:
 
 
 def _how(probes: int, keep_N: np.ndarray | None) -> Any:
-    """How many cells faiss looks at, and which rows it may find."""
+    """Search parameters of faiss: the number of cells, and which rows may be found."""
     import faiss
 
     kinds: Any = faiss  # whose types do not know what its Python code adds

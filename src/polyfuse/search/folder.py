@@ -36,7 +36,7 @@ Vectors = dict[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass
 class _Loaded:
-    """What one version of the table holds, ready to be asked.
+    """One version of the table in memory, ready to be searched.
 
     Args:
         frame: metadata, with ``id``, in the order of the matrices (R rows).
@@ -63,7 +63,7 @@ class _Loaded:
 
 
 class IndexFolder:
-    """Rows that can be found by what their aligned inputs say.
+    """Rows on disk that can be searched by their aligned inputs.
 
     Every change is on disk when it returns, and seen by the next search of any process.
 
@@ -138,7 +138,7 @@ class IndexFolder:
 
     @property
     def notes(self) -> list[str]:
-        """What was to be said of what is derived, such as damage that was mended."""
+        """Notes on derived files, such as damage that was repaired."""
         return self._matrices.notes
 
     @property
@@ -152,7 +152,7 @@ class IndexFolder:
         return [n for n in self.store.columns if not n.startswith((VECTOR, THERE, THUMB)) and n != TABLE_ID]
 
     def add(self, vectors: Vectors, frame: pd.DataFrame, thumbs: Mapping[str, list[bytes | None]]) -> np.ndarray:
-        """Rows more; their ids."""
+        """Add rows; returns their ids."""
         ids = new_ids(len(frame))
         self.store.add(arrow(ids, vectors, frame, dict(thumbs)))
         return ids
@@ -312,11 +312,11 @@ class IndexFolder:
             asked = min(4 * asked, most)
 
     def _index_file(self, loaded: _Loaded, at: int) -> Path:
-        """Where the approximate index of one input lies; rows that are kept in memory have none that lasts."""
+        """Path of the approximate index of one input; rows that are kept in memory have none that lasts."""
         return self.place / DERIVED / (loaded.matrices.generation or "memory") / f"{at}.faiss"
 
     def _index(self, loaded: _Loaded, name: str, asked_for: bool) -> Any:
-        """What finds rows approximately, or None where all are to be looked at.
+        """The approximate index, or None where all rows are to be scanned.
 
         Args:
             asked_for: make it where it is absent.

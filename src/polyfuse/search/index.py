@@ -127,17 +127,17 @@ class Index:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return self._shelf.place.name
 
     @property
     def notes(self) -> list[str]:
-        """What was to be said of rows that were read, and of what is derived from them."""
+        """Notes on rows that were read, and on derived files."""
         return [*self._notes, *self._shelf.notes]
 
     @property
     def columns(self) -> list[str]:
-        """What a filter may ask for."""
+        """Columns that a filter may name."""
         return self._shelf.columns
 
     @property

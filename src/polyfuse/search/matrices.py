@@ -60,7 +60,7 @@ class Matrices:
 
 @dataclass
 class _Written:
-    """What is committed: ``parts`` holds start, stop and the checksums of every stretch that was appended at once."""
+    """The committed state: ``parts`` holds start, stop and the checksums of every stretch that was appended at once."""
 
     generation: str
     rows: int = 0
@@ -124,7 +124,7 @@ class MatrixFolder:
         return not few and bool((found.places(ids_N) >= 0).all())
 
     def _read_committed(self) -> Matrices | None:
-        """What is committed and whole; another process may replace it at any moment."""
+        """Read the committed state, if undamaged; another process may replace it at any moment."""
         for _ in range(TRIES):
             try:
                 written = self._facts()

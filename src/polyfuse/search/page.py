@@ -56,7 +56,7 @@ def cards(found: pd.DataFrame, shown: Shown) -> list[dict[str, Any]]:
 
 
 def row_facts(row: pd.Series) -> dict[str, str]:
-    """What a row says besides how it was found, as text; nothing is left out but what is missing."""
+    """The columns of a found row as text, without missing cells and how it was found."""
     known = {str(name): str(value) for name, value in row.items() if name not in HIDDEN and not _nothing(value)}
     return {n: text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…" for n, text in known.items()}
 

@@ -78,7 +78,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What a browser opens."""
+        """The URL of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
 
@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def answer(index: Index, asked: Any) -> dict[str, Any]:
-    """What the page shows for a question.
+    """Answer a query: what the page shows.
 
     Args:
         asked: ``parts``, each with an ``input``, its ``text`` or ``data`` (base64) and a ``weight``; ``like``, the id

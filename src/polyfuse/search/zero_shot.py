@@ -87,6 +87,6 @@ def _words(bundle: Bundle, labels: Sequence[str], templates: Sequence[str], by: 
 
 
 def _scale(bundle: Bundle) -> float:
-    """By what the objective multiplies cosines."""
+    """The scale by which the objective multiplies cosines."""
     learnt = [objective.scale for objective in bundle.network.objectives if offers(objective, Scaled)]
     return float(learnt[0].detach()) if learnt else SCALE

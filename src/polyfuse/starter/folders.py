@@ -58,7 +58,7 @@ def _part(name: str) -> StarterPart:
 
 
 def conversion_folder(part: StarterPart) -> Path:
-    """Where the conversion of a part lies; what it is made of names it."""
+    """The folder of a converted part, named by the hash of its sources."""
     key = hashlib.sha256(json.dumps([FORMAT, part.convert, part.files]).encode()).hexdigest()[:16]
     return cache_root() / "starter" / f"{part.name}-{key}"
 

@@ -64,7 +64,7 @@ def _verify_file(part: StarterPart, name: str, expected: str) -> Path:
 
 
 def _place(part: StarterPart, name: str) -> Path:
-    """Where a file lies: as the package's metadata says, or beside its code where it is installed in place."""
+    """The path of a file, as the package's metadata says, or beside its code where it is installed in place."""
     listed = Path(str(metadata.distribution(part.package).locate_file(name)))
     if listed.exists():
         return listed

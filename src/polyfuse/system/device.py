@@ -60,7 +60,7 @@ def place(network: Placed, device: torch.device) -> Placed:
 
 
 def trainer_options(device: torch.device) -> dict[str, Any]:
-    """What tells Lightning to use that one device and no other."""
+    """Trainer arguments with which Lightning uses that one device."""
     return {"accelerator": device.type, "devices": 1 if device.index is None else [device.index]}
 
 

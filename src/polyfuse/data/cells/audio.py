@@ -85,15 +85,15 @@ class Wave:
 
     @property
     def window(self) -> str:
-        """How much of a sound is heard."""
+        """The length that is read of a sound, in words."""
         return f"{self.seconds:g} s"
 
     def fills(self, array: np.ndarray) -> bool:
-        """Whether there may be more than was heard."""
+        """Whether a sound is as long as is read, so that it may have been longer."""
         return len(array) >= round(self.seconds * self.rate)
 
     def cuts(self, cell: Media, limits: Limits) -> bool:
-        """Whether a sound is longer, by more than a hundredth of a second, than what is heard of it."""
+        """Whether a sound is longer, by more than a hundredth of a second, than is read."""
         about = _describe(cell, limits)
         return about is not None and about[0] > self.seconds + 0.01
 
@@ -111,7 +111,7 @@ class Wave:
         self._crop, self.cropped = state["crop"], state["cropped"]
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(S,) int16 per cell, or why it cannot be heard."""
+        """(S,) int16 per cell, or why it cannot be decoded."""
         return [self._encode(cell, limits) for cell in cells]
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray | BadCell:

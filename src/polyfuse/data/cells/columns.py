@@ -104,7 +104,7 @@ def _skewness(values: np.ndarray) -> float:
 
 
 class _Category:
-    """The number of a category; those seen less than ``least`` times in training share one, which trains it."""
+    """The id of a category; those seen less than ``least`` times in training share one, which trains it."""
 
     width = 0
 
@@ -190,7 +190,7 @@ def _zone(name: str) -> datetime.tzinfo | None:
 
 
 class _Date:
-    """When it was, in years around the middle of training, and the cycles of year, week and, with times, day."""
+    """A date: years from the middle of training, and cyclic features of year, week and, with times, day."""
 
     size = 0
 
@@ -219,7 +219,7 @@ class _Date:
         )
 
     def _to_training_zone(self, moment: datetime.datetime) -> datetime.datetime:
-        """A moment as the clocks of training show it: one instant has one hour, whatever zone a later table is in."""
+        """Convert a datetime to the time zone of training: one instant has one hour in any later table."""
         offset = _utc_offset(moment)
         if offset is None or not self.offsets:
             return moment
@@ -340,7 +340,7 @@ class Columns:
         return [kind.read(values) for kind, values in zip(self.kinds, zip(*cells, strict=True), strict=True)]
 
     def _table(self, found: Sequence[np.ndarray]) -> np.ndarray:
-        """What was read of each column -> (U, N + C) float32: numbers, flags, category numbers."""
+        """Join what was read of each column: (U, N + C) float32, numbers, flags, category ids."""
         numbers = [table for kind, table in zip(self.kinds, found, strict=True) if kind.width]
         flags = [np.isnan(found[at][:, :1]) for at in self.flagged]
         named = [table for kind, table in zip(self.kinds, found, strict=True) if kind.size]

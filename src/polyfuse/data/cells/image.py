@@ -114,7 +114,7 @@ class Pixels:
         self.photo, self.white = state["photo"], state.get("white", WHITE)
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(H, W, 3) uint8 per cell, or why it cannot be seen."""
+        """(H, W, 3) uint8 per cell, or why it cannot be decoded."""
         return [_attempt(self._encode, cell, limits) for cell in cells]
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray:

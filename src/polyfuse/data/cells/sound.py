@@ -74,7 +74,7 @@ def _open(content: Media) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What a library says, without the address of the buffer it read."""
+    """The message of a library's error, without the address of its buffer."""
     text = (
         error.error_string if isinstance(error, soundfile.LibsndfileError) else getattr(error, "strerror", str(error))
     )

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of sounds that are made, and the way back: Griffin and Lim, 1984, without torch.
+"""Log-mel spectrograms of generated sounds, and their inversion (Griffin and Lim, 1984), without torch.
 
 Frames, filters and logarithm are those of SpeechT5's feature extractor at 16 kHz (Ao et al., ACL 2022), so that its
 vocoder hears what it was trained on. Sharper steps of the way back: Perraudin et al., A Fast Griffin-Lim Algorithm,
@@ -84,7 +84,7 @@ class Mel:
         return size_NB
 
     def frames(self, samples: int) -> int:
-        """How many frames so many samples have."""
+        """Number of frames of so many samples."""
         return 1 + samples // self.hop
 
     def log_mel(self, wave_S: np.ndarray) -> np.ndarray:

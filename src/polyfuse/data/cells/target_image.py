@@ -94,7 +94,7 @@ class Image:
         self.channels = state["channels"]
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(H, W, C) uint8 per cell, or why it cannot be seen."""
+        """(H, W, C) uint8 per cell, or why it cannot be decoded."""
         return [one if isinstance(one, BadCell) else self._coloured(one) for one in self.pixels.encode(cells, limits)]
 
     def _coloured(self, pixels_HW3: np.ndarray) -> np.ndarray:

@@ -94,7 +94,7 @@ class Text:
         )
 
     def _make_notes(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
-        """How texts are spelt, which of them are cut, and that all are alike where they are."""
+        """Make notes: the tokenizer, truncated texts, and whether all texts are alike."""
         units = {"word": "words", "char": "characters", "bpe": "pieces of bytes"}
         unit = units.get(self.speller.unit, "tokens of the checkpoint")
         notes = [

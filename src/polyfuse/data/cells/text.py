@@ -132,7 +132,7 @@ class NGrams:
         self._weigh()
 
     def _weigh(self) -> None:
-        """How much each id says; those that one text alone knows help too (measured by cross-validation)."""
+        """Weigh each id by its rarity; those of one text alone help too (measured by cross-validation)."""
         rarity = 1 + np.log((1 + self.texts) / (1 + self.known_by))
         self._rarity = np.r_[0, np.where(self.known_by > 0, rarity, 0)]
 
@@ -163,7 +163,7 @@ class NGrams:
 
     @property
     def window(self) -> str:
-        """How much of a text is read."""
+        """The length that is read of a text, in words."""
         return f"{self.max_tokens:,} words"
 
     def fills(self, array: np.ndarray) -> bool:
@@ -259,7 +259,7 @@ def _unpack_cell(cell: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.nda
 
 
 class _Subwords:
-    """What tokenizers of the ``tokenizers`` library share: cells to ids with their places, padded together."""
+    """Base of transforms on the ``tokenizers`` library: cells to ids with their spans, padded together."""
 
     media = joint = False
     keyword = "max_tokens"
@@ -294,7 +294,7 @@ class _Subwords:
 
     @property
     def window(self) -> str:
-        """How much of a text is read."""
+        """The length that is read of a text, in words."""
         return f"{self.max_tokens:,} tokens"
 
     def fills(self, array: np.ndarray) -> bool:

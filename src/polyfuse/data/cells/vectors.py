@@ -160,7 +160,7 @@ class Sequence(_Scaled):
 
     @property
     def window(self) -> str:
-        """How much of a sequence is read."""
+        """The length that is read of a sequence, in words."""
         return f"{self.max_tokens:,} steps"
 
     def fills(self, array: np.ndarray) -> bool:

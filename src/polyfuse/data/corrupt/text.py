@@ -55,7 +55,7 @@ def _mistype(letter: str, kind: int, drawn: float) -> list[str]:
 
 
 def _characters(text: str) -> list[str]:
-    """What a reader sees as one character each."""
+    """Split a text into grapheme clusters, what a reader sees as one character each."""
     found: list[str] = []
     for char in text:
         if found and (_is_combining(char) or found[-1].endswith(_JOINER)):

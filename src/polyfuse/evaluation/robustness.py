@@ -62,7 +62,7 @@ def robustness(
     Example:
         Quick, to compare many models: one severity, one corruption for each modality, no intervals.
 
-        >>> robustness(bundle, table, prepared, rows, severities=(0.5,), corruptions=typical(), bootstrap=0)
+        >>> robustness(bundle, table, prepared, rows, severities=(0.5,), corruptions=default_corruptions(), bootstrap=0)
 
     Raises:
         ValueError: no such input, corruption or metric; a severity out of range; a model without outputs; a label that

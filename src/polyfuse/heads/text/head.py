@@ -244,7 +244,7 @@ class Text(nn.Module):
         memory, decoder = self.decoder.read(fused), self.decoder
         if not offers(decoder, Prompted):
             return memory
-        own, clean = batch.own.get(self.name), self.speller.without_signs
+        own, clean = batch.own.get(self.name), self.speller.strip_special_tokens
         return decoder.told(memory, decoder.template.of_rows(len(batch), own, clean))
 
     def quality(self, said: Any, batch: Batch) -> Tensor:

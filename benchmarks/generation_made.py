@@ -26,7 +26,7 @@ from PIL import Image
 
 import polyfuse as pf
 from polyfuse.data.cells.picture import decode
-from polyfuse.data.cells.source import Sound, load
+from polyfuse.data.cells.source import Sound, load_media
 from polyfuse.data.cells.spectrogram import Mel
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
@@ -72,7 +72,7 @@ class Asked:
 
 def pixels(cell: Any) -> np.ndarray:
     """A grey picture of the MNIST table (28, 28) uint8."""
-    return np.asarray(decode(load(cell)))[..., 0]
+    return np.asarray(decode(load_media(cell)))[..., 0]
 
 
 def fitted(

@@ -116,7 +116,7 @@ def quick(x: np.ndarray, place: Path) -> Contender:
     scan = _scan(x, place)
     facts = approximate.build(place / "0.faiss", scan, [x[:: max(1, len(x) // 1000)]])
     print(f"  {facts}", flush=True)
-    opened = approximate.opened(place / "0.faiss")
+    opened = approximate.open_index(place / "0.faiss")
     assert opened is not None
     index = opened.over(scan)
 

@@ -19,9 +19,9 @@ import pandas as pd
 import torch
 from common import DATA
 
-from polyfuse.data.batches import Order, Rows, loader, shared_cell
+from polyfuse.data.batches import Order, Rows, loader, most_shared_cell
 from polyfuse.data.tables import Table, read_table
-from polyfuse.model.bundle import slots
+from polyfuse.model.bundle import count_slots
 from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, parse
 from polyfuse.recipe.resolve import resolve
@@ -54,7 +54,7 @@ def prepared(table: Table, **fields) -> Work:
     found = prepare_for_training(recipe, table, splits)
     rows = found.rows
     facts = {name: transform.facts() for name, transform in found.transforms.items()}
-    return Work(recipe, rows, splits.train, facts, slots(recipe, found.transforms))
+    return Work(recipe, rows, splits.train, facts, count_slots(recipe, found.transforms))
 
 
 def ours(work: Work) -> float:
@@ -83,7 +83,7 @@ def bare(work: Work, batches: list) -> float:
 
 
 def ratio(work: Work) -> float:
-    share = shared_cell(work.rows.inputs, work.numbers)
+    share = most_shared_cell(work.rows.inputs, work.numbers)
     order = Order(work.numbers, work.recipe.training.batch_size, shuffle=True, share=share)
     plain = Rows(work.rows.inputs, work.rows.outputs, work.rows.count)
     batches = list(loader(plain, order))[:STEPS]

@@ -12,7 +12,7 @@ import torch
 
 import polyfuse as pf
 from polyfuse.data.tables import read_table
-from polyfuse.model.predictions import answers
+from polyfuse.model.predictions import tabulate
 from polyfuse.records import Prediction
 from tests.tiny import FAST, write_table
 
@@ -141,7 +141,7 @@ def test_names_never_collide():
     predictions |= {"row": sure, "label_p_1": Prediction([1, 2])}
     classes = {"label": [1, "1"], "row": ["a", "b"]}
     table = read_table({"x": [1, 2]})
-    made = answers(predictions, classes, table)
+    made = tabulate(predictions, classes, table)
     assert made.frame["label_confidence"].tolist() == [1.5, 2.5]
     assert made.frame["label_confidence_2"].tolist() == [1, 1]
     assert made.frame["label_p_1"].tolist() == [1, 2]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse.data.names import listed
-from polyfuse.recipe import Recipe, RecipeError, override, parse
+from polyfuse.data.names import as_name_list
+from polyfuse.recipe import Recipe, RecipeError, apply_settings, parse
 
 
 def test_one_name_several_and_numbers():
-    assert listed("label") == ["label"]
-    assert listed(["a", "b"]) == ["a", "b"]
-    assert listed(3) == ["3"]
-    assert listed(()) == []
+    assert as_name_list("label") == ["label"]
+    assert as_name_list(["a", "b"]) == ["a", "b"]
+    assert as_name_list(3) == ["3"]
+    assert as_name_list(()) == []
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,18 @@ def test_one_name_several_and_numbers():
 )
 def test_a_dict_of_settings_is_what_the_same_settings_are_in_text(given, same):
     start = parse({"outputs": {"y": {"column": "y"}}, "training": {"warmup": 0.5}})
-    assert override(start, given) == override(start, same)
-    assert override(start, given).training.warmup == 0.5
+    assert apply_settings(start, given) == apply_settings(start, same)
+    assert apply_settings(start, given).training.warmup == 0.5
 
 
 def test_mistakes_in_a_dict_of_settings_are_named():
     with pytest.raises(RecipeError, match=r"settings: training\.epoch: no such field; did you mean 'epochs'"):
-        override(Recipe(), {"training": {"epoch": 5}})
+        apply_settings(Recipe(), {"training": {"epoch": 5}})
 
 
 def test_an_item_of_a_list_is_replaced():
     start = parse({"inputs": {"x": {"encoder": ["ngrams", "gru"]}}})
-    assert override(start, ["inputs.x.encoder.1=transformer"]).inputs["x"].named == "ngrams + transformer"
+    assert apply_settings(start, ["inputs.x.encoder.1=transformer"]).inputs["x"].named == "ngrams + transformer"
 
 
 def test_what_was_found_is_said_once():

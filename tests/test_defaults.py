@@ -9,7 +9,7 @@ from polyfuse.recipe import defaults, parse
 
 def completed(rows: int, inputs: dict[str, dict], **more):
     recipe = parse({"inputs": inputs, "outputs": {"y": {"column": "y", "head": "category"}}, "preset": "plain", **more})
-    return defaults.sizes(defaults.encoders(recipe, rows)[0], rows, 0)
+    return defaults.fill_sizes(defaults.fill_encoders(recipe, rows)[0], rows, 0)
 
 
 def inputs(*modalities: str, **text) -> dict[str, dict]:

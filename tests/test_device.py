@@ -11,7 +11,7 @@ import torch
 
 import polyfuse as pf
 from polyfuse.data.tables import read_table
-from polyfuse.model.prepare import prepare_all, reading_of, rows_of
+from polyfuse.model.prepare import make_rows, prepare_all, read_options
 from polyfuse.system import device
 from polyfuse.system.device import available, choose_device, device_of, place, trainer_options
 from polyfuse.training import train
@@ -82,8 +82,8 @@ def test_a_network_computes_wholly_on_its_device(fitted, monkeypatch):
     """On tensors without numbers, which know where they would be and refuse to mix with those of the processor."""
     table, model, _ = fitted
     read = read_table(table)
-    prepared = prepare_all(model.recipe, model.bundle.transforms, read, reading_of(model.recipe, read))
-    batch = rows_of(prepared, len(read))[0, np.arange(8)]
+    prepared = prepare_all(model.recipe, model.bundle.transforms, read, read_options(model.recipe, read))
+    batch = make_rows(prepared, len(read))[0, np.arange(8)]
     network = pf.load(fitted[2], device="cpu").bundle.network
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it knows no such device
     place(network, torch.device("meta"))

@@ -11,7 +11,7 @@ from torch import nn
 import polyfuse
 from polyfuse.heads.category import Category
 from polyfuse.layers.features import Bag
-from polyfuse.model.ensemble import Ensemble, Heard, Opinion, _by_row
+from polyfuse.model.ensemble import Ensemble, LearnerMember, MemberInputs, _by_row
 from polyfuse.recipe import RecipeError
 
 QUICK = ["training.steps=20"]
@@ -33,10 +33,10 @@ def head() -> Category:
 
 
 def decided(weights, present, own=(0.0, 0.0)):
-    opinions = [Opinion(Says([5.0, 0.0]), "kind", ["x"]), Opinion(Says([0.0, 5.0]), "kind", ["y"])]
+    opinions = [LearnerMember(Says([5.0, 0.0]), "kind", ["x"]), LearnerMember(Says([0.0, 5.0]), "kind", ["y"])]
     made = Ensemble([], opinions, ["kind"], {"kind": 1.0}, {"kind": weights})
     rows = len(present["x"])
-    heard = Heard({n: torch.zeros(rows, 1) for n in "xy"}, {n: torch.tensor(p) for n, p in present.items()}, [])
+    heard = MemberInputs({n: torch.zeros(rows, 1) for n in "xy"}, {n: torch.tensor(p) for n, p in present.items()}, [])
     return made.decide("kind", torch.tensor([own] * rows), head(), heard, None).softmax(1)
 
 

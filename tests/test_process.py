@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import polyfuse as pf
-from polyfuse.system.process import Interrupted, Listening, training_alone
+from polyfuse.system.process import Interrupted, SignalListener, training_alone
 from polyfuse.training import together
 from polyfuse.training.callbacks import Resumable
 from tests.tiny import FAST
@@ -68,10 +68,10 @@ def test_listening_gives_back_and_hears_beside_the_users_own_handler():
     before = signal.signal(signal.SIGTERM, lambda *_: own.append("own"))
     try:
         mine = handlers()
-        with Listening(heard.append), Listening(heard.append):
+        with SignalListener(heard.append), SignalListener(heard.append):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a library might leave it
         assert handlers() == mine
-        with Listening(heard.append), Listening(heard.append):
+        with SignalListener(heard.append), SignalListener(heard.append):
             signal.raise_signal(signal.SIGTERM)
         assert own == ["own"]
         assert heard == [signal.SIGTERM]  # the inner one alone
@@ -82,7 +82,7 @@ def test_listening_gives_back_and_hears_beside_the_users_own_handler():
 def test_what_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        with Listening(lambda _: pytest.fail("heard")):
+        with SignalListener(lambda _: pytest.fail("heard")):
             signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)

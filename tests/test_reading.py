@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import polyfuse as pf
-from polyfuse.data import cut
+from polyfuse.data import truncation
 from polyfuse.data.cells.columns import Columns
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import read_table
@@ -103,7 +103,7 @@ def test_long_sounds_are_said_and_their_number_estimated_where_they_are_many(tmp
         "column 'file': 10 of 40 training cells are longer than 0.6 s, and spectrogram_cnn reads no more of them; "
         "raise seconds of spectrogram_cnn in the recipe's inputs.a.encoder to read more",
     ]
-    monkeypatch.setattr(cut, "LOOKED", 4)
+    monkeypatch.setattr(truncation, "LOOKED", 4)
     (note,) = said(tmp_path / "t.csv", inputs={"a": {"columns": ["file"], "encoder": several[1]}})
     assert note.startswith("column 'file': about 10 of 40 training cells are longer than 0.6 s")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polyfuse.recipe import Recipe, RecipeError, override, parse, read_recipe
-from polyfuse.recipe.validate import check
+from polyfuse.recipe import Recipe, RecipeError, apply_settings, parse, read_recipe
+from polyfuse.recipe.validate import check_recipe
 
 BASE = {
     "inputs": {"photo": {"columns": "file", "modality": "image", "encoder": {"name": "resnet", "depth": 2}}},
@@ -29,7 +29,7 @@ def test_objectives_are_named_listed_or_left_to_the_table():
     assert parse(BASE | {"objectives": []}).objectives == []
     for given in ("distill", ["distill"], [{"name": "distill"}]):
         assert [o.name for o in parse(BASE | {"objectives": given}).extra_losses] == ["distill"]
-    assert override(parse(BASE), ["objectives=[unimodal]"]).extra_losses[0].name == "unimodal"
+    assert apply_settings(parse(BASE), ["objectives=[unimodal]"]).extra_losses[0].name == "unimodal"
 
 
 def test_a_table_is_found_from_the_folder_of_its_recipe(tmp_path):
@@ -100,31 +100,31 @@ def test_mistakes_are_named_with_the_way_out(values, message):
     ],
 )
 def test_parts_and_keywords_are_checked_before_anything_is_built(change, message):
-    check(parse(BASE))
+    check_recipe(parse(BASE))
     with pytest.raises(RecipeError, match=message):
-        check(override(parse(BASE), [change]))
+        check_recipe(apply_settings(parse(BASE), [change]))
 
 
 def test_override_reaches_every_depth():
-    changed = override(parse(BASE), ["training.epochs=5", "inputs.photo.encoder.depth=4", "fusion.depth=0"])
+    changed = apply_settings(parse(BASE), ["training.epochs=5", "inputs.photo.encoder.depth=4", "fusion.depth=0"])
     assert changed.training.epochs == 5
     assert changed.inputs["photo"].encoder.keywords["depth"] == 4
     assert changed.fusion.keywords == {"depth": 0}
     with pytest.raises(RecipeError, match="FIELD=VALUE"):
-        override(parse(BASE), ["training.epochs"])
+        apply_settings(parse(BASE), ["training.epochs"])
 
 
 def test_fixed_steps_do_not_silently_win_over_epochs():
     fixed = parse(BASE | {"training": {"steps": 100}})
     with pytest.raises(RecipeError, match=r"training\.steps=auto"):
-        override(fixed, ["training.epochs=5"])
-    assert override(fixed, ["training.epochs=5", "training.steps=auto"]).training.epochs == 5
+        apply_settings(fixed, ["training.epochs=5"])
+    assert apply_settings(fixed, ["training.epochs=5", "training.steps=auto"]).training.epochs == 5
 
 
 @pytest.mark.parametrize("setting", ["data.where=[a", "training=5", "training.epochs", "training.epochs=[1,"])
 def test_settings_that_cannot_be_read_are_errors_of_the_recipe(setting):
     with pytest.raises(RecipeError, match="--set"):
-        override(parse(BASE), ["training.epochs=2", setting])
+        apply_settings(parse(BASE), ["training.epochs=2", setting])
 
 
 def test_files_that_are_no_recipes(tmp_path):

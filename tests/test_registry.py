@@ -8,7 +8,7 @@ import pytest
 
 from polyfuse import registry
 from polyfuse.recipe import RecipeError, parse
-from polyfuse.recipe.validate import check, own_keywords
+from polyfuse.recipe.validate import check_recipe, own_keywords
 
 
 @pytest.mark.parametrize("alias", registry.FUSION_ALIASES)
@@ -41,7 +41,7 @@ def test_aliases_are_listed_with_what_they_stand_for():
 def test_recipes_take_aliases_without_their_fixed_keywords(fusion, message):
     recipe = parse({"fusion": fusion, "outputs": {"y": {"column": "y", "head": "number"}}})
     if message is None:
-        check(recipe)
+        check_recipe(recipe)
         return
     with pytest.raises(RecipeError, match=message):
-        check(recipe)
+        check_recipe(recipe)

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 
 import polyfuse as pf
-from polyfuse.system.lazy import Later
+from polyfuse.system.lazy import LazyModule
 from tests.conftest import PROJECT
 from tests.tiny import FAST, write_table
 
@@ -100,4 +100,4 @@ def test_what_the_bare_install_imports_is_among_its_dependencies():
 def test_a_later_module_is_imported_by_its_first_attribute():
     code = "from polyfuse.system.lazy import Later\nlater = Later('colorsys')\nassert 'colorsys' not in sys.modules\n"
     assert "colorsys" in loaded(code + "assert later.rgb_to_hsv(0, 0, 0)[2] == 0")
-    assert not hasattr(Later("json"), "nothing")
+    assert not hasattr(LazyModule("json"), "nothing")

@@ -56,8 +56,8 @@ def batch(fields):
 def test_tokens_of_frozen_encoders_and_rows_without_augmentation_are_seen_once_as_they_are():
     tokens = Tokens(torch.ones(2, 1, 4), torch.ones(2, 1, dtype=torch.bool))
     twice = Views(2, {"a": lambda fields, seed: {name: value + seed for name, value in fields.items()}})
-    (view,) = twice.further(batch(tokens))
+    (view,) = twice.augmented(batch(tokens))
     assert view.inputs["a"].fields is tokens
-    (view,) = twice.further(batch({"x": torch.zeros(2, 3)}))
+    (view,) = twice.augmented(batch({"x": torch.zeros(2, 3)}))
     assert (view.inputs["a"].fields["x"] == 1).all()
-    assert list(Views(5).further(batch({"x": torch.zeros(2, 3)}))) == []
+    assert list(Views(5).augmented(batch({"x": torch.zeros(2, 3)}))) == []

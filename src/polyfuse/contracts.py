@@ -1,4 +1,4 @@
-"""What a part is: the methods that each kind must have, and those that it may have beside them.
+"""Protocols of parts: the methods that each kind must have, and the optional ones.
 
 A class is a part by what it offers; it inherits from ``nn.Module`` alone. What it *must* offer is a contract named
 after its kind. What it *may* offer is a contract of its own, asked for by ``offers`` and by nothing else. What it may
@@ -77,7 +77,7 @@ class Encoder(Protocol):
 
     @staticmethod
     def wants() -> Spec:
-        """What it asks of its columns, from its own keywords; no weights are made."""
+        """The Spec of its columns, from its own keywords; makes no weights."""
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """Collated fields of the distinct cells, and which of them are there -> Tokens."""
@@ -154,7 +154,7 @@ class Head(Protocol):
 
     @staticmethod
     def wants() -> Spec:
-        """What it asks of the target column, from its own keywords."""
+        """The Spec of its target column, from its own keywords."""
 
     def loss(self, fused: Fused, batch: Batch) -> Tensor:
         """Loss per row (B,), 0 where the target is missing."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class TableError(ValueError):
-    """A table, or what is asked of it, does not make sense; the message names the column or file and the way out."""
+    """A table, or a request on it, is invalid; the message names the column or file and how to correct it."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The six records that cross the borders between parts; nothing else does.
+"""The six data classes that parts exchange.
 
 Shape letters, one legend for the whole package::
 
@@ -21,14 +21,14 @@ import torch
 from torch import Tensor
 
 
-def _moved(value: Any, device: torch.device | str) -> Any:
+def _move(value: Any, device: torch.device | str) -> Any:
     """The same value with every tensor in it on ``device``."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, Mapping):
-        return {key: _moved(item, device) for key, item in value.items()}
+        return {key: _move(item, device) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
+        return replace(value, **{f.name: _move(getattr(value, f.name), device) for f in fields(value)})
     return value
 
 
@@ -37,7 +37,7 @@ class _Movable:
 
     def to(self, device: torch.device | str) -> Self:
         """A copy whose tensors lie on ``device``."""
-        return _moved(self, device)
+        return _move(self, device)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Batch(_Movable):
 
 @dataclass
 class Fused(_Movable):
-    """What a fusion gives.
+    """Output of a fusion.
 
     Args:
         tokens: the joint representation (T may be 1).
@@ -188,7 +188,7 @@ class State(_Movable):
 
 @dataclass
 class Prediction:
-    """What a head says of a batch.
+    """Predictions of a head for a batch.
 
     Args:
         value: one Python value per row, in the column's own units and labels.

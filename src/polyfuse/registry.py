@@ -1,4 +1,4 @@
-"""Name -> part: one visible line per part, resolved when first used, so that listing parts imports none of them.
+"""Registry of parts by name, imported at first use, so that listing parts imports none of them.
 
 Beside the package's own there are three ways to a part of somebody else: ``register``, an entry point of an installed
 package (group ``polyfuse.parts``), and a name that is an address, ``package.module:Class``.
@@ -216,7 +216,7 @@ def register(kind: str, name: str, target: Target) -> None:
         >>> pf.register("encoder", "image:mine", MyEncoder)
         >>> pf.fit("table.csv", outputs=["label"], inputs=["pictures@photo=image:mine"])
     """
-    table, short = _place(kind, name)
+    table, short = _locate(kind, name)
     if isinstance(target, str):
         module, colon, attribute = target.partition(":")
         if not (colon and module and attribute.isidentifier()):
@@ -229,7 +229,7 @@ def register(kind: str, name: str, target: Target) -> None:
     _added.add((kind, name))
 
 
-def _place(kind: str, name: str) -> tuple[Table, str]:
+def _locate(kind: str, name: str) -> tuple[Table, str]:
     """The table of a kind, and the name in it."""
     modality, colon, short = name.partition(":")
     if kind != "encoder":
@@ -292,17 +292,17 @@ def _part(table: Table, name: str, kind: str) -> Any:
         ValueError: there is none of that name, or it cannot be imported.
     """
     if is_address(name):
-        return _imported(name, kind)
+        return _import_foreign(name, kind)
     if name not in table:
         _discover()
     try:
         target = choose(table, name, kind)
     except ValueError as error:
         raise ValueError(f"{error} One of your own is named package.module:Class, or registered first") from None
-    return resolve(target) if str(target).startswith("polyfuse.") else _imported(target, kind)
+    return resolve(target) if str(target).startswith("polyfuse.") else _import_foreign(target, kind)
 
 
-def _imported(target: Target, kind: str) -> Any:
+def _import_foreign(target: Target, kind: str) -> Any:
     """A class of somebody else.
 
     Raises:
@@ -402,7 +402,7 @@ def listings(kind: str) -> list[Listing]:
     _discover()
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
-    found = [_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
+    found = [_make_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
     return found + (_aliases(found) if kind == "fusions" else [])
 
 
@@ -416,7 +416,7 @@ def _aliases(fusions: list[Listing]) -> list[Listing]:
     return rows
 
 
-def _listing(kind: str, name: str, target: Target) -> Listing:
+def _make_listing(kind: str, name: str, target: Target) -> Listing:
     if isinstance(target, type):
         return Listing(kind, name, (target.__doc__ or "").strip().partition("\n")[0], str(getattr(target, "paper", "")))
     try:

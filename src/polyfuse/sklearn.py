@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn: frames with media columns in, for ``clone``, ``cross_val_score`` and pipelines.
+"""scikit-learn estimators for frames with media columns, for ``clone``, ``cross_val_score`` and pipelines.
 
 Example:
     >>> from polyfuse.sklearn import PolyfuseClassifier
@@ -22,7 +22,7 @@ from polyfuse.api import Model, fit
 
 
 class _Estimator(BaseEstimator):
-    """What classifier and regressor share."""
+    """Base of classifier and regressor."""
 
     _head: str
 
@@ -87,7 +87,7 @@ class _Estimator(BaseEstimator):
         X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
         return pd.DataFrame({f"x{k}": X[:, k] for k in range(X.shape[1])})
 
-    def _answers(self, X: Any) -> pd.DataFrame:
+    def _predict_frame(self, X: Any) -> pd.DataFrame:
         check_is_fitted(self)
         return self.model_.predict(self._frame(X, reset=False), media_root=self.media_root, verbose=self.verbose)
 
@@ -164,12 +164,12 @@ class PolyfuseClassifier(ClassifierMixin, _Estimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class (rows, classes)."""
-        found = self._answers(X)
+        found = self._predict_frame(X)
         return found[[f"{self.output_}_p_{text}" for text in self._texts]].to_numpy(dtype=float)
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of each row."""
-        found = self._answers(X)[self.output_]
+        found = self._predict_frame(X)[self.output_]
         places = {text: k for k, text in enumerate(self._texts)}
         return self.classes_[[places[text] for text in found]]
 
@@ -201,4 +201,4 @@ class PolyfuseRegressor(RegressorMixin, _Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The number of each row."""
-        return self._answers(X)[self.output_].to_numpy(dtype=float)
+        return self._predict_frame(X)[self.output_].to_numpy(dtype=float)

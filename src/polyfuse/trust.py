@@ -1,4 +1,4 @@
-"""Whose code a saved model may bring to run: the package's and what was registered, and beyond that none but named.
+"""Which code a saved model may run: the package's, what was registered, and what ``trust`` names.
 
 A recipe of one's own may name code of one's own, ``package.module:Class``. A saved model comes from anywhere, so that
 code which it names is imported only where its reader trusts it.
@@ -22,12 +22,12 @@ _trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 
 
 class TrustError(ValueError):
-    """A saved model that names code which nobody said to trust."""
+    """A saved model names code that is not trusted."""
 
 
 @contextmanager
-def trusting(names: Trust) -> Iterator[None]:
-    """Within this, saved models may name code of these packages, modules or classes.
+def trust_packages(names: Trust) -> Iterator[None]:
+    """Context in which saved models may name code of these packages, modules or classes.
 
     Raises:
         ValueError: an empty name.
@@ -42,13 +42,13 @@ def trusting(names: Trust) -> Iterator[None]:
         _trusted.reset(token)
 
 
-def trusted(call: Callable[P, R]) -> Callable[P, R]:
-    """A function that runs within ``trusting`` of what its keyword ``trust`` names."""
+def with_trust(call: Callable[P, R]) -> Callable[P, R]:
+    """A function that runs within ``trust_packages`` of what its keyword ``trust`` names."""
 
     @wraps(call)
     def within(*args: P.args, **keywords: P.kwargs) -> R:
         names: Any = keywords.get("trust", ())
-        with trusting(names):
+        with trust_packages(names):
             return call(*args, **keywords)
 
     return within

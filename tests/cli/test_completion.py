@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from polyfuse import registry
-from polyfuse.cli.common import offering
+from polyfuse.cli.common import complete_from
 
 
 @pytest.fixture(scope="module")
@@ -77,4 +77,4 @@ def test_another_shell_is_refused_by_name(path):
 
 
 def test_what_is_offered_begins_as_the_word_does():
-    assert offering("auto", "cpu", "cuda")("c") == ["cpu", "cuda"]
+    assert complete_from("auto", "cpu", "cuda")("c") == ["cpu", "cuda"]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfuse.data.batches import PACK, Order, Rows, gather, loader, shared_cell
+from polyfuse.data.batches import PACK, Order, Rows, gather, loader, most_shared_cell
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
 
@@ -85,8 +85,8 @@ def test_packs_bring_rows_of_one_cell_together():
 
 def test_sharing_is_found_only_where_there_is_some():
     shared, alone = prepared(np.repeat(np.arange(5), 4)[:, None]), prepared(np.arange(20)[:, None])
-    assert shared_cell({"a": alone, "b": shared}, np.arange(20)).tolist() == np.repeat(np.arange(5), 4).tolist()
-    assert shared_cell({"a": alone}, np.arange(20)) is None
+    assert most_shared_cell({"a": alone, "b": shared}, np.arange(20)).tolist() == np.repeat(np.arange(5), 4).tolist()
+    assert most_shared_cell({"a": alone}, np.arange(20)) is None
 
 
 def test_loader_augments_with_the_seed_of_the_batch_and_workers_change_nothing():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import polyfuse as pf
 from polyfuse.data.cells.numbers import parse_number
-from polyfuse.data.modalities import infer
+from polyfuse.data.modalities import infer_columns
 from polyfuse.data.tables import TableError, read_table
 from tests.tiny import FAST
 
@@ -36,7 +36,7 @@ def test_numbers_with_cents_are_what_was_written(tmp_path_factory, values, marks
         frame = path
     table = read_table(frame)
     assert [parse_number(cell) for cell in table.frame["price"]] == pytest.approx(values)
-    assert infer(table)["price"].modality == "number"
+    assert infer_columns(table)["price"].modality == "number"
     assert any("decimal points" in note for note in table.notes) == (marks[0] == ",")
 
 
@@ -72,11 +72,11 @@ def test_what_stays_open_is_refused_and_can_be_said(tmp_path, cells):
     frame.to_csv(tmp_path / "t.csv", index=False)
     for source in (frame, tmp_path / "t.csv"):
         table = read_table(source)
-        column = infer(table)["x"]
+        column = infer_columns(table)["x"]
         assert (column.modality, column.role) == ("unknown", "unusable")
         assert any("'x'" in note for note in table.notes)
         with pytest.raises(TableError, match=r"column 'x'"):
-            infer(table, {"x": "number"})
+            infer_columns(table, {"x": "number"})
     with pytest.raises(ValueError, match="output 'x'"):
         pf.fit(frame, outputs=["x"], quiet=True)
     comma = read_table(tmp_path / "t.csv", formats={"x": "comma"})
@@ -129,7 +129,7 @@ def test_dates_in_any_order_are_read_as_the_column_shows(tmp_path, pattern, orde
     frame.to_csv(tmp_path / "t.csv", index=False)
     table = read_table(tmp_path / "t.csv")
     assert table.formats == {"when": order}
-    assert infer(table)["when"].modality == "date"
+    assert infer_columns(table)["when"].modality == "date"
     assert [cell[:10] for cell in table.frame["when"]] == [day.isoformat() for day in DAYS]
     assert [" 15:30" in cell for cell in table.frame["when"]] == ["%M" in pattern] * len(DAYS)
     assert any(order.replace("_", " ").removesuffix(" first") in note for note in table.notes)
@@ -141,7 +141,7 @@ def test_dates_in_any_order_are_read_as_the_column_shows(tmp_path, pattern, orde
 
 def test_dates_that_can_be_read_in_two_ways_are_refused():
     table = read_table({"when": ["01/02/2024", "03/04/2024", "05/06/2024"]})
-    column = infer(table)["when"]
+    column = infer_columns(table)["when"]
     assert (column.modality, column.role) == ("unknown", "unusable")
     assert "data.formats.when=day_first" in column.reason
 

@@ -11,14 +11,14 @@ from polyfuse.data.inputs import (
     UNNAMED,
     InputRequest,
     default_inputs,
-    exclusions,
-    leaks,
-    left_out,
-    overrides,
+    exclusion_reasons,
+    find_leaks,
+    modality_overrides,
+    note_unused_columns,
     parse_input,
     resolve_inputs,
 )
-from polyfuse.data.modalities import MODALITIES, Column, infer
+from polyfuse.data.modalities import MODALITIES, Column, infer_columns
 from polyfuse.data.tables import TableError, read_table
 
 ROLES = ("input", "identifier", "constant", "empty", "split", "unusable", "address")
@@ -39,13 +39,13 @@ HOUSES = table_of(
 
 def test_what_is_left_out_is_named_with_its_reason():
     columns = HOUSES | {"nr": column("nr", "number", "identifier"), "clip": column("clip", "video", "unsupported")}
-    inputs, reasons = default_inputs(columns, outputs=["bedrooms"]), exclusions(columns, outputs=["bedrooms"])
+    inputs, reasons = default_inputs(columns, outputs=["bedrooms"]), exclusion_reasons(columns, outputs=["bedrooms"])
     used = [name for names, _ in inputs.values() for name in names]
-    assert left_out(columns, [*used, "bedrooms"], reasons) == [
+    assert note_unused_columns(columns, [*used, "bedrooms"], reasons) == [
         "columns 'id', 'nr' are left out: an identifier says nothing about new rows",
         "column 'clip' is left out: video is not read yet (its sound can be: clip=audio as an input)",
     ]
-    assert left_out(table_of(a="text", b="text"), ["b"], {}) == [f"column 'a' is left out: {UNNAMED}"]
+    assert note_unused_columns(table_of(a="text", b="text"), ["b"], {}) == [f"column 'a' is left out: {UNNAMED}"]
 
 
 def test_one_input_per_modality():
@@ -78,7 +78,7 @@ def test_a_feature_column_gives_way_to_the_input_of_that_name():
 def test_every_column_is_in_one_input_or_has_a_reason(kinds, data):
     columns = {name: column(name, *kind) for name, kind in kinds.items()}
     outputs = data.draw(st.lists(st.sampled_from(sorted(columns)), max_size=2, unique=True))
-    reasons = exclusions(columns, outputs=outputs)
+    reasons = exclusion_reasons(columns, outputs=outputs)
     assert set(outputs) <= set(reasons)
     assert all(reasons[name] for name in reasons)
     if len(reasons) == len(columns):
@@ -118,7 +118,7 @@ def test_an_unknown_modality_suggests_the_nearest():
 
 def test_overrides_name_modalities_of_columns_only():
     requests = [parse_input(text) for text in ("zip=category", "c@a,b=columns", "p@front=image", "x")]
-    assert overrides(requests) == {"zip": "category", "front": "image"}
+    assert modality_overrides(requests) == {"zip": "category", "front": "image"}
 
 
 def test_requests_are_gathered_unless_they_have_a_name():
@@ -164,7 +164,7 @@ def test_requests_that_cannot_be(texts, message):
 def test_nothing_left_lists_the_reasons():
     table = read_table({"id": [f"a{i}" for i in range(9)], "same": ["x"] * 9, "y": [0, 1, 0] * 3})
     with pytest.raises(TableError, match=r"(?s)id \(text\): an identifier.*same.*the same.*y .*output"):
-        default_inputs(infer(table), outputs=["y"])
+        default_inputs(infer_columns(table), outputs=["y"])
 
 
 def test_columns_that_give_the_answer_away_are_named():
@@ -189,8 +189,8 @@ def test_columns_that_give_the_answer_away_are_named():
         }
     )
     names = [name for name in table.frame if name not in ("group", "price")]
-    assert [note.split("'")[1] for note in leaks(table, names, "group")] == ["copy", "renamed", "finer"]
-    assert [note.split("'")[1] for note in leaks(table, names, "price")] == ["euros"]
+    assert [note.split("'")[1] for note in find_leaks(table, names, "group")] == ["copy", "renamed", "finer"]
+    assert [note.split("'")[1] for note in find_leaks(table, names, "price")] == ["euros"]
 
 
 def test_chance_is_no_leak():
@@ -198,4 +198,4 @@ def test_chance_is_no_leak():
     table = read_table(
         {"y": rare, "place": [f"p{i % 29}" if i < 290 else "p29" for i in range(300)], "two": [1, 2] * 150}
     )
-    assert leaks(table, ["place", "two", "two"], "y") == []
+    assert find_leaks(table, ["place", "two", "two"], "y") == []

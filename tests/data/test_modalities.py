@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from polyfuse.data.cells.source import is_missing
-from polyfuse.data.modalities import MODALITIES, infer, infer_output, inspect_rows, missing_mask
+from polyfuse.data.modalities import MODALITIES, infer_columns, infer_output, inspect_rows, missing_mask
 from polyfuse.data.tables import Table, TableError, read_table
 
 scalars = st.one_of(
@@ -43,7 +43,7 @@ records = st.fixed_dictionaries({"bytes": st.none() | st.binary(), "path": st.no
 )
 def test_any_cells_at_all_are_understood_or_called_unknown(cells, modality):
     table = read_table(pd.DataFrame({"a": pd.Series(cells, dtype=object)}))
-    column = infer(table, {"a": modality} if modality else {}, sample=5)["a"]
+    column = infer_columns(table, {"a": modality} if modality else {}, sample=5)["a"]
     assert column.modality in (*MODALITIES, "unknown")
     assert column.missing == sum(map(is_missing, table.frame["a"]))
     assert 0 <= column.broken <= len(cells) - column.missing
@@ -60,7 +60,7 @@ def test_missing_masks_agree_with_the_cells(cells, dtype):
 
 
 def roles(**columns) -> dict[str, str]:
-    return {name: column.role for name, column in infer(read_table(columns)).items()}
+    return {name: column.role for name, column in infer_columns(read_table(columns)).items()}
 
 
 def test_roles():
@@ -101,25 +101,25 @@ def test_roles():
 
 def test_an_override_decides_modality_and_role():
     table = read_table({"code": [f"k{i}" for i in range(9)], "n": range(9)})
-    columns = infer(table, {"code": "category", "n": "category"})
+    columns = infer_columns(table, {"code": "category", "n": "category"})
     assert [(c.modality, c.role) for c in columns.values()] == [("category", "input")] * 2
     with pytest.raises(TableError, match="did you mean 'category'"):
-        infer(table, {"n": "categry"})
+        infer_columns(table, {"n": "categry"})
     with pytest.raises(TableError, match="did you mean 'code'"):
-        infer(table, {"cod": "text"})
+        infer_columns(table, {"cod": "text"})
 
 
 def test_broken_rows_are_counted_with_their_repetitions(tmp_path, write_image):
     write_image(tmp_path / "good.png")
     (tmp_path / "junk.png").write_bytes(b"junk")
     (tmp_path / "t.csv").write_text("photo\n" + 'good.png\njunk.png\nlost.png\nlost.png\n""\n' * 3)
-    column = infer(read_table(tmp_path / "t.csv"))["photo"]
+    column = infer_columns(read_table(tmp_path / "t.csv"))["photo"]
     assert (column.modality, column.missing, column.broken, column.distinct) == ("image", 3, 9, 3)
     assert "2 of 3 files found" in column.reason
 
 
 def test_addresses_are_not_downloaded_and_the_reason_says_so():
-    column = infer(read_table({"a": [f"https://x.org/{i}.jpg" for i in range(4)]}))["a"]
+    column = infer_columns(read_table({"a": [f"https://x.org/{i}.jpg" for i in range(4)]}))["a"]
     assert (column.modality, column.broken) == ("image", 4)
     assert "download" in column.reason
 
@@ -138,7 +138,7 @@ def test_addresses_are_not_downloaded_and_the_reason_says_so():
 )
 def test_broken_cells_of_other_modalities(modality, cells, broken):
     table = Table(pd.DataFrame({"a": pd.Series(cells, dtype=object)}))
-    column = infer(table, {"a": modality})["a"]
+    column = infer_columns(table, {"a": modality})["a"]
     assert column.broken == len(column.unreadable) == broken
     assert all(why and cells[row] is not None for row, _, why in column.unreadable)
 
@@ -148,7 +148,7 @@ def test_a_large_table_is_quick_because_contents_are_sampled():
     table = read_table(
         {"raw": [b"\x89PNG\r\n\x1a\n%d" % i for i in range(n)], "n": range(n), "w": [f"v {i % 99}" for i in range(n)]}
     )
-    columns = infer(table, sample=20)
+    columns = infer_columns(table, sample=20)
     assert columns["raw"].modality == "image"
     assert 0 < columns["raw"].broken <= 20
 
@@ -198,18 +198,18 @@ def test_outputs_that_no_head_learns_are_refused(cells):
 
 
 def test_real_tables(real_data):
-    columns = infer(read_table(real_data / "houses" / "table.csv"))
+    columns = infer_columns(read_table(real_data / "houses" / "table.csv"))
     assert {name: c.modality for name, c in columns.items()} == {
         **dict.fromkeys(("bedrooms", "bathrooms", "area", "price"), "number"),
         **dict.fromkeys(("frontal", "bedroom", "bathroom", "kitchen"), "image"),
         **dict.fromkeys(("zipcode", "split"), "category"),
     }
-    columns = infer(read_table(real_data / "emoji" / "emoji.parquet"))
+    columns = infer_columns(read_table(real_data / "emoji" / "emoji.parquet"))
     assert {name: c.modality for name, c in columns.items() if c.role == "input"} == {
         "image": "image",
         **dict.fromkeys(("name_en", "tags_en", "name_zh", "tags_zh"), "text"),
         **dict.fromkeys(("group", "subgroup"), "category"),
     }
-    fsdd = infer(read_table(real_data / "fsdd" / "table.csv"))
+    fsdd = infer_columns(read_table(real_data / "fsdd" / "table.csv"))
     assert (fsdd["audio"].modality, fsdd["audio"].broken) == ("audio", 0)
     assert infer_output(read_table(real_data / "fsdd" / "table.csv").frame["digit"])[0] == "category"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from polyfuse.data.modalities import infer
+from polyfuse.data.modalities import infer_columns
 from polyfuse.data.tables import Table, read_table
 
 N = 200
@@ -85,7 +85,7 @@ UNTYPED = {name: column for name, column in COLUMNS.items() if name != "grade"} 
 def test_columns_that_people_have(name):
     cells, modality = COLUMNS[name]
     table = read_table(pd.DataFrame({name: pd.Series(cells, dtype=getattr(cells, "dtype", object))}))
-    column = infer(table)[name]
+    column = infer_columns(table)[name]
     assert column.modality == modality, column
     assert column.reason
 
@@ -93,20 +93,20 @@ def test_columns_that_people_have(name):
 def test_the_order_of_rows_does_not_matter():
     for name, (cells, modality) in UNTYPED.items():
         series = pd.Series(list(cells), dtype=object, name=name).sample(frac=1, random_state=1, ignore_index=True)
-        assert infer(read_table(series.to_frame()))[name].modality == modality
+        assert infer_columns(read_table(series.to_frame()))[name].modality == modality
 
 
 def test_missing_cells_do_not_change_the_modality():
     for name, (cells, modality) in UNTYPED.items():
         gaps = [cell for some in cells for cell in (some, None)]
         frame = pd.DataFrame({name: pd.Series(gaps, dtype=object)})
-        column = infer(read_table(frame))[name]
+        column = infer_columns(read_table(frame))[name]
         assert (column.modality, column.missing) == (modality, len(gaps) - pd.Series(list(cells)).notna().sum())
 
 
 def test_a_table_of_raw_objects_needs_no_reading_first():
     frame = pd.DataFrame({"a": pd.Series([1, "x", None, [3], {"k": 1}], dtype=object)})
-    assert infer(Table(frame))["a"].missing == 1
+    assert infer_columns(Table(frame))["a"].missing == 1
 
 
 def test_declared_categories_intervals_and_periods():
@@ -119,7 +119,7 @@ def test_declared_categories_intervals_and_periods():
             "months": pd.period_range("2020-01", periods=24, freq="M"),
         }
     )
-    columns = infer(read_table(frame))
+    columns = infer_columns(read_table(frame))
     assert {name: column.modality for name, column in columns.items()} == {
         **dict.fromkeys(("cut", "intervals", "days"), "category"),
         "months": "date",

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from polyfuse.data.store import FallbackStore, MemoryStore, Store, evict, fingerprint, spared
+from polyfuse.data.store import FallbackStore, MemoryStore, Store, evict, fingerprint, recently_used_bytes
 
 arrays = hnp.arrays(
     st.sampled_from([np.uint8, np.int16, np.int32, np.float32]),
@@ -104,8 +104,8 @@ def test_what_is_in_use_is_spared(tmp_path):
     for name in ("lately", "long ago", "own"):
         Store(tmp_path / name).put([(b"k", np.zeros(1000))])
     os.utime(tmp_path / "long ago", (0, 0))
-    assert 8000 <= spared(tmp_path, but=tmp_path / "own") < 2 * 8000 + 40_000
-    assert spared(tmp_path, but=tmp_path / "long ago") >= 2 * 8000
+    assert 8000 <= recently_used_bytes(tmp_path, but=tmp_path / "own") < 2 * 8000 + 40_000
+    assert recently_used_bytes(tmp_path, but=tmp_path / "long ago") >= 2 * 8000
 
 
 KEYS = [bytes([n]) for n in range(5)]

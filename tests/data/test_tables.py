@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.source import is_missing
-from polyfuse.data.plain import MISSING
+from polyfuse.data.coerce import MISSING
 from polyfuse.data.tables import Table, TableError, read_table
 
 LETTERS = string.ascii_letters + " ,;|\t\"'\n=äßé猫が🐈"

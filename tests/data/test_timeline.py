@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from polyfuse.data.splits import split_rows
 from polyfuse.data.tables import TableError
-from polyfuse.data.timeline import cut, instant, parts, timeline
+from polyfuse.data.timeline import make_timeline, parse_instant, split_by_shares, split_evenly
 
 SHARES = st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.9, 0.1, 0.0), (0.7, 0.0, 0.3)])
 times = st.lists(st.one_of(st.none(), st.integers(0, 30)), min_size=4, max_size=50)
@@ -83,9 +83,15 @@ def test_what_has_no_order_is_said(cells, message):
 
 
 def test_time_zones_are_instants():
-    assert instant("2024-01-01T12:00+02:00") == instant("2024-01-01T10:00Z") == instant("2024-01-01 10:00")
-    assert instant(pd.Timestamp("2024-01-01 12:00", tz="Europe/Paris")) == instant(datetime.datetime(2024, 1, 1, 11))
-    assert instant(datetime.date(2024, 1, 2)) - instant("2024/01/01") == 86_400
+    assert (
+        parse_instant("2024-01-01T12:00+02:00")
+        == parse_instant("2024-01-01T10:00Z")
+        == parse_instant("2024-01-01 10:00")
+    )
+    assert parse_instant(pd.Timestamp("2024-01-01 12:00", tz="Europe/Paris")) == parse_instant(
+        datetime.datetime(2024, 1, 1, 11)
+    )
+    assert parse_instant(datetime.date(2024, 1, 2)) - parse_instant("2024/01/01") == 86_400
 
 
 def test_a_given_split_validates_on_its_latest_rows_and_says_what_is_later():
@@ -101,8 +107,8 @@ def test_a_given_split_validates_on_its_latest_rows_and_says_what_is_later():
 def test_parts_follow_each_other(numbers, count):
     if all(n is None for n in numbers):
         return
-    line = timeline(written(numbers, "numbers"))
-    part_N = parts(line.block_N, count)
+    line = make_timeline(written(numbers, "numbers"))
+    part_N = split_evenly(line.block_N, count)
     known = np.array([n for n in numbers if n is not None])
     if len(set(known)) < 2:
         assert part_N is None
@@ -112,4 +118,4 @@ def test_parts_follow_each_other(numbers, count):
     assert sorted(set(found)) == list(range(min(count, len(set(known)))))
     for part in range(1, found.max() + 1):
         assert known[found < part].max() < known[found >= part].min()
-    assert (cut(line.block_N, [0.5, 0.5]) >= 0).sum() == len(known)
+    assert (split_by_shares(line.block_N, [0.5, 0.5]) >= 0).sum() == len(known)

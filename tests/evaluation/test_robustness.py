@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 import polyfuse as pf
-from polyfuse.data.corrupt import CORRUPTIONS, typical
+from polyfuse.data.corrupt import CORRUPTIONS, default_corruptions
 from polyfuse.data.tables import read_table
 from polyfuse.evaluation import noise
 from polyfuse.evaluation.curves import area
@@ -21,7 +21,7 @@ from tests.evaluation.test_html import Page
 from tests.tiny import FAST, write_table
 
 TEST = "split == 'test'"
-QUICK = {"severities": (0.5, 1.0), "corruptions": typical()}
+QUICK = {"severities": (0.5, 1.0), "corruptions": default_corruptions()}
 
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -124,11 +124,17 @@ def test_a_metric_where_lower_is_better(model, table):
 
 def test_the_fast_path_encodes_each_noised_input_once(model, table, monkeypatch):
     calls = []
-    noised = noise.noised
-    monkeypatch.setattr(noise, "noised", lambda s, *rest: calls.append(s.name) or noised(s, *rest))
-    read, prepared = model._judgeable(table, None, None)
+    noised = noise.corrupt_cells
+    monkeypatch.setattr(noise, "corrupt_cells", lambda s, *rest: calls.append(s.name) or noised(s, *rest))
+    read, prepared = model._prepare_for_evaluation(table, None, None)
     found = robustness(
-        model.bundle, read, prepared, np.arange(len(read)), severities=(0.5,), corruptions=typical(), bootstrap=0
+        model.bundle,
+        read,
+        prepared,
+        np.arange(len(read)),
+        severities=(0.5,),
+        corruptions=default_corruptions(),
+        bootstrap=0,
     )
     assert sorted(calls) == sorted(found.inputs)
     assert [p.severity for p in found.together.curves["label"].points] == [0.0, 0.5]
@@ -136,12 +142,14 @@ def test_the_fast_path_encodes_each_noised_input_once(model, table, monkeypatch)
 
 
 def test_chosen_rows_are_judged(model, table):
-    read, prepared = model._judgeable(table, None, None)
+    read, prepared = model._prepare_for_evaluation(table, None, None)
     rows = np.flatnonzero(read.frame["split"] == "test")
     options = {"severities": (0.7,), "bootstrap": 0}
     part = robustness(model.bundle, read, prepared, rows, **options)
     selected = read_table(table, where=TEST)
-    own = robustness(model.bundle, selected, model._judgeable(table, TEST, None)[1], np.arange(len(rows)), **options)
+    own = robustness(
+        model.bundle, selected, model._prepare_for_evaluation(table, TEST, None)[1], np.arange(len(rows)), **options
+    )
     assert part.rows == len(rows)
     for a, b in zip(curves_of(part, "label"), curves_of(own, "label"), strict=True):
         assert [p.value for p in a.points] == [p.value for p in b.points], "noise follows the row of the file"

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from polyfuse.search.shelf import Shelf
+from polyfuse.search.folder import IndexFolder
 
 SIZE = 8
 
@@ -20,7 +20,7 @@ def rows(rng: np.random.Generator, count: int):
 
 
 def main() -> None:
-    shelf, rng = Shelf.open(sys.argv[1]), np.random.default_rng(int(sys.argv[2]))
+    shelf, rng = IndexFolder.open(sys.argv[1]), np.random.default_rng(int(sys.argv[2]))
     held: list[int] = []
     print("ready", flush=True)
     while True:

@@ -12,9 +12,9 @@ pytest.importorskip("faiss")
 
 import pandas as pd
 
-from polyfuse.search import approximate, shelf
+from polyfuse.search import approximate, folder
+from polyfuse.search.folder import IndexFolder
 from polyfuse.search.scan import Scan
-from polyfuse.search.shelf import Shelf
 from polyfuse.search.store import arrow, new_ids
 
 ROWS, SIZE = 3000, 16
@@ -43,7 +43,7 @@ def test_it_finds_nearly_all_that_a_scan_finds_whatever_is_kept(built, share):
     hits = asked = 0
     for query in clustered(np.random.default_rng(0), ROWS)[rng.choice(ROWS, 100)]:
         exact, scores = (side[0] for side in whole.top(query[None], 10, keep))
-        near = approximate.opened(file).over(whole).top(query, 10, keep)
+        near = approximate.open_index(file).over(whole).top(query, 10, keep)
         assert (near is None) == (share < 0.25)  # few rows are gathered and scanned
         found, own = near or (exact, scores)
         assert keep[found].all()
@@ -55,13 +55,13 @@ def test_it_finds_nearly_all_that_a_scan_finds_whatever_is_kept(built, share):
 def test_rows_that_came_later_are_found_as_a_scan_finds_them(built):
     x, file, _ = built
     more = np.concatenate([x, clustered(np.random.default_rng(5), 200)])
-    near = approximate.opened(file).over(Scan(more)).top(more[-1], 3, None)
+    near = approximate.open_index(file).over(Scan(more)).top(more[-1], 3, None)
     assert near[0][0] == len(more) - 1
 
 
 def test_many_that_are_asked_for_are_scanned(built):
     x, file, _ = built
-    assert approximate.opened(file).over(Scan(x)).top(x[0], approximate.MOST_ASKED + 1, None) is None
+    assert approximate.open_index(file).over(Scan(x)).top(x[0], approximate.MOST_ASKED + 1, None) is None
 
 
 @pytest.mark.parametrize("how", ["short", "no facts", "no file", "other facts"])
@@ -75,7 +75,7 @@ def test_a_damaged_file_is_none(built, tmp_path, how):
         copy.with_name("0.faiss.json").unlink()
     if how == "no file":
         copy.unlink()
-    assert approximate.opened(copy) is None
+    assert approximate.open_index(copy) is None
 
 
 def test_an_index_follows_adds_and_deletes(tmp_path, monkeypatch):
@@ -86,7 +86,9 @@ def test_an_index_follows_adds_and_deletes(tmp_path, monkeypatch):
         return {"image": (clustered(rng, count), np.ones(count, bool))}, frame
 
     facts = {"fingerprint": "x", "inputs": {"image": "image"}, "size": SIZE}
-    made = Shelf.create(tmp_path / "i", facts, [arrow(new_ids(ROWS), *rows(ROWS), {})], lambda place: place.mkdir())
+    made = IndexFolder.create(
+        tmp_path / "i", facts, [arrow(new_ids(ROWS), *rows(ROWS), {})], lambda place: place.mkdir()
+    )
     query = np.ones(SIZE, np.float32)
 
     def both(**options):
@@ -105,9 +107,9 @@ def test_an_index_follows_adds_and_deletes(tmp_path, monkeypatch):
     quick, exact = both()
     assert len(set(quick) & set(exact)) >= 9
     assert made.search(query, find=["image"]).id.tolist() == exact  # this few are scanned by default
-    monkeypatch.setattr(shelf, "APPROXIMATE_FROM", 100)
+    monkeypatch.setattr(folder, "APPROXIMATE_FROM", 100)
     monkeypatch.setattr(Scan, "top", None)  # above that size no scan is needed
     assert made.search(query, find=["image"]).id.tolist() == quick
     monkeypatch.undo()
-    monkeypatch.setattr(approximate, "installed", lambda: False)
+    monkeypatch.setattr(approximate, "is_installed", lambda: False)
     assert made.search(query, find=["image"]).id.tolist() == exact

@@ -217,7 +217,7 @@ def test_tables_of_other_columns_can_be_added(world, tmp_path):
 def test_an_index_of_before_sounds_were_kept_can_be_added_to(world, tmp_path, monkeypatch):
     model, table, folder = world
     with monkeypatch.context() as patch:
-        patch.setattr("polyfuse.search.index.shown", lambda *_: {})
+        patch.setattr("polyfuse.search.index.make_thumbnails", lambda *_: {})
         made = pf.index(model, table, to=tmp_path / "i")
     assert made.add(pd.read_csv(table).head(5), media_root=folder) == 5
     assert made.notes == []

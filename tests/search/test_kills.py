@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("lancedb")
 
-from polyfuse.search.shelf import Shelf
+from polyfuse.search.folder import IndexFolder
 from polyfuse.search.store import arrow, new_ids
 from tests.search.kill_writer import SIZE, rows
 
@@ -21,10 +21,10 @@ ROOT = Path(__file__).parent.parent.parent
 KILLS = int(os.environ.get("POLYFUSE_KILLS", "12"))
 
 
-def made(place: Path) -> Shelf:
+def made(place: Path) -> IndexFolder:
     vectors, frame = rows(np.random.default_rng(0), 5)
     facts = {"fingerprint": "x", "inputs": {"image": "image"}, "size": SIZE}
-    return Shelf.create(place, facts, [arrow(new_ids(5), vectors, frame, {})], lambda folder: folder.mkdir())
+    return IndexFolder.create(place, facts, [arrow(new_ids(5), vectors, frame, {})], lambda folder: folder.mkdir())
 
 
 def start(place: Path, seed: int) -> subprocess.Popen:
@@ -50,17 +50,17 @@ def said(output: str, word: str) -> set[int]:
 @pytest.mark.slow
 def test_a_kill_at_any_moment_loses_no_acknowledged_row_and_doubles_none(tmp_path):
     shelf, rng = made(tmp_path / "i"), np.random.default_rng(0)
-    first = set(shelf._now().frame.id.tolist())
+    first = set(shelf._load_newest().frame.id.tolist())
     there, perhaps = set(first), set()
     for turn in range(KILLS):
         output = killed(tmp_path / "i", turn, float(rng.uniform(0, 0.6)))
         perhaps |= said(output, "deleting") - said(output, "deleted")
         there = (there | said(output, "added")) - said(output, "deleted")
-        frame = Shelf.open(tmp_path / "i")._now().frame
+        frame = IndexFolder.open(tmp_path / "i")._load_newest().frame
         assert frame.id.is_unique
         assert there - perhaps <= set(frame.id.tolist())
         assert not said(output, "deleted") & set(frame.id.tolist())
-        found = Shelf.open(tmp_path / "i").search(np.ones(SIZE, np.float32), find=["image"], k=5)
+        found = IndexFolder.open(tmp_path / "i").search(np.ones(SIZE, np.float32), find=["image"], k=5)
         assert len(found) == 5
 
 
@@ -75,7 +75,7 @@ def test_two_processes_that_write_at_once_lose_nothing(tmp_path):
     for writer in writers:
         writer.kill()
     outputs = [writer.communicate()[0] for writer in writers]
-    frame = Shelf.open(tmp_path / "i")._now().frame
+    frame = IndexFolder.open(tmp_path / "i")._load_newest().frame
     held = set(frame.id.tolist())
     assert frame.id.is_unique
     for output in outputs:

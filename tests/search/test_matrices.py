@@ -130,7 +130,7 @@ def test_a_full_disk_keeps_the_rows_in_memory(world, monkeypatch, fresh):
     if not fresh:
         world.check()
         world.add(4)
-    kept = matrices._at_row
+    kept = matrices._open_at_row
 
     class Full:
         def __init__(self, file):
@@ -143,7 +143,7 @@ def test_a_full_disk_keeps_the_rows_in_memory(world, monkeypatch, fresh):
         def close(self):
             self.file.close()
 
-    monkeypatch.setattr(matrices, "_at_row", lambda *a: Full(kept(*a)))
+    monkeypatch.setattr(matrices, "_open_at_row", lambda *a: Full(kept(*a)))
     folder = world.opened()
     found = world.check(folder)
     assert found.generation == ""

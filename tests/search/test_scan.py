@@ -74,6 +74,6 @@ def test_two_precisions_that_differ_are_damage():
     x = units(50, 8, np.random.default_rng(0))
     half = x.astype(np.float16)
     half[7] = -half[7]
-    with pytest.raises(scan.Damaged):
+    with pytest.raises(scan.DamagedVectors):
         Scan(x, half).top(-x[7:8], 3)
     assert Scan(x, x.astype(np.float16)).top(x[7:8], 3)[0][0, 0] == 7

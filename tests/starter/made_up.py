@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from polyfuse.starter.parts import PARTS, Part
+from polyfuse.starter.parts import PARTS, StarterPart
 
 CONTENT = b"some weights"
 CALLS = "MADE_UP_CALLS"  # names a file that gets a line per conversion
@@ -29,7 +29,7 @@ def fail(sources, folder: Path) -> None:
     raise RuntimeError("broke off")
 
 
-def install(site: Path, *, version: str = "1.0", content: bytes = CONTENT, convert: str = "convert") -> Part:
+def install(site: Path, *, version: str = "1.0", content: bytes = CONTENT, convert: str = "convert") -> StarterPart:
     """Put the package into a folder on ``sys.path``, and the part into the table."""
     home, facts = site / "made_up_weights", site / f"made_up_weights-{version}.dist-info"
     for folder in (home, facts):
@@ -41,9 +41,9 @@ def install(site: Path, *, version: str = "1.0", content: bytes = CONTENT, conve
     return register(convert)
 
 
-def register(convert: str = "convert") -> Part:
+def register(convert: str = "convert") -> StarterPart:
     """The part alone, as the table would name it."""
-    PARTS["made-up"] = Part(
+    PARTS["made-up"] = StarterPart(
         name="made-up",
         modality="text",
         encoder="pretrained",

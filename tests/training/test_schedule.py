@@ -12,7 +12,7 @@ from torch import nn
 from polyfuse.fusion.concat import Concat
 from polyfuse.model.network import Network
 from polyfuse.recipe import RecipeError, parse
-from polyfuse.recipe.validate import check
+from polyfuse.recipe.validate import check_recipe
 from polyfuse.training.learner import Learner
 from polyfuse.training.schedule import Unfreezer, factor, parameter_groups
 
@@ -109,7 +109,7 @@ def test_what_is_no_part_or_is_not_trained_is_refused():
     with pytest.raises(RecipeError, match=r"nothing that goes by 'inputs\.a\.layers\.7' alone .* known: inputs\.a"):
         parameter_groups(*rated({"inputs.a.layers.7": 0.1}))
     with pytest.raises(RecipeError, match=r"no part 'inputs\.c'; known: inputs\.a, inputs\.b, fusion"):
-        check(rated({"inputs.c": 0.1})[1])
+        check_recipe(rated({"inputs.c": 0.1})[1])
 
 
 def test_stages_thaw_from_the_top_down():

@@ -1,4 +1,4 @@
-"""The front door: fit, compare, inspect, load and their like, and the model that they give."""
+"""The public API: fit, compare, inspect, load and the like, and the model that they return."""
 
 from polyfuse.api.inspection import Inspection, inspect
 from polyfuse.api.model import Model, load

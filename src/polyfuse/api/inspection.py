@@ -1,4 +1,4 @@
-"""What a table holds: columns, what each is taken for, broken cells."""
+"""Inspect a table: the modality and role of each column, and its broken cells."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyfuse.data.inputs import overrides, parse_input
-from polyfuse.data.modalities import infer, inspect_rows
-from polyfuse.data.names import listed
+from polyfuse.data.inputs import modality_overrides, parse_input
+from polyfuse.data.modalities import infer_columns, inspect_rows
+from polyfuse.data.names import as_name_list
 from polyfuse.data.tables import read_table
 from polyfuse.evaluation import terminal
 from polyfuse.evaluation.rendering import as_html
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Inspection:
-    """What ``inspect`` found: number of rows, a dictionary per column, its broken cells among it, and notes."""
+    """Result of ``inspect``: number of rows, a dictionary per column, its broken cells among it, and notes."""
 
     rows: int
     columns: list[dict[str, Any]]
@@ -44,11 +44,11 @@ SHOWN = 12  # columns that the short form of an inspection names
 def inspect(
     table: Any, *, inputs: Names = (), where: str | None = None, media_root: str | Path | None = None
 ) -> Inspection:
-    """What each column of a table is taken for, and why.
+    """Infer the modality and role of each column of a table, and why.
 
     Args:
         inputs: ``COL=MODALITY`` overrides.
     """
     table = read_table(table, media_root=media_root, where=where)
-    columns = infer(table, overrides(map(parse_input, listed(inputs))))
+    columns = infer_columns(table, modality_overrides(map(parse_input, as_name_list(inputs))))
     return Inspection(len(table), inspect_rows(columns, table.origin), table.notes)

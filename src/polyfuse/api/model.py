@@ -1,4 +1,4 @@
-"""A trained model: what one evaluates, predicts with, embeds with and saves."""
+"""The trained model: evaluate, predict, embed, save."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.names import listed
-from polyfuse.data.tables import Table, TableError, nearest
-from polyfuse.data.written import FRAMES, place_for, write_frame, write_vectors
+from polyfuse.data.names import as_name_list
+from polyfuse.data.output_files import FRAMES, check_output_path, write_frame, write_vectors
+from polyfuse.data.tables import Table, TableError, did_you_mean
 from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.rendering import as_html
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.robustness_report import RobustnessReport
-from polyfuse.model.predictions import answers, index_of, into_files, own_columns, side_by_side
+from polyfuse.model.predictions import join_columns, source_columns, source_index, tabulate, write_media
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.build import Names
-from polyfuse.system.lazy import Later
-from polyfuse.system.messages import bars, tell
-from polyfuse.trust import Trust, trusting
+from polyfuse.system.lazy import LazyModule
+from polyfuse.system.messages import log_notes, show_bars
+from polyfuse.trust import Trust, trust_packages
 
 if TYPE_CHECKING:
     from polyfuse.data.batches import Rows
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from polyfuse.recipe import outputs as beside
     from polyfuse.search import zero_shot as naming
 else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
-    bundles = Later("polyfuse.model.bundle")
-    inference = Later("polyfuse.model.inference")
-    reading = Later("polyfuse.model.prepare")
-    evaluate = Later("polyfuse.evaluation.evaluate")
-    summing = Later("polyfuse.evaluation.summary")
-    strips = Later("polyfuse.evaluation.attention_page")
-    noising = Later("polyfuse.evaluation.robustness")
-    naming = Later("polyfuse.search.zero_shot")
-    beside = Later("polyfuse.recipe.outputs")
+    bundles = LazyModule("polyfuse.model.bundle")
+    inference = LazyModule("polyfuse.model.inference")
+    reading = LazyModule("polyfuse.model.prepare")
+    evaluate = LazyModule("polyfuse.evaluation.evaluate")
+    summing = LazyModule("polyfuse.evaluation.summary")
+    strips = LazyModule("polyfuse.evaluation.attention_page")
+    noising = LazyModule("polyfuse.evaluation.robustness")
+    naming = LazyModule("polyfuse.search.zero_shot")
+    beside = LazyModule("polyfuse.recipe.outputs")
 
 
 class Model:
@@ -84,7 +84,7 @@ class Model:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is known of its training, and of its evaluation then, as JSON; saved with the model."""
+        """Facts about its training and evaluation, as JSON; saved with the model."""
         return self.bundle.report
 
     @property
@@ -122,19 +122,19 @@ class Model:
             for column in item.columns:
                 table.require(column)
         if heads:
-            beside.check_own_columns(self.recipe, table)
+            beside.check_head_columns(self.recipe, table)
 
     def _read(self, table: Any, where: str | None, media_root: str | Path | None) -> Table:
         """A table, read as that of training was."""
-        return reading.read_again(self.recipe, table, where=where, media_root=media_root)
+        return reading.reread_table(self.recipe, table, where=where, media_root=media_root)
 
     def _rows(
         self, table: Table, targets: bool, max_broken: float | None = None, heads: bool = True
     ) -> tuple[Rows, dict[str, Prepared]]:
         self._require(table, heads)
-        how = reading.reading_of(self.recipe, table, max_broken)
+        how = reading.read_options(self.recipe, table, max_broken)
         prepared = reading.prepare_all(self.recipe, self.bundle.transforms, table, how, targets=targets, heads=heads)
-        return reading.rows_of(prepared, len(table), self.recipe), prepared
+        return reading.make_rows(prepared, len(table), self.recipe), prepared
 
     def evaluate(
         self,
@@ -150,7 +150,7 @@ class Model:
         decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> Report:
-        """Judge the model on a table that holds its output columns.
+        """Evaluate the model on a table that holds its output columns.
 
         Args:
             table: whatever ``read_table`` reads.
@@ -164,25 +164,25 @@ class Model:
         Raises:
             ValueError: a column is absent, no row has a value to judge by, or a label was not seen in training.
         """
-        rules = inference.rules_of(self.bundle.network, costs, thresholds)
-        decoding = inference.decoding_of(self.bundle.network, decode)
+        rules = inference.decision_rules(self.bundle.network, costs, thresholds)
+        decoding = inference.check_decoding(self.bundle.network, decode)
         began = clock.monotonic()
-        with bars(verbose):
-            table, prepared = self._judgeable(table, where, media_root, max_broken)
+        with show_bars(verbose):
+            table, prepared = self._prepare_for_evaluation(table, where, media_root, max_broken)
             seconds = {"reading": round(clock.monotonic() - began, 2)}
             rows = np.arange(len(table))
             notes = [*_rules_in_words(costs, thresholds), *table.notes]
             notes += [note for cells in prepared.values() for note in cells.notes]
-            notes += [note for cells in prepared.values() for note in reading.unseen_values(cells, table)]
-            notes += reading.blank_rows(prepared, table) + reading.without_words(prepared, table)
-            notes += reading.without_target(prepared, table, {"": rows})
+            notes += [note for cells in prepared.values() for note in reading.note_unseen_values(cells, table)]
+            notes += reading.note_blank_rows(prepared, table) + reading.note_missing_prompts(prepared, table)
+            notes += reading.note_missing_targets(prepared, table, {"": rows})
             options: dict[str, Any] = {"name": self.name, "notes": list(dict.fromkeys(notes)), "unseen": unseen}
             options |= {"importance": importance, "rules": rules, "seconds": seconds}
             options["decoding"] = decoding
             report = evaluate.evaluate_rows(self.bundle, table, prepared, rows, **options)
         seconds["judging"] = round(clock.monotonic() - began - seconds["reading"], 2)
         broken = [note for cells in prepared.values() for note in reading.summary(cells, table)]
-        tell([*report.meta["notes"], *broken], verbose)
+        log_notes([*report.meta["notes"], *broken], verbose)
         return report
 
     def robustness(
@@ -200,7 +200,7 @@ class Model:
         max_broken: float | None = None,
         verbose: bool = True,
     ) -> RobustnessReport:
-        """How much noise in its inputs the model takes: each alone, and all together.
+        """Evaluate the model under growing noise in its inputs, each alone and all together.
 
         Args:
             table, where, unseen: as for ``evaluate``.
@@ -215,16 +215,16 @@ class Model:
         Raises:
             ValueError: no such input, corruption or metric, or as for ``evaluate``.
         """
-        table, prepared = self._judgeable(table, where, media_root, max_broken)
+        table, prepared = self._prepare_for_evaluation(table, where, media_root, max_broken)
         options: dict[str, Any] = {"metrics": metrics, "seed": seed, "name": self.name, "unseen": unseen}
-        options["inputs"] = None if inputs is None else listed(inputs)
+        options["inputs"] = None if inputs is None else as_name_list(inputs)
         options["severities"] = [severities] if isinstance(severities, (int, float)) else severities
-        options["corruptions"] = corruptions and {kind: listed(names) for kind, names in corruptions.items()}
+        options["corruptions"] = corruptions and {kind: as_name_list(names) for kind, names in corruptions.items()}
         report = noising.robustness(self.bundle, table, prepared, np.arange(len(table)), **options)
-        tell(report.meta["notes"], verbose)
+        log_notes(report.meta["notes"], verbose)
         return report
 
-    def _judgeable(
+    def _prepare_for_evaluation(
         self, table: Any, where: str | None, media_root: str | Path | None, max_broken: float | None = None
     ) -> tuple[Table, dict[str, Prepared]]:
         """A table that holds the outputs' columns, and its cells."""
@@ -232,7 +232,7 @@ class Model:
         for output in self.recipe.outputs.values():
             if output.column not in table.frame:
                 what = "judging needs the columns of the outputs, and predict (polyfuse predict) answers without them"
-                hint = nearest(output.column, table.frame.columns)
+                hint = did_you_mean(output.column, table.frame.columns)
                 raise TableError(f"{table.name} has no column {output.column!r}{hint}; {what}")
         return table, self._rows(table, True, max_broken)[1]
 
@@ -280,33 +280,33 @@ class Model:
         Raises:
             ValueError: a column is absent, no such class, or the file cannot be written there.
         """
-        place = place_for(to, FRAMES, table) if to else None
-        rules = inference.rules_of(self.bundle.network, costs, thresholds)
-        decoding = inference.decoding_of(self.bundle.network, decode)
+        place = check_output_path(to, FRAMES, table) if to else None
+        rules = inference.decision_rules(self.bundle.network, costs, thresholds)
+        decoding = inference.check_decoding(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
-        with bars(verbose):
+        with show_bars(verbose):
             rows, prepared = self._rows(table, False, max_broken)
             said = inference.predict(self.bundle.network, rows, decoding=decoding)
-        self.notes = reading.said_of_rows(prepared, table)
-        predictions = inference.decided(self.bundle.network, said, rules)
+        self.notes = reading.prediction_notes(prepared, table)
+        predictions = inference.apply_rules(self.bundle.network, said, rules)
         classes = {name: self.bundle.transforms[f"out:{name}"].facts().get("classes", []) for name in predictions}
-        own = own_columns(source, table, as_written=False) if with_table else None
+        own = source_columns(source, table, as_written=False) if with_table else None
         beside = None if own is None else [str(name) for name in own.columns]
-        made = answers(predictions, classes, table, index_of(source, table), beside)
+        made = tabulate(predictions, classes, table, source_index(source, table), beside)
         found = made.without(made.probabilities if proba is False else ())
         if place:
             dropped = made.wide if proba is None else () if proba else list(made.probabilities)
-            kept, filed = into_files(made.without(dropped), made, place)
+            kept, filed = write_media(made.without(dropped), made, place)
             if with_table:
-                kept = side_by_side(own_columns(source, table, as_written=True), kept)
+                kept = join_columns(source_columns(source, table, as_written=True), kept)
             columns, left_out = write_frame(kept, place)
             self.written_columns = columns
             self.notes += left_out + filed
             if proba is None and dropped:
                 many = ", ".join(f"{len(made.probabilities[name])} classes of {name}" for name in dropped)
                 self.notes.append(f"{place.name} has no columns for the probabilities of the {many}: ask with proba")
-        tell(self.notes, verbose)
-        return found if own is None else side_by_side(own, found)
+        log_notes(self.notes, verbose)
+        return found if own is None else join_columns(own, found)
 
     def stream(
         self,
@@ -335,12 +335,12 @@ class Model:
             ...     print(text)
         """
         network = self.bundle.network
-        name, decoding = inference.streaming(network, output), inference.decoding_of(network, decode)
+        name, decoding = inference.streaming_output(network, output), inference.check_decoding(network, decode)
         read = self._read(table, where, media_root)
         if len(read) != 1:
             raise ValueError(f"{read.name} has {len(read):,} rows, and one is written at a time: keep one with where")
         rows, prepared = self._rows(read, False, max_broken)
-        self.notes = reading.said_of_rows(prepared, read)
+        self.notes = reading.prediction_notes(prepared, read)
         return inference.stream(network, rows, name, decoding=decoding)
 
     def attend(
@@ -355,7 +355,7 @@ class Model:
         decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
     ) -> list[Attended]:
-        """What of its inputs each word of a row's text was written about, for decoders with attention.
+        """Attention of each word of a row's text to the inputs, for decoders with attention.
 
         Args:
             table: whatever ``read_table`` reads; one row may be a dict.
@@ -373,19 +373,19 @@ class Model:
         Raises:
             ValueError: no output writes, or its decoder has no attention (``ctc``, ``lm``).
         """
-        place = place_for(to, (".jsonl", ".html"), table) if to else None
+        place = check_output_path(to, (".jsonl", ".html"), table) if to else None
         network = self.bundle.network
-        name, decoding = inference.attending(network, output), inference.decoding_of(network, decode)
+        name, decoding = inference.attention_output(network, output), inference.check_decoding(network, decode)
         read = self._read(table, where, media_root)
-        with bars(verbose):
+        with show_bars(verbose):
             rows, prepared = self._rows(read, False, max_broken)
-            found = inference.attended(network, rows, name, decoding=decoding)
-        self.notes = reading.said_of_rows(prepared, read)
+            found = inference.attend(network, rows, name, decoding=decoding)
+        self.notes = reading.prediction_notes(prepared, read)
         numbered = [replace(one, row=int(row)) for one, row in zip(found, read.rows_N, strict=True)]
         if place:
             facts = {"model": self.name, "table": read.name, "output": name}
             strips.write(self.bundle, read, numbered, place, facts)
-        tell(self.notes, verbose)
+        log_notes(self.notes, verbose)
         return numbered
 
     def embed(
@@ -408,7 +408,7 @@ class Model:
         Raises:
             ValueError: no such input, or another ending of the file.
         """
-        place = place_for(to, (".npy",), table) if to else None
+        place = check_output_path(to, (".npy",), table) if to else None
         if of is not None:
             registry.choose(self.recipe.inputs, of, "input")
         table = self._read(table, where, media_root)
@@ -449,15 +449,17 @@ class Model:
         Raises:
             ValueError: the model aligns nothing, or what is asked cannot be.
         """
-        place = place_for(to, FRAMES, table) if to else None
+        place = check_output_path(to, FRAMES, table) if to else None
         read = self._read(table, where, media_root)
         options: dict[str, Any] = {"of": of, "by": by, "max_broken": max_broken}
-        found, self.notes = naming.zero_shot(self.bundle, read, listed(labels), listed(templates), **options)
+        found, self.notes = naming.zero_shot(
+            self.bundle, read, as_name_list(labels), as_name_list(templates), **options
+        )
         found.insert(0, "row", read.rows_N)
         if place:
             write_frame(found, place)
-        tell(self.notes, verbose)
-        index = index_of(table, read)
+        log_notes(self.notes, verbose)
+        index = source_index(table, read)
         return found if index is None else found.set_axis(index, axis=0)
 
     def save(self, folder: str | Path) -> Path:
@@ -479,7 +481,7 @@ def load(folder: str | Path, *, device: str = "auto", trust: Trust = ()) -> Mode
         TrustError: it names code that is not in ``trust``; none of it was run.
         ValueError: no such device here.
     """
-    with trusting(trust):
+    with trust_packages(trust):
         model = Model(bundles.load(folder, device), Path(folder).name)
     model.folder = Path(folder)
     return model

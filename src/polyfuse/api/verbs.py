@@ -1,4 +1,4 @@
-"""The verbs that make or list things: fit, compare, index, demo, parts, starter."""
+"""Public functions that make or list things: fit, compare, index, demo, parts, starter."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.api.model import Model, load
-from polyfuse.data.places import refuse_source
+from polyfuse.data.output_paths import refuse_source
 from polyfuse.data.tables import read_table
 from polyfuse.digits.data import build as build_demo
 from polyfuse.evaluation.report import Report
 from polyfuse.recipe import parse
 from polyfuse.recipe.build import Names, Settings, build_recipe
 from polyfuse.registry import Listing
-from polyfuse.starter import State, states
-from polyfuse.system.lazy import Later
-from polyfuse.system.messages import bars, tell
+from polyfuse.starter import StarterState, states
+from polyfuse.system.lazy import LazyModule
+from polyfuse.system.messages import log_notes, show_bars
 from polyfuse.system.process import training_alone
-from polyfuse.trust import Trust, trusted
+from polyfuse.trust import Trust, with_trust
 
 if TYPE_CHECKING:
     from polyfuse.comparison import compare as comparing
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from polyfuse.training import fit as training
     from polyfuse.training.fit import Fitted
 else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
-    bundles = Later("polyfuse.model.bundle")
-    card = Later("polyfuse.evaluation.card")
-    evaluate = Later("polyfuse.evaluation.evaluate")
-    comparing = Later("polyfuse.comparison.compare")
-    training = Later("polyfuse.training.fit")
-    validating = Later("polyfuse.comparison.crossvalidation")
-    indexing = Later("polyfuse.search.index")
+    bundles = LazyModule("polyfuse.model.bundle")
+    card = LazyModule("polyfuse.evaluation.card")
+    evaluate = LazyModule("polyfuse.evaluation.evaluate")
+    comparing = LazyModule("polyfuse.comparison.compare")
+    training = LazyModule("polyfuse.training.fit")
+    validating = LazyModule("polyfuse.comparison.crossvalidation")
+    indexing = LazyModule("polyfuse.search.index")
 
 
 def index(
@@ -79,12 +79,12 @@ def parts(kind: str) -> list[Listing]:
     return registry.listings(kind)
 
 
-def starter() -> list[State]:
+def starter() -> list[StarterState]:
     """Every pretrained part that comes as a package and works offline, and whether it is installed and as expected."""
     return states()
 
 
-@trusted
+@with_trust
 @training_alone()
 def fit(
     source: Any,
@@ -154,7 +154,7 @@ def fit(
     """
     started = clock.monotonic()
     if to is not None:
-        bundles.check_place(to)
+        bundles.check_folder(to)
     arguments: dict[str, Any] = {"outputs": outputs, "inputs": inputs, "fusion": fusion, "split": split, "group": group}
     arguments |= {"where": where, "media_root": media_root, "time": time, "seed": seed, "preset": preset}
     arguments |= {"order": order, "folds": folds, "weights": weights, "weighted_metrics": weighted_metrics}
@@ -169,19 +169,19 @@ def fit(
     options["judging"] = evaluate.judging_seconds
     if recipe.data.folds is not None:
         fitted, report = validating.cross_validate(recipe, read, name=name, **options)
-        model = _reported(fitted, name, report)
+        model = _attach_report(fitted, name, report)
     else:
         fitted = training.fit(recipe, read, **options)
         fitted.notes[:0] = choice
-        with bars(not quiet):
-            model = _judged(fitted, name)
+        with show_bars(not quiet):
+            model = _evaluate_fitted(fitted, name)
     if to is not None:
         model.save(to)
-    tell(model.notes, not quiet if verbose is None else verbose)
+    log_notes(model.notes, not quiet if verbose is None else verbose)
     return model
 
 
-@trusted
+@with_trust
 @training_alone()
 def compare(
     source: Any,
@@ -254,7 +254,7 @@ def compare(
         found.to_html(place / "comparison.html")
         text = json.dumps(found.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         (place / "comparison.json").write_text(text + "\n", encoding="utf8")
-    tell(found.meta["notes"], verbose)
+    log_notes(found.meta["notes"], verbose)
     return found
 
 
@@ -262,7 +262,7 @@ def _to_standard_error(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _judged(fitted: Fitted, name: str) -> Model:
+def _evaluate_fitted(fitted: Fitted, name: str) -> Model:
     """The model with its evaluation: on the test rows, or on validation rows where no test row can be judged."""
     report = None
     if len(fitted.judged) and (fitted.bundle.recipe.outputs or fitted.bundle.network.aligned):
@@ -279,10 +279,10 @@ def _judged(fitted: Fitted, name: str) -> Model:
         except KeyboardInterrupt:  # what was learned is not lost with what it is worth
             fitted.bundle.report["training"]["interrupted"] = True
             fitted.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
-    return _reported(fitted, name, report)
+    return _attach_report(fitted, name, report)
 
 
-def _reported(fitted: Fitted, name: str, report: Report | None) -> Model:
+def _attach_report(fitted: Fitted, name: str, report: Report | None) -> Model:
     """The model with its evaluation, where there is one."""
     model = Model(fitted.bundle, name)
     model.notes, model.evaluation = fitted.notes, report

@@ -10,7 +10,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli.attend import attend
-from polyfuse.cli.common import forgive_characters
+from polyfuse.cli.common import replace_unencodable
 from polyfuse.cli.compare import compare
 from polyfuse.cli.completion import completion
 from polyfuse.cli.demo import demo
@@ -67,7 +67,7 @@ def everywhere(
 
 def main() -> None:
     """Run the command line; what is wrong with the user's input becomes one message and exit status 2."""
-    forgive_characters(sys.stdout, sys.stderr)
+    replace_unencodable(sys.stdout, sys.stderr)
     try:
         app(prog_name="polyfuse")
     except (ValueError, OSError, ImportError) as error:

@@ -18,11 +18,11 @@ from polyfuse.cli.common import (
     Where,
     Writer,
     Writing,
-    decode_of,
+    parse_decode_options,
     print_json,
-    say,
+    print_notes,
 )
-from polyfuse.system.messages import bars
+from polyfuse.system.messages import show_bars
 
 
 def attend(
@@ -46,9 +46,9 @@ def attend(
     """
     options: dict[str, Any] = {"output": output, "where": where, "media_root": media_root, "max_broken": max_broken}
     model = polyfuse.load(bundle, device=device, trust=trust or ())
-    with bars(not json):
-        found = model.attend(table, to=to, decode=decode_of(settings), verbose=False, **options)
+    with show_bars(not json):
+        found = model.attend(table, to=to, decode=parse_decode_options(settings), verbose=False, **options)
     if json:
         print_json({"rows": len(found), "to": to, "notes": model.notes})
     else:
-        say(*model.notes, f"{len(found):,} rows written to {to}")
+        print_notes(*model.notes, f"{len(found):,} rows written to {to}")

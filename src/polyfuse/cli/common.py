@@ -1,4 +1,4 @@
-"""What the verbs share: options with one meaning everywhere, and one JSON document on standard output."""
+"""Shared parts of the commands: common options, and JSON on standard output."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from polyfuse import registry
-from polyfuse.data.names import divide, split_once, unquoted
+from polyfuse.data.names import partition_unquoted, split_unquoted, unquote
 
 
-def offering(*names: str) -> Callable[[str], list[str]]:
+def complete_from(*names: str) -> Callable[[str], list[str]]:
     """A completion: which of some names begin as the word under the cursor does."""
 
     def fitting(incomplete: str) -> list[str]:
@@ -24,7 +24,7 @@ def offering(*names: str) -> Callable[[str], list[str]]:
     return fitting
 
 
-FUSIONS = offering(*registry.FUSIONS, *registry.FUSION_ALIASES, "auto")
+FUSIONS = complete_from(*registry.FUSIONS, *registry.FUSION_ALIASES, "auto")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Where = Annotated[str | None, typer.Option(help="A pandas query that keeps rows, such as \"split == 'test'\".")]
 MediaRoot = Annotated[str | None, typer.Option(help="Folder that paths in cells start from; the table's by default.")]
@@ -59,7 +59,7 @@ Device = Annotated[
     str,
     typer.Option(
         help="Where networks compute: auto (a GPU if there is one), cpu, cuda or mps.",
-        autocompletion=offering("auto", "cpu", "cuda", "mps"),
+        autocompletion=complete_from("auto", "cpu", "cuda", "mps"),
     ),
 ]
 Set = Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the recipe, such as training.epochs=5.")]
@@ -83,12 +83,12 @@ Writer = Annotated[str | None, typer.Option("--output", help="Which output, wher
 PIPE = 160  # columns of what no terminal shows
 
 
-def command() -> str:
-    """How to call this program again: its name, or where it lies when the shell does not know the name."""
+def program_name() -> str:
+    """The name of this program, or its path when the shell does not know the name."""
     return "polyfuse" if shutil.which("polyfuse") else os.path.relpath(sys.argv[0])
 
 
-def by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
+def parse_by_output(settings: list[str] | None, option: str) -> dict[str, Any] | None:
     """``[OUTPUT:]CLASS=NUMBER`` -> class -> number, or output -> class -> number; None where nothing is given.
 
     Raises:
@@ -125,28 +125,28 @@ def print_json(document: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
-def forgive_characters(*streams: Any) -> None:
-    """Let these streams replace what they cannot show: a console's alphabet must not end what is done already."""
+def replace_unencodable(*streams: Any) -> None:
+    """Make these streams replace characters that they cannot encode."""
     for stream in streams:
         if getattr(stream, "errors", None) in ("strict", "surrogateescape"):
             stream.reconfigure(errors="replace")
 
 
 def show(result: Any) -> None:
-    """A result for a person, on standard output; a file or a pipe, which has no width of its own, gets wide tables."""
+    """Print a result on standard output; a file or a pipe, which has no width of its own, gets wide tables."""
     from rich.console import Console
 
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     Console(width=None if known else PIPE).print(result)
 
 
-def say(*lines: str) -> None:
-    """Lines for a person, on standard error, so that standard output stays a result."""
+def print_notes(*lines: str) -> None:
+    """Print lines on standard error, so that standard output holds the result alone."""
     for line in lines:
         print(line, file=sys.stderr)
 
 
-def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
+def parse_decode_options(settings: list[str] | None) -> dict[str, Any] | None:
     """``decode.OPTION=VALUE`` or ``outputs.NAME.head.decode.OPTION=VALUE`` -> how texts and media are to be made.
 
     Returns:
@@ -159,8 +159,8 @@ def decode_of(settings: list[str] | None) -> dict[str, Any] | None:
 
     found: dict[str, Any] = {}
     for text in settings or ():
-        path, equals, value = split_once(text, "=")
-        names = [unquoted(part) for part in divide(path, ".")]
+        path, equals, value = partition_unquoted(text, "=")
+        names = [unquote(part) for part in split_unquoted(path, ".")]
         match names if equals else []:
             case ["decode", option]:
                 found[option] = yaml.safe_load(value)

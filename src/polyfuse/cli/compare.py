@@ -67,15 +67,17 @@ def compare(
             settings=set or (),
             device=device,
             trust=trust or (),
-            say=None if json else common.say,
+            say=None if json else common.print_notes,
             verbose=False,
         )
     except KeyboardInterrupt:
-        common.say("the same command goes on from the runs in " + to if to else "with --to DIR, runs would be kept")
+        common.print_notes(
+            "the same command goes on from the runs in " + to if to else "with --to DIR, runs would be kept"
+        )
         raise
     if json:
         common.print_json(found.to_json())
         return
     common.show(found)
     if to:
-        common.say(f"page: {to}/comparison.html", f"numbers: {to}/comparison.json")
+        common.print_notes(f"page: {to}/comparison.html", f"numbers: {to}/comparison.json")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, command, print_json, say, show
+from polyfuse.cli.common import Json, print_json, print_notes, program_name, show
 
 
 def demo(
@@ -23,8 +23,9 @@ def demo(
         print_json(report.to_json())
         return
     show(report)
-    say(
+    print_notes(
         f"model:  {to}/model",
         f"report: {to}/report.html",
-        f"next:   {command()} predict {to}/model {to}/table.parquet --where \"split == 'test'\" --to predictions.csv",
+        f"next:   {program_name()} predict {to}/model {to}/table.parquet "
+        "--where \"split == 'test'\" --to predictions.csv",
     )

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Bundle, Device, Json, MaxBroken, MediaRoot, TableArgument, Trust, Where, print_json, say
+from polyfuse.cli.common import (
+    Bundle,
+    Device,
+    Json,
+    MaxBroken,
+    MediaRoot,
+    TableArgument,
+    Trust,
+    Where,
+    print_json,
+    print_notes,
+)
 
 
 def embed(
@@ -31,4 +42,4 @@ def embed(
     if json:
         print_json({"rows": len(found), "width": found.shape[1], "to": to})
     else:
-        say(f"{found.shape[0]:,} vectors of width {found.shape[1]} written to {to}")
+        print_notes(f"{found.shape[0]:,} vectors of width {found.shape[1]} written to {to}")

@@ -19,14 +19,14 @@ from polyfuse.cli.common import (
     Trust,
     Where,
     Writing,
-    by_output,
-    decode_of,
+    parse_by_output,
+    parse_decode_options,
     print_json,
-    say,
+    print_notes,
     show,
 )
-from polyfuse.data.places import page_place
-from polyfuse.system.messages import bars
+from polyfuse.data.output_paths import check_page_path
+from polyfuse.system.messages import show_bars
 
 
 def evaluate(
@@ -52,11 +52,11 @@ def evaluate(
     Metrics with intervals, calibration, and what each input is worth.
     """
     if report:
-        page_place(report, table)
+        check_page_path(report, table)
     options: dict[str, Any] = {"where": where, "media_root": media_root, "max_broken": max_broken, "unseen": unseen}
-    options |= {"costs": by_output(cost, "--cost"), "thresholds": by_output(threshold, "--threshold")}
-    options["decode"] = decode_of(settings)
-    with bars(not json):
+    options |= {"costs": parse_by_output(cost, "--cost"), "thresholds": parse_by_output(threshold, "--threshold")}
+    options["decode"] = parse_decode_options(settings)
+    with show_bars(not json):
         model = polyfuse.load(bundle, device=device, trust=trust or ())
         found = model.evaluate(table, **options, importance=importance, verbose=False)
     if json:
@@ -65,4 +65,4 @@ def evaluate(
         show(found)
     if report:  # last, so that a page that cannot be written takes nothing along
         found.to_html(report)
-        say(f"report: {report}")
+        print_notes(f"report: {report}")

@@ -10,7 +10,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli import common
-from polyfuse.data.names import split_once, unquoted
+from polyfuse.data.names import partition_unquoted, unquote
 
 
 def fit(
@@ -25,7 +25,7 @@ def fit(
         str | None,
         typer.Option(
             help="What is taken where nothing is named: plain, scratch, starter or best.",
-            autocompletion=common.offering("plain", "scratch", "starter", "best"),
+            autocompletion=common.complete_from("plain", "scratch", "starter", "best"),
         ),
     ] = None,
     align: Annotated[
@@ -49,7 +49,7 @@ def fit(
     json: common.Json = False,
 ) -> None:
     """Train a model, judge it on the test split and save it."""
-    to = to or default_folder(source, output or ())
+    to = to or default_model_folder(source, output or ())
     model = polyfuse.fit(
         source,
         table=table,
@@ -82,15 +82,15 @@ def fit(
     if model.evaluation is not None:
         common.show(model.evaluation)
     else:
-        common.say(*model.notes)
-    common.say(f"saved to {to}", f"next: {common.command()} evaluate {to} TABLE --report report.html")
+        common.print_notes(*model.notes)
+    common.print_notes(f"saved to {to}", f"next: {common.program_name()} evaluate {to} TABLE --report report.html")
     if model.facts["training"]["interrupted"]:
         raise typer.Exit(130)
 
 
-def default_folder(source: str, outputs: Sequence[str]) -> str:
-    """Where a model goes that was given no folder: ``models/TABLE-OUTPUT``."""
+def default_model_folder(source: str, outputs: Sequence[str]) -> str:
+    """Default folder of a model: ``models/TABLE-OUTPUT``."""
     path = Path(source)
     path = path.with_suffix("") if path.suffix.lower() in (".gz", ".bz2", ".xz") else path
     stem = path.parent.name if path.stem in ("table", "train", "recipe") and path.parent.name else path.stem
-    return str(Path("models") / "-".join([stem, *(unquoted(split_once(output, "=")[0]) for output in outputs)]))
+    return str(Path("models") / "-".join([stem, *(unquote(partition_unquoted(output, "=")[0]) for output in outputs)]))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Device, Json, MaxBroken, MediaRoot, Trust, command, print_json, say
+from polyfuse.cli.common import Device, Json, MaxBroken, MediaRoot, Trust, print_json, print_notes, program_name
 
 
 def index(
@@ -35,7 +35,7 @@ def index(
         if to is not None:
             raise ValueError(f"{model} is an index already: leave --to out to add to it, or name a model")
         opened = polyfuse.Index.open(model, device=device, trust=trust or ())
-        found, done = opened, _changed(opened, table, delete, {"media_root": media_root, "max_broken": max_broken})
+        found, done = opened, _change_index(opened, table, delete, {"media_root": media_root, "max_broken": max_broken})
         if compact:
             opened.compact(approximate=approximate or None)
     else:
@@ -49,13 +49,18 @@ def index(
     if json:
         print_json({"index": place, "rows": len(found), "inputs": found.inputs, **done, "notes": found.notes})
         return
-    say(*(f"note: {note}" for note in found.notes), *(f"{what}: {count:,} rows" for what, count in done.items()))
-    say(
-        f"{place}: {len(found):,} rows, found by {', '.join(found.inputs)}", f'next: {command()} search {place} "WORDS"'
+    print_notes(
+        *(f"note: {note}" for note in found.notes), *(f"{what}: {count:,} rows" for what, count in done.items())
+    )
+    print_notes(
+        f"{place}: {len(found):,} rows, found by {', '.join(found.inputs)}",
+        f'next: {program_name()} search {place} "WORDS"',
     )
 
 
-def _changed(found: polyfuse.Index, table: str | None, delete: str | None, reading: dict[str, Any]) -> dict[str, int]:
+def _change_index(
+    found: polyfuse.Index, table: str | None, delete: str | None, reading: dict[str, Any]
+) -> dict[str, int]:
     done = {}
     if delete is not None:
         done["deleted"] = found.delete(where=delete)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, MediaRoot, TableArgument, Where, print_json, say, show
+from polyfuse.cli.common import Json, MediaRoot, TableArgument, Where, print_json, print_notes, show
 
 
 def inspect(
@@ -27,4 +27,4 @@ def inspect(
         print_json({"rows": found.rows, "columns": found.columns, "notes": found.notes})
         return
     show(replace(found, notes=[]))
-    say(*found.notes)
+    print_notes(*found.notes)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Json, offering, print_json, show
+from polyfuse.cli.common import Json, complete_from, print_json, show
 
 KINDS = ("encoders", "fusions", "heads", "objectives", "learners")
 
@@ -16,7 +16,7 @@ KINDS = ("encoders", "fusions", "heads", "objectives", "learners")
 def list_parts(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]", autocompletion=offering(*KINDS)),
+        typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]", autocompletion=complete_from(*KINDS)),
     ] = None,
     json: Json = False,
 ) -> None:

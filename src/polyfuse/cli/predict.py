@@ -22,12 +22,12 @@ from polyfuse.cli.common import (
     Where,
     Writer,
     Writing,
-    by_output,
-    decode_of,
+    parse_by_output,
+    parse_decode_options,
     print_json,
-    say,
+    print_notes,
 )
-from polyfuse.system.messages import bars
+from polyfuse.system.messages import show_bars
 
 SHOWN = 30  # columns named at most
 
@@ -69,10 +69,10 @@ def predict(
         if idle := [option for option, given in others.items() if given]:
             raise ValueError(f"{', '.join(idle)}: of no use with --stream, which writes one text; leave it out")
         options: dict[str, Any] = {"output": output, "where": where, "media_root": media_root, "max_broken": max_broken}
-        grow(model.stream(table, **options, decode=decode_of(settings)))
-        say(*model.notes)
+        grow(model.stream(table, **options, decode=parse_decode_options(settings)))
+        print_notes(*model.notes)
         return
-    with bars(not json):
+    with show_bars(not json):
         found = model.predict(
             table,
             where=where,
@@ -81,20 +81,20 @@ def predict(
             to=to,
             with_table=with_table,
             proba=proba,
-            costs=by_output(cost, "--cost"),
-            thresholds=by_output(threshold, "--threshold"),
-            decode=decode_of(settings),
+            costs=parse_by_output(cost, "--cost"),
+            thresholds=parse_by_output(threshold, "--threshold"),
+            decode=parse_decode_options(settings),
             verbose=False,
         )
     columns = model.written_columns
     if json:
         print_json({"rows": len(found), "to": to, "columns": columns, "notes": model.notes})
     else:
-        say(*model.notes)
+        print_notes(*model.notes)
         shown = ", ".join(columns[:SHOWN]) + (
             f" and {len(columns) - SHOWN} more columns" if len(columns) > SHOWN else ""
         )
-        say(f"{len(found):,} rows with {shown} written to {to}")
+        print_notes(f"{len(found):,} rows with {shown} written to {to}")
 
 
 def grow(texts: Iterable[str]) -> None:

@@ -17,11 +17,11 @@ from polyfuse.cli.common import (
     Trust,
     Where,
     print_json,
-    say,
+    print_notes,
     show,
 )
-from polyfuse.data.places import page_place
-from polyfuse.system.messages import bars
+from polyfuse.data.output_paths import check_page_path
+from polyfuse.system.messages import show_bars
 
 
 def robustness(
@@ -49,10 +49,10 @@ def robustness(
     In each alone and in all together: curves, their area, and the share of the advantage that is kept.
     """
     if report:
-        page_place(report, table)
+        check_page_path(report, table)
     degrees: dict[str, Any] = {"severities": severity} if severity else {}
     metrics = dict(_pair(text) for text in metric or [])
-    with bars(not json):
+    with show_bars(not json):
         found = polyfuse.load(bundle, device=device, trust=trust or ()).robustness(
             table,
             where=where,
@@ -71,7 +71,7 @@ def robustness(
         show(found)
     if report:  # last, so that a page that cannot be written takes nothing along
         found.to_html(report)
-        say(f"report: {report}")
+        print_notes(f"report: {report}")
 
 
 def _pair(text: str) -> tuple[str, str]:

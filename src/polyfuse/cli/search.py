@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import polyfuse
-from polyfuse.cli.common import Device, Json, Trust, print_json, say, show
-from polyfuse.system.lazy import Later
+from polyfuse.cli.common import Device, Json, Trust, print_json, print_notes, show
+from polyfuse.system.lazy import LazyModule
 
 if TYPE_CHECKING:
     from polyfuse.search import serve as serving
 else:  # which needs pandas
-    serving = Later("polyfuse.search.serve")
+    serving = LazyModule("polyfuse.search.serve")
 
 SHOWN = 60  # characters of a cell on the terminal
 
@@ -42,7 +42,7 @@ def search(
     trust: Trust = None,
     json: Json = False,
 ) -> None:
-    """Find the rows of an index that are nearest to what is asked."""
+    """Find the rows of an index that are nearest to a query."""
     opened = polyfuse.Index.open(index, device=device, trust=trust or ())
     if serve:
         asked = (text, image, audio, row, id, weight, by, find, where, html, approximate)
@@ -61,13 +61,13 @@ def search(
     if json:
         print_json(_plain(found))
         return
-    say(*(f"note: {note}" for note in opened.notes))
+    print_notes(*(f"note: {note}" for note in opened.notes))
     show(_table(found))
 
 
 def _serve(opened: polyfuse.Index, port: int) -> None:
     with serving.Server(opened, port) as server:
-        say(f"{len(opened):,} rows at {server.address} (Ctrl-C ends it)")
+        print_notes(f"{len(opened):,} rows at {server.address} (Ctrl-C ends it)")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 

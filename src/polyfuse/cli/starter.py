@@ -26,11 +26,11 @@ def starter(json: Json = False) -> None:
     for state in found:
         size, languages = f"{state.size / 1e6:.0f}", " ".join(state.languages) or "-"
         row = (state.name, f"{state.modality}: {state.encoder}", state.summary, size, state.licence, languages)
-        table.add_row(*row, state.source, _said(state))
+        table.add_row(*row, state.source, _state_text(state))
     show(table)
 
 
-def _said(state: parts.State) -> str:
+def _state_text(state: parts.StarterState) -> str:
     if state.usable:
         return f"installed ({state.package} {state.version}, SHA-256 as expected)"
     return state.install if state.version is None else state.problem

@@ -17,7 +17,7 @@ from polyfuse.cli.common import (
     Trust,
     Where,
     print_json,
-    say,
+    print_notes,
     show,
 )
 
@@ -46,11 +46,11 @@ def zero_shot(
     options: dict[str, Any] = {"of": of, "by": by, "where": where, "media_root": media_root}
     options["max_broken"] = max_broken
     found = model.zero_shot(table, labels, template or ("{}",), to=to, verbose=False, **options)
-    say(*(f"note: {note}" for note in model.notes))
+    print_notes(*(f"note: {note}" for note in model.notes))
     if json:
         counts = found.label.value_counts()
         print_json({"rows": len(found), "labels": {str(k): int(v) for k, v in counts.items()}, "to": to})
     elif to:
-        say(f"{len(found):,} rows written to {to}")
+        print_notes(f"{len(found):,} rows written to {to}")
     else:
         show(found.to_string(index=False, max_rows=30))

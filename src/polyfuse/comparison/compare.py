@@ -22,7 +22,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import input_facts
 from polyfuse.evaluation.glossary import settings
 from polyfuse.recipe import Recipe, RecipeError, parse
-from polyfuse.recipe.outputs import unscored
+from polyfuse.recipe.outputs import outputs_without_scores
 
 OVER = 1.1  # times the budget that are not worth a note
 AUTO_TRAININGS = 6  # ``fusion: auto`` takes about as long as so many trainings
@@ -143,7 +143,7 @@ def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _able(recipe: Recipe, names: list[str], *, asked: bool) -> tuple[list[str], list[str]]:
     """Those of some fusions that the outputs can have, and a note on the others; what was asked for by name stays."""
-    alone = unscored(recipe)
+    alone = outputs_without_scores(recipe)
     joining = [name for name in names if alone and offers(registry.fusion(name), Decides)]
     if asked or not joining:
         return names, []

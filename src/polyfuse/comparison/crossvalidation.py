@@ -20,9 +20,9 @@ import torch
 from polyfuse import registry
 from polyfuse.comparison.store import write_json
 from polyfuse.contracts import Tempered, WatchesValidation, offers
-from polyfuse.data.splits import Splits, strata
+from polyfuse.data.splits import Splits, make_strata
 from polyfuse.data.tables import Table
-from polyfuse.data.timeline import parts
+from polyfuse.data.timeline import split_evenly
 from polyfuse.evaluation.evaluate import Kept, outcomes_by_inputs, report_of
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.judges import judge
@@ -33,7 +33,7 @@ from polyfuse.learners.folds import fold_numbers
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.recipe import Recipe, RecipeError
 from polyfuse.recipe.resolve import check_decided, row_groups, row_times, split_table
-from polyfuse.system.messages import bars
+from polyfuse.system.messages import show_bars
 from polyfuse.system.process import Interrupted
 from polyfuse.training.fit import Fitted, Judging, fit
 
@@ -106,7 +106,7 @@ def cross_validate(
                     resume and place is not None and place.exists(),
                 )
                 fitted = fit(own, table, splits=split, run=place, resume=again, judging=judging, **shared)
-                with bars(not quiet):
+                with show_bars(not quiet):
                     done = _judged(fitted)
                 _keep(place, recipe, done)
             found.append(done)
@@ -187,11 +187,11 @@ def fold_splits(recipe: Recipe, table: Table) -> tuple[list[Splits], str]:
     groups, line = row_groups(recipe, table), row_times(recipe, table)
     by = f"no {data.group!r} in two of them" if data.group else ""
     if line is not None:
-        part_N = parts(line.block_N, data.folds + 1)
+        part_N = split_evenly(line.block_N, data.folds + 1)
         judged = [] if part_N is None else list(range(1, int(part_N.max()) + 1))
         by = ", ".join(filter(None, [f"each later by {data.order!r} than what its model saw", by]))
     else:
-        part_N = fold_numbers(strata(target)[0], "category", groups, data.folds, seed)
+        part_N = fold_numbers(make_strata(target)[0], "category", groups, data.folds, seed)
         judged = [] if part_N is None else list(range(int(part_N.max()) + 1))
         by = ", ".join(filter(None, [f"stratified by {column!r}", by]))
     if part_N is None or (data.order is None and len(judged) < 2):

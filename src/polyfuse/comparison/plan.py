@@ -14,7 +14,7 @@ from polyfuse.comparison.stage import Run, Stage, Variant
 from polyfuse.comparison.store import Runs
 from polyfuse.data.batches import Order, loader
 from polyfuse.recipe import RecipeError
-from polyfuse.recipe.validate import check
+from polyfuse.recipe.validate import check_recipe
 from polyfuse.training.speed import step_seconds
 
 RUNGS = (8, 4, 2)  # a rung trains this fraction of the whole schedule, one seed
@@ -101,7 +101,7 @@ def _refuse(stage: Stage, tried: Sequence[Tried], seed: int) -> None:
     """Fusions that do not go with the recipe or its inputs say why, before anything is trained."""
     for one in tried:
         try:
-            check(stage.variant_recipe(one.variant, seed, stage.steps))
+            check_recipe(stage.variant_recipe(one.variant, seed, stage.steps))
             stage.network(one.variant, seed, stage.steps)
         except ValueError as error:
             one.refused = str(error)

@@ -19,7 +19,7 @@ from torch import nn
 from polyfuse import registry
 from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
-from polyfuse.data.corrupt import typical
+from polyfuse.data.corrupt import default_corruptions
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.glossary import term
@@ -28,13 +28,13 @@ from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
 from polyfuse.evaluation.targets import metric_weights, modalities, outcomes_of, targets_of
-from polyfuse.model.bundle import Bundle, read_starts
+from polyfuse.model.bundle import Bundle, read_initial_inputs
 from polyfuse.model.inference import predict_subsets
 from polyfuse.model.network import Network
-from polyfuse.model.prepare import rows_of
+from polyfuse.model.prepare import make_rows
 from polyfuse.model.token_cache import weights_digest
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
-from polyfuse.recipe.outputs import read_alone
+from polyfuse.recipe.outputs import inputs_read_directly
 from polyfuse.recipe.resolve import resolve
 from polyfuse.system.device import choose_device, device_of
 from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training, settle
@@ -106,7 +106,7 @@ class Stage:
         device: str | torch.device = "auto",
     ):
         self.device = choose_device(device)
-        self.recipe, self.splits, self.notes = resolve(recipe, table, starts=read_starts(recipe))
+        self.recipe, self.splits, self.notes = resolve(recipe, table, starts=read_initial_inputs(recipe))
         self.table = table
         self.output = self._compared(output)
         self.unit = unit or self.recipe.data.group
@@ -136,7 +136,7 @@ class Stage:
     @property
     def singles(self) -> list[Variant]:
         """Single inputs, which all else should beat."""
-        needed = read_alone(self.recipe)
+        needed = inputs_read_directly(self.recipe)
         return [Variant("single", name) for name in self.recipe.inputs if needed <= {name}]
 
     @property
@@ -234,7 +234,7 @@ class Stage:
         )
 
     def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
-        plain = rows_of(kept.prepared, len(self.table), bundle.recipe)
+        plain = make_rows(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
         weights = metric_weights(self.recipe, self.table, rows)
         return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
@@ -244,7 +244,7 @@ class Stage:
         rows = test[self.ready.rows.outputs[self.output].index_RK[test, 0] >= 0]
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
         raw = _of(self.ready, bundle.recipe).prepared
-        options: Any = {"severities": (NOISE,), "corruptions": typical(), "bootstrap": 0, "unseen": "skip"}
+        options: Any = {"severities": (NOISE,), "corruptions": default_corruptions(), "bootstrap": 0, "unseen": "skip"}
         options |= {"kept": kept.prepared, "heard": self.heard, "metrics": {self.output: self.metric}}
         curve = robustness(bundle, self.table, raw, some, **options).together.curves[self.output]
         return curve.points[-1].value, curve.retention
@@ -298,7 +298,7 @@ def _fused(recipe: Recipe, name: str) -> Recipe:
     if registry.FUSION_ALIASES.get(recipe.fusion.name, (recipe.fusion.name, {})) == (name, {}):
         made.fusion.name = name
     elif recipe.fusion.name != name:
-        made.fusion = parse({"fusion": defaults.fusion(recipe, name)}).fusion
+        made.fusion = parse({"fusion": defaults.fill_fusion(recipe, name)}).fusion
         alone = [f"outputs.{output}.alone" for output in recipe.outputs]
         made.training.learning_rates = _without(recipe, "fusion", *alone)  # its modules may be others, or none
     return made

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from polyfuse.comparison.stage import Run
-from polyfuse.data.cells.made import is_picture, is_sound
+from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.evaluation.outcome import KEPT, Outcome, plain
 
 MEDIUM = "base64"  # the key of a picture's or sound's bytes
@@ -79,9 +79,9 @@ class Runs:
 
 def _written(value: Any) -> Any:
     """A picture or a sound as text, as JSON cannot hold it otherwise; anything else as it is."""
-    if not (is_sound(value) or is_picture(value)):
+    if not (is_sound_value(value) or is_picture_value(value)):
         return value
-    rate, array = (value["sampling_rate"], value["array"]) if is_sound(value) else (None, value)
+    rate, array = (value["sampling_rate"], value["array"]) if is_sound_value(value) else (None, value)
     array = np.asarray(array)
     content = base64.b64encode(array.tobytes()).decode()
     return {MEDIUM: content, "dtype": array.dtype.str, "shape": list(array.shape), "rate": rate}

@@ -1,1 +1,1 @@
-"""Tables and their cells: reading, telling modalities apart, splitting, and prepared rows in batches."""
+"""Tables and their cells: reading files, inferring modalities, splitting rows, preparing cells and batching them."""

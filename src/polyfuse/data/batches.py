@@ -1,4 +1,4 @@
-"""From prepared cells to batches: rows in a seeded order, each distinct cell once, augmented in training only."""
+"""Make batches of prepared cells: rows in a seeded order, each distinct cell once, augmented in training only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACK = 8  # rows of one shared cell that stay together in the order
 
 @dataclass(frozen=True)
 class Views:
-    """How often a row is looked at while it is judged: as it is, then changed as in training, the same way every time.
+    """Test-time augmentation: the number of views of a row that are averaged, all but the first augmented.
 
     Args:
         count: looks at a row, of which the answers are averaged.
@@ -29,8 +29,8 @@ class Views:
     count: int = 1
     changes: Mapping[str, Augment] = field(default_factory=dict)
 
-    def further(self, batch: Batch) -> Iterator[Batch]:
-        """The same rows, changed, once for every look but the first; none where nothing changes."""
+    def augmented(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the further views of a batch, each augmented by its own seed; none without augmentation."""
         for seed in range(1, self.count if self.changes else 1):
             inputs = dict(batch.inputs)
             for name, change in self.changes.items():
@@ -87,19 +87,19 @@ class Rows(Dataset):
 
 
 def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
-    """The distinct cells that some rows use, padded together."""
+    """Collect the distinct cells that some rows use, padded together."""
     index_BK = prepared.index_RK[rows]
     used, inverse = np.unique(index_BK, return_inverse=True)
     inverse = inverse.reshape(index_BK.shape)
     if used.size and used[0] < 0:  # the missing ones come first: shift them to -1
         used, inverse = used[1:], inverse - 1
-    fields = collated(prepared, used)
+    fields = collate_cells(prepared, used)
     ready = prepared.assemble(fields) if prepared.assemble else fields
     return Cells(ready, torch.from_numpy(inverse.astype(np.int64)), tuple(prepared.digests[at] for at in used))
 
 
-def collated(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
-    """Some distinct cells, padded together; one blank cell where there are none."""
+def collate_cells(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
+    """Pad some distinct cells together; one blank cell where there are none."""
     arrays = [prepared.cells[at] for at in places] or [prepared.transform.blank()]
     return {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
 
@@ -134,7 +134,7 @@ class Order(Sampler):
         self.epoch = 0
 
     def at_step(self, step: int) -> None:
-        """The next epoch is that of a training step; Lightning's own count is one off after a resumption."""
+        """Set the epoch by the training step; Lightning's own count is one off after a resumption."""
         self.epoch = step // len(self)
 
     def __len__(self) -> int:
@@ -142,22 +142,22 @@ class Order(Sampler):
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        rows = self._shuffled(rng) if self.shuffle else self.rows
+        rows = self._shuffle(rng) if self.shuffle else self.rows
         seeds = rng.integers(2**31, size=len(self))
         # equal parts, so that no step of an epoch is a tiny batch with a large say
-        parts = np.array_split(rows, len(self)) if self.shuffle else self._in_order(rows)
+        parts = np.array_split(rows, len(self)) if self.shuffle else self._split_in_order(rows)
         for seed, part in zip(seeds, parts, strict=False):
             yield int(seed), part
 
-    def _one_of_each(self, rng: np.random.Generator) -> np.ndarray:
+    def _draw_one_per_origin(self, rng: np.random.Generator) -> np.ndarray:
         order = rng.permutation(len(self.rows))
         return self.rows[order[np.unique(self.origin_R[order], return_index=True)[1]]]  # type: ignore[index]
 
-    def _in_order(self, rows: np.ndarray) -> list[np.ndarray]:
+    def _split_in_order(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows[at : at + self.size] for at in range(0, len(rows), self.size)]
 
-    def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
-        rows = rng.permutation(self.rows if self.origin_R is None else self._one_of_each(rng))
+    def _shuffle(self, rng: np.random.Generator) -> np.ndarray:
+        rows = rng.permutation(self.rows if self.origin_R is None else self._draw_one_per_origin(rng))
         if self.share is None:
             return rows
         rows = rows[np.argsort(self.share[rows], kind="stable")]
@@ -168,8 +168,8 @@ class Order(Sampler):
         return rows[np.argsort(rng.permutation(pack[-1] + 1)[pack], kind="stable")]
 
 
-def shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray | None:
-    """The media cell that rows share most, as an id per row of the table, or None when hardly any is shared."""
+def most_shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray | None:
+    """Find the media cell that rows share most: an id per row of the table, or None when hardly any is shared."""
     best, most = None, 1.5
     for prepared in inputs.values():
         if prepared.transform.media and prepared.index_RK.shape[1] == 1:
@@ -181,5 +181,5 @@ def shared_cell(inputs: Mapping[str, Prepared], rows: np.ndarray) -> np.ndarray 
 
 
 def loader(rows: Rows, order: Order, workers: int = 0) -> DataLoader:
-    """Batches in that order. ``workers`` processes help only where augmentation is heavy; the default is none."""
+    """Return a DataLoader of these batches. ``workers`` processes help only where augmentation is heavy."""
     return DataLoader(rows, batch_size=None, sampler=order, num_workers=workers, persistent_workers=workers > 0)

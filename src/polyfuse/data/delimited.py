@@ -1,4 +1,4 @@
-"""Delimited text as rows of cells: which character divides cells, where the header is, and what a quote means.
+"""Parse delimited text: find the delimiter, the header and the quoting, and split rows into cells.
 
 Files in the wild do not keep to one grammar. A quote around a whole cell is a quote; one that would swallow rows,
 or that text follows, is a character. Every line ends up in a row of the header's width, or in an error that names it.
@@ -47,12 +47,12 @@ def read_delimited(text: str, path: Path) -> tuple[pd.DataFrame, str, list[str]]
         raise TableError(f"{path}: the file is empty")
     notes = rows.without_titles(layout)
     names = _cells(_body(rows.texts[0]), layout.delimiter, STRICT)
-    frame = _parsed(rows, layout.delimiter)
-    frame, names, said = _fitted(frame, names, rows, layout.delimiter)
+    frame = _parse_rows(rows, layout.delimiter)
+    frame, names, said = _fit_header(frame, names, rows, layout.delimiter)
     return frame.set_axis(pd.Index(names, dtype=object), axis=1), layout.delimiter, [*notes, *said]
 
 
-def _parsed(rows: _Rows, delimiter: str) -> pd.DataFrame:
+def _parse_rows(rows: _Rows, delimiter: str) -> pd.DataFrame:
     options: dict[str, Any] = {"header": None, "index_col": False, "dtype": str, "keep_default_na": False}
     options |= {"sep": delimiter, "lineterminator": "\n", "names": range(max(rows.widths))}
     try:
@@ -70,7 +70,7 @@ def _body(line: str) -> str:
 
 @dataclass(frozen=True)
 class _Quoting:
-    """How a quote inside a quoted cell is written: the pattern between the quotes, and what stands for what."""
+    """How a quote inside a quoted cell is escaped: the pattern between the quotes, and what replaces what."""
 
     inside: str
     escapes: re.Pattern[str]
@@ -138,14 +138,14 @@ def _layout(lines: list[str], delimiter: str | None) -> _Layout:
     widths = [_width(line, best) for line in head if line.strip()] or [1]
     usual = Counter(widths[1:] or widths).most_common(1)[0][0]
     tried = best if widths[0] > 1 else DELIMITERS
-    titled = next(filter(None, (_titled(head, d) for d in tried)), None)
+    titled = next(filter(None, (_layout_below_titles(head, d) for d in tried)), None)
     # lines of long cells may have more delimiters than the header; only nearly all of them outvote it
     outvoted = usual > widths[0] > 1 and widths.count(usual) >= 0.9 * (len(widths) - 1)
     return titled or _Layout(best, usual if outvoted else widths[0])
 
 
 def _agreement(head: list[str], delimiter: str) -> tuple[bool, float, int]:
-    """How well a delimiter explains the first lines, with line ends in quotes and without."""
+    """Score how well a delimiter explains the first lines, with line ends in quotes and without."""
     lines = [_width(line, delimiter) for line in head if line.strip()] or [0]
     rows = [
         len(row) for row in csv.reader(io.StringIO("\n".join(head).replace("\r", " ")), delimiter=delimiter) if row
@@ -153,7 +153,7 @@ def _agreement(head: list[str], delimiter: str) -> tuple[bool, float, int]:
     return max((widths[0] > 1, widths.count(widths[0]) / len(widths), widths[0]) for widths in (lines, rows))
 
 
-def _titled(head: list[str], delimiter: str) -> _Layout | None:
+def _layout_below_titles(head: list[str], delimiter: str) -> _Layout | None:
     """The layout of a table whose header has other lines above it; None where the first line is the header.
 
     A title is a line of one cell, or one before an empty line, with fewer cells than every line below has.
@@ -191,7 +191,7 @@ def _is_header(cells: list[str], spaced: bool) -> bool:
 
 @dataclass
 class _Rows:
-    """Rows as a strict reader takes them, their numbers of cells, and the numbers of the lines they begin in."""
+    """Rows as strict CSV, with the number of cells and the first line of each."""
 
     path: Path
     texts: list[str] = field(default_factory=list)
@@ -217,7 +217,7 @@ class _Rows:
 
 @dataclass
 class _Reader:
-    """Goes through lines and decides, quote by quote, whether a cell goes on in the next line.
+    """Assembles rows from lines, deciding at each quote whether a cell continues in the next line.
 
     Args:
         width: cells of most rows.
@@ -240,7 +240,7 @@ class _Reader:
             elif tidy(line):
                 text, width = line, BETWEEN_QUOTES.sub("", line).count(delimiter) + 1
             else:
-                text, width, taken, literal = self._quoted(at, offset)
+                text, width, taken, literal = self._read_quoted_row(at, offset)
                 found.characters += [at + self.first] * literal
             if line.strip(" \r\n"):
                 found.texts.append(text.removesuffix("\r\n") + "\n" if text.endswith("\r\n") else text)
@@ -250,14 +250,14 @@ class _Reader:
             at += taken
         return found
 
-    def _quoted(self, at: int, offset: int) -> tuple[str, int, int, bool]:
+    def _read_quoted_row(self, at: int, offset: int) -> tuple[str, int, int, bool]:
         """The row that begins in a line with a quote: as text, its width, its lines, and if quotes are characters."""
-        row, width, taken = self._surrounded(STRICT, at, offset)
+        row, width, taken = self._read_quoted_cells(STRICT, at, offset)
         if width == self.width or (not at and taken == 1 and width):
             return row, width, taken, False
         line = _body(self.all_lines[at])
         if '\\"' in self.text:
-            escaped, wide, lines = self._surrounded(BACKSLASH, at, offset)
+            escaped, wide, lines = self._read_quoted_cells(BACKSLASH, at, offset)
             if wide == self.width:
                 return escaped, wide, lines, False
         if taken == 1:
@@ -270,9 +270,9 @@ class _Reader:
             )
         if taken and len(cells) != self.width:
             return row, width, taken, False
-        return self._strictly(cells), len(cells), 1, True
+        return self._write_strict_row(cells), len(cells), 1, True
 
-    def _surrounded(self, quoting: _Quoting, at: int, offset: int) -> tuple[str, int, int]:
+    def _read_quoted_cells(self, quoting: _Quoting, at: int, offset: int) -> tuple[str, int, int]:
         """The row with quotes around whole cells, its width and lines; none where they would swallow rows."""
         match = self._patterns[quoting].match(self.text, offset)
         if not match:
@@ -280,12 +280,12 @@ class _Reader:
         row = match[0].removesuffix("\r")
         cells = _cells(row, self.delimiter, quoting)
         taken = row.count("\n") + 1
-        if taken > 1 and self._swallows(at, taken):
+        if taken > 1 and self._swallows_rows(at, taken):
             return "", 0, 0
         as_written = quoting is STRICT and ' "' not in row and '" ' not in row
-        return (row + "\n" if as_written else self._strictly(cells)), len(cells), taken
+        return (row + "\n" if as_written else self._write_strict_row(cells)), len(cells), taken
 
-    def _strictly(self, cells: list[str]) -> str:
+    def _write_strict_row(self, cells: list[str]) -> str:
         doubled = (cell.replace('"', '""') for cell in cells)
         return self.delimiter.join(f'"{cell}"' for cell in doubled) + "\n"
 
@@ -311,7 +311,7 @@ class _Reader:
     def _patterns(self) -> dict[_Quoting, re.Pattern[str]]:
         return {quoting: quoting.row(self.delimiter) for quoting in (STRICT, BACKSLASH)}
 
-    def _swallows(self, at: int, taken: int) -> bool:
+    def _swallows_rows(self, at: int, taken: int) -> bool:
         """Whether a quoted cell over several lines holds rows: each line is one by itself, with cells like others'."""
         rows = [_cells(_body(line), self.delimiter, STRICT) for line in self.all_lines[at : at + taken]]
         if self.width < 2 or any(len(cells) != self.width for cells in rows):
@@ -322,21 +322,21 @@ class _Reader:
         return sum(usual.has(cell) for cell, usual in known) >= 0.75 * len(known)
 
     @cached_property
-    def _usual_values(self) -> dict[int, _Usual]:
-        """What columns of numbers or of few values hold, from lines whose reading is in least doubt."""
+    def _usual_values(self) -> dict[int, _UsualValues]:
+        """Collect the usual values of columns (numbers, or few values) from the lines that are least ambiguous."""
         lines = [_body(line) for line in self.all_lines[1:2000]]
         rows = self._whole(lines, self._tidy)
         if len(rows) < 3:
             rows = self._whole(lines, self._patterns[STRICT])
-        found: dict[int, _Usual] = {}
+        found: dict[int, _UsualValues] = {}
         for k in range(self.width if len(rows) >= 3 else 0):
             values = [row[k].strip() for row in rows]
             filled = [value for value in values if value]
             gaps = len(filled) < len(values)
             if filled and all(map(NUMERIC.fullmatch, filled)):
-                found[k] = _Usual(None, gaps)
+                found[k] = _UsualValues(None, gaps)
             elif len(set(filled)) <= max(2, len(filled) / 5):
-                found[k] = _Usual(frozenset(filled), gaps)
+                found[k] = _UsualValues(frozenset(filled), gaps)
         return found
 
     def _whole(self, lines: list[str], row: re.Pattern[str]) -> list[list[str]]:
@@ -346,7 +346,7 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Usual:
+class _UsualValues:
     """The few values of a column, or None for numbers; and whether some of its cells are empty."""
 
     values: frozenset[str] | None
@@ -362,7 +362,7 @@ class _Usual:
 # --- rows and header of one width -------------------------------------------------------------------------------------
 
 
-def _fitted(
+def _fit_header(
     frame: pd.DataFrame, names: list[str], rows: _Rows, delimiter: str
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Frame and header made equally wide where nothing is lost by it; notes on how."""

@@ -1,6 +1,6 @@
-"""From a file to a frame: delimited text with its encoding found out, JSON, JSON Lines, Parquet and Arrow.
+"""Read a file into a frame: delimited text (its encoding detected), JSON, JSON Lines, Parquet and Arrow.
 
-CSV cells come as the text that was written; ``plain`` makes numbers of them once all files of a table are together.
+CSV cells come as the text that was written; ``coerce`` makes numbers of them once all files of a table are together.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import feather
 
+from polyfuse.data.archives import read_excel
 from polyfuse.data.delimited import read_delimited
-from polyfuse.data.packed import read_excel
 from polyfuse.errors import TableError
 
 
 def read_csv(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """All cells of a CSV or TSV file as text, missing ones as NaN, and notes on what was guessed."""
-    text, notes = _decoded(path, raw)
+    """Read all cells of a CSV or TSV file as text, missing ones as NaN, with notes on what was guessed."""
+    text, notes = _decode_file(path, raw)
     frame, delimiter, said = read_delimited(text, path)
     # a file whose cells may hold commas often comes from where 3,5 is a number
     frame.attrs["usual"] = "comma" if delimiter == ";" else ""
@@ -40,7 +40,7 @@ BYTE_ORDER_MARKS = (  # UTF-32's begins as UTF-16's does
 )
 
 
-def _decoded(path: Path, raw: bytes | None) -> tuple[str, list[str]]:
+def _decode_file(path: Path, raw: bytes | None) -> tuple[str, list[str]]:
     raw = path.read_bytes() if raw is None else raw
     for mark, encoding in BYTE_ORDER_MARKS:
         if raw.startswith(mark):
@@ -77,7 +77,7 @@ def _legacy_encoding(raw: bytes) -> str:
 
 def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
     """JSON Lines, or one JSON list of objects, or one object of equally long lists."""
-    text, notes = _decoded(path, raw)
+    text, notes = _decode_file(path, raw)
     if path.suffix.lower() == ".json":
         try:
             whole = json.loads(text)
@@ -88,10 +88,10 @@ def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[
             raise TableError(f"{path}: JSON that cannot be read: {error}") from None
         else:
             return _from_json(path, whole), notes
-    return from_records(list(_lines(path, text))), notes
+    return from_records(list(_parse_json_lines(path, text))), notes
 
 
-def _lines(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
+def _parse_json_lines(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -133,7 +133,7 @@ def read_parquet(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, li
     """A Parquet file; media cells may be paths, bytes or ``{"bytes", "path"}``."""
     try:
         # not pq.read_table: it makes columns out of folders called "name=value"
-        return from_arrow(_sound(pq.ParquetFile(path if raw is None else pa.BufferReader(raw)).read())), []
+        return from_arrow(_check_offsets(pq.ParquetFile(path if raw is None else pa.BufferReader(raw)).read())), []
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path}: not a readable Parquet file: {error}") from None
 
@@ -142,18 +142,18 @@ def read_ipc(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[s
     """An Arrow or Feather file."""
     content = pa.BufferReader(path.read_bytes() if raw is None else raw)
     try:
-        return from_arrow(_sound(feather.read_table(content))), []
+        return from_arrow(_check_offsets(feather.read_table(content))), []
     except (pa.ArrowException, OSError) as error:
         first = error
         content.seek(0)
     try:
-        return from_arrow(_sound(pa.ipc.open_stream(content).read_all())), []
+        return from_arrow(_check_offsets(pa.ipc.open_stream(content).read_all())), []
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path}: not a readable Arrow or Feather file: {first}; as a stream: {error}") from None
 
 
-def _sound(table: pa.Table) -> pa.Table:
-    """The table, once every offset in it is known to lie in it: Arrow itself follows those of a damaged file anywhere.
+def _check_offsets(table: pa.Table) -> pa.Table:
+    """Check that every offset lies inside the table: Arrow itself follows those of a damaged file anywhere.
 
     Raises:
         ArrowInvalid: one does not.

@@ -1,4 +1,4 @@
-"""From frames of other libraries and of pandas itself to pandas columns of plain types; one row or columns as dicts."""
+"""Convert frames of other libraries, and dicts, to pandas frames with plain dtypes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def is_frame(value: Any) -> bool:
     return isinstance(value, pd.DataFrame) or hasattr(value, "__arrow_c_stream__") or hasattr(value, "__dataframe__")
 
 
-def from_frame(frame: Any) -> pd.DataFrame:
-    """A frame as a pandas one whose columns have NumPy's types, pandas' own, or are lists, arrays and texts.
+def to_pandas(frame: Any) -> pd.DataFrame:
+    """Convert a frame to pandas, with columns of NumPy's dtypes, pandas' own, or objects: lists, arrays and texts.
 
     Raises:
         TableError: a column of a type that cannot be read.
     """
     if isinstance(frame, pd.DataFrame):
-        return _plain_types(with_index(frame))
+        return _convert_dtypes(index_to_columns(frame))
     try:
         if hasattr(frame, "__arrow_c_stream__"):
             return from_arrow(pa.table(frame))
@@ -50,26 +50,26 @@ def from_frame(frame: Any) -> pd.DataFrame:
     except (pa.ArrowException, NotImplementedError, TypeError, ValueError) as error:
         if isinstance(error, TableError):
             raise
-        raise TableError(f"the {said_type(frame)} cannot be read: {error}; give frame.to_pandas()") from None
+        raise TableError(f"the {qualified_type(frame)} cannot be read: {error}; give frame.to_pandas()") from None
 
 
-def with_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """A named index is a column; an unnamed one only counts rows."""
+def index_to_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Turn named index levels into columns; an unnamed index only counts rows."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     return frame.reset_index(level=named) if named else frame
 
 
-def _plain_types(frame: pd.DataFrame) -> pd.DataFrame:
+def _convert_dtypes(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns of Arrow, of pandas' older texts and sparse ones in the types that the rest of the package knows."""
     odd = (pd.ArrowDtype, pd.StringDtype, pd.SparseDtype)
     if not any(isinstance(dtype, odd) and dtype != "str" for dtype in frame.dtypes):
         return frame
     frame = frame.reset_index(drop=True)
-    columns = [_plain_type(frame.iloc[:, i]) for i in range(frame.shape[1])]
+    columns = [_convert_dtype(frame.iloc[:, i]) for i in range(frame.shape[1])]
     return pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)
 
 
-def _plain_type(series: pd.Series) -> pd.Series:
+def _convert_dtype(series: pd.Series) -> pd.Series:
     if isinstance(series.dtype, pd.ArrowDtype):
         cells = pa.array(series.array)
         whole = cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells])
@@ -107,19 +107,19 @@ def _is_cell(value: Any) -> bool:
     return single or getattr(value, "ndim", 1) == 0
 
 
-def said_type(value: Any) -> str:
+def qualified_type(value: Any) -> str:
     """The type of a value with the library that it comes from, for messages."""
     kind = type(value)
     library = kind.__module__.partition(".")[0]
     return kind.__name__ if library == "builtins" else f"{library} {kind.__name__}"
 
 
-def no_frame(value: Any) -> str:
-    """What to say of a value that is no table."""
+def explain_not_a_table(value: Any) -> str:
+    """Explain why a value is no table, and how to make one of it."""
     kind, library = type(value).__name__, type(value).__module__.partition(".")[0]
     expected = (
         "expected a path, a list of paths, a pandas, polars or Arrow frame, a Hugging Face Dataset, a list of dicts or "
         "a dict of lists"
     )
     way = next((how for module, name, how in CONVERSIONS if module == library and name in ("", kind)), expected)
-    return f"cannot read a table from a {said_type(value)}; {way}"
+    return f"cannot read a table from a {qualified_type(value)}; {way}"

@@ -1,4 +1,4 @@
-"""Which columns a model reads, gathered into named inputs: one per modality, so that a fusion sees a handful of them.
+"""Choose the columns that a model reads and group them into named inputs, one per modality.
 
 All numbers, categories and dates together are the input ``columns``; several photo columns share the input ``image``
 and so its encoder; every ready-made feature column is an input of its own.
@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.modalities import MODALITIES, Column, encoder_of, missing_mask
-from polyfuse.data.names import divide, split_once, unquoted
-from polyfuse.data.rules import key
-from polyfuse.data.tables import Table, TableError, nearest
+from polyfuse.data.modalities import MODALITIES, Column, encoder_modality, missing_mask
+from polyfuse.data.names import partition_unquoted, split_unquoted, unquote
+from polyfuse.data.rules import cell_key
+from polyfuse.data.tables import Table, TableError, did_you_mean
 
 Inputs: TypeAlias = dict[str, tuple[list[str], str]]
 """Input name -> its columns and the modality of its encoder."""
@@ -39,7 +39,7 @@ UNNAMED = "other inputs were named"
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What the user asks of one input; None where the table is to decide.
+    """The user's request for one input; None where it is inferred from the table.
 
     Args:
         name: None to be gathered with others of its modality.
@@ -66,14 +66,14 @@ def parse_input(text: str) -> InputRequest:
         >>> parse_input('"a=b"=text')
         InputRequest(name=None, columns=('a=b',), modality='text', encoder=None)
     """
-    what, equals, kind = split_once(text, "=")
-    name, at, listed = split_once(what, "@")
-    columns = tuple(map(unquoted, divide(listed, ",") if at else [name]))
+    what, equals, kind = partition_unquoted(text, "=")
+    name, at, listed = partition_unquoted(what, "@")
+    columns = tuple(map(unquote, split_unquoted(listed, ",") if at else [name]))
     modality, colon, encoder = kind.partition(":")
-    empty = not all(columns) or (at and not unquoted(name)) or (equals and not modality) or (colon and not encoder)
+    empty = not all(columns) or (at and not unquote(name)) or (equals and not modality) or (colon and not encoder)
     if empty:
         raise TableError(f"input {text!r}: expected COL, COL=MODALITY or NAME@COL1,COL2[=MODALITY[:ENCODER]]")
-    request = InputRequest(unquoted(name) if at else None, columns, modality.strip() or None, encoder.strip() or None)
+    request = InputRequest(unquote(name) if at else None, columns, modality.strip() or None, encoder.strip() or None)
     _check_modality(request)
     return request
 
@@ -81,7 +81,7 @@ def parse_input(text: str) -> InputRequest:
 def _check_modality(request: InputRequest) -> None:
     known = (*MODALITIES, "columns")
     if request.modality not in (None, *known):
-        hint = nearest(request.modality or "", known) or "."
+        hint = did_you_mean(request.modality or "", known) or "."
         listed = ", ".join(known)
         raise TableError(
             f"input {', '.join(request.columns)}: unknown modality {request.modality!r}{hint} Known: {listed}. "
@@ -89,8 +89,8 @@ def _check_modality(request: InputRequest) -> None:
         )
 
 
-def overrides(requests: Iterable[InputRequest]) -> dict[str, str]:
-    """Column -> modality that requests name, for ``infer``; ``columns`` leaves each column's own to be inferred."""
+def modality_overrides(requests: Iterable[InputRequest]) -> dict[str, str]:
+    """Column -> modality that requests name, for ``infer_columns``; ``columns`` leaves each column's own."""
     return {
         column: request.modality
         for request in requests
@@ -99,7 +99,7 @@ def overrides(requests: Iterable[InputRequest]) -> dict[str, str]:
     }
 
 
-def exclusions(
+def exclusion_reasons(
     columns: Mapping[str, Column],
     *,
     outputs: Sequence[str],
@@ -114,7 +114,7 @@ def exclusions(
     Args:
         beside: column -> the output whose head reads it itself.
     """
-    reasons = {name: _reason(c) for name, c in columns.items() if c.role != "input" or not _is_read(c)}
+    reasons = {name: _exclusion_reason(c) for name, c in columns.items() if c.role != "input" or not _is_read(c)}
     said = [
         (split, ROLES["split"]),
         (group, "it groups the rows of a split"),
@@ -128,10 +128,10 @@ def exclusions(
 
 def _is_read(column: Column) -> bool:
     """Whether there is an encoder for what it holds."""
-    return encoder_of(column.modality) in registry.ENCODERS
+    return encoder_modality(column.modality) in registry.ENCODERS
 
 
-def _reason(column: Column) -> str:
+def _exclusion_reason(column: Column) -> str:
     """Why a column is no input by itself."""
     if column.role in ("input", "unsupported"):
         heard = f" (its sound can be: {column.name}=audio as an input)" if column.modality == "video" else ""
@@ -139,8 +139,8 @@ def _reason(column: Column) -> str:
     return ROLES.get(column.role, column.reason)  # of what nothing here can read, the reason says what to do
 
 
-def left_out(columns: Mapping[str, Column], used: Iterable[str], reasons: Mapping[str, str]) -> list[str]:
-    """A sentence per reason that names every column which is left out for it.
+def note_unused_columns(columns: Mapping[str, Column], used: Iterable[str], reasons: Mapping[str, str]) -> list[str]:
+    """Make a note per reason that names every column left out for it.
 
     Args:
         used: columns that something reads: inputs, outputs, split and group.
@@ -167,25 +167,25 @@ def default_inputs(
     """One input per modality of every column that is not left out.
 
     Args:
-        beside, others: what further columns are for, as of ``exclusions``.
+        beside, others: what further columns are for, as of ``exclusion_reasons``.
 
     Raises:
         TableError: nothing is left; the message says why, column by column.
     """
-    reasons = exclusions(columns, outputs=outputs, beside=beside, **others)
+    reasons = exclusion_reasons(columns, outputs=outputs, beside=beside, **others)
     used = {name: column.modality for name, column in columns.items() if name not in reasons}
     if not used:
         listed = "\n".join(f"  {name} ({columns[name].modality}): {why}" for name, why in reasons.items())
         raise TableError(f"no column is left as an input; name some with --input if they should be one:\n{listed}")
-    return _gathered(used)
+    return _group_by_modality(used)
 
 
-def _gathered(modalities: Mapping[str, str]) -> Inputs:
-    """Column -> modality, put together by modality; feature columns stay alone, under their own name."""
+def _group_by_modality(modalities: Mapping[str, str]) -> Inputs:
+    """Group columns by modality; feature columns stay alone, under their own name."""
     inputs: Inputs = {}
     for column, modality in modalities.items():
         if modality not in OWN:
-            name = encoder_of(modality)
+            name = encoder_modality(modality)
             inputs.setdefault(name, ([], name))[0].append(column)
     for column, modality in modalities.items():
         if modality in OWN:
@@ -204,7 +204,7 @@ def resolve_inputs(
     """The inputs that requests describe, or the default ones when there are none.
 
     Args:
-        beside, others: what further columns are for, as of ``exclusions``.
+        beside, others: what further columns are for, as of ``exclusion_reasons``.
 
     Raises:
         TableError: a column that does not exist, is an output or holds weights, or has no cell; modalities that share
@@ -220,7 +220,7 @@ def resolve_inputs(
     for request in requests:
         _check_request(request, columns, outputs)
     loose = {c: r.modality or columns[c].modality for r in requests if r.name is None for c in r.columns}
-    pairs = list(_gathered(loose).items())
+    pairs = list(_group_by_modality(loose).items())
     pairs += [(r.name, (list(r.columns), _shared_modality(r, columns))) for r in requests if r.name is not None]
     names = [name for name, _ in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -232,41 +232,41 @@ def _check_request(request: InputRequest, columns: Mapping[str, Column], outputs
     _check_modality(request)
     for name in request.columns:
         if name not in columns:
-            raise TableError(f"input column {name!r} does not exist{nearest(name, columns)}")
+            raise TableError(f"input column {name!r} does not exist{did_you_mean(name, columns)}")
         if name in outputs:
             raise TableError(f"column {name!r} is an output, so it cannot be an input: the model would read the answer")
         if columns[name].role == "empty":
             raise TableError(f"input column {name!r}: every cell is missing")
         if columns[name].role == "unsupported":
-            raise TableError(f"input column {name!r}: {_reason(columns[name])}; leave it out")
+            raise TableError(f"input column {name!r}: {_exclusion_reason(columns[name])}; leave it out")
         if columns[name].modality == "unknown" and not request.modality:
             raise TableError(f"input column {name!r}: {columns[name].reason}; say what it is: {name}=MODALITY")
 
 
 def _shared_modality(request: InputRequest, columns: Mapping[str, Column]) -> str:
-    modalities = {name: encoder_of(request.modality or columns[name].modality) for name in request.columns}
+    modalities = {name: encoder_modality(request.modality or columns[name].modality) for name in request.columns}
     if len(set(modalities.values())) == 1:
         return next(iter(modalities.values()))
     listed = ", ".join(f"{name} is {modality}" for name, modality in modalities.items())
     raise TableError(f"input {request.name!r}: its columns share one encoder but differ: {listed}")
 
 
-def leaks(table: Table, inputs: Iterable[str], output: str) -> list[str]:
-    """Warnings about input columns that give the output away: copies, multiples, or a finer version of it."""
+def find_leaks(table: Table, inputs: Iterable[str], output: str) -> list[str]:
+    """Warn about input columns that leak the output: copies, multiples, or a finer version of it."""
     target = table.require(output)
-    found = [(name, _leak(table.require(name), target)) for name in dict.fromkeys(inputs)]
+    found = [(name, _describe_leak(table.require(name), target)) for name in dict.fromkeys(inputs)]
     end = f"the output {output!r}; leave it out unless it is known before the answer is"
     return [f"column {name!r} {how} {end}" for name, how in found if how]
 
 
-def _leak(column: pd.Series, target: pd.Series) -> str:
-    """How a column gives the target away, as the verb of a sentence, or nothing."""
+def _describe_leak(column: pd.Series, target: pd.Series) -> str:
+    """Describe how a column leaks the target, as the verb of a sentence; empty where it does not."""
     both = ~(missing_mask(column) | missing_mask(target))
     column, target, rows = column[both], target[both], int(both.sum())
-    (given, cells), (wanted, _) = map(_factorized, (column, target))
+    (given, cells), (wanted, _) = map(_factorize, (column, target))
     if rows < 10 or given.max() == 0 or wanted.max() == 0:
         return ""
-    if _proportional(column, target):
+    if _is_proportional(column, target):
         return "is a multiple of"
     pairs = len(np.unique(np.stack([given, wanted]), axis=1).T)
     if pairs > len(cells):
@@ -278,15 +278,15 @@ def _leak(column: pd.Series, target: pd.Series) -> str:
     return "has values that each go with one value of" if not chance else ""
 
 
-def _factorized(series: pd.Series) -> tuple[np.ndarray, Any]:
+def _factorize(series: pd.Series) -> tuple[np.ndarray, Any]:
     """Number of each cell's value, and the values."""
     try:
         return pd.factorize(series)
     except TypeError:  # lists, records and arrays
-        return pd.factorize(series.map(key))
+        return pd.factorize(series.map(cell_key))
 
 
-def _proportional(column: pd.Series, target: pd.Series) -> bool:
+def _is_proportional(column: pd.Series, target: pd.Series) -> bool:
     if not (pd.api.types.is_numeric_dtype(column) and pd.api.types.is_numeric_dtype(target)):
         return False
     return target.nunique() > 2 and bool(abs(column.astype(float).corr(target.astype(float))) > 0.999_999)

@@ -1,4 +1,4 @@
-"""Which media cells are, and how many of them are broken: by path ending and first bytes, a sample decoded.
+"""Tell the modality of media cells by file ending and first bytes, and check a sample of them for damage.
 
 Quick on large tables: every distinct path is looked up, but only some of the contents are opened.
 """
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from polyfuse.data.cells import audio, image
-from polyfuse.data.cells.source import BadCell, Limits, Media, is_remote, load, located
-from polyfuse.data.cells.written import embedded, saved_array, signature
+from polyfuse.data.cells.literals import decode_embedded, load_npy, modality_from_bytes
+from polyfuse.data.cells.source import BadCell, Limits, Media, find_file, is_remote, load_media
 
 IMAGE = (
     "png apng jpg jpeg jpe jfif gif bmp dib webp tif tiff ppm pgm pbm pnm pfm ico icns cur tga avif avifs "
@@ -48,19 +48,19 @@ DESCRIBE: dict[str, Callable[[Media, Limits], Any]] = {"image": image.describe, 
 """Modality -> the function that reads a header and raises ``BadCell``; video has none yet, its files are looked up."""
 
 
-def ending(path: str) -> str | None:
-    """The modality that a path or address ends in, or None."""
+def modality_from_ending(path: str) -> str | None:
+    """Modality by the file ending of a path or address, or None."""
     name = path.rsplit("/", 1)[-1].partition("?")[0] if "://" in path else path
     return ENDINGS.get("." + name.rpartition(".")[2].lower().strip()) if "." in name else None
 
 
-def unread(path: Any) -> str | None:
-    """The ending of a path to a medium that nothing here reads, or None."""
+def unsupported_ending(path: Any) -> str | None:
+    """The file ending of media that are not supported, or None."""
     found = re.search(r"\.\w{2,5}$", path.strip().removesuffix(".gz").lower()) if isinstance(path, str) else None
     return found[0] if found and found[0] in UNREAD and "\n" not in path else None
 
 
-def is_picture(cell: Any) -> bool:
+def is_picture_array(cell: Any) -> bool:
     """Whether an array has the shape of a picture, (H, W, 1 | 3 | 4) or (1 | 3 | 4, H, W), or (H, W) of bytes."""
     if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "buif":
         return False
@@ -72,7 +72,7 @@ def has_channels(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and (shape[-1] in (1, 3, 4) or shape[0] in (1, 3, 4))
 
 
-def medium(cell: Any, root: Path | None = None) -> str | None:
+def modality_of_media(cell: Any, root: Path | None = None) -> str | None:
     """The modality of one media cell: a path, bytes, base64, ``{"bytes", "path"}``, ``{"array", "sampling_rate"}``, a
     picture or its array.
 
@@ -85,33 +85,33 @@ def medium(cell: Any, root: Path | None = None) -> str | None:
     if hasattr(cell, "getbands"):
         return "image"
     if isinstance(cell, (bytes, bytearray, memoryview)):
-        return signature(bytes(cell[:16])) or ("image" if is_picture(saved_array(bytes(cell))) else None)
+        return modality_from_bytes(bytes(cell[:16])) or ("image" if is_picture_array(load_npy(bytes(cell))) else None)
     if isinstance(cell, np.ndarray):
-        return "image" if is_picture(cell) else None
-    if isinstance(cell, str) and (content := embedded(cell)) is not None:
-        return signature(content)
+        return "image" if is_picture_array(cell) else None
+    if isinstance(cell, str) and (content := decode_embedded(cell)) is not None:
+        return modality_from_bytes(content)
     if isinstance(cell, (str, Path)):
-        return ending(str(cell)) or _opened(str(cell), root)
+        return modality_from_ending(str(cell)) or _modality_of_file(str(cell), root)
     return None
 
 
-def _opened(path: str, root: Path | None) -> str | None:
+def _modality_of_file(path: str, root: Path | None) -> str | None:
     array = path.strip().lower().endswith(".npy")
     if is_remote(path) or (not array and "/" not in path and "\\" not in path):
         return None
     try:
-        place = located(path, root)
+        place = find_file(path, root)
         if array:
-            return "image" if is_picture(np.load(place, mmap_mode="r", allow_pickle=False)) else None
+            return "image" if is_picture_array(np.load(place, mmap_mode="r", allow_pickle=False)) else None
         with place.open("rb") as file:
-            return signature(file.read(16))
+            return modality_from_bytes(file.read(16))
     except (OSError, ValueError):
         return None
 
 
 @dataclass(frozen=True)
-class Health:
-    """What was found of a column's distinct media cells.
+class MediaHealth:
+    """How many of a column's distinct media cells exist and can be read.
 
     Args:
         reasons: key of each cell that cannot be read -> why.
@@ -133,58 +133,60 @@ class Health:
         return frozenset(self.reasons)
 
 
-def examine(cells: dict[Any, Any], modality: str, root: Path | None, limits: Limits, sample: int) -> Health:
+def check_media(cells: dict[Any, Any], modality: str, root: Path | None, limits: Limits, sample: int) -> MediaHealth:
     """Look every file up and into at most ``sample`` contents, evenly spread; bytes of no known format all get a look.
 
     Args:
         cells: key -> cell, each distinct cell once.
     """
-    paths = {key: path for key, cell in cells.items() if (path := _path(cell)) is not None}
-    lost = {key: _lost(path, root, limits) for key, path in paths.items() if not _usable(path, root, limits)}
-    odd = [key for key, cell in cells.items() if key not in paths and medium(cell) != modality]
-    spread = evenly([key for key in cells if key not in lost], sample)
+    paths = {key: path for key, cell in cells.items() if (path := _path_of_cell(cell)) is not None}
+    lost = {
+        key: _explain_unusable(path, root, limits) for key, path in paths.items() if not _is_usable(path, root, limits)
+    }
+    odd = [key for key, cell in cells.items() if key not in paths and modality_of_media(cell) != modality]
+    spread = sample_evenly([key for key in cells if key not in lost], sample)
     opened = dict.fromkeys([*odd, *spread]) if modality in DESCRIBE else {}
-    failures = {key: _failure(cells[key], modality, root, limits) for key in opened}
+    failures = {key: _explain_unreadable(cells[key], modality, root, limits) for key in opened}
     unreadable = {key: reason for key, reason in failures.items() if reason}
     remote = sum(map(is_remote, paths.values()))
     found = len(paths) - len(lost)
-    return Health(lost | unreadable, len(paths), found, len(opened), len(unreadable), remote)
+    return MediaHealth(lost | unreadable, len(paths), found, len(opened), len(unreadable), remote)
 
 
-def evenly(items: list, most: int) -> list:
+def sample_evenly(items: list, most: int) -> list:
     """At most ``most`` of the items, evenly spaced."""
     if len(items) <= most:
         return items
     return [items[i] for i in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
-def _path(cell: Any) -> str | None:
+def _path_of_cell(cell: Any) -> str | None:
     if isinstance(cell, dict) and cell.get("bytes") is None and cell.get("array") is None:
         cell = cell.get("path")
-    return str(cell) if isinstance(cell, (str, Path)) and embedded(str(cell)) is None else None
+    return str(cell) if isinstance(cell, (str, Path)) and decode_embedded(str(cell)) is None else None
 
 
-def _usable(path: str, root: Path | None, limits: Limits) -> bool:
+def _is_usable(path: str, root: Path | None, limits: Limits) -> bool:
     try:
-        found = located(path, root).stat()
+        found = find_file(path, root).stat()
     except (OSError, ValueError):
         return False
     return stat.S_ISREG(found.st_mode) and 0 < found.st_size <= limits.bytes
 
 
-def _lost(path: str, root: Path | None, limits: Limits) -> str:
+def _explain_unusable(path: str, root: Path | None, limits: Limits) -> str:
     """Why a file cannot be used."""
     try:
-        load(path, root, limits)
+        load_media(path, root, limits)
     except BadCell as error:
         return str(error)
     return f"{path}: no file that can be read"
 
 
-def _failure(cell: Any, modality: str, root: Path | None, limits: Limits) -> str:
+def _explain_unreadable(cell: Any, modality: str, root: Path | None, limits: Limits) -> str:
     """Why a content cannot be read, or nothing."""
     try:
-        DESCRIBE[modality](load(cell, root, limits), limits)
+        DESCRIBE[modality](load_media(cell, root, limits), limits)
     except BadCell as error:
         return str(error)
     return ""

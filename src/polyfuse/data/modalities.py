@@ -1,4 +1,4 @@
-"""What each column holds, what part it can play, and why polyfuse thinks so; ``inspect`` shows it as a table.
+"""Infer the modality and role of each column, with the reason; ``inspect`` shows them as a table.
 
 The modality comes from ``rules``; this file adds the role, counts missing and broken cells, and picks heads.
 """
@@ -21,21 +21,21 @@ from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
 from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
+from polyfuse.data.media_lists import max_items, split_media
 from polyfuse.data.rules import (
     FEW,
     MOST,
     SENTENCE,
-    Glance,
-    alike,
+    ColumnSample,
     are_whole,
     as_numbers,
+    cell_key,
     distinct_cells,
-    key,
-    verdict,
+    infer_modality,
+    most_common_kind,
     word_count,
 )
-from polyfuse.data.several import items_of, most_items
-from polyfuse.data.tables import ID_NAMES, Table, TableError, nearest, split_word
+from polyfuse.data.tables import ID_NAMES, Table, TableError, did_you_mean, parse_split_name
 
 MADE = {"image": "image", "audio": "speech"}  # modality -> the head that makes it
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
@@ -55,7 +55,7 @@ ADDRESS = re.compile(r"\s*([a-z][a-z0-9+.-]*://|www\.)\S+\s*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds.
+    """The modality, role and facts of a column.
 
     Args:
         modality: one of ``MODALITIES``, or ``unknown``.
@@ -83,10 +83,10 @@ class Column:
     slots: int = 1
 
 
-def infer(
+def infer_columns(
     table: Table, overrides: Mapping[str, str] | None = None, *, limits: Limits = Limits(), sample: int = 200
 ) -> dict[str, Column]:
-    """Say what every column holds.
+    """Infer the modality and role of every column.
 
     Args:
         overrides: column -> modality, where the rules are not to decide.
@@ -103,30 +103,30 @@ def infer(
     for name, modality in overrides.items():
         table.require(name)
         if modality not in MODALITIES:
-            hint = nearest(modality, MODALITIES) or "."
+            hint = did_you_mean(modality, MODALITIES) or "."
             raise TableError(f"column {name!r}: unknown modality {modality!r}{hint} Known: {', '.join(MODALITIES)}")
-    return {name: _column(table, name, overrides.get(name), limits, sample) for name in table.frame}
+    return {name: _infer_column(table, name, overrides.get(name), limits, sample) for name in table.frame}
 
 
-def _column(table: Table, name: str, override: str | None, limits: Limits, sample: int) -> Column:
+def _infer_column(table: Table, name: str, override: str | None, limits: Limits, sample: int) -> Column:
     series = table.frame[name]
     gone = missing_mask(series)
     if gone.all():
         return Column(name, override or "unknown", "every cell is missing", "empty", len(series), 0, 0, "")
-    glance = _glance(series[~gone], len(series), table.root, sample)
+    glance = _sample_column(series[~gone], len(series), table.root, sample)
     undecided = table.undecided.get(name)
-    modality, reason = ("unknown", undecided) if undecided else verdict(glance)
+    modality, reason = ("unknown", undecided) if undecided else infer_modality(glance)
     if override:
         modality, reason = override, "named so"
-    broken, health = _broken(glance, modality, limits, sample)
+    broken, health = _find_broken(glance, modality, limits, sample)
     rows = np.flatnonzero(~gone)
-    listed = tuple((int(rows[at]), shortened(glance.present.iat[at], 300), why) for at, why in broken.items())
-    role, why = _role(glance, modality)
+    listed = tuple((int(rows[at]), shorten(glance.present.iat[at], 300), why) for at, why in broken.items())
+    role, why = _infer_role(glance, modality)
     if override and role != "unsupported":
         role, why = "input", ""
     reason = "; ".join(part for part in (reason, health, why) if part)
-    example = shortened(glance.values[0])
-    slots = most_items(glance.cells.values()) if modality in MEDIA else 1
+    example = shorten(glance.values[0])
+    slots = max_items(glance.cells.values()) if modality in MEDIA else 1
     return Column(
         name, modality, reason, role, int(gone.sum()), len(broken), glance.distinct, example, listed, slots=slots
     )
@@ -143,13 +143,13 @@ def missing_mask(series: pd.Series) -> np.ndarray:
     return np.fromiter((is_missing(cell) for cell in series), dtype=bool, count=len(series))
 
 
-def _glance(present: pd.Series, rows: int, root: Path | None, sample: int) -> Glance:
+def _sample_column(present: pd.Series, rows: int, root: Path | None, sample: int) -> ColumnSample:
     cells = distinct_cells(present)
-    usual, values = alike(media.evenly(list(cells.values()), sample))
-    return Glance(str(present.name), present, rows, usual, values, cells, root)
+    usual, values = most_common_kind(media.sample_evenly(list(cells.values()), sample))
+    return ColumnSample(str(present.name), present, rows, usual, values, cells, root)
 
 
-def shortened(cell: Any, most: int = 48) -> str:
+def shorten(cell: Any, most: int = 48) -> str:
     """A cell in one short line."""
     if isinstance(cell, dict):
         cell = next((cell[part] for part in ("array", "bytes", "path") if cell.get(part) is not None), cell)
@@ -176,16 +176,16 @@ def inspect_rows(columns: Mapping[str, Column], origin: Callable[[int], str]) ->
     ]
 
 
-def _role(glance: Glance, modality: str) -> tuple[str, str]:
-    """What part a column can play without being named, and why."""
+def _infer_role(glance: ColumnSample, modality: str) -> tuple[str, str]:
+    """Infer the role of a column that is not named, and why."""
     count = len(glance.present)
     if modality == "unknown":
         return "unusable", ""
-    if encoder_of(modality) not in registry.ENCODERS:
+    if encoder_modality(modality) not in registry.ENCODERS:
         return "unsupported", f"{modality} is not read yet"
     if glance.distinct == 1 and count == glance.rows > 1:
         return "constant", "the same in every row"
-    if len(words := {split_word(cell) for cell in glance.values}) > 1 and None not in words:
+    if len(words := {parse_split_name(cell) for cell in glance.values}) > 1 and None not in words:
         if "train" in words:
             return "split", "the words of a split"
         return "input", "words of a split, but no row is train"
@@ -193,29 +193,29 @@ def _role(glance: Glance, modality: str) -> tuple[str, str]:
         return "address", "internet addresses, which say little as words"
     if modality in ("text", "category") and glance.distinct >= 0.99 * count and count > 2 and _are_ids(glance):
         return "identifier", "another one in every row, and one word with digits"
-    if modality == "number" and glance.distinct == count > 2 and _count_up(glance):
+    if modality == "number" and glance.distinct == count > 2 and _is_counter(glance):
         return "identifier", "another one in every row"
     return "input", ""
 
 
-def encoder_of(modality: str) -> str:
-    """The modality under which ``registry.ENCODERS`` lists what reads a column."""
+def encoder_modality(modality: str) -> str:
+    """The modality under which ``registry.ENCODERS`` lists encoders of a column."""
     return "columns" if modality in TABULAR else modality
 
 
-def _are_addresses(glance: Glance) -> bool:
+def _are_addresses(glance: ColumnSample) -> bool:
     return sum(bool(ADDRESS.fullmatch(str(cell))) for cell in glance.values) >= MOST * len(glance.values)
 
 
-def _are_ids(glance: Glance) -> bool:
+def _are_ids(glance: ColumnSample) -> bool:
     texts = [str(cell).strip() for cell in glance.values]
     ids = sum(bool(ID_VALUE.fullmatch(text)) for text in texts)
     named = bool(glance.words & ID_NAMES) and not any(" " in text for text in texts)
     return named or ids >= 0.95 * len(texts)
 
 
-def _count_up(glance: Glance) -> bool:
-    """Whole numbers called ids, or 0, 1, 2, ... down the rows."""
+def _is_counter(glance: ColumnSample) -> bool:
+    """Whether whole numbers are called ids, or count 0, 1, 2, ... down the rows."""
     values = as_numbers(glance.present)
     return bool(
         (glance.words & ID_NAMES and are_whole(values)) or (values[0] in (0, 1) and (np.diff(values) == 1).all())
@@ -228,19 +228,19 @@ def _count_up(glance: Glance) -> bool:
 Reasons: TypeAlias = dict[int, str]
 
 
-def _broken(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
+def _find_broken(glance: ColumnSample, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
     check = BROKEN.get(modality)
     return check(glance, modality, limits, sample) if check else ({}, "")
 
 
-def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
-    items = {name: items_of(cell) for name, cell in glance.cells.items()}
+def _broken_media(glance: ColumnSample, modality: str, limits: Limits, sample: int) -> tuple[Reasons, str]:
+    items = {name: split_media(cell) for name, cell in glance.cells.items()}
     each = {(name, n): i for name, some in items.items() for n, i in enumerate(some) if not is_missing(i)}
-    health = media.examine(each, modality, glance.root, limits, sample)
+    health = media.check_media(each, modality, glance.root, limits, sample)
     reasons: dict[Any, str] = {}
     for (name, _), why in health.reasons.items():
         reasons.setdefault(name, why)
-    keys = [key(cell) for cell in glance.present] if reasons else []
+    keys = [cell_key(cell) for cell in glance.present] if reasons else []
     rows = {at: reasons[found] for at, found in enumerate(keys) if found in reasons}
     said = [f"{health.found:,} of {health.files:,} files found"] if health.files else []
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
@@ -249,15 +249,15 @@ def _broken_media(glance: Glance, modality: str, limits: Limits, sample: int) ->
     return rows, ", ".join(said)
 
 
-def _broken_numbers(glance: Glance, *_: Any) -> tuple[Reasons, str]:
+def _broken_numbers(glance: ColumnSample, *_: Any) -> tuple[Reasons, str]:
     return {int(at): "not a finite number" for at in np.flatnonzero(~np.isfinite(as_numbers(glance.present)))}, ""
 
 
-def _broken_dates(glance: Glance, *_: Any) -> tuple[Reasons, str]:
+def _broken_dates(glance: ColumnSample, *_: Any) -> tuple[Reasons, str]:
     return {at: "not a date" for at, cell in enumerate(glance.present) if parse_date(cell) is None}, ""
 
 
-def _broken_arrays(glance: Glance, modality: str, *_: Any) -> tuple[Reasons, str]:
+def _broken_arrays(glance: ColumnSample, modality: str, *_: Any) -> tuple[Reasons, str]:
     """Rows whose cell is no array, or has another number of features than most."""
     arrays = [as_array(cell, 1 if modality == "vector" else 2) for cell in glance.present]
     widths = Counter(array.shape[-1] for array in arrays if isinstance(array, np.ndarray)).most_common(1)
@@ -291,10 +291,10 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     present = series[~missing_mask(series)]
     if present.empty:
         raise TableError(f"output {series.name!r}: every cell is missing")
-    glance = _glance(present, len(series), None, 2_000)
-    if labels := _labels(glance):
+    glance = _sample_column(present, len(series), None, 2_000)
+    if labels := _explain_label_sets(glance):
         return "labels", labels
-    modality, reason = verdict(glance)
+    modality, reason = infer_modality(glance)
     if modality == "number":
         return _number_or_classes(glance)
     if modality in MADE:
@@ -315,7 +315,7 @@ def is_prose(series: pd.Series) -> bool:
     return sum(word_count(text) >= SENTENCE for text in texts) > len(texts) / 2
 
 
-def _number_or_classes(glance: Glance) -> tuple[str, str]:
+def _number_or_classes(glance: ColumnSample) -> tuple[str, str]:
     values = as_numbers(glance.present)
     if not are_whole(values):
         return "number", f"numbers, {glance.distinct:,} distinct"
@@ -327,7 +327,7 @@ def _number_or_classes(glance: Glance) -> tuple[str, str]:
     return "number", f"whole numbers, {glance.distinct:,} distinct"
 
 
-def _labels(glance: Glance) -> str:
+def _explain_label_sets(glance: ColumnSample) -> str:
     """Why the cells are sets of labels, or nothing."""
     sets = _label_sets(glance)
     labels = [label for cell in sets for label in cell]
@@ -342,20 +342,20 @@ def _labels(glance: Glance) -> str:
     return f"sets of {len(known):,} different labels"
 
 
-def _label_sets(glance: Glance) -> list[list[Any]]:
+def _label_sets(glance: ColumnSample) -> list[list[Any]]:
     """The labels in each cell: lists of texts or whole numbers, flags per label, or texts with bars or semicolons.
 
     A list may be written as text, as a CSV file holds it.
     """
     sets = [labels for cell in glance.values if (labels := as_labels(cell)) is not None]
     if glance.kind == "several" or (sets and len(sets) >= MOST * len(glance.values)):
-        return _listed_labels(sets)
+        return _labels_in_lists(sets)
     texts = [cell for cell in glance.values if isinstance(cell, str)]
     mark = next((mark for mark in "|;" if sum(mark in text for text in texts) >= 0.1 * len(glance.values)), None)
     return [[part.strip() for part in text.split(mark)] for text in texts] if mark else []
 
 
-def _listed_labels(sets: list[list[Any]]) -> list[list[Any]]:
+def _labels_in_lists(sets: list[list[Any]]) -> list[list[Any]]:
     if sets and are_multi_hot(sets):
         return [[place for place, flag in enumerate(cell) if flag] for cell in sets]
     named = all(isinstance(label, str) for cell in sets for label in cell)

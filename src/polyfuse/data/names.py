@@ -1,4 +1,4 @@
-"""Names inside what users write, such as ``NAME@COL1,COL2=text``: a quoted name may hold any of the marks around it."""
+"""Parse names in specifications such as ``NAME@COL1,COL2=text``, where quoted names may hold ``@``, ``,`` and ``=``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ QUOTED = r'"[^"]*"|`[^`]*`'
 WHOLE = re.compile(rf"((?:^|(?<=[.,@=:]))\s*(?:{QUOTED}))|(.)", re.DOTALL)
 
 
-def divide(text: str, mark: str) -> list[str]:
-    """The parts of a text between the marks that stand outside quotes.
+def split_unquoted(text: str, mark: str) -> list[str]:
+    """Split a text at the marks that stand outside quotes.
 
     Example:
-        >>> divide('"a=b"=text', "=")
+        >>> split_unquoted('"a=b"=text', "=")
         ['"a=b"', 'text']
     """
     parts = [""]
@@ -27,28 +27,28 @@ def divide(text: str, mark: str) -> list[str]:
     return parts
 
 
-def split_once(text: str, mark: str) -> tuple[str, str, str]:
+def partition_unquoted(text: str, mark: str) -> tuple[str, str, str]:
     """As ``str.partition``, by the first mark outside quotes."""
-    head = divide(text, mark)[0]
+    head = split_unquoted(text, mark)[0]
     return head, text[len(head) : len(head) + 1], text[len(head) + 1 :]
 
 
-def unquoted(name: str) -> str:
-    """A name without blanks and quotes around it.
+def unquote(name: str) -> str:
+    """Strip blanks and quotes around a name.
 
     Example:
-        >>> unquoted(' "a=b" ')
+        >>> unquote(' "a=b" ')
         'a=b'
     """
     name = name.strip()
     return name[1:-1] if re.fullmatch(QUOTED, name) else name
 
 
-def file_name(name: str, taken: Iterable[str] = ()) -> str:
-    """A name that any file system takes, made of another; numbered where it is taken.
+def safe_file_name(name: str, taken: Iterable[str] = ()) -> str:
+    """Make a file name that any file system takes; numbered where it is taken.
 
     Example:
-        >>> file_name("a/b: c")
+        >>> safe_file_name("a/b: c")
         'a_b_c'
     """
     plain = re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "output"
@@ -58,8 +58,8 @@ def file_name(name: str, taken: Iterable[str] = ()) -> str:
     return free
 
 
-def listed(names: Any) -> Sequence[str]:
-    """Names as texts; one that stands alone is a list of one."""
+def as_name_list(names: Any) -> Sequence[str]:
+    """Convert names to a list of str; a single name becomes a list of one."""
     if names is None:
         return []
     alone = isinstance(names, str) or not isinstance(names, Iterable)

@@ -1,4 +1,4 @@
-"""From columns of a table to distinct arrays: transforms are fitted on training rows, every distinct cell is read once.
+"""Fit transforms on training rows and encode the cells of columns as arrays, every distinct cell once.
 
 What cannot be read counts as missing and is listed with its row and file; more than a stated share of that stops
 the run, since a wrong ``media_root`` must not train a model on nothing.
@@ -17,10 +17,18 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, digest, is_missing, load, whole_text
+from polyfuse.data.cells.literals import decode_embedded
+from polyfuse.data.cells.source import (
+    BadCell,
+    Limits,
+    UnseenLabel,
+    content_digest,
+    is_missing,
+    load_media,
+    repair_surrogates,
+)
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.cells.written import embedded
-from polyfuse.data.several import items_of
+from polyfuse.data.media_lists import split_media
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
 from polyfuse.records import Spec
 from polyfuse.system.messages import progress
@@ -32,7 +40,7 @@ FEW = 10  # so many unreadable cells never stop a run: a table of two rows to pr
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenCell:
     """A cell that could not be read; ``unseen`` marks a target that training never saw."""
 
     row: int
@@ -44,7 +52,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Reading:
-    """How cells are read.
+    """Options for reading cells.
 
     Args:
         root: folder that relative paths start from.
@@ -67,7 +75,7 @@ class Reading:
 
 @dataclass
 class Prepared:
-    """One name's cells over a whole table.
+    """The encoded cells of one input or output over a whole table.
 
     Args:
         transform: fitted; it knows how to pad a few cells into fields.
@@ -84,7 +92,7 @@ class Prepared:
     cells: Sequence[np.ndarray]
     index_RK: np.ndarray
     digests: list[bytes]
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[BrokenCell] = field(default_factory=list)
     unseen: list[tuple[int, str, Any]] = field(default_factory=list)
     assemble: Callable[[Any], Any] | None = None
     notes: list[str] = field(default_factory=list)
@@ -119,7 +127,7 @@ def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading)
     values = [value for column in frame for value in frame[column] if not is_missing(value)]
     if not transform.media:
         return values
-    values = [item for value in values for item in items_of(value) if not is_missing(item)]
+    values = [item for value in values for item in split_media(value) if not is_missing(item)]
     picked = np.random.default_rng(0).permutation(len(values))[:FIT_SAMPLE]
     return [content for at in picked if not isinstance(content := _try_load(values[at], reading), BadCell)]
 
@@ -127,7 +135,7 @@ def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading)
 def _first_failure(frame: pd.DataFrame, reading: Reading) -> str:
     """Why the first present cell cannot be read, for a message."""
     values = (value for column in frame for value in frame[column] if not is_missing(value))
-    content = next((_try_load(items_of(value)[0], reading) for value in values), None)
+    content = next((_try_load(split_media(value)[0], reading) for value in values), None)
     if not isinstance(content, BadCell):
         return "; leave it out"
     return f" ({content}); give the folder that paths start from (media_root), or leave the column out"
@@ -135,7 +143,7 @@ def _first_failure(frame: pd.DataFrame, reading: Reading) -> str:
 
 def _try_load(value: Any, reading: Reading) -> Any:
     try:
-        return load(value, reading.root, reading.limits)
+        return load_media(value, reading.root, reading.limits)
     except BadCell as error:
         return error
 
@@ -160,7 +168,7 @@ def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], 
     for column in columns:
         broken = [b for b in made.broken if b.column == column and not b.unseen]
         cells = [value for value in frame[column] if not is_missing(value)] if broken else []
-        present = sum(len(items_of(cell)) for cell in cells) if made.transform.media else len(cells)
+        present = sum(len(split_media(cell)) for cell in cells) if made.transform.media else len(cells)
         if len(broken) > max(FEW, reading.max_broken * present):
             shown = "\n".join(f"  {reading.origin(b.row)}: {b.reason}" for b in broken[:5])
             check = "Check the paths (media_root)" if made.transform.media else "Check the cells and their type"
@@ -175,12 +183,12 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
     rows = list(zip(*(frame[c] for c in columns), strict=True))
     real = [at for at, row in enumerate(rows) if not all(map(is_missing, row))]
     cells = [rows[at] for at in real]
-    made = _distinct(
+    made = _deduplicate(
         transform, transform.encode(cells, Limits()), [(at, 0) for at in real], (len(rows), 1), frame, columns
     )
     unread = transform.broken(cells)  # type: ignore[attr-defined]
     # rows without any value that can be read are among them, column by column
-    made.broken = [Broken(real[position], column, "", reason) for position, column, reason in unread]
+    made.broken = [BrokenCell(real[position], column, "", reason) for position, column, reason in unread]
     listed = transform.unseen(cells)  # type: ignore[attr-defined]
     made.unseen = [(real[position], column, value) for position, column, value in listed]
     return made
@@ -188,16 +196,16 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
 
 def _prepare_values(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
     places = [(r, k) for k, c in enumerate(columns) for r, value in enumerate(frame[c]) if not is_missing(value)]
-    values = [frame[columns[k]].iat[r] for r, k in places] if len(columns) > 1 else _present(frame[columns[0]])
+    values = [frame[columns[k]].iat[r] for r, k in places] if len(columns) > 1 else _present_cells(frame[columns[0]])
     arrays = transform.encode(values, reading.limits)
-    return _distinct(transform, arrays, places, (len(frame), len(columns)), frame, columns)
+    return _deduplicate(transform, arrays, places, (len(frame), len(columns)), frame, columns)
 
 
-def _present(series: pd.Series) -> list[Any]:
+def _present_cells(series: pd.Series) -> list[Any]:
     return [value for value in series if not is_missing(value)]
 
 
-def _distinct(
+def _deduplicate(
     transform: Transform,
     arrays: Sequence[np.ndarray | BadCell],
     places: Sequence[tuple[int, int]],
@@ -209,12 +217,12 @@ def _distinct(
     index = np.full(shape, -1, dtype=np.int64)
     seen: dict[bytes, int] = {}
     cells: list[np.ndarray] = []
-    broken: list[Broken] = []
+    broken: list[BrokenCell] = []
     for (row, slot), array in zip(places, arrays, strict=True):
         if isinstance(array, BadCell):
-            broken.append(_broken(row, columns[slot], frame[columns[slot]].iat[row], array))
+            broken.append(_make_broken_cell(row, columns[slot], frame[columns[slot]].iat[row], array))
             continue
-        key = digest(array)
+        key = content_digest(array)
         if key not in seen:
             seen[key] = len(cells)
             cells.append(array)
@@ -222,21 +230,23 @@ def _distinct(
     return Prepared(transform, cells, index, list(seen), broken)
 
 
-def _broken(row: int, column: str, value: Any, error: BadCell) -> Broken:
+def _make_broken_cell(row: int, column: str, value: Any, error: BadCell) -> BrokenCell:
     file = value if isinstance(value, str) else value.get("path") or "" if isinstance(value, dict) else ""
     file = str(file)
-    file = f"{file[:30]}…" if embedded(file) is not None else file[:300]
-    return Broken(row, column, whole_text(file), whole_text(str(error)), isinstance(error, UnseenLabel))
+    file = f"{file[:30]}…" if decode_embedded(file) is not None else file[:300]
+    return BrokenCell(
+        row, column, repair_surrogates(file), repair_surrogates(str(error)), isinstance(error, UnseenLabel)
+    )
 
 
 def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
     kept = _open_store(transform, reading)
     slots = [(column, n) for column in columns for n in range(reading.slots.get(column, 1))]
-    items = {column: [items_of(value) for value in frame[column]] for column in columns}
+    items = {column: [split_media(value) for value in frame[column]] for column in columns}
     index = np.full((len(frame), len(slots)), -1, dtype=np.int64)
     seen: dict[bytes, int] = {}
     by_path: dict[str, bytes | BadCell] = {}
-    broken: list[Broken] = []
+    broken: list[BrokenCell] = []
     there = [(r, k) for k, (c, n) in enumerate(slots) for r in range(len(frame)) if n < len(items[c][r])]
     for places in progress(_chunks(there), f"reading {', '.join(columns)}", -(-len(there) // CHUNK)):
         values = {(r, k): items[slots[k][0]][r][slots[k][1]] for r, k in places}
@@ -244,15 +254,15 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
         keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)
         for (row, slot), key in zip(values, keys, strict=True):
             if isinstance(key, BadCell):
-                broken.append(_broken(row, slots[slot][0], values[row, slot], key))
+                broken.append(_make_broken_cell(row, slots[slot][0], values[row, slot], key))
             else:
                 index[row, slot] = seen.setdefault(key, len(seen))
-    notes = [note for column in columns if (note := _left_out(column, items[column], reading))]
+    notes = [note for column in columns if (note := _note_extra_media(column, items[column], reading))]
     return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=[*kept.notes, *notes])
 
 
-def _left_out(column: str, items: list[list[Any]], reading: Reading) -> str:
-    """What is said of cells with more media than are read."""
+def _note_extra_media(column: str, items: list[list[Any]], reading: Reading) -> str:
+    """Make a note on cells with more media than are read."""
     read = reading.slots.get(column, 1)
     full = [len(some) for some in items if len(some) > read]
     if not full:
@@ -279,7 +289,7 @@ def _read_chunk(
     fresh = [at for at, path in enumerate(paths) if path is None or path not in by_path]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter lock; processes cost more
         contents = list(pool.map(lambda at: _try_load(values[at], reading), fresh))
-        keys = list(pool.map(lambda c: c if isinstance(c, BadCell) else digest(c), contents))
+        keys = list(pool.map(lambda c: c if isinstance(c, BadCell) else content_digest(c), contents))
         good = {key: content for key, content in zip(keys, contents, strict=True) if isinstance(key, bytes)}
         known = kept.known(list(good))
         new = [key for key in good if key not in known]

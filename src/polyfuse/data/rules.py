@@ -1,4 +1,4 @@
-"""The rules that tell a column's modality from its distinct present values, each with its reason in words.
+"""Rules that infer a column's modality from its distinct present values, each with a reason in words.
 
 The first rule that knows decides: media, then lists and arrays, dates, numbers, and at last words, which are categories
 when they repeat and text when they read like it.
@@ -22,11 +22,11 @@ import pandas as pd
 
 from polyfuse.data import media
 from polyfuse.data.cells.dates import parse_date
+from polyfuse.data.cells.literals import decode_embedded
 from polyfuse.data.cells.numbers import parse_number
-from polyfuse.data.cells.source import digest, is_missing
+from polyfuse.data.cells.source import content_digest, is_missing
 from polyfuse.data.cells.vectors import as_array
-from polyfuse.data.cells.written import embedded
-from polyfuse.data.several import items_of
+from polyfuse.data.media_lists import split_media
 
 FEW = 20
 """Up to this many different values, short texts are categories and whole numbers in an output are classes."""
@@ -44,8 +44,8 @@ WRITTEN_TOGETHER = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U0002000
 
 
 @dataclass(frozen=True)
-class Glance:
-    """One column as the rules see it.
+class ColumnSample:
+    """A column with a sample of its distinct values, as the rules read it.
 
     Args:
         present: the cells that are not missing.
@@ -80,29 +80,31 @@ def distinct_cells(present: pd.Series) -> dict[Any, Any]:
     except TypeError:
         cells: dict[Any, Any] = {}
         for cell in present:
-            cells.setdefault(key(cell), cell)
+            cells.setdefault(cell_key(cell), cell)
         return cells
 
 
-def key(cell: Any) -> Any:
-    """Something hashable that is equal for equal cells."""
+def cell_key(cell: Any) -> Any:
+    """A hashable key that is equal for equal cells."""
     if isinstance(cell, dict):
-        return key((cell.get("bytes"), cell.get("path")) if cell.get("array") is None else np.asarray(cell["array"]))
+        return cell_key(
+            (cell.get("bytes"), cell.get("path")) if cell.get("array") is None else np.asarray(cell["array"])
+        )
     if isinstance(cell, np.ndarray):
-        return repr(cell.tolist()) if cell.dtype == object else digest(cell)
+        return repr(cell.tolist()) if cell.dtype == object else content_digest(cell)
     if isinstance(cell, (set, frozenset)):
-        return frozenset(map(key, cell))
+        return frozenset(map(cell_key, cell))
     if isinstance(cell, (list, tuple)):
         cell = tuple(cell)
     try:
         hash(cell)
     except TypeError:
-        return tuple(map(key, cell)) if isinstance(cell, tuple) else id(cell)
+        return tuple(map(cell_key, cell)) if isinstance(cell, tuple) else id(cell)
     return cell
 
 
-Verdict: TypeAlias = tuple[str, str] | None
-Rule: TypeAlias = Callable[[Glance], Verdict]
+Inference: TypeAlias = tuple[str, str] | None
+Rule: TypeAlias = Callable[[ColumnSample], Inference]
 
 KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((bool, np.bool_), "flag"),
@@ -115,31 +117,31 @@ KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
 )
 
 
-def alike(cells: list[Any]) -> tuple[str, list[Any]]:
-    """What sort of Python object most cells are, and those that are."""
+def most_common_kind(cells: list[Any]) -> tuple[str, list[Any]]:
+    """The most common kind of Python object among cells, and the cells of that kind."""
     kinds = [next((kind for types, kind in KINDS if isinstance(cell, types)), "other") for cell in cells]
     usual = Counter(kinds).most_common(1)[0][0]
     return usual, [cell for kind, cell in zip(kinds, cells, strict=True) if kind == usual]
 
 
-def verdict(glance: Glance) -> tuple[str, str]:
-    """The modality of a column and the reason, by the first rule that knows."""
+def infer_modality(glance: ColumnSample) -> tuple[str, str]:
+    """Infer the modality of a column and the reason, by the first rule that applies."""
     return next(found for rule in RULES[glance.kind] if (found := rule(glance)))
 
 
-def _declared(glance: Glance) -> Verdict:
+def _declared_category(glance: ColumnSample) -> Inference:
     return ("category", "categorical in pandas") if isinstance(glance.present.dtype, pd.CategoricalDtype) else None
 
 
-def _paths(glance: Glance) -> Verdict:
-    items = [items_of(cell) for cell in glance.values]
+def _paths(glance: ColumnSample) -> Inference:
+    items = [split_media(cell) for cell in glance.values]
     first = [next((item for item in cell if not is_missing(item)), None) for cell in items]
-    modality, count = Counter(media.medium(item, glance.root) for item in first).most_common(1)[0]
+    modality, count = Counter(media.modality_of_media(item, glance.root) for item in first).most_common(1)[0]
     if modality and count >= 0.8 * len(items):
-        kept = all(isinstance(item, str) and embedded(item) is not None for item in first)
+        kept = all(isinstance(item, str) and decode_embedded(item) is not None for item in first)
         what = f"{modality} files as base64" if kept else f"paths of {modality} files"
-        return modality, what + _up_to(items)
-    endings = Counter(end for item in first if (end := media.unread(item)))
+        return modality, what + _describe_count(items)
+    endings = Counter(end for item in first if (end := media.unsupported_ending(item)))
     if endings.total() >= 0.8 * len(items):
         end = endings.most_common(1)[0][0]
         return "unknown", f"paths of {end} files: {media.UNREAD[end]}"
@@ -148,25 +150,27 @@ def _paths(glance: Glance) -> Verdict:
     return None
 
 
-def _up_to(items: list[list[Any]]) -> str:
-    """How many media a cell holds, where some hold several."""
+def _describe_count(items: list[list[Any]]) -> str:
+    """Describe how many media cells hold, where some hold several; else empty."""
     most = max(map(len, items))
     return f", up to {most} in a cell" if most > 1 else ""
 
 
-def _listed_media(glance: Glance) -> Verdict:
+def _listed_media(glance: ColumnSample) -> Inference:
     """Lists of pictures, paths or records in which there is a file."""
-    items = [items_of(cell) for cell in glance.values]
+    items = [split_media(cell) for cell in glance.values]
     several = [cell for value, cell in zip(glance.values, items, strict=True) if cell[0] is not value]
     first = [next((item for item in cell if not is_missing(item)), None) for cell in several]
-    modality, count = Counter(media.medium(i, glance.root) for i in first).most_common(1)[0] if first else (None, 0)
+    modality, count = (
+        Counter(media.modality_of_media(i, glance.root) for i in first).most_common(1)[0] if first else (None, 0)
+    )
     if modality and count >= 0.8 * len(items):
-        return modality, f"lists of {modality} files or contents{_up_to(items)}"
+        return modality, f"lists of {modality} files or contents{_describe_count(items)}"
     return None
 
 
-def _contents(glance: Glance) -> Verdict:
-    kinds = Counter(modality for cell in glance.values if (modality := media.medium(cell, glance.root)))
+def _contents(glance: ColumnSample) -> Inference:
+    kinds = Counter(modality for cell in glance.values if (modality := media.modality_of_media(cell, glance.root)))
     if kinds:
         modality = kinds.most_common(1)[0][0]
         return modality, f"{modality} contents in the table"
@@ -182,11 +186,11 @@ def _is_utf8(content: bytes) -> bool:
         return False
 
 
-def _several(glance: Glance) -> Verdict:
+def _lists_and_arrays(glance: ColumnSample) -> Inference:
     """Lists and arrays: texts, pixels, or ready-made features."""
     if all(isinstance(item, str) for cell in glance.values for item in cell):
         kind = "sets" if isinstance(glance.values[0], (set, frozenset)) else "lists"
-        return "text", f"{kind} of texts, {_middle([len(cell) for cell in glance.values]):.0f} each"
+        return "text", f"{kind} of texts, {_median([len(cell) for cell in glance.values]):.0f} each"
     shapes = [found for cell in glance.values if (found := number_shape(cell))]
     if 2 * len(shapes) <= len(glance.values):
         return "unknown", "lists of mixed things"
@@ -213,16 +217,16 @@ def number_shape(cell: Any) -> tuple[np.dtype, tuple[int, ...]] | None:
     return (array.dtype, array.shape) if array.dtype.kind in "iufb" and array.ndim else None
 
 
-def _date(glance: Glance) -> Verdict:
+def _date(glance: ColumnSample) -> Inference:
     return "date", f"dates, {min(glance.values, key=str)} to {max(glance.values, key=str)}"
 
 
-def _written_dates(glance: Glance) -> Verdict:
+def _dates_as_text(glance: ColumnSample) -> Inference:
     dates = [isinstance(cell, str) and parse_date(cell) is not None and not cell.isdigit() for cell in glance.values]
     return ("date", "dates as text") if sum(dates) >= MOST * len(dates) else None
 
 
-def _written_numbers(glance: Glance) -> Verdict:
+def _numbers_as_text(glance: ColumnSample) -> Inference:
     texts = [str(cell).strip() for cell in glance.values]
     if all(re.fullmatch("[0-9]+", text) for text in texts) and any(re.match("0[0-9]", text) for text in texts):
         return "category", f"digits with leading zeros: a code, {glance.distinct:,} distinct"
@@ -230,7 +234,7 @@ def _written_numbers(glance: Glance) -> Verdict:
     return ("number", f"numbers as text, {glance.distinct:,} distinct") if sum(amounts) >= MOST * len(texts) else None
 
 
-def _written_arrays(glance: Glance) -> Verdict:
+def _arrays_as_text(glance: ColumnSample) -> Inference:
     """``[0.1, 0.2]`` or, without brackets, more numbers than anybody writes for anything else."""
     texts = [str(cell).strip() for cell in glance.values]
     for axes, modality in ((1, "vector"), (2, "sequence")):
@@ -241,9 +245,9 @@ def _written_arrays(glance: Glance) -> Verdict:
     return None
 
 
-def _prose(glance: Glance) -> Verdict:
+def _text_or_category(glance: ColumnSample) -> Inference:
     """Text or category: by words per value, and by how often values repeat."""
-    words = _middle([word_count(str(cell)) for cell in glance.values])
+    words = _median([word_count(str(cell)) for cell in glance.values])
     count, repeats = len(glance.present), len(glance.present) / glance.distinct
     if words >= SENTENCE:
         return "text", f"sentences, {words:.0f} words in the middle"
@@ -253,7 +257,7 @@ def _prose(glance: Glance) -> Verdict:
     return "text", f"short texts that seldom repeat, {glance.distinct:,} distinct among {count:,}"
 
 
-def _middle(counts: list[int]) -> float:
+def _median(counts: list[int]) -> float:
     return float(np.median(counts))
 
 
@@ -262,7 +266,7 @@ def word_count(text: str) -> int:
     return len(text.split()) + len(WRITTEN_TOGETHER.findall(text)) // 2
 
 
-def _number(glance: Glance) -> Verdict:
+def _number(glance: ColumnSample) -> Inference:
     values = as_numbers(glance.present)
     repeats = len(values) / glance.distinct
     if glance.distinct <= 2 and (set(glance.cells) <= {0, 1} or repeats >= 5):
@@ -291,10 +295,10 @@ def are_whole(values: np.ndarray) -> bool:
 RULES: dict[str, tuple[Rule, ...]] = {
     "flag": (lambda _: ("category", "true or false"),),
     "interval": (lambda glance: ("category", f"intervals, {glance.distinct:,} distinct"),),
-    "words": (_paths, _declared, _written_dates, _written_numbers, _written_arrays, _prose),
-    "number": (_declared, _number),
-    "date": (_declared, _date),
-    "several": (_listed_media, _several),
+    "words": (_paths, _declared_category, _dates_as_text, _numbers_as_text, _arrays_as_text, _text_or_category),
+    "number": (_declared_category, _number),
+    "date": (_declared_category, _date),
+    "several": (_listed_media, _lists_and_arrays),
     "content": (_contents,),
-    "other": (_declared, _contents),
+    "other": (_declared_category, _contents),
 }

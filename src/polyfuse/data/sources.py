@@ -1,4 +1,4 @@
-"""What ``read_table`` takes: a path, frame, dataset or plain Python becomes parts, each a frame with clean names."""
+"""Read the sources that ``read_table`` takes into frames with clean column names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from polyfuse.data.cells.source import whole_text
+from polyfuse.data.archives import COMPRESSIONS, explain_file_kind, local_path, unpack
+from polyfuse.data.cells.source import repair_surrogates
+from polyfuse.data.coerce import drop_signalling_nans, repair_text_column
 from polyfuse.data.files import READERS, from_arrow, from_records, read_csv
-from polyfuse.data.frames import from_frame, from_mapping, is_frame, no_frame
-from polyfuse.data.packed import COMPRESSIONS, local, other_kind, unpacked
-from polyfuse.data.plain import whole_texts, without_signals
+from polyfuse.data.frames import explain_not_a_table, from_mapping, is_frame, to_pandas
 from polyfuse.errors import TableError
 
 SPLIT_WORDS = {
@@ -29,14 +29,14 @@ UNNAMED = re.compile(r"(?:Unnamed: \d+(?:_level_\d+)*(?:\.\d+)*)?")
 """What an index is called when it was written without a name, and read again."""
 
 
-def split_word(value: Any) -> str | None:
-    """``train``, ``val`` or ``test`` for what people write for them; None for anything else."""
+def parse_split_name(value: Any) -> str | None:
+    """Map words for a split (``training``, ``dev``, ...) to ``train``, ``val`` or ``test``; None for anything else."""
     word = str(value).strip().lower()
     return next((split for split, words in SPLIT_WORDS.items() if word in words), None)
 
 
 @dataclass(frozen=True)
-class Part:
+class SourcePart:
     """One file or object that a table is made of.
 
     Args:
@@ -58,18 +58,18 @@ class Part:
     usual: str = ""
 
 
-def parts_of(source: Any) -> list[Part]:
-    """The parts of any source that ``read_table`` takes, in order.
+def read_parts(source: Any) -> list[SourcePart]:
+    """Read the parts of any source that ``read_table`` takes, in order.
 
     Raises:
         TableError: not a source, not there, not readable, or with duplicate column names.
     """
     if isinstance(source, (str, Path)):
-        return [_from_path(local(source))]
+        return [_from_path(local_path(source))]
     if isinstance(source, Mapping) and source and all(_is_part(*item) for item in source.items()):
-        return [_keyed(part, key) for key, value in source.items() for part in parts_of(value)]
+        return [_name_part(part, key) for key, value in source.items() for part in read_parts(value)]
     if isinstance(source, (list, tuple)) and source and all(_is_table(item) for item in source):
-        return [replace(part, split=_split_in_path(part)) for item in source for part in parts_of(item)]
+        return [replace(part, split=_split_in_path(part)) for item in source for part in read_parts(item)]
     return [_from_object(source)]
 
 
@@ -78,14 +78,14 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_part(key: Any, value: Any) -> bool:
-    """A table under any key, which ``_keyed`` checks; rows or columns of plain Python only under a split's name.
+    """A table under any key, which ``_name_part`` checks; rows or columns of plain Python only under a split's name.
 
     A text that names no table, under another key, is a cell.
     """
     if isinstance(value, (str, Path)) and Path(value).suffix.lower() not in {*READERS, *COMPRESSIONS}:
-        return split_word(key) is not None
+        return parse_split_name(key) is not None
     rows = isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(row, Mapping) for row in value)
-    return _is_table(value) or (split_word(key) is not None and (rows or isinstance(value, Mapping)))
+    return _is_table(value) or (parse_split_name(key) is not None and (rows or isinstance(value, Mapping)))
 
 
 def _is_dataset(value: Any) -> bool:
@@ -93,49 +93,49 @@ def _is_dataset(value: Any) -> bool:
     return hasattr(value, "with_format") and hasattr(value, "features")
 
 
-def _keyed(part: Part, key: Any) -> Part:
-    if split := split_word(key):
+def _name_part(part: SourcePart, key: Any) -> SourcePart:
+    if split := parse_split_name(key):
         return replace(part, split=split, name=part.name if part.root else str(key))
     raise TableError(f"a dict of tables needs the keys train, val and test; found {key!r}")
 
 
-def _split_in_path(part: Part) -> str | None:
+def _split_in_path(part: SourcePart) -> str | None:
     """The split that a file name (``train-0.csv``) or else its folder (``test/metadata.csv``) says."""
-    return _split_in(Path(part.name).stem) or (_split_in(part.root.name) if part.root else None)
+    return _split_in_name(Path(part.name).stem) or (_split_in_name(part.root.name) if part.root else None)
 
 
-def _split_in(name: str) -> str | None:
-    words = {split_word(word) for word in re.split(r"[^a-z]+", name.lower())} - {None}
+def _split_in_name(name: str) -> str | None:
+    words = {parse_split_name(word) for word in re.split(r"[^a-z]+", name.lower())} - {None}
     return words.pop() if len(words) == 1 else None
 
 
-def _from_object(source: Any) -> Part:
+def _from_object(source: Any) -> SourcePart:
     if _is_dataset(source):
         return _from_dataset(source)
     if is_frame(source):
-        return _clean(from_frame(source), "the DataFrame" if isinstance(source, pd.DataFrame) else "the frame")
+        return _clean_names(to_pandas(source), "the DataFrame" if isinstance(source, pd.DataFrame) else "the frame")
     if isinstance(source, Mapping):
         frame, notes = from_mapping(source)
-        return _clean(frame, "the dict", notes)
+        return _clean_names(frame, "the dict", notes)
     if isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
-        return _clean(from_records(list(source)), "the list of dicts")
-    raise TableError(no_frame(source))
+        return _clean_names(from_records(list(source)), "the list of dicts")
+    raise TableError(explain_not_a_table(source))
 
 
-def _from_path(path: Path) -> Part:
+def _from_path(path: Path) -> SourcePart:
     if not path.is_file():
-        raise TableError(_no_file(path))
-    name, raw = unpacked(path, READERS)
+        raise TableError(_explain_missing_file(path))
+    name, raw = unpack(path, READERS)
     reader = READERS.get(Path(name).suffix.lower())
     if reader is None:
-        raise TableError(other_kind(path, READERS))
+        raise TableError(explain_file_kind(path, READERS))
     frame, notes = reader(path, raw)
     usual = frame.attrs.pop("usual", "")
-    part = replace(_clean(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
+    part = replace(_clean_names(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
     return replace(part, usual=usual)
 
 
-def _no_file(path: Path) -> str:
+def _explain_missing_file(path: Path) -> str:
     if unset := re.search(r"\$(\w+|\{\w+\})", str(path)):
         name = unset[1].strip("{}")
         return f"{path}: the environment has no variable {name}: set it to the folder that is meant, or name a table"
@@ -150,7 +150,7 @@ def _no_file(path: Path) -> str:
     return f"{path}: {problem}. Tables in {folder}: {', '.join(near) or 'none'}"
 
 
-def _from_dataset(source: Any) -> Part:
+def _from_dataset(source: Any) -> SourcePart:
     if not hasattr(source, "__len__"):
         raise TableError("a streaming dataset has no end to wait for; take rows first: list(dataset.take(1000))")
     # the Arrow format hands out what is stored, {"bytes", "path"} for media, and decodes nothing
@@ -158,21 +158,23 @@ def _from_dataset(source: Any) -> Part:
     for name in frame.columns:
         if names := getattr(source.features[name], "names", None):  # ClassLabel: numbers that stand for names, -1 none
             frame[name] = frame[name].map(dict(enumerate(names))).astype(object)
-    return _clean(frame, "the dataset")
+    return _clean_names(frame, "the dataset")
 
 
-def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Part:
+def _clean_names(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> SourcePart:
     """Column names as text without blanks around them, all different; rows numbered from 0."""
     notes = list(notes or [])
-    frame = _each_column(without_signals, frame)
+    frame = _map_columns(drop_signalling_nans, frame)
     numbering = [
-        i for i, old in enumerate(frame.columns) if UNNAMED.fullmatch(_text(old)) and _numbers_rows(frame.iloc[:, i])
+        i
+        for i, old in enumerate(frame.columns)
+        if UNNAMED.fullmatch(_column_name(old)) and _is_row_index(frame.iloc[:, i])
     ]
     if numbering and len(numbering) < frame.shape[1]:
-        listed = ", ".join(_text(frame.columns[i]) or "without a name" for i in numbering)
+        listed = ", ".join(_column_name(frame.columns[i]) or "without a name" for i in numbering)
         frame = frame.iloc[:, [i for i in range(frame.shape[1]) if i not in numbering]]
         notes.append(f"{name}: column {listed} numbers the rows, as pandas writes an index; left out")
-    names = [_text(old) or f"column_{i}" for i, old in enumerate(frame.columns, 1)]
+    names = [_column_name(old) or f"column_{i}" for i, old in enumerate(frame.columns, 1)]
     pairs = list(zip(frame.columns, names, strict=True))
     if changed := [new for old, new in pairs if isinstance(old, str) and old != new]:
         notes.append(f"{name}: blanks around column names are taken off, empty names filled: {', '.join(changed)}")
@@ -182,14 +184,14 @@ def _clean(frame: pd.DataFrame, name: str, notes: list[str] | None = None) -> Pa
         raise TableError(f"{name} has more than one column called {', '.join(map(repr, twice))}; rename all but one")
     frame = frame.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
     for column in names:
-        series, said = whole_texts(frame[column])
+        series, said = repair_text_column(frame[column])
         if said:
             frame[column] = series
             notes += said
-    return Part(frame, name, notes)
+    return SourcePart(frame, name, notes)
 
 
-def _each_column(change: Callable[[pd.Series], pd.Series], frame: pd.DataFrame) -> pd.DataFrame:
+def _map_columns(change: Callable[[pd.Series], pd.Series], frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with every column changed, whose names may be any and come twice; itself where none is."""
     columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
     changed = [change(column) for column in columns]
@@ -198,15 +200,15 @@ def _each_column(change: Callable[[pd.Series], pd.Series], frame: pd.DataFrame) 
     return pd.concat(changed, axis=1).set_axis(frame.columns, axis=1)
 
 
-def _text(name: Any) -> str:
+def _column_name(name: Any) -> str:
     """A column's name as text; the levels of a name of several joined by an underscore."""
     if isinstance(name, tuple):
-        return "_".join(text for part in name if (text := _text(part)))
-    return whole_text(str(name)).strip()
+        return "_".join(text for part in name if (text := _column_name(part)))
+    return repair_surrogates(str(name)).strip()
 
 
-def _numbers_rows(series: pd.Series) -> bool:
-    """Whole numbers, each once or counted on from 0 again where frames were put below each other."""
+def _is_row_index(series: pd.Series) -> bool:
+    """Whether a column numbers rows: each once, or counted on from 0 again where frames were put below each other."""
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_float_dtype(series) or series.isna().any():
         return False
     texts = series.astype(str)

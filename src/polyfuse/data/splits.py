@@ -1,4 +1,4 @@
-"""Which rows train, which validate and which test: as a column says, or made: stratified, grouped and seeded.
+"""Split rows into train, val and test: by a column, in time, or at random (stratified, grouped, seeded).
 
 Rows of one group (speaker, patient, source) never stand on two sides; classes keep their shares on every side, and each
 has a training row.
@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data.modalities import infer_output, missing_mask
-from polyfuse.data.rules import as_numbers, key
-from polyfuse.data.tables import TableError, nearest, split_word
-from polyfuse.data.timeline import Timeline, cut, timeline
+from polyfuse.data.rules import as_numbers, cell_key
+from polyfuse.data.tables import TableError, did_you_mean, parse_split_name
+from polyfuse.data.timeline import Timeline, make_timeline, split_by_shares
 
 SIDES = ("train", "val", "test")
 BINS = 10
@@ -34,8 +34,8 @@ class Splits:
 
 
 @dataclass(frozen=True)
-class _Keys:
-    """What a made split goes by.
+class _SplitKeys:
+    """Strata and groups of rows, by which a split is made.
 
     Args:
         strata_N: stratum of each row, 0 to C - 1.
@@ -47,10 +47,10 @@ class _Keys:
     groups_N: np.ndarray | None
     classes: bool
 
-    def of(self, rows: np.ndarray) -> _Keys:
+    def of(self, rows: np.ndarray) -> _SplitKeys:
         """The same for some rows."""
         groups = None if self.groups_N is None else np.unique(self.groups_N[rows], return_inverse=True)[1]
-        return _Keys(np.unique(self.strata_N[rows], return_inverse=True)[1], groups, self.classes)
+        return _SplitKeys(np.unique(self.strata_N[rows], return_inverse=True)[1], groups, self.classes)
 
 
 def split_rows(
@@ -65,7 +65,7 @@ def split_rows(
     sides: np.ndarray | None = None,
     origin: Callable[[int], str] = "row {}".format,
 ) -> Splits:
-    """Say which rows train, validate and test.
+    """Split rows into train, val and test.
 
     Args:
         column: holds train, val and test for each row, or words like them. Without a val row, the share
@@ -84,27 +84,27 @@ def split_rows(
         TableError: no such column, values that name no split, no training row, or impossible fractions.
     """
     _check(frame, fractions, column, group, stratify, order)
-    codes, classes = strata(frame[stratify]) if stratify is not None else (np.zeros(len(frame), np.int64), False)
-    keys = _Keys(codes, groups_of(frame[group]) if group is not None else None, classes)
-    line = None if order is None else timeline(frame[order], keys.groups_N, origin)
+    codes, classes = make_strata(frame[stratify]) if stratify is not None else (np.zeros(len(frame), np.int64), False)
+    keys = _SplitKeys(codes, group_numbers(frame[group]) if group is not None else None, classes)
+    line = None if order is None else make_timeline(frame[order], keys.groups_N, origin)
     rng = np.random.default_rng(seed)
     if sides is not None or column is not None:
         notes = [] if column is None or sides is not None else [f"rows are split by column {column!r}"]
-        sides = _sides(frame[column]) if sides is None else sides.copy()
-        sides, said = _validated(sides, keys, fractions[1], rng, line)
+        sides = _parse_sides(frame[column]) if sides is None else sides.copy()
+        sides, said = _add_validation(sides, keys, fractions[1], rng, line)
         notes = [", ".join([*notes, *said]).removeprefix("and ")] if notes or said else []
-        notes += _straddling(sides, keys, group) if group is not None else []
-        notes += _unordered(sides, line, order) if line is not None and order is not None else []
+        notes += _note_split_groups(sides, keys, group) if group is not None else []
+        notes += _note_time_overlap(sides, line, order) if line is not None and order is not None else []
     elif line is not None and order is not None:
-        sides, notes = _ordered(frame[order], line, fractions, group)
+        sides, notes = _split_by_time(frame[order], line, fractions, group)
     else:
-        sides = _assign(keys, np.asarray(fractions, dtype=float), rng)
+        sides = _assign_sides(keys, np.asarray(fractions, dtype=float), rng)
         by = [f"stratified by {stratify!r}"] if codes.any() else []
         by += [f"no {group!r} on two sides"] if group is not None else []
         notes = [", ".join(["rows are split at random", *by, f"seed {seed}"])]
     if line is not None and (lost := int(np.isnan(line.time_N).sum())):
         sides[np.isnan(line.time_N)] = -1
-        notes.append(f"{lost:,} rows have no {order!r} and are left out, as nobody knows what they are later than")
+        notes.append(f"{lost:,} rows have no {order!r} and are left out, as their place in time is unknown")
     train, val, test = (np.flatnonzero(sides == side) for side in range(3))
     notes.append(f"{len(train):,} rows train, {len(val):,} validate, {len(test):,} test")
     if not len(test):
@@ -112,14 +112,14 @@ def split_rows(
     return Splits(train, val, test, notes)
 
 
-def no_splits(frame: pd.DataFrame) -> list[str]:
-    """A note on each column that holds words of a split and cannot be one, since no row trains."""
+def note_unusable_splits(frame: pd.DataFrame) -> list[str]:
+    """Note each column that holds words of a split but no training row, and so is not taken as the split."""
     notes = []
     for name in frame:
         present = frame[name][~missing_mask(frame[name])]
-        if present.dtype.kind in "biufcmM" or not all(map(split_word, present.head(9))):
+        if present.dtype.kind in "biufcmM" or not all(map(parse_split_name, present.head(9))):
             continue
-        if len(words := {split_word(cell) for cell in present}) > 1 and not words & {None, "train"}:
+        if len(words := {parse_split_name(cell) for cell in present}) > 1 and not words & {None, "train"}:
             notes.append(f"column {name!r} holds words of a split, but no row is train: it is not taken as the split")
     return notes
 
@@ -127,7 +127,7 @@ def no_splits(frame: pd.DataFrame) -> list[str]:
 def _check(frame: pd.DataFrame, fractions: Sequence[float], *columns: str | None) -> None:
     for name in columns:
         if name is not None and name not in frame:
-            raise TableError(f"the table has no column {name!r}{nearest(name, frame.columns)}")
+            raise TableError(f"the table has no column {name!r}{did_you_mean(name, frame.columns)}")
     if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise TableError(f"fractions {tuple(fractions)}: expected shares of train, val and test that add up to 1")
 
@@ -135,9 +135,9 @@ def _check(frame: pd.DataFrame, fractions: Sequence[float], *columns: str | None
 # --- a given column ---------------------------------------------------------------------------------------------------
 
 
-def _sides(column: pd.Series) -> np.ndarray:
-    """The side of each row as a column says it."""
-    words = column.map(split_word, na_action="ignore")
+def _parse_sides(column: pd.Series) -> np.ndarray:
+    """Parse the column that says the side of each row."""
+    words = column.map(parse_split_name, na_action="ignore")
     if (unknown := column[words.isna()]).size:
         listed = ", ".join(
             f"{value!r} ({n:,} rows)" for value, n in unknown.astype(object).map(str).value_counts()[:8].items()
@@ -149,24 +149,24 @@ def _sides(column: pd.Series) -> np.ndarray:
     return sides
 
 
-def _validated(
-    sides: np.ndarray, keys: _Keys, share: float, rng: np.random.Generator, line: Timeline | None
+def _add_validation(
+    sides: np.ndarray, keys: _SplitKeys, share: float, rng: np.random.Generator, line: Timeline | None
 ) -> tuple[np.ndarray, list[str]]:
-    """The sides with a share of train for validation where no row validates: the latest of them, where time counts."""
+    """Move a share of train to val where no row validates: the latest rows, where time counts."""
     train = np.flatnonzero(sides == 0)
     if (sides == 1).any() or share == 0:
         return sides, []
     if line is None:
-        sides[train] = _assign(keys.of(train), np.array([1 - share, share, 0]), rng)
+        sides[train] = _assign_sides(keys.of(train), np.array([1 - share, share, 0]), rng)
         return sides, [f"and {share:.0%} of its train rows validate"]
     if len(np.unique(line.block_N[train][line.block_N[train] >= 0])) < 2:
         return sides, ["none of which validate, as all train rows are of one stretch of time"]
-    late = cut(line.block_N[train], [1 - share, share])
+    late = split_by_shares(line.block_N[train], [1 - share, share])
     sides[train[late == 1]] = 1
     return sides, [f"and the latest {(late == 1).mean():.0%} of its train rows validate"]
 
 
-def _unordered(sides: np.ndarray, line: Timeline, order: str) -> list[str]:
+def _note_time_overlap(sides: np.ndarray, line: Timeline, order: str) -> list[str]:
     """A note where a given split trains on rows that are later than some that test."""
     test = line.time_N[(sides == 2) & ~np.isnan(line.time_N)]
     later = int((line.time_N[sides == 0] >= test.min()).sum()) if len(test) else 0
@@ -174,7 +174,7 @@ def _unordered(sides: np.ndarray, line: Timeline, order: str) -> list[str]:
     return [said] if later else []
 
 
-def _ordered(
+def _split_by_time(
     column: pd.Series, line: Timeline, fractions: Sequence[float], group: str | None
 ) -> tuple[np.ndarray, list[str]]:
     """The side of each row by its time."""
@@ -189,20 +189,20 @@ def _ordered(
             why = f"at every {column.name!r} some {group!r} goes on, and a group is not parted"
         raise TableError(f"rows cannot be split in time: {why}; name another order column, or leave group out")
     shares = np.array([fractions[side] for side in wanted])
-    part_N = cut(line.block_N, shares / shares.sum())
+    part_N = split_by_shares(line.block_N, shares / shares.sum())
     sides = np.where(part_N < 0, -1, np.array(wanted)[part_N])
     begins = {1: "validate", 2: "test"}
-    said = [f"from {column.iloc[_oldest(line, sides == side)]} on they {begins[side]}" for side in wanted if side]
+    said = [f"from {column.iloc[_oldest_row(line, sides == side)]} on they {begins[side]}" for side in wanted if side]
     together = [f"no {group!r} on two sides"] if group is not None else []
     together += [f"{line.ties:,} rows share theirs with others and stay with them"] if line.ties else []
     return sides, [", ".join([f"rows are split by {column.name!r}, the oldest train", *said, *together])]
 
 
-def _oldest(line: Timeline, some: np.ndarray) -> int:
+def _oldest_row(line: Timeline, some: np.ndarray) -> int:
     return int(np.nanargmin(np.where(some, line.time_N, np.nan)))
 
 
-def _straddling(sides: np.ndarray, keys: _Keys, group: str) -> list[str]:
+def _note_split_groups(sides: np.ndarray, keys: _SplitKeys, group: str) -> list[str]:
     assert keys.groups_N is not None
     pairs = np.unique(np.stack([keys.groups_N, sides]), axis=1)
     times = np.bincount(pairs[0])
@@ -216,7 +216,7 @@ def _straddling(sides: np.ndarray, keys: _Keys, group: str) -> list[str]:
 # --- what a made split goes by ----------------------------------------------------------------------------------------
 
 
-def strata(target: pd.Series) -> tuple[np.ndarray, bool]:
+def make_strata(target: pd.Series) -> tuple[np.ndarray, bool]:
     """Stratum of each row, and whether strata are classes. Rows without a target are a stratum of their own."""
     gone = missing_mask(target)
     try:
@@ -241,11 +241,11 @@ def _first_label(cell: Any) -> str:
     return re.split("[|;]", cell)[0].strip() if isinstance(cell, str) else str(cell)
 
 
-def groups_of(column: pd.Series) -> np.ndarray:
+def group_numbers(column: pd.Series) -> np.ndarray:
     """Number of each row's group; a row without one is a group of its own."""
     gone = missing_mask(column)
     groups = np.empty(len(column), dtype=np.int64)
-    groups[~gone] = np.unique(column[~gone].map(key).map(str).to_numpy(dtype=str), return_inverse=True)[1]
+    groups[~gone] = np.unique(column[~gone].map(cell_key).map(str).to_numpy(dtype=str), return_inverse=True)[1]
     groups[gone] = np.arange(gone.sum()) + (groups[~gone].max(initial=-1) + 1)
     return groups
 
@@ -253,14 +253,14 @@ def groups_of(column: pd.Series) -> np.ndarray:
 # --- making a split: the side of each row, 0, 1 or 2 ------------------------------------------------------------------
 
 
-def _assign(keys: _Keys, shares_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _assign_sides(keys: _SplitKeys, shares_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if keys.groups_N is None:
         return _assign_rows(keys, shares_S, rng)
     return _assign_groups(keys, shares_S, rng)[keys.groups_N]
 
 
-def _assign_rows(keys: _Keys, shares_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    counts_CS = _apportioned(np.bincount(keys.strata_N), shares_S, keys.classes)
+def _assign_rows(keys: _SplitKeys, shares_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    counts_CS = _apportion(np.bincount(keys.strata_N), shares_S, keys.classes)
     sides_N = np.empty(len(keys.strata_N), dtype=np.int64)
     for stratum, counts_S in enumerate(counts_CS):
         rows = rng.permutation(np.flatnonzero(keys.strata_N == stratum))
@@ -268,7 +268,7 @@ def _assign_rows(keys: _Keys, shares_S: np.ndarray, rng: np.random.Generator) ->
     return sides_N
 
 
-def _apportioned(sizes_C: np.ndarray, shares_S: np.ndarray, classes: bool) -> np.ndarray:
+def _apportion(sizes_C: np.ndarray, shares_S: np.ndarray, classes: bool) -> np.ndarray:
     """Rows of each stratum per side, within one of their share; what rounding leaves goes where rows are short."""
     counts_CS = np.floor(sizes_C[:, None] * shares_S + 1e-9).astype(np.int64)
     short_S = np.where(shares_S > 0, sizes_C.sum() * shares_S - counts_CS.sum(0), -np.inf)
@@ -282,7 +282,7 @@ def _apportioned(sizes_C: np.ndarray, shares_S: np.ndarray, classes: bool) -> np
     return counts_CS
 
 
-def _assign_groups(keys: _Keys, shares_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _assign_groups(keys: _SplitKeys, shares_S: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Largest groups first, each to the side whose strata it fills best; then no side or class is left without."""
     assert keys.groups_N is not None
     sizes_GC = np.zeros((keys.groups_N.max() + 1, keys.strata_N.max() + 1))
@@ -298,7 +298,7 @@ def _assign_groups(keys: _Keys, shares_S: np.ndarray, rng: np.random.Generator) 
         have_SC[side] += sizes_GC[group]
     _fill_sides(sides_G, sizes_GC, shares_S)
     if keys.classes:
-        _teach_classes(sides_G, sizes_GC)
+        _give_classes_to_train(sides_G, sizes_GC)
     return sides_G
 
 
@@ -311,7 +311,7 @@ def _fill_sides(sides_G: np.ndarray, sizes_GC: np.ndarray, shares_S: np.ndarray)
             sides_G[donors[sizes_GC[donors].sum(1).argmin()]] = side
 
 
-def _teach_classes(sides_G: np.ndarray, sizes_GC: np.ndarray) -> None:
+def _give_classes_to_train(sides_G: np.ndarray, sizes_GC: np.ndarray) -> None:
     """Move the smallest group that holds a class without a training row to train."""
     for stratum in range(sizes_GC.shape[1]):
         holders = np.flatnonzero(sizes_GC[:, stratum])

@@ -1,4 +1,4 @@
-"""Arrays on disk, keyed by content: media are decoded and resized once, then memory-mapped by every later run.
+"""Cache of arrays on disk, keyed by content: media are decoded once, then memory-mapped by every later run.
 
 A store is a folder with one growing file of bytes and an SQLite index. Reading maps the file, so that the arrays cost
 page cache and no memory of the process; writing happens under a file lock, so that two processes may share a store.
@@ -22,10 +22,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from filelock import FileLock
 
-from polyfuse.data.cells.source import digest
+from polyfuse.data.cells.source import content_digest
 from polyfuse.system.cache import cache_root
 
-__all__ = ["FallbackStore", "MemoryStore", "Store", "StoredCells", "cache_root", "evict", "fingerprint", "spared"]
+__all__ = [
+    "FallbackStore",
+    "MemoryStore",
+    "Store",
+    "StoredCells",
+    "cache_root",
+    "evict",
+    "fingerprint",
+    "recently_used_bytes",
+]
 
 IN_USE = 3600  # seconds since its last use for which a store is not evicted
 FORMAT = 2  # part of every fingerprint: raise it when a store's layout changes, or what a transform's code gives
@@ -36,16 +45,16 @@ Row: TypeAlias = tuple[int, str, str, int]
 
 
 class DamagedStore(OSError):
-    """An index that is none."""
+    """The index of a store is damaged."""
 
 
 def fingerprint(*parts: Any) -> str:
     """A name for whatever made the arrays: the same for equal JSON, different after any change."""
-    return digest(json.dumps([FORMAT, *parts], sort_keys=True, default=str)).hex()
+    return content_digest(json.dumps([FORMAT, *parts], sort_keys=True, default=str)).hex()
 
 
 class Store:
-    """One folder of arrays.
+    """A cache of arrays in one folder.
 
     Args:
         folder: made if absent; begun anew where its index is damaged.
@@ -118,11 +127,11 @@ class Store:
             raise kind(errno.EIO, f"SQLite: {error}", str(place)) from error
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of the keys that are stored and whole; each array is checked once."""
+        """The keys whose arrays are stored and undamaged; each array is checked once."""
         found = self._find(keys)
         unchecked = [key for key in found if key not in self._sound and key not in self._damaged]
         if unchecked:
-            content = _mapped(self._file)
+            content = _map_file(self._file)
             for key in unchecked:
                 (self._sound if _is_whole(content, found[key]) else self._damaged).add(key)
         bad = found.keys() & self._damaged
@@ -170,7 +179,7 @@ class Store:
         return StoredCells(self._file, [found[key] for key in keys])
 
 
-def _mapped(file: Path) -> np.ndarray:
+def _map_file(file: Path) -> np.ndarray:
     """The bytes of a file, not read."""
     empty = file.stat().st_size == 0
     return np.zeros(0, np.uint8) if empty else np.memmap(file, dtype=np.uint8, mode="r")
@@ -200,14 +209,14 @@ class StoredCells(Sequence):
         kinds: dict[tuple[str, str], int] = {}
         self._kind = np.array([kinds.setdefault((row[1], row[2]), len(kinds)) for row in rows], dtype=np.int32)
         self._kinds = [(np.dtype(dtype), tuple(json.loads(shape))) for dtype, shape in kinds]
-        self._bytes = _mapped(file)
+        self._bytes = _map_file(file)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_bytes"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._bytes = _mapped(self._file)
+        self._bytes = _map_file(self._file)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -218,13 +227,13 @@ class StoredCells(Sequence):
 
 
 class MemoryStore:
-    """What ``Store`` does, in memory: for small tables without a cache folder."""
+    """A ``Store`` in memory, for small tables without a cache folder."""
 
     def __init__(self) -> None:
         self._arrays: dict[bytes, np.ndarray] = {}
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of the keys that are kept."""
+        """The keys that are stored."""
         return {key for key in keys if key in self._arrays}
 
     def put(self, items: Sequence[tuple[bytes, np.ndarray]]) -> None:
@@ -257,8 +266,8 @@ class FallbackStore:
         try:
             self._disk = Store(folder)
         except OSError as error:
-            self._say(error)
-            self._disk = self._filled_before(folder)
+            self._note_failure(error)
+            self._disk = self._open_read_only(folder)
 
     @property
     def writable(self) -> bool:
@@ -270,14 +279,14 @@ class FallbackStore:
         return list(dict.fromkeys([*self._said, *(self._disk.notes if self._disk else [])]))
 
     @staticmethod
-    def _filled_before(folder: Path) -> Store | None:
-        """What lies in a folder that cannot be written, such as one that came with a container."""
+    def _open_read_only(folder: Path) -> Store | None:
+        """Open the store in a folder that cannot be written, such as one that came with a container."""
         try:
             return Store(folder, writable=False)
         except OSError:
             return None
 
-    def _say(self, error: OSError) -> None:
+    def _note_failure(self, error: OSError) -> None:
         root = self.folder.parent.parent if self.folder else None
         self._said.append(
             f"the cache {root} cannot be used ({error.strerror or error}): {self._what} are kept in memory, and made "
@@ -285,14 +294,14 @@ class FallbackStore:
         )
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Those of the keys that are kept."""
+        """The keys that are stored."""
         return self._memory.known(keys) | self._on_disk(keys)
 
     def _on_disk(self, keys: Sequence[bytes]) -> set[bytes]:
         try:
             return self._disk.known(keys) if self._disk else set()
         except OSError as error:
-            self._say(error)
+            self._note_failure(error)
             self._disk = None
             return set()
 
@@ -304,8 +313,8 @@ class FallbackStore:
                 self._disk.put(made)
                 return
             except OSError as error:
-                self._say(error)
-                self._disk = self._filled_before(self._disk.folder)
+                self._note_failure(error)
+                self._disk = self._open_read_only(self._disk.folder)
         self._memory.put(made)
 
     def view(self, keys: Sequence[bytes]) -> Sequence[np.ndarray]:
@@ -343,18 +352,21 @@ def evict(root: Path, limit_bytes: int, keep: Path | None = None) -> list[Path]:
     return removed
 
 
-def spared(root: Path, but: Path) -> int:
-    """Bytes of the stores that ``evict`` would spare as used lately, one of them not counted."""
+def recently_used_bytes(root: Path, but: Path) -> int:
+    """Bytes of the stores that ``evict`` would spare as recently used, ``but`` not counted."""
     return sum(size for folder, (size, used) in _stores(root).items() if folder != but and time.time() - used < IN_USE)
 
 
 def _stores(root: Path) -> dict[Path, tuple[int, float]]:
     """Folder of each store -> its bytes and when it was used last."""
     folders = [f for f in root.iterdir() if (f / "cells.bin").exists()] if root.exists() else []
-    return {f: (sum(_state(x)[0] for x in (f / "cells.bin", f / "index.sqlite")), _state(f)[1]) for f in folders}
+    return {
+        f: (sum(_size_and_time(x)[0] for x in (f / "cells.bin", f / "index.sqlite")), _size_and_time(f)[1])
+        for f in folders
+    }
 
 
-def _state(path: Path) -> tuple[int, float]:
+def _size_and_time(path: Path) -> tuple[int, float]:
     """Bytes and time of last use; nothing where another process has just removed it."""
     try:
         found = path.stat()

@@ -1,4 +1,4 @@
-"""Tables from wherever they come: every source that ``fit``, ``evaluate`` and ``predict`` take becomes one ``Table``.
+"""Read any source that ``fit``, ``evaluate`` and ``predict`` take into one ``Table``.
 
 A table is a pandas frame with clean column names and plain cells, plus what the frame cannot say: the folder that
 relative media paths start from, which file and row each row came from, and notes on everything that was guessed.
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.formats import in_one_form
-from polyfuse.data.media import ending
-from polyfuse.data.plain import plain, typed_text
-from polyfuse.data.sources import Part, parts_of, split_word
-from polyfuse.data.where import matching
+from polyfuse.data.coerce import coerce_column, parse_text_column
+from polyfuse.data.formats import normalize_formats
+from polyfuse.data.media import modality_from_ending
+from polyfuse.data.query import query_mask
+from polyfuse.data.sources import SourcePart, parse_split_name, read_parts
 from polyfuse.errors import TableError
 
 ID_NAMES = frozenset(
@@ -29,10 +29,10 @@ ID_NAMES = frozenset(
 )
 """Words in the names of columns that name rows."""
 
-__all__ = ["Table", "TableError", "nearest", "read_table", "split_word"]
+__all__ = ["Table", "TableError", "did_you_mean", "parse_split_name", "read_table"]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known name that is near, else nothing."""
     lowered = {other.lower(): other for other in known}
     near = difflib.get_close_matches(str(name).lower(), lowered, n=1)
@@ -81,7 +81,7 @@ class Table:
         """
         if column in self.frame:
             return self.frame[column]
-        hint = nearest(column, self.frame.columns) or "."
+        hint = did_you_mean(column, self.frame.columns) or "."
         raise TableError(f"{self.name} has no column {column!r}{hint} It has: {', '.join(self.frame.columns)}")
 
     def select(self, rows: np.ndarray) -> Table:
@@ -98,7 +98,7 @@ class Table:
             TableError: the expression cannot be used, or keeps no row.
         """
         try:
-            table = self.select(matching(self.frame, expression))
+            table = self.select(query_mask(self.frame, expression))
         except ValueError as error:
             columns = ", ".join(self.frame.columns)
             raise TableError(f"where {expression!r}: {error}. Columns of {self.name}: {columns}") from None
@@ -114,7 +114,7 @@ class Table:
             words = re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![a-z])", name)
             if ID_NAMES.isdisjoint(word.lower() for word in words):
                 continue
-            if self.frame[name].map(_names_a_row).all() and self.frame[name].is_unique:
+            if self.frame[name].map(_is_identifier).all() and self.frame[name].is_unique:
                 return str(name)
         return None
 
@@ -142,7 +142,7 @@ class Table:
         return table
 
     def origin(self, row: int) -> str:
-        """Where a row was read, for messages: ``train.csv, row 17 (id 'x7')``.
+        """The origin of a row, for messages: ``train.csv, row 17 (id 'x7')``.
 
         The number is the one that the report and predictions give: rows of all files, counted from 0 as frames do.
         """
@@ -160,14 +160,14 @@ class Table:
         return f"{place}, row {number}" + (f" ({', '.join(facts)})" if facts else "")
 
 
-def _names_a_row(cell: Any) -> bool:
+def _is_identifier(cell: Any) -> bool:
     """Whether a cell can be an identifier: a whole number, or one short word."""
     word = isinstance(cell, str) and 0 < len(cell) <= 64 and not any(map(str.isspace, cell))
     return word or (isinstance(cell, (int, np.integer)) and not isinstance(cell, bool))
 
 
 def _entries(cell: Any) -> list[Any]:
-    """What a list cell holds; a plain cell is one entry, a missing one none."""
+    """The entries of a list cell; a plain cell is one entry, a missing one none."""
     if isinstance(cell, (list, tuple, np.ndarray)):
         return list(cell)
     return [] if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)) else [cell]
@@ -199,39 +199,44 @@ def read_table(
         >>> len(read_table([{"text": "good", "stars": 5}, {"text": "bad", "stars": 1}]))
         2
     """
-    root = _folder(media_root) if media_root is not None else None
+    root = _check_media_root(media_root) if media_root is not None else None
     if isinstance(source, Table):
         table = replace(source, root=root or source.root, notes=list(source.notes))
     else:
-        table = _joined(parts_of(source), root, formats or {}, decide)
+        table = _concatenate(read_parts(source), root, formats or {}, decide)
     if not len(table):
         raise TableError(f"{table.name} has no rows")
     return table.where(where) if where else table
 
 
-def _folder(path: str | Path) -> Path:
+def _check_media_root(path: str | Path) -> Path:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise TableError(f"media root {root}: no such folder")
     return root.resolve()
 
 
-def _joined(parts: list[Part], root: Path | None, formats: Mapping[str, str], decide: bool) -> Table:
+def _concatenate(parts: list[SourcePart], root: Path | None, formats: Mapping[str, str], decide: bool) -> Table:
     """One table of all parts, below each other, with plain cells."""
     roots = {part.root for part in parts}
     if root is None and len(roots) > 1:
-        parts = [replace(part, frame=_with_full_paths(part)) for part in parts]
-    notes = [note for part in parts for note in part.notes] + _absences(parts)
+        parts = [replace(part, frame=_make_paths_absolute(part)) for part in parts]
+    notes = [note for part in parts for note in part.notes] + _note_absent_columns(parts)
     if not all(part.text for part in parts):
-        parts = [replace(part, frame=_each(typed_text, part.frame, notes)) if part.text else part for part in parts]
+        parts = [
+            replace(part, frame=_map_columns(parse_text_column, part.frame, notes)) if part.text else part
+            for part in parts
+        ]
     frame = pd.concat([part.frame for part in parts], ignore_index=True) if len(parts) > 1 else parts[0].frame
     usual = next((part.usual for part in parts if part.usual), "")
     if all(part.text for part in parts):
-        found = in_one_form(frame, formats, decide=decide, usual=usual)
+        found = normalize_formats(frame, formats, decide=decide, usual=usual)
         # files of text are typed together, so that one file's "007" keeps the other file's "12" a text as well
-        frame = _each(typed_text, found.frame, notes, but=found.undecided)
+        frame = _map_columns(parse_text_column, found.frame, notes, but=found.undecided)
     else:
-        found = in_one_form(_each(plain, frame, notes), formats, decide=decide, usual=usual, typed=True)
+        found = normalize_formats(
+            _map_columns(coerce_column, frame, notes), formats, decide=decide, usual=usual, typed=True
+        )
         frame = found.frame
     notes.extend(found.notes)
     split = _add_split(frame, parts, notes)
@@ -248,7 +253,7 @@ def _joined(parts: list[Part], root: Path | None, formats: Mapping[str, str], de
     )
 
 
-def _each(
+def _map_columns(
     change: Callable[[pd.Series], tuple[pd.Series, list[str]]],
     frame: pd.DataFrame,
     notes: list,
@@ -260,26 +265,30 @@ def _each(
     return pd.DataFrame({series.name: series for series, _ in changed}, index=frame.index)
 
 
-def _absences(parts: list[Part]) -> list[str]:
+def _note_absent_columns(parts: list[SourcePart]) -> list[str]:
     names = dict.fromkeys(name for part in parts for name in part.frame)
     absent = [(part.name, [name for name in names if name not in part.frame]) for part in parts]
     return [f"{part} has no column {', '.join(map(repr, gone))}: missing there" for part, gone in absent if gone]
 
 
-def _with_full_paths(part: Part) -> pd.DataFrame:
+def _make_paths_absolute(part: SourcePart) -> pd.DataFrame:
     """Relative media paths made absolute, for files of different folders have no common place to start from."""
     if part.root is None:
         return part.frame
     start = part.root
 
     def full(cell: Any) -> Any:
-        return str(start / cell.strip()) if isinstance(cell, str) and ending(cell) and "://" not in cell else cell
+        return (
+            str(start / cell.strip())
+            if isinstance(cell, str) and modality_from_ending(cell) and "://" not in cell
+            else cell
+        )
 
     texts = [name for name in part.frame if part.frame[name].dtype in (object, "str")]
     return part.frame.assign(**{name: part.frame[name].map(full) for name in texts})
 
 
-def _add_split(frame: pd.DataFrame, parts: list[Part], notes: list[str]) -> str | None:
+def _add_split(frame: pd.DataFrame, parts: list[SourcePart], notes: list[str]) -> str | None:
     """Add the column that says which file a row came from, when all files name a split and they differ."""
     splits = [part.split for part in parts if part.split]
     if len(splits) < len(parts) or len(set(splits)) == 1:

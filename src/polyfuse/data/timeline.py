@@ -1,4 +1,4 @@
-"""Rows in the order of a column of dates or numbers, cut into stretches that follow each other in time.
+"""Order rows by a column of dates or numbers, and split them into consecutive parts.
 
 Rows of the same instant stay together, and so do rows of one group: a border lies only where no group goes on.
 """
@@ -21,7 +21,7 @@ from polyfuse.data.tables import TableError
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each row was.
+    """The time of each row, and which rows must stay together.
 
     Args:
         time_N: seconds or plain numbers; NaN in rows that have none.
@@ -34,10 +34,10 @@ class Timeline:
     ties: int
 
 
-def timeline(
+def make_timeline(
     column: pd.Series, groups_N: np.ndarray | None = None, origin: Callable[[int], str] = "row {}".format
 ) -> Timeline:
-    """The times of rows, and which rows must stay together.
+    """Make a Timeline: the times of rows, and which rows must stay together.
 
     Args:
         column: dates (year first, where they are text) or numbers.
@@ -47,7 +47,7 @@ def timeline(
     Raises:
         TableError: a cell that is neither, named with its row; or no cell at all.
     """
-    time_N = _times(column, origin)
+    time_N = _parse_times(column, origin)
     known = np.flatnonzero(~np.isnan(time_N))
     distinct, place_K, count = np.unique(time_N[known], return_inverse=True, return_counts=True)
     open_D = np.ones(len(distinct), bool)  # whether a stretch may begin at an instant
@@ -65,13 +65,13 @@ def timeline(
     return Timeline(time_N, block_N, int(count[count > 1].sum()))
 
 
-def _times(column: pd.Series, origin: Callable[[int], str]) -> np.ndarray:
+def _parse_times(column: pd.Series, origin: Callable[[int], str]) -> np.ndarray:
     gone = missing_mask(column)
     if gone.all():
         raise TableError(f"order column {column.name!r}: every cell is missing, so that no row is older than another")
     cells = [None if missing else cell for cell, missing in zip(column, gone, strict=True)]
     present = [cell for cell in cells if cell is not None]
-    read = _number if all(_number(cell) is not None for cell in present) else instant
+    read = _parse_number if all(_parse_number(cell) is not None for cell in present) else parse_instant
     found = np.full(len(cells), np.nan)
     for row, cell in enumerate(cells):
         value = None if cell is None else read(cell)
@@ -84,12 +84,12 @@ def _times(column: pd.Series, origin: Callable[[int], str]) -> np.ndarray:
     return found
 
 
-def _number(cell: Any) -> float | None:
+def _parse_number(cell: Any) -> float | None:
     value = None if isinstance(cell, datetime.date) else parse_number(cell)
     return value if value is not None and math.isfinite(value) else None
 
 
-def instant(cell: Any) -> float | None:
+def parse_instant(cell: Any) -> float | None:
     """Seconds from 1970; a date with a time zone counts by its instant, one without as if it were in UTC."""
     if isinstance(cell, np.datetime64):
         cell = pd.Timestamp(cell)
@@ -102,7 +102,7 @@ def instant(cell: Any) -> float | None:
     return (found - datetime.date(1970, 1, 1)).days * 86_400.0 if isinstance(found, datetime.date) else None
 
 
-def cut(block_N: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+def split_by_shares(block_N: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """The part of each row, 0 for the oldest; -1 for rows without a time.
 
     Every part has a row, and borders lie as near to the shares as blocks allow.
@@ -122,7 +122,7 @@ def cut(block_N: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     return np.where(block_N >= 0, part_N, -1)
 
 
-def parts(block_N: np.ndarray, count: int) -> np.ndarray | None:
+def split_evenly(block_N: np.ndarray, count: int) -> np.ndarray | None:
     """The part of each row, of about equal parts in time, as many as there can be up to ``count``; None below two."""
     count = min(count, len(np.unique(block_N[block_N >= 0])))
-    return cut(block_N, [1 / count] * count) if count >= 2 else None
+    return split_by_shares(block_N, [1 / count] * count) if count >= 2 else None

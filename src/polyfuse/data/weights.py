@@ -1,4 +1,4 @@
-"""How much each row counts: a column of weights, checked row by row and brought to a mean of 1."""
+"""Sample weights of rows: a column of weights, checked row by row and scaled to a mean of 1."""
 
 from __future__ import annotations
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from polyfuse.model.bundle import Bundle
-from polyfuse.recipe.outputs import own_columns
+from polyfuse.recipe.outputs import head_columns
 
 
 def card(bundle: Bundle, name: str, notes: Sequence[str]) -> str:
     """A model card in Markdown (Mitchell et al., Model Cards, FAT* 2019), from what is known and nothing else."""
     recipe, training = bundle.recipe, bundle.report.get("training", {})
     inputs = [f"- `{n}`: {', '.join(i.columns)} ({i.modality}, {i.named})" for n, i in recipe.inputs.items()]
-    beside = own_columns(recipe)
+    beside = head_columns(recipe)
     outputs = [
         f"- `{n}`: column {o.column} ({o.head.name}{', which reads ' + ', '.join(beside[n]) if n in beside else ''})"
         for n, o in recipe.outputs.items()

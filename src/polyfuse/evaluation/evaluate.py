@@ -15,7 +15,7 @@ import torch
 
 from polyfuse.contracts import ShowsAttention, offers
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.prepare import Broken, Prepared
+from polyfuse.data.prepare import BrokenCell, Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
@@ -29,8 +29,8 @@ from polyfuse.evaluation.shown import Shown, show
 from polyfuse.evaluation.strips import looked
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.inference import Decoding, Rules, attended, decided, predict_subsets
-from polyfuse.model.prepare import rows_of
+from polyfuse.model.inference import Decoding, Rules, apply_rules, attend, predict_subsets
+from polyfuse.model.prepare import make_rows
 from polyfuse.recipe import Recipe
 from polyfuse.version import __version__
 
@@ -91,9 +91,9 @@ def outcomes_by_inputs(
     """What is known of each output after prediction over some rows, with all inputs present and with fewer."""
     inputs = list(bundle.recipe.inputs)
     keeps = subsets(inputs) if len(inputs) > 1 else [tuple(inputs)]
-    network_rows = rows_of(prepared, len(table), bundle.recipe)
+    network_rows = make_rows(prepared, len(table), bundle.recipe)
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows, decoding=decoding)
-    found = [decided(bundle.network, one, rules or {}) for one in found]
+    found = [apply_rules(bundle.network, one, rules or {}) for one in found]
     weights = metric_weights(bundle.recipe, table, rows)
     outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
     for name, options in (decoding or {}).items():
@@ -193,7 +193,7 @@ def unseen_labels(
 
 def _broken(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     chosen = set(rows.tolist())
-    listed: dict[str, dict[int, Broken]] = {}
+    listed: dict[str, dict[int, BrokenCell]] = {}
     for cells in prepared.values():
         for broken in cells.broken:
             found = listed.setdefault(broken.column, {}) if broken.row in chosen and not broken.unseen else {}
@@ -240,7 +240,7 @@ def _with_attention(
         kinds = [(sample.worst, sample.best) if sample.output == name else None for sample in found]
         chosen = [at for at, kind in enumerate(kinds) if kind and kinds[:at].count(kind) < LOOKED]
         numbers = rows[[found[at].position for at in chosen]]
-        said = attended(network, rows_of(prepared, len(table)), name, numbers=numbers, decoding=decoding)
+        said = attend(network, make_rows(prepared, len(table)), name, numbers=numbers, decoding=decoding)
         for at, one in zip(chosen, said, strict=True):
             shown[at] = replace(found[at], looked=looked(bundle, table, one.row, one))
     return shown

@@ -18,9 +18,9 @@ from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.targets import metric_weights, outcomes_of
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.inference import Decoding, Rules, decided, predict
-from polyfuse.model.prepare import columns_of, reading_of, rows_of
-from polyfuse.recipe.outputs import own_columns
+from polyfuse.model.inference import Decoding, Rules, apply_rules, predict
+from polyfuse.model.prepare import columns_of, make_rows, read_options
+from polyfuse.recipe.outputs import head_columns
 
 SHUFFLES = 3
 
@@ -60,7 +60,7 @@ def column_importance(
     for name, item in bundle.recipe.inputs.items():
         for column in item.columns:
             reads.setdefault(column, []).append(name)
-    for name, own in own_columns(bundle.recipe).items():
+    for name, own in head_columns(bundle.recipe).items():
         for column in own:
             reads.setdefault(column, []).append(f"head of {name}")
     found = []
@@ -86,8 +86,8 @@ def _worth(full: OutputReport, shuffled: list[OutputReport]) -> dict[str, Any]:
 def _judged(
     bundle: Bundle, table: Table, cells: Mapping[str, Prepared], rules: Rules | None, decoding: Decoding | None
 ) -> dict[str, OutputReport]:
-    said = predict(bundle.network, rows_of(cells, len(table), bundle.recipe), decoding=decoding)
-    found = decided(bundle.network, said, rules or {})
+    said = predict(bundle.network, make_rows(cells, len(table), bundle.recipe), decoding=decoding)
+    found = apply_rules(bundle.network, said, rules or {})
     weights = metric_weights(bundle.recipe, table, np.arange(len(table)))
     outcomes: dict[str, Outcome] = outcomes_of(bundle, cells, np.arange(len(table)), found, weights)
     return {output: judge(outcome, bootstrap=0) for output, outcome in outcomes.items()}
@@ -104,7 +104,7 @@ def _shuffled(
         transform = cells[name].transform
         if transform.joint:
             frame = table.frame.assign(**{column: table.frame[column].iloc[order].to_numpy()})
-            made[name] = prepare(transform, frame, columns, reading_of(bundle.recipe, table))
+            made[name] = prepare(transform, frame, columns, read_options(bundle.recipe, table))
         else:
             index_RK, slot = cells[name].index_RK.copy(), list(columns).index(column)
             index_RK[:, slot] = index_RK[order, slot]

@@ -16,9 +16,9 @@ import torch
 
 from polyfuse.data.batches import Rows
 from polyfuse.data.corrupt import Corruption
-from polyfuse.data.corrupt.apply import Source, noised
-from polyfuse.model.ensemble import Heard
-from polyfuse.model.inference import joined, states
+from polyfuse.data.corrupt.apply import Source, corrupt_cells
+from polyfuse.model.ensemble import MemberInputs
+from polyfuse.model.inference import concatenate, iter_states
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, Prediction, State
 
@@ -63,14 +63,14 @@ def predict_cases(
         heard: filled and read; only for networks with the very same frozen encoders, asked the very same way.
     """
     parts: dict[Case, dict[str, list[Prediction]]] = defaultdict(lambda: {name: [] for name in network.outputs})
-    for batch, (state,) in states(network, rows, numbers=numbers):
+    for batch, (state,) in iter_states(network, rows, numbers=numbers):
         with torch.inference_mode():
-            hearing = network.hear(batch)
+            hearing = network.member_inputs(batch)
             for case, noisy in _cases(network, batch, sources, tables, severities, seed, heard):
                 made = state if case == CLEAN else _answered(network, state, hearing, noisy, _noised(case, tables))
                 for name in network.outputs:
-                    parts[case][name].append(network.decoded(name, made, batch))
-    return {case: {name: joined(pieces) for name, pieces in part.items()} for case, part in parts.items()}
+                    parts[case][name].append(network.predict_output(name, made, batch))
+    return {case: {name: concatenate(pieces) for name, pieces in part.items()} for case, part in parts.items()}
 
 
 def _noised(case: Case, tables: Tables) -> list[str]:
@@ -78,12 +78,14 @@ def _noised(case: Case, tables: Tables) -> list[str]:
     return list(tables) if case.input is None else [case.input]
 
 
-def _answered(network: Network, clean: State, heard: Heard | None, batch: Batch, changed: Sequence[str]) -> State:
+def _answered(
+    network: Network, clean: State, heard: MemberInputs | None, batch: Batch, changed: Sequence[str]
+) -> State:
     """The state of a batch of which some inputs changed; the others keep their tokens."""
     encoded = {**clean.encoded, **{name: network.encode_input(name, batch) for name in changed}}
     if network.ensemble is not None:
-        heard = network.ensemble.hear(network, batch, heard, changed)
-    return network.joined(encoded, batch, heard)
+        heard = network.ensemble.member_inputs(network, batch, heard, changed)
+    return network.fuse_and_score(encoded, batch, heard)
 
 
 def _cases(
@@ -102,7 +104,7 @@ def _cases(
         key = (reader, *table, severity, rows.tobytes())
         if heard is not None and key in heard:
             return heard[key]
-        cells = noised(sources[reader], rows, table, severity, seed).to(batch.rows_B.device)
+        cells = corrupt_cells(sources[reader], rows, table, severity, seed).to(batch.rows_B.device)
         cells = network.read(reader, cells) if reader in network.frozen else cells
         if heard is not None and reader in network.frozen:
             heard[key] = cells

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyfuse import registry
-from polyfuse.data.places import page_place
+from polyfuse.data.output_paths import check_page_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,7 +39,7 @@ class RenderedPage(Rendered):
         Returns:
             The path written.
         """
-        path = page_place(path)
+        path = check_page_path(path)
         page = _renderer(self, "page")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf8")

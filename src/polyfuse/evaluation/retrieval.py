@@ -16,7 +16,7 @@ from polyfuse.metrics.intervals import bootstrap
 from polyfuse.metrics.retrieval import ranked, summarised
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import shared_vectors
-from polyfuse.model.prepare import rows_of
+from polyfuse.model.prepare import make_rows
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _sides(
     if not network.aligned or not len(rows):
         return {}
     count = max((len(cells.index_RK) for cells in prepared.values()), default=0)
-    found = shared_vectors(network, rows_of({n: c for n, c in prepared.items() if n.startswith("in:")}, count), rows)
+    found = shared_vectors(network, make_rows({n: c for n, c in prepared.items() if n.startswith("in:")}, count), rows)
     thing_R = np.arange(len(rows)) if key_R is None else _known(key_R[rows])
     sides = {}
     for name, (vectors_RE, present_R) in found.items():

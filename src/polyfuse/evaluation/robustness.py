@@ -8,7 +8,7 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.corrupt import CORRUPTIONS, of_modality
+from polyfuse.data.corrupt import CORRUPTIONS, corruptions_for
 from polyfuse.data.corrupt.apply import Source
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
@@ -20,7 +20,7 @@ from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.prepare import rows_of
+from polyfuse.model.prepare import make_rows
 
 Judged = dict[Case, dict[str, OutputReport]]
 
@@ -62,7 +62,7 @@ def robustness(
     Example:
         Quick, to compare many models: one severity, one corruption for each modality, no intervals.
 
-        >>> robustness(bundle, table, prepared, rows, severities=(0.5,), corruptions=typical(), bootstrap=0)
+        >>> robustness(bundle, table, prepared, rows, severities=(0.5,), corruptions=default_corruptions(), bootstrap=0)
 
     Raises:
         ValueError: no such input, corruption or metric; a severity out of range; a model without outputs; a label that
@@ -78,7 +78,7 @@ def robustness(
     notes = unseen_labels(bundle, table, prepared, rows, unseen) + unlabelled(bundle, table, prepared, rows)
     reads = bundle.recipe.reads
     sources = {reader: _source(bundle, table, prepared, n, reader) for n in tables for reader in reads[n]}
-    every = rows_of(kept or prepared, len(table))
+    every = make_rows(kept or prepared, len(table))
     found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
     groups = groups_of(bundle, table, rows)
     weights = metric_weights(bundle.recipe, table, rows)
@@ -118,7 +118,7 @@ def _tables(bundle: Bundle, inputs: Sequence[str] | None, wanted: Mapping[str, S
     tables = {}
     for name in dict.fromkeys(inputs or known):
         modality = str(registry.choose(known, name, "input").modality)
-        full = of_modality(modality)
+        full = corruptions_for(modality)
         names = wanted.get(modality) or list(full)
         tables[name] = {c: registry.choose(full, c, f"{modality} corruption") for c in names}
     return tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from polyfuse.data.corrupt import of_modality
+from polyfuse.data.corrupt import corruptions_for
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.curves import Curve, Headline
 from polyfuse.evaluation.figures import Line
@@ -88,7 +88,7 @@ def _row(label: str, curve: Curve, headline: Headline) -> dict[str, Any]:
 def _corruptions(report: RobustnessReport) -> list[dict[str, str]]:
     """What each kind of noise in the report does."""
     found = {
-        (str(noised.modality), name): of_modality(str(noised.modality))[name]
+        (str(noised.modality), name): corruptions_for(str(noised.modality))[name]
         for noised in report.inputs.values()
         for name in noised.by_corruption
     }

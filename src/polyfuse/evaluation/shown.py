@@ -13,11 +13,11 @@ import soundfile
 import soxr
 from PIL import Image
 
-from polyfuse.data.cells.made import is_picture, is_sound
+from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.picture import decode
-from polyfuse.data.cells.sound import opened
-from polyfuse.data.cells.source import BadCell, Limits, Sound, is_missing, load
-from polyfuse.data.several import items_of
+from polyfuse.data.cells.sound import open_sound
+from polyfuse.data.cells.source import BadCell, Limits, Sound, is_missing, load_media
+from polyfuse.data.media_lists import split_media
 
 SIDE = 224  # pixels of a thumbnail: sharp at 112 on a fine screen
 SECONDS, RATE = 8.0, 16_000  # of sound
@@ -53,7 +53,7 @@ def show(
         return Shown("missing", "")
     try:
         if modality in _MEDIA:
-            return _MEDIA[modality](load(items_of(value)[0], root, limits), limits)
+            return _MEDIA[modality](load_media(split_media(value)[0], root, limits), limits)
         return _OTHER[modality](value) if modality in _OTHER else _text(value, characters)
     except BadCell as error:
         return Shown("broken", str(error))
@@ -61,9 +61,9 @@ def show(
 
 def shown_value(value: Any) -> Shown | None:
     """A picture or a sound that is a target or an answer; None where it is neither."""
-    if is_sound(value):
+    if is_sound_value(value):
         return _audio(Sound(np.asarray(value["array"]), int(value["sampling_rate"])), Limits())
-    return _image(value, Limits()) if is_picture(value) else None
+    return _image(value, Limits()) if is_picture_value(value) else None
 
 
 def _image(content: Any, limits: Limits) -> Shown:
@@ -78,7 +78,7 @@ def _image(content: Any, limits: Limits) -> Shown:
 
 
 def _audio(content: Any, limits: Limits) -> Shown:
-    with opened(content, limits) as sound:
+    with open_sound(content, limits) as sound:
         samples, rate = sound.read(0, round(SECONDS * sound.rate)).mean(axis=1), sound.rate
     if rate > RATE:
         samples, rate = soxr.resample(samples, rate, RATE), RATE

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from polyfuse.data.cells.picture import decode
-from polyfuse.data.cells.sound import opened
-from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
-from polyfuse.data.several import items_of
+from polyfuse.data.cells.sound import open_sound
+from polyfuse.data.cells.source import BadCell, Limits, is_missing, load_media
+from polyfuse.data.media_lists import split_media
 from polyfuse.data.tables import Table
 from polyfuse.heads.text.attended import Attended, Look
 from polyfuse.model.bundle import Bundle
@@ -96,7 +96,7 @@ def looked(bundle: Bundle, table: Table, position: int, said: Attended) -> Looke
             continue
         transform = bundle.transforms[f"in:{recipe.reads[name][0]}"]
         for (column, n), part in zip(slots, _by_slot(look, len(slots)), strict=True):
-            items = [] if is_missing(row[column]) else items_of(row[column])
+            items = [] if is_missing(row[column]) else split_media(row[column])
             if n < len(items) and part.total_W.any():
                 cell = _Cell(items[n] if item.modality in ("image", "audio") else row[column], transform, table, limits)
                 words = _attempt(draw, cell, part, said.words[:WORDS])
@@ -115,7 +115,7 @@ class _Cell:
 
     def content(self) -> Any:
         """Of a medium."""
-        return load(self.value, self.table.root, self.limits)
+        return load_media(self.value, self.table.root, self.limits)
 
 
 def _mean(share_W: np.ndarray) -> float:
@@ -182,7 +182,7 @@ def _sound(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
     seconds = float(span_T2[:, 1].max(initial=0))
     if seconds <= 0:
         return []
-    with opened(cell.content(), cell.limits) as sound:
+    with open_sound(cell.content(), cell.limits) as sound:
         seconds = min(seconds, sound.seconds)
         samples = np.abs(sound.read(0, max(1, round(seconds * sound.rate)))).max(axis=1)
     edges = np.linspace(0, len(samples), WIDE + 1).astype(int)[:-1]

@@ -17,8 +17,8 @@ from polyfuse.data.prepare import prepare
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.rendering import Rendered, plain_text
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.prepare import columns_of, reading_of
-from polyfuse.recipe.outputs import own_columns
+from polyfuse.model.prepare import columns_of, read_options
+from polyfuse.recipe.outputs import head_columns
 from polyfuse.system.device import device_of
 
 TIMED_ROWS = 64
@@ -94,7 +94,7 @@ def summarise(bundle: Bundle, name: str, folder: Path | None = None, table: Tabl
     """
     network, recipe = bundle.network, bundle.recipe
     costs = _milliseconds(bundle, table) if table is not None else {}
-    beside = own_columns(recipe)
+    beside = head_columns(recipe)
     seen: set[int] = set()  # networks of an ensemble share what none of them trains
     parts = []
     for input_name, item in recipe.inputs.items():
@@ -146,7 +146,7 @@ def _part(
 def _milliseconds(bundle: Bundle, table: Table) -> dict[str, float]:
     """Input -> milliseconds to read and encode one row, over the first rows of a table, nothing taken from a cache."""
     some = table.select(np.arange(min(len(table), TIMED_ROWS)))
-    reading = replace(reading_of(bundle.recipe, some), cache=None)
+    reading = replace(read_options(bundle.recipe, some), cache=None)
     device, found = device_of(bundle.network), dict[str, float]()
     columns = columns_of(bundle.recipe)
     for name, readers in bundle.recipe.reads.items():

@@ -12,9 +12,9 @@ from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.model.bundle import Bundle
-from polyfuse.model.prepare import weights_of
+from polyfuse.model.prepare import sample_weights
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import own_columns
+from polyfuse.recipe.outputs import head_columns
 from polyfuse.records import Prediction
 
 
@@ -51,7 +51,7 @@ def metric_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray
     """
     if not recipe.data.weighted_metrics:
         return None
-    weights = weights_of(recipe, table, rows)
+    weights = sample_weights(recipe, table, rows)
     return None if weights is None else weights[rows]
 
 
@@ -80,7 +80,7 @@ def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], r
 def modalities(recipe: Recipe) -> tuple[str, ...]:
     """What the inputs of a model hold, each once, and text where a head reads columns itself."""
     found = [str(item.modality) for item in recipe.inputs.values()]
-    return tuple(dict.fromkeys([*found, *(["text"] if own_columns(recipe) else [])]))
+    return tuple(dict.fromkeys([*found, *(["text"] if head_columns(recipe) else [])]))
 
 
 def _decoding(settings: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:

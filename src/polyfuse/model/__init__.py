@@ -1,1 +1,1 @@
-"""What a trained model is: network, ensemble, token cache, inference, saved folder, predictions as a table."""
+"""Trained models: network, ensemble, token cache, inference, saving and loading, predictions as a table."""

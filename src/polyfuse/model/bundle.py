@@ -1,4 +1,4 @@
-"""The saved folder of a model: recipe, weights, fitted preprocessing, report and card. No pickle, no class paths.
+"""Save and load models as folders: recipe, weights, fitted preprocessing, report and card. No pickle, no class paths.
 
 It is written beside its place and renamed, so that a killed run or a full disk never leaves half a bundle; loading
 checks the version and every checksum.
@@ -23,7 +23,7 @@ import torch
 from polyfuse import registry
 from polyfuse.contracts import Rebuilds, offers
 from polyfuse.data.cells.transform import Transform
-from polyfuse.model.ensemble import Ensemble, Opinion
+from polyfuse.model.ensemble import Ensemble, LearnerMember
 from polyfuse.model.network import Network, build
 from polyfuse.recipe import Recipe, read_recipe
 from polyfuse.records import Spec
@@ -36,7 +36,7 @@ LATE = ("offset", "slope", "centre_E", "spread_E")  # buffers that older bundles
 
 
 class BundleError(ValueError):
-    """A folder that is not a whole bundle, or one of another version."""
+    """A folder that is no complete bundle, or one of another version."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Bundle:
     card: str = ""
 
 
-def slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
+def count_slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
     """Reader name -> number of cells of a row that are encoded by themselves: columns, and files in one cell."""
 
     def size(transform: Transform, columns: Sequence[str]) -> int:
@@ -82,9 +82,9 @@ def save(bundle: Bundle, folder: str | Path) -> Path:
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    with _written(folder) as place:
+    with _atomic_folder(folder) as place:
         (place / "recipe.yaml").write_text(bundle.recipe.to_yaml(), encoding="utf8")
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _distinct(bundle.network).items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _unshared_state(bundle.network).items()}
         try:
             save_file(weights, place / "weights.safetensors")
         except SafetensorError as error:  # what it makes of a full disk
@@ -103,7 +103,7 @@ def _file_names(recipe: Recipe) -> dict[str, str]:
     return inputs | {f"out_{n}": f"out:{name}" for n, name in enumerate(recipe.outputs)}
 
 
-def _distinct(network: Network) -> dict[str, Any]:
+def _unshared_state(network: Network) -> dict[str, Any]:
     """The state without second names of one tensor, which safetensors refuses."""
     seen: dict[int, str] = {}
     return {n: t for n, t in network.state_dict().items() if t.numel() == 0 or seen.setdefault(t.data_ptr(), n) == n}
@@ -118,8 +118,8 @@ def _save_preprocessing(place: Path, file: str, spec: Spec, transform: Transform
         shutil.copyfile(source, place / file / name)
 
 
-def check_place(folder: str | Path) -> None:
-    """Whether a bundle may be written there; asked before a training whose result would have no place.
+def check_folder(folder: str | Path) -> None:
+    """Check that a bundle may be written there, before training.
 
     Raises:
         BundleError: the folder holds something that is no bundle.
@@ -130,9 +130,9 @@ def check_place(folder: str | Path) -> None:
 
 
 @contextmanager
-def _written(folder: Path) -> Iterator[Path]:
+def _atomic_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of ``folder`` when all went well."""
-    check_place(folder)
+    check_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     tag = uuid.uuid4().hex[:8]
     place, old = (folder.with_name(f".{folder.name}.{kind}-{tag}") for kind in ("new", "old"))
@@ -170,7 +170,7 @@ def _save_manifest(place: Path) -> None:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest, after version and checksums were checked.
+    """Check version and checksums of a bundle, and return its manifest.
 
     Raises:
         BundleError: not a bundle, a newer format, or a file that is damaged or missing.
@@ -212,19 +212,19 @@ def load(folder: str | Path, device: str | torch.device = "auto") -> Bundle:
         specs[name], transforms[name] = read_preprocessing(folder, file)
     facts = {name: transform.facts() for name, transform in transforms.items()}
     weights = load_file(folder / "weights.safetensors")
-    sizes, files = slots(recipe, transforms), folder / "preprocessing"
+    sizes, files = count_slots(recipe, transforms), folder / "preprocessing"
     network = build(recipe, facts, sizes, files)
     shared = {name: network.encoder(name) for name in network.frozen}
     count = recipe.ensemble.networks if isinstance(recipe.ensemble.networks, int) else 1
     further = [build(recipe, facts, sizes, files, shared) for _ in range(count - 1)]
-    network.ensemble = restored(further, recipe, weights)
+    network.ensemble = restore_ensemble(further, recipe, weights)
     _fill(network, weights, folder)
     report = json.loads((folder / "report.json").read_text(encoding="utf8"))
     card = (folder / "card.md").read_text(encoding="utf8")
     return Bundle(recipe, place(network.eval(), chosen), transforms, specs, report, card)
 
 
-def restored(further: list[Network], recipe: Recipe, weights: Mapping[str, Any]) -> Ensemble | None:
+def restore_ensemble(further: list[Network], recipe: Recipe, weights: Mapping[str, Any]) -> Ensemble | None:
     """The ensemble that a recipe names, its learners made of their arrays, or None where the network answers alone."""
     members = recipe.ensemble.members or []
     if not further and not members:
@@ -233,7 +233,7 @@ def restored(further: list[Network], recipe: Recipe, weights: Mapping[str, Any])
     for at, member in enumerate(members):
         prefix = f"ensemble.opinions.{at}.learner."
         own = {key[len(prefix) :]: tensor for key, tensor in weights.items() if key.startswith(prefix)}
-        opinions.append(Opinion(registry.learner(member.name).restored(own), str(member.output), member.readers))
+        opinions.append(LearnerMember(registry.learner(member.name).restored(own), str(member.output), member.readers))
     counts = {name: 1 + sum(member.output == name for member in members) for name in recipe.outputs}
     even = {name: [1.0] * count for name, count in counts.items()}
     return Ensemble(further, opinions, list(recipe.outputs), dict.fromkeys(recipe.outputs, 1.0), even)
@@ -241,7 +241,7 @@ def restored(further: list[Network], recipe: Recipe, weights: Mapping[str, Any])
 
 def _fill(network: Network, weights: dict[str, Any], folder: Path) -> None:
     missing, unexpected = network.load_state_dict(weights, strict=False)
-    tied = set(network.state_dict()) - set(_distinct(network))
+    tied = set(network.state_dict()) - set(_unshared_state(network))
     late = {name for name in missing if name.rsplit(".", 1)[-1] in LATE}
     wrong = [*(set(missing) - tied - late), *unexpected]
     if wrong:
@@ -261,7 +261,7 @@ def read_preprocessing(folder: Path, file: str) -> tuple[Spec, Transform]:
 
 
 @dataclass(frozen=True)
-class Part:
+class SavedInput:
     """One input of a saved model, for ``init_from``."""
 
     modality: str
@@ -271,7 +271,7 @@ class Part:
     weights: dict[str, Any]
 
 
-def read_starts(recipe: Recipe) -> dict[str, Part]:
+def read_initial_inputs(recipe: Recipe) -> dict[str, SavedInput]:
     """Input -> the input of a saved model that its ``init_from`` names.
 
     Raises:
@@ -280,7 +280,7 @@ def read_starts(recipe: Recipe) -> dict[str, Part]:
     return {name: read_input(item.init_from) for name, item in recipe.inputs.items() if item.init_from}
 
 
-def read_input(address: str) -> Part:
+def read_input(address: str) -> SavedInput:
     """The input that ``BUNDLE#INPUT`` names: encoder, preprocessing and encoder weights.
 
     Raises:
@@ -303,4 +303,4 @@ def read_input(address: str) -> Part:
     made = registry.encoder(item.modality, item.part.name)
     rebuilt = made.restored(folder / "preprocessing" / f"in_{at}") if offers(made, Rebuilds) else {}
     encoder = {**item.part.model_dump(), **{k: str(v) for k, v in rebuilt.items()}}
-    return Part(item.modality, encoder, spec, transform, own)
+    return SavedInput(item.modality, encoder, spec, transform, own)

@@ -1,4 +1,4 @@
-"""Who answers beside the network: classical learners and further networks, joined at decision level by weights.
+"""Ensembles: classical learners and further networks beside a network, averaged by weights at decision level.
 
 Weights are fitted on rows that no member saw while it was trained (``training/stack.py``). Wolpert, Stacked
 generalization, Neural Networks 1992; Caruana et al., Ensemble selection from libraries of models, ICML 2004.
@@ -20,8 +20,8 @@ from polyfuse.records import Batch, Cells, Tokens
 
 
 @dataclass
-class Heard:
-    """What the members of an ensemble read of a batch.
+class MemberInputs:
+    """What the members of an ensemble read: features of a batch, and tokens of the further networks.
 
     Args:
         blocks: reader -> features of each row, zeros where its cell is missing: (B, F), or a bag of as many rows.
@@ -33,32 +33,32 @@ class Heard:
     present: dict[str, Tensor]
     encoded: list[dict[str, Tokens]]
 
-    def without(self, inputs: Collection[str], reads: Mapping[str, Sequence[str]]) -> Heard:
-        """The same where some inputs are missing in every row."""
+    def without(self, inputs: Collection[str], reads: Mapping[str, Sequence[str]]) -> MemberInputs:
+        """Return the same with some inputs missing in every row."""
         gone = {reader for name in inputs for reader in reads[name]}
-        blocks = {r: _silent(block) if r in gone else block for r, block in self.blocks.items()}
+        blocks = {r: _zero_block(block) if r in gone else block for r, block in self.blocks.items()}
         present = {r: torch.zeros_like(p) if r in gone else p for r, p in self.present.items()}
-        return Heard(blocks, present, [hidden(encoded, inputs) for encoded in self.encoded])
+        return MemberInputs(blocks, present, [hide_inputs(encoded, inputs) for encoded in self.encoded])
 
 
-def hidden(encoded: Mapping[str, Tokens], inputs: Collection[str]) -> dict[str, Tokens]:
-    """The same inputs, some of them without any token."""
+def hide_inputs(encoded: Mapping[str, Tokens], inputs: Collection[str]) -> dict[str, Tokens]:
+    """Mask all tokens of some inputs."""
     return {n: replace(t, mask_BT=torch.zeros_like(t.mask_BT)) if n in inputs else t for n, t in encoded.items()}
 
 
-def _silent(block: Block) -> Block:
+def _zero_block(block: Block) -> Block:
     if isinstance(block, Tensor):
         return torch.zeros_like(block)
     return replace(block, weights_BK=torch.zeros_like(block.weights_BK))
 
 
 def has_features(network: Any, reader: str) -> bool:
-    """Whether an encoder says something of a cell before any training: its own ``features``, or frozen tokens."""
+    """Whether an encoder has features of a cell before any training: its own ``features``, or frozen tokens."""
     return reader in network.frozen or offers(network.encoder(reader), GivesFeatures)
 
 
 def features(network: Any, reader: str, cells: Cells) -> Block:
-    """What an encoder says of each row of a batch before any training, slots side by side.
+    """Features that an encoder gives of each row before any training, slots side by side.
 
     Shapes: cells of B rows in K slots -> (B, K * F), zeros where a cell is missing.
     """
@@ -82,8 +82,8 @@ def _by_row(block_U: Block, index_BK: Tensor) -> Block:
     return Bag(ids_BKN.flatten(1), weights_BKN.flatten(1), block_U.size * index_BK.shape[1])
 
 
-class Opinion(nn.Module):
-    """A learner on the features of some readers, for one output.
+class LearnerMember(nn.Module):
+    """A member: a classical learner on the features of some readers, for one output.
 
     Args:
         learner: fitted, or restored from its arrays.
@@ -94,14 +94,14 @@ class Opinion(nn.Module):
         super().__init__()
         self.learner, self.output, self.readers = learner, output, tuple(readers)
 
-    def forward(self, heard: Heard) -> tuple[Tensor, Tensor]:
+    def forward(self, heard: MemberInputs) -> tuple[Tensor, Tensor]:
         """Scores (B, C), and which rows it has anything to say of (B,)."""
         scores_BC = self.learner([heard.blocks[reader] for reader in self.readers])
         return scores_BC, torch.stack([heard.present[reader] for reader in self.readers]).any(0)
 
 
 class Ensemble(nn.Module):
-    """The members that answer beside a network, and what each of them counts.
+    """The members beside a network, and their weights.
 
     Args:
         networks: further networks of the same recipe, whose frozen encoders are the first one's.
@@ -114,7 +114,7 @@ class Ensemble(nn.Module):
     def __init__(
         self,
         networks: Sequence[nn.Module],
-        opinions: Sequence[Opinion],
+        opinions: Sequence[LearnerMember],
         outputs: Sequence[str],
         temperatures: Mapping[str, float],
         weights: Mapping[str, Sequence[float]],
@@ -130,8 +130,10 @@ class Ensemble(nn.Module):
         """Weight of the networks together, then of each opinion on this output."""
         return getattr(self, f"weight_{self.outputs.index(output)}")
 
-    def hear(self, network: Any, batch: Batch, before: Heard | None = None, changed: Collection[str] = ()) -> Heard:
-        """What the members read of a batch.
+    def member_inputs(
+        self, network: Any, batch: Batch, before: MemberInputs | None = None, changed: Collection[str] = ()
+    ) -> MemberInputs:
+        """Compute what the members read of a batch.
 
         Args:
             network: the first one.
@@ -139,7 +141,7 @@ class Ensemble(nn.Module):
             changed: these inputs; all where there is nothing from before.
         """
         inputs = network.inputs if before is None else list(changed)
-        found = Heard({}, {}, [{} for _ in self.networks]) if before is None else _copy(before)
+        found = MemberInputs({}, {}, [{} for _ in self.networks]) if before is None else _copy(before)
         wanted = {reader for opinion in self.opinions for reader in opinion.readers}  # type: ignore[union-attr]
         for name in inputs:
             for reader in network.reads[name]:
@@ -150,11 +152,11 @@ class Ensemble(nn.Module):
                 encoded[name] = other.encode_input(name, batch)  # type: ignore[operator]
         return found
 
-    def decide(self, output: str, own_BC: Tensor, head: Any, heard: Heard, batch: Batch) -> Tensor:
+    def decide(self, output: str, own_BC: Tensor, head: Any, heard: MemberInputs, batch: Batch) -> Tensor:
         """The first network's scores of an output (B, C) -> those of all members together."""
         temperature = getattr(self, f"temperature_{self.outputs.index(output)}")
         nets = [own_BC] + [
-            net.joined({n: encoded[n] for n in net.inputs}, batch).scores[output]  # type: ignore[operator, union-attr]
+            net.fuse_and_score({n: encoded[n] for n in net.inputs}, batch).scores[output]  # type: ignore[operator, union-attr]
             for net, encoded in zip(self.networks, heard.encoded, strict=True)
         ]
         nets_BNC = torch.stack([scores_BC.float() / temperature for scores_BC in nets], 1)
@@ -173,5 +175,5 @@ class Ensemble(nn.Module):
         return head.combine(torch.stack(scores, 1), weight_BM / weight_BM.sum(1, keepdim=True), "mean")
 
 
-def _copy(heard: Heard) -> Heard:
-    return Heard(dict(heard.blocks), dict(heard.present), [dict(encoded) for encoded in heard.encoded])
+def _copy(heard: MemberInputs) -> MemberInputs:
+    return MemberInputs(dict(heard.blocks), dict(heard.present), [dict(encoded) for encoded in heard.encoded])

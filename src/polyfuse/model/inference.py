@@ -15,7 +15,7 @@ from polyfuse.data.batches import Order, Rows, loader
 from polyfuse.heads.text.attended import Attended
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.space import unit
-from polyfuse.model.ensemble import Heard, hidden
+from polyfuse.model.ensemble import MemberInputs, hide_inputs
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
 from polyfuse.system.device import device_of
@@ -24,7 +24,7 @@ from polyfuse.system.messages import progress
 BATCH = 128
 
 
-def states(
+def iter_states(
     network: Network,
     rows: Rows,
     *,
@@ -45,8 +45,10 @@ def states(
         order = Order(numbers, BATCH)
         for batch in progress(loader(rows, order), "answering", len(order)) if len(numbers) else []:
             with torch.inference_mode():
-                looks = [(b, network.encode(b), network.hear(b)) for b in _views(network, rows, batch, device)]
-                found = [_together(network, [_kept(network, *look, keep) for look in looks]) for keep in keeps]
+                looks = [(b, network.encode(b), network.member_inputs(b)) for b in _views(network, rows, batch, device)]
+                found = [
+                    _average_views(network, [_keep_inputs(network, *look, keep) for look in looks]) for keep in keeps
+                ]
                 yield looks[0][0], found
     finally:
         network.train(training)
@@ -54,15 +56,15 @@ def states(
 
 def _views(network: Network, rows: Rows, batch: Batch, device: torch.device) -> Iterator[Batch]:
     """A batch on the device, what frozen encoders read of it being read, and its further views."""
-    first = network.heard_once(batch.to(device))
+    first = network.encode_frozen(batch.to(device))
     yield first
-    for view in rows.views.further(batch):  # random draws are the processor's
+    for view in rows.views.augmented(batch):  # random draws are the processor's
         changed = {name: view.inputs[name].to(device) for name in rows.views.changes if name not in network.frozen}
         yield replace(first, inputs={**first.inputs, **changed})
 
 
-def _together(network: Network, states: list[State]) -> State:
-    """The first of several views of the same rows, with the mean of their answers."""
+def _average_views(network: Network, states: list[State]) -> State:
+    """Average the predictions of several views of the same rows."""
     first, even = states[0], 1 / len(states)
     for name in network.outputs if len(states) > 1 else ():
         if name in first.scores:
@@ -72,13 +74,13 @@ def _together(network: Network, states: list[State]) -> State:
     return first
 
 
-def _kept(
-    network: Network, batch: Batch, encoded: dict[str, Tokens], heard: Heard | None, keep: Collection[str] | None
+def _keep_inputs(
+    network: Network, batch: Batch, encoded: dict[str, Tokens], heard: MemberInputs | None, keep: Collection[str] | None
 ) -> State:
     """The state when only some inputs stay; its encoded inputs are all of them."""
     gone = [] if keep is None else [name for name in network.inputs if name not in keep]
     less = heard.without(gone, network.reads) if heard is not None and gone else heard
-    return replace(network.joined(hidden(encoded, gone), batch, less), encoded=encoded)
+    return replace(network.fuse_and_score(hide_inputs(encoded, gone), batch, less), encoded=encoded)
 
 
 def predict(
@@ -110,20 +112,20 @@ def predict_subsets(
     """
     asked = [name for name in network.outputs if outputs is None or name in outputs]
     parts: list[dict[str, list[Prediction]]] = [{name: [] for name in asked} for _ in keeps]
-    for batch, found in states(network, rows, keeps=keeps, numbers=numbers):
+    for batch, found in iter_states(network, rows, keeps=keeps, numbers=numbers):
         with torch.inference_mode():
             for part, state in zip(parts, found, strict=True):
                 for name in asked:
-                    part[name].append(network.decoded(name, state, batch, (decoding or {}).get(name)))
-    return [{name: joined(pieces) for name, pieces in part.items()} for part in parts]
+                    part[name].append(network.predict_output(name, state, batch, (decoding or {}).get(name)))
+    return [{name: concatenate(pieces) for name, pieces in part.items()} for part in parts]
 
 
 Decoding = Mapping[str, Mapping[str, Any]]
 """Output -> options of how its head makes answers; see ``contracts.Writes``."""
 
 
-def decoding_of(network: Network, options: Mapping[str, Any] | None) -> Decoding:
-    """Options of writing by output, each of them checked.
+def check_decoding(network: Network, options: Mapping[str, Any] | None) -> Decoding:
+    """Check decoding options by output.
 
     Args:
         options: those of all outputs that write, or output -> its own.
@@ -175,12 +177,12 @@ def _writer(network: Network, output: str | None, contract: type) -> str:
     return able[0]
 
 
-def streaming(network: Network, output: str | None) -> str:
+def streaming_output(network: Network, output: str | None) -> str:
     """The output whose text can be read while it is written; see ``_writer``."""
     return _writer(network, output, Streams)
 
 
-def attending(network: Network, output: str | None) -> str:
+def attention_output(network: Network, output: str | None) -> str:
     """The output that can show what its text was written about; see ``_writer``."""
     return _writer(network, output, ShowsAttention)
 
@@ -194,7 +196,7 @@ def stream(
         output: one whose head writes.
         numbers: the row's number, in an array.
     """
-    ((batch, (state,)),) = list(states(network, rows, numbers=numbers))
+    ((batch, (state,)),) = list(iter_states(network, rows, numbers=numbers))
     texts = network.head(output).stream(state.fused, batch, **(decoding or {}).get(output, {}))
     while True:  # whoever reads may train in between
         training = network.training
@@ -208,7 +210,7 @@ def stream(
         yield said[0]
 
 
-def attended(
+def attend(
     network: Network,
     rows: Rows,
     output: str,
@@ -216,13 +218,13 @@ def attended(
     numbers: np.ndarray | None = None,
     decoding: Decoding | None = None,
 ) -> list[Attended]:
-    """What of its inputs the text of each row was written about.
+    """Compute the attention of each row's text to its inputs.
 
     Args:
         output: one whose head can say it; see ``contracts.ShowsAttention``.
     """
     found: list[Attended] = []
-    for batch, (state,) in states(network, rows, numbers=numbers):
+    for batch, (state,) in iter_states(network, rows, numbers=numbers):
         said = network.head(output).attended(state.fused, batch, **(decoding or {}).get(output, {}))
         present = {name: tokens.present_B.tolist() for name, tokens in state.encoded.items()}
         for b, (row, one) in enumerate(zip(batch.rows_B.tolist(), said, strict=True)):
@@ -235,8 +237,8 @@ Rules = Mapping[str, np.ndarray]
 """Output -> the rule by which its classes are answered instead of the head's own; see the heads."""
 
 
-def rules_of(network: Network, costs: Mapping[Any, Any] | None, thresholds: Any = None) -> dict[str, np.ndarray]:
-    """The rules that costs and thresholds ask for.
+def decision_rules(network: Network, costs: Mapping[Any, Any] | None, thresholds: Any = None) -> dict[str, np.ndarray]:
+    """Make the decision rules of costs and thresholds.
 
     Args:
         costs: output -> class -> cost, or class -> cost where one output has classes.
@@ -265,14 +267,14 @@ def _by_output(network: Network, given: Any, what: str) -> Mapping[str, Any]:
     raise ValueError(f"{what}: expected OUTPUT: {{CLASS: {what}}}, found {given!r}. Outputs with classes: {listed}")
 
 
-def decided(network: Network, predictions: dict[str, Prediction], rules: Rules) -> dict[str, Prediction]:
-    """The same predictions, answered by other rules where there are some."""
+def apply_rules(network: Network, predictions: dict[str, Prediction], rules: Rules) -> dict[str, Prediction]:
+    """Apply decision rules to predictions."""
     again = {name: network.head(name).decode(predictions[name].scores, rule_C) for name, rule_C in rules.items()}
     return {**predictions, **again}
 
 
-def joined(parts: list[Prediction]) -> Prediction:
-    """The predictions of some batches as those of all their rows."""
+def concatenate(parts: list[Prediction]) -> Prediction:
+    """Concatenate the predictions of batches."""
     value = [item for part in parts for item in part.value]
     scores = [part.scores for part in parts if part.scores is not None]
     extra: dict[str, Any] = {}
@@ -288,7 +290,7 @@ def shared_vectors(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Aligned input -> its unit vectors in the shared space (rows, E) float32, and where it is present (rows,)."""
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in network.aligned}
-    for _, (state,) in states(network, rows, numbers=numbers):
+    for _, (state,) in iter_states(network, rows, numbers=numbers):
         for name, parts in found.items():
             parts.append((unit(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
     return {name: tuple(np.concatenate(side) for side in zip(*parts, strict=True)) for name, parts in found.items()}  # type: ignore[misc]
@@ -303,7 +305,7 @@ def embed(network: Network, rows: Rows, *, of: str | None = None) -> np.ndarray:
         vectors_RE, present_R = shared_vectors(network, rows)[of]
         return vectors_RE * present_R[:, None]
     vectors: list[Tensor] = []
-    for _, (state,) in states(network, rows):
+    for _, (state,) in iter_states(network, rows):
         tokens = state.encoded[of] if of is not None else _fused_tokens(state)
         vectors.append(masked_mean(tokens.x_BTD, tokens.mask_BT))
     width = network.width

@@ -20,7 +20,7 @@ from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
 from polyfuse.layers.pooling import pooled as mean_token
 from polyfuse.layers.space import Projection
-from polyfuse.model.ensemble import Ensemble, Heard
+from polyfuse.model.ensemble import Ensemble, MemberInputs
 from polyfuse.recipe import InputRecipe, Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
 
@@ -141,7 +141,7 @@ class Network(nn.Module):
         }
 
     def train(self, mode: bool = True) -> Network:
-        """As usual, but frozen encoders stay in eval mode."""
+        """Set training mode, except for frozen encoders, which stay in eval mode."""
         super().train(mode)
         for name in self.frozen:
             self.encoder(name).eval()
@@ -159,8 +159,8 @@ class Network(nn.Module):
         read = self.read(reader, cells)
         return self.join(reader)(read.fields, read.index_BK)
 
-    def heard_once(self, batch: Batch) -> Batch:
-        """The batch with tokens in place of cells that frozen encoders read, so that many may ask them."""
+    def encode_frozen(self, batch: Batch) -> Batch:
+        """Replace the cells that frozen encoders read by their tokens, so that several networks share them."""
         kept = {name: self.read(name, cells) for name, cells in batch.inputs.items() if name in self.frozen}
         return replace(batch, inputs={**batch.inputs, **kept})
 
@@ -206,15 +206,15 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> State:
         """Batch -> State."""
-        batch = self.heard_once(batch) if self.ensemble is not None else batch
-        return self.joined(self.encode(batch), batch)
+        batch = self.encode_frozen(batch) if self.ensemble is not None else batch
+        return self.fuse_and_score(self.encode(batch), batch)
 
-    def hear(self, batch: Batch) -> Heard | None:
-        """What the members of the ensemble read of a batch, where there is one."""
-        return None if self.ensemble is None else self.ensemble.hear(self, batch)
+    def member_inputs(self, batch: Batch) -> MemberInputs | None:
+        """Inputs of the ensemble's members, where there is an ensemble."""
+        return None if self.ensemble is None else self.ensemble.member_inputs(self, batch)
 
-    def joined(self, encoded: dict[str, Tokens], batch: Batch, heard: Heard | None = None) -> State:
-        """From encoded inputs to fused tokens and scores.
+    def fuse_and_score(self, encoded: dict[str, Tokens], batch: Batch, heard: MemberInputs | None = None) -> State:
+        """Fuse encoded inputs and score every output.
 
         Args:
             heard: what the ensemble read; asked for where it is not given.
@@ -223,14 +223,14 @@ class Network(nn.Module):
         for n, name in enumerate(self.outputs):
             alone = self.input_heads[f"out_{n}"]
             if len(alone):  # type: ignore[arg-type]
-                state.by_input_scores[name] = self._alone(alone, encoded, batch)
+                state.by_input_scores[name] = self._scores_by_input(alone, encoded, batch)
             if self.decides:
                 decide: Any = self.fusion
                 state.scores[name] = decide.decide(state.by_input_scores[name], state.fused, self.head(name).combine)
             elif offers(self.head(name), Scores):
                 state.scores[name] = self.head(name).scores(state.fused, batch)
         if self.ensemble is not None and not self.training:
-            heard = heard or self.ensemble.hear(self, batch)
+            heard = heard or self.ensemble.member_inputs(self, batch)
             for name, own_BC in state.scores.items():
                 state.scores[name] = self.ensemble.decide(name, own_BC, self.head(name), heard, batch)
         return state
@@ -239,9 +239,9 @@ class Network(nn.Module):
         """Vectors of the aligned inputs in the shared space, (B, E) each."""
         return {name: self.space[f"in_{self.inputs.index(name)}"](encoded[name]) for name in self.aligned}
 
-    def _alone(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
+    def _scores_by_input(self, heads: Any, encoded: dict[str, Tokens], batch: Batch) -> dict[str, Tensor]:
         """Scores of each input alone; heads that only watch leave the encoders as they are."""
-        watching = not self.decides and all(says(o, "watches") for o in _wanting(self.objectives))
+        watching = not self.decides and all(says(o, "watches") for o in _objectives_wanting_scores(self.objectives))
         found = {}
         for head, (name, tokens) in zip(heads, encoded.items(), strict=True):
             own = replace(tokens, x_BTD=tokens.x_BTD.detach()) if watching else tokens
@@ -250,10 +250,10 @@ class Network(nn.Module):
 
     def losses(self, state: State, batch: Batch) -> dict[str, Tensor]:
         """Mean losses by name: ``out:NAME`` per output, ``NAME`` per objective. Their sum is trained."""
-        return self.output_losses(state, batch) | self.objective_losses(self.represented(state, batch), batch)
+        return self.output_losses(state, batch) | self.objective_losses(self.represent(state, batch), batch)
 
-    def represented(self, state: State, batch: Batch) -> list[Any]:
-        """What each objective takes of a state, row by row; those that read inputs once more are given the network."""
+    def represent(self, state: State, batch: Batch) -> list[Any]:
+        """Compute what each objective takes of a state, row by row; those that read inputs again get the network."""
         return [
             objective.represent(objective.read_again(state, batch, self) if offers(objective, ReadsAgain) else state)  # type: ignore[operator]
             for objective in self.objectives
@@ -283,8 +283,10 @@ class Network(nn.Module):
             found[f"{at}:{type(objective).__name__}"] = self.objective_weights[at] * loss
         return found
 
-    def decoded(self, name: str, state: State, batch: Batch, options: Mapping[str, Any] | None = None) -> Prediction:
-        """What one head says of a batch.
+    def predict_output(
+        self, name: str, state: State, batch: Batch, options: Mapping[str, Any] | None = None
+    ) -> Prediction:
+        """Predict one output.
 
         Args:
             options: how a head that writes is to do so, over its own; see ``contracts.Writes``.
@@ -295,9 +297,9 @@ class Network(nn.Module):
         return head.predict(state.fused, batch, **(options or {}))
 
     def predict(self, batch: Batch) -> dict[str, Prediction]:
-        """What every head says of a batch."""
+        """Predict every output."""
         state = self(batch)
-        return {name: self.decoded(name, state, batch) for name in self.outputs}
+        return {name: self.predict_output(name, state, batch) for name in self.outputs}
 
 
 def _check_widths(
@@ -322,8 +324,8 @@ def _check_widths(
             )
 
 
-def _wanting(parts: Iterable[nn.Module]) -> list[nn.Module]:
-    """Those of the parts that want scores of each input alone."""
+def _objectives_wanting_scores(parts: Iterable[nn.Module]) -> list[nn.Module]:
+    """Objectives that want scores of each input alone."""
     return [part for part in parts if says(part, "wants_scores")]
 
 
@@ -363,10 +365,10 @@ def build(
     space = {name: Projection(width, **plain, pool=recipe.space.pooled_by(name)) for name in aligned}
     for module, _ in objectives:
         if offers(module, ReadsAgain):
-            module.meet({name: made[own[0]] for name, own in _fused(recipe).items()})
+            module.meet({name: made[own[0]] for name, own in _fused_readers(recipe).items()})
     part, fuses = recipe.fusion, bool(heads) or any(says(module, "fuses") for module, _ in objectives)
     fusion = registry.fusion(part.name)(list(recipe.inputs), width, **part.keywords) if fuses else None
-    alone = _wanting([*([fusion] if fusion else []), *(module for module, _ in objectives)])
+    alone = _objectives_wanting_scores([*([fusion] if fusion else []), *(module for module, _ in objectives)])
     scored = [name for name, head in heads.items() if alone and offers(head, Scores)]
     input_heads = {name: [_head(recipe, name, facts) for _ in recipe.inputs] for name in scored}
     return Network(
@@ -389,7 +391,7 @@ def build(
     )
 
 
-def _fused(recipe: Recipe) -> dict[str, list[str]]:
+def _fused_readers(recipe: Recipe) -> dict[str, list[str]]:
     """Input -> its readers that the fusion sees."""
     readers = recipe.readers
     return {name: [reader for reader in own if readers[reader].fused] for name, own in recipe.reads.items()}

@@ -1,4 +1,4 @@
-"""Predictions as a table: a column per answer, no name twice, and the table's own columns beside them where asked."""
+"""Predictions as a table: a column per output and probability, beside the source's columns where asked."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from polyfuse.data.cells.made import file_of
-from polyfuse.data.frames import with_index
-from polyfuse.data.names import file_name
-from polyfuse.data.sources import parts_of
+from polyfuse.data.cells.media_files import encode_media
+from polyfuse.data.frames import index_to_columns
+from polyfuse.data.names import safe_file_name
+from polyfuse.data.sources import read_parts
 from polyfuse.data.tables import Table
 
 if TYPE_CHECKING:  # looking at a table needs no torch
@@ -47,14 +47,14 @@ class Answers:
         return [name for name, columns in self.probabilities.items() if len(columns) > MANY]
 
 
-def answers(
+def tabulate(
     predictions: Mapping[str, Prediction],
     classes: Mapping[str, list[Any]],
     table: Table,
     index: pd.Index | None = None,
     beside: Collection[str] | None = None,
 ) -> Answers:
-    """The answers to a table's rows.
+    """Put the predictions of a table's rows into columns.
 
     Columns are ``row``, the row's number in the table from 0 on (``table_row`` where an output is called so), the
     table's column of identifiers where it has one, and for each output its value under its own name,
@@ -85,8 +85,8 @@ def answers(
     return Answers(_frame(columns, index), values, probabilities, number)
 
 
-def into_files(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Pictures and sounds written into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, and named in their cells.
+def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Write pictures and sounds into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, named in their cells.
 
     Args:
         found: columns of the answers.
@@ -98,10 +98,10 @@ def into_files(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.Data
     """
     found, notes, taken = found.copy(), [], list[str]()
     for output, column in made.values.items():
-        files = [file_of(value) for value in found[column]] if column in found else []
+        files = [encode_media(value) for value in found[column]] if column in found else []
         if not any(files):
             continue
-        taken.append(file_name(output, taken))
+        taken.append(safe_file_name(output, taken))
         folder = Path(f"{place.stem}_files", taken[-1])
         (place.parent / folder).mkdir(parents=True, exist_ok=True)
         paths, used = list[str | None](), set[str]()
@@ -129,12 +129,12 @@ def _frame(columns: dict[str, Any], index: pd.Index | None) -> pd.DataFrame:
     return frame if index is None else frame.set_axis(index, axis=0)
 
 
-def index_of(source: Any, table: Table) -> pd.Index | None:
+def source_index(source: Any, table: Table) -> pd.Index | None:
     """The index of the rows of a frame that a table was read from; None of anything else."""
     return source.index[table.rows_N] if isinstance(source, pd.DataFrame) else None
 
 
-def own_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
+def source_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
     """The columns that a table came with, for its rows.
 
     Args:
@@ -143,15 +143,15 @@ def own_columns(source: Any, table: Table, *, as_written: bool) -> pd.DataFrame:
             index as a column; else typed, with the index of the source.
     """
     if isinstance(source, pd.DataFrame):
-        return (with_index(source) if as_written else source).iloc[table.rows_N]
+        return (index_to_columns(source) if as_written else source).iloc[table.rows_N]
     if not as_written or isinstance(source, Table):
         return table.frame
-    parts = parts_of(source)
+    parts = read_parts(source)
     if not any(part.text for part in parts):
         return table.frame
     return pd.concat([part.frame for part in parts], ignore_index=True).iloc[table.rows_N].reset_index(drop=True)
 
 
-def side_by_side(own: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def join_columns(own: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """A table's own columns, then its answers."""
     return pd.concat([own, found.set_axis(own.index, axis=0)], axis=1)

@@ -1,4 +1,4 @@
-"""Reading a table as a recipe says: which columns each part reads, within which limits, prepared into rows."""
+"""Prepare the cells of a table for the parts of a recipe: columns, limits, rows and notes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from polyfuse.data.augment import Augmentation
 from polyfuse.data.batches import Rows, Views
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.cut import count_cut
 from polyfuse.data.modalities import missing_mask
-from polyfuse.data.prepare import Broken, Prepared, Reading, prepare
+from polyfuse.data.prepare import BrokenCell, Prepared, Reading, prepare
 from polyfuse.data.tables import Table, read_table
+from polyfuse.data.truncation import count_truncated
 from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import own_columns
+from polyfuse.recipe.outputs import head_columns
 
 
-def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
-    """How the cells of a table are read under a recipe.
+def read_options(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
+    """Options for reading the cells of a table under a recipe.
 
     Args:
         max_broken: share of a column's cells that may be unreadable; the recipe's by default.
@@ -39,8 +39,10 @@ def reading_of(recipe: Recipe, table: Table, max_broken: float | None = None) ->
     return Reading(root=table.root, limits=limits, max_broken=share, origin=table.origin, slots=recipe.data.slots)
 
 
-def read_again(recipe: Recipe, table: Any, *, where: str | None = None, media_root: str | Path | None = None) -> Table:
-    """A table, read as that of training was: its numbers and dates, and a row per entry of columns of lists."""
+def reread_table(
+    recipe: Recipe, table: Any, *, where: str | None = None, media_root: str | Path | None = None
+) -> Table:
+    """Read a table as that of training was: its numbers and dates, and a row per entry of columns of lists."""
     read = read_table(table, media_root=media_root, where=where, formats=recipe.data.formats, decide=False)
     return read.exploded([name for name in recipe.data.explode if name in read.frame])
 
@@ -50,7 +52,7 @@ def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
     kinds = recipe.data.modalities
     inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.readers.items()}
     outputs = {f"out:{n}": {o.column: o.head.name} for n, o in recipe.outputs.items()}
-    return inputs | outputs | {f"own:{n}": dict.fromkeys(c, "text") for n, c in own_columns(recipe).items()}
+    return inputs | outputs | {f"own:{n}": dict.fromkeys(c, "text") for n, c in head_columns(recipe).items()}
 
 
 def prepare_all(
@@ -77,7 +79,7 @@ def prepare_all(
     }
 
 
-def weights_of(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
+def sample_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:
     """The weight of each row of a table, checked in some rows; None where the recipe names no column of weights."""
     return None if recipe.data.weights is None else row_weights(table, recipe.data.weights, rows)
 
@@ -86,27 +88,27 @@ def summary(cells: Prepared, table: Table) -> list[str]:
     """How the cells are kept, where that is not as usual; and a sentence per column with cells that could not be read,
     or categories that are not known: how many, and the first of them.
     """
-    by_column: dict[str, list[Broken]] = {}
+    by_column: dict[str, list[BrokenCell]] = {}
     for broken in cells.broken:
         by_column.setdefault(broken.column, []).append(broken)
     return (
         cells.notes
         + [
             f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
-            f"{table.origin(found[0].row)}: {_why(found[0])}"
+            f"{table.origin(found[0].row)}: {_explain_broken(found[0])}"
             for column, found in by_column.items()
         ]
-        + unseen_values(cells, table)
+        + note_unseen_values(cells, table)
     )
 
 
-def said_of_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
-    """What prediction must say of a table: cells not read, categories not known, rows with nothing in any input."""
+def prediction_notes(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
+    """Notes of a prediction on its table: cells not read, categories not known, rows with nothing in any input."""
     notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, table)))
-    return notes + blank_rows(prepared, table) + without_words(prepared, table)
+    return notes + note_blank_rows(prepared, table) + note_missing_prompts(prepared, table)
 
 
-def unseen_values(cells: Prepared, table: Table) -> list[str]:
+def note_unseen_values(cells: Prepared, table: Table) -> list[str]:
     """One sentence per column with categories that training did not show, loud where it showed none of them."""
     by_column: dict[str, list[tuple[int, Any]]] = {}
     for row, column, value in cells.unseen:
@@ -128,7 +130,7 @@ def _unseen(column: str, found: list[tuple[int, Any]], table: Table) -> str:
     )
 
 
-def blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
+def note_blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
     """A sentence on rows with nothing in any input."""
     inputs = [cells.index_RK for name, cells in prepared.items() if not name.startswith("out:")]
     if not inputs:
@@ -142,7 +144,7 @@ def blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
     ]
 
 
-def without_words(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
+def note_missing_prompts(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
     """A sentence per output whose head reads columns itself, on the rows that miss a cell of these."""
     notes = []
     for name, cells in prepared.items():
@@ -157,7 +159,7 @@ def without_words(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
     return notes
 
 
-def without_target(prepared: Mapping[str, Prepared], table: Table, sides: Mapping[str, np.ndarray]) -> list[str]:
+def note_missing_targets(prepared: Mapping[str, Prepared], table: Table, sides: Mapping[str, np.ndarray]) -> list[str]:
     """One sentence per output with rows that have no target: how many, and where they stand.
 
     Args:
@@ -181,7 +183,7 @@ def without_target(prepared: Mapping[str, Prepared], table: Table, sides: Mappin
     return notes
 
 
-def cut_cells(
+def note_truncated(
     recipe: Recipe, prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray, reading: Reading
 ) -> list[str]:
     """One sentence per column with cells in some rows that are longer than what is read of them, and how to read more.
@@ -193,11 +195,11 @@ def cut_cells(
     notes, characters = [], dict[str, str]()
     by_reader = {reader: name for name, own in recipe.reads.items() for reader in own}
     for key, columns in columns_of(recipe).items():
-        for cut in count_cut(prepared[key], table.frame, columns, rows, reading) if key.startswith("in:") else []:
+        for cut in count_truncated(prepared[key], table.frame, columns, rows, reading) if key.startswith("in:") else []:
             name, encoder = by_reader[key[3:]], recipe.readers[key[3:]].part.name
             transform: Any = prepared[key].transform
             if cut.cells:
-                about, more = "" if cut.exact else "about ", _more(recipe, name, encoder, transform)
+                about, more = "" if cut.exact else "about ", _how_to_read_more(recipe, name, encoder, transform)
                 notes.append(
                     f"column {cut.column!r}: {about}{cut.cells:,} of {cut.present:,} training cells are longer than "
                     f"{transform.window}, and {encoder} reads no more of them; {more}"
@@ -211,8 +213,8 @@ def cut_cells(
     return notes + list(characters.values())
 
 
-def _more(recipe: Recipe, name: str, encoder: str, transform: Any) -> str:
-    """How to have more of a cell read."""
+def _how_to_read_more(recipe: Recipe, name: str, encoder: str, transform: Any) -> str:
+    """Explain how to read more of a cell."""
     if recipe.inputs[name].init_from:
         return f"that is set by the model that input {name!r} starts from"
     if len(recipe.inputs[name].encoders) > 1:
@@ -220,13 +222,13 @@ def _more(recipe: Recipe, name: str, encoder: str, transform: Any) -> str:
     return f"raise inputs.{name}.encoder.{transform.keyword} to read more"
 
 
-def _why(broken: Broken) -> str:
+def _explain_broken(broken: BrokenCell) -> str:
     """The reason, behind the name of the file where the reason does not have it."""
     named = broken.file is None or broken.file in broken.reason
     return broken.reason if named else f"{broken.file}: {broken.reason}"
 
 
-def changes_of(recipe: Recipe, prepared: Mapping[str, Prepared]) -> dict[str, Augmentation]:
+def augmentations(recipe: Recipe, prepared: Mapping[str, Prepared]) -> dict[str, Augmentation]:
     """Reader -> its augmentation, where the recipe gives it one."""
     found = {
         n: augment.build(str(i.modality), i.augment, prepared[f"in:{n}"].transform) for n, i in recipe.readers.items()
@@ -234,7 +236,7 @@ def changes_of(recipe: Recipe, prepared: Mapping[str, Prepared]) -> dict[str, Au
     return {name: change for name, change in found.items() if change is not None}
 
 
-def rows_of(prepared: Mapping[str, Prepared], count: int, recipe: Recipe | None = None) -> Rows:
+def make_rows(prepared: Mapping[str, Prepared], count: int, recipe: Recipe | None = None) -> Rows:
     """Prepared cells as rows that can be batched, without augmentation.
 
     Args:
@@ -245,5 +247,5 @@ def rows_of(prepared: Mapping[str, Prepared], count: int, recipe: Recipe | None 
         side, _, name = key.partition(":")
         sides[side][name] = cells
     several = recipe is not None and recipe.training.views > 1
-    views = Views(recipe.training.views, changes_of(recipe, prepared)) if recipe and several else Views()
+    views = Views(recipe.training.views, augmentations(recipe, prepared)) if recipe and several else Views()
     return Rows(sides["in"], sides["out"], count, views=views, own=sides["own"])

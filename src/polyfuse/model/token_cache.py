@@ -1,4 +1,4 @@
-"""Encode once: what a frozen encoder makes of a cell is computed once and kept on disk, for all epochs, seeds and runs.
+"""Cache of tokens: frozen encoders encode each cell once, for all epochs, seeds and runs.
 
 Tokens lie memory-mapped in half precision (float32 where half would overflow), under a fingerprint of the encoder's
 weights and of the preprocessing: whatever changes either starts a new store. The stores together have a bounded size,
@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polyfuse.data.batches import collated
+from polyfuse.data.batches import collate_cells
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
-from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, spared
+from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, recently_used_bytes
 from polyfuse.layers.pooling import pooled
 from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
@@ -40,7 +40,7 @@ Kept: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class TokenCells:
-    """Kept tokens as cells: what a transform is to raw cells.
+    """Collates cached tokens, as a transform collates encoded cells.
 
     Args:
         width: D.
@@ -75,7 +75,7 @@ class TokenCells:
         return Tokens(fields["x"], mask_UT, grid, self.prefix, fields.get("span"))
 
 
-class KeptCells(Sequence):
+class StoredTokenCells(Sequence):
     """The tokens and spans of each cell, from two views of one store."""
 
     def __init__(self, store: FallbackStore, keys: list[bytes]):
@@ -126,7 +126,7 @@ def encode_once(
 
 def _room(place: Path) -> float:
     """Bytes that may be added to a store, those of others that are in use being kept."""
-    return min(LIMIT - spared(place.parent, but=place), 0.8 * shutil.disk_usage(place).free)
+    return min(LIMIT - recently_used_bytes(place.parent, but=place), 0.8 * shutil.disk_usage(place).free)
 
 
 def _name(network: Network, recipe: Recipe, name: str, cells: Prepared) -> str:
@@ -169,7 +169,7 @@ class _Encoding:
         return store.known(keys) & {key[: -len(b"span")] for key in store.known([_span_key(key) for key in keys])}
 
     def _encode(self, places: Sequence[int]) -> tuple[Tokens, list[Kept]]:
-        fields: Any = collated(self.cells, places)
+        fields: Any = collate_cells(self.cells, places)
         fields = {key: value.to(self.device) for key, value in fields.items()}
         self.encoder.eval()
         with torch.inference_mode():
@@ -199,7 +199,7 @@ class _Encoding:
             made = self._encode(places)[1] if at else self.first
             both = [[(keys[k], x), (_span_key(keys[k]), span)] for k, (x, span) in zip(places, made, strict=True)]
             store.put(pair for pairs in both for pair in pairs)  # at once: each put waits for the disk
-        view = KeptCells(store, keys)
+        view = StoredTokenCells(store, keys)
         transform: Any = TokenCells(
             self.sample.width,
             self.sample.prefix,
@@ -209,7 +209,7 @@ class _Encoding:
         )
         return replace(self.cells, transform=transform, cells=view, assemble=transform.assemble)
 
-    def _grid(self, view: KeptCells) -> tuple[int, ...] | None:
+    def _grid(self, view: StoredTokenCells) -> tuple[int, ...] | None:
         grid = self.sample.grid
         if len(grid) == 1:
             return None

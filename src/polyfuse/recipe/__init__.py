@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a model, from what was asked to every field filled in."""
+"""Recipes: parse, check, complete and save everything that defines a model."""
 
 from polyfuse.recipe.file import read_recipe
 from polyfuse.recipe.schema import (
@@ -9,10 +9,10 @@ from polyfuse.recipe.schema import (
     ObjectiveRecipe,
     Recipe,
     RecipeError,
-    near,
     parse,
+    suggest_name,
 )
-from polyfuse.recipe.settings import override
+from polyfuse.recipe.settings import apply_settings
 
 __all__ = [
     "EnsembleRecipe",
@@ -22,8 +22,8 @@ __all__ = [
     "ObjectiveRecipe",
     "Recipe",
     "RecipeError",
-    "near",
-    "override",
+    "apply_settings",
     "parse",
     "read_recipe",
+    "suggest_name",
 ]

@@ -1,4 +1,4 @@
-"""From the arguments of the front door's verbs to a recipe and a table; the same for ``fit`` and ``compare``."""
+"""Build a recipe and read its table from the arguments of ``fit`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyfuse import registry
-from polyfuse.data.inputs import InputRequest, overrides, parse_input
-from polyfuse.data.names import listed, split_once, unquoted
-from polyfuse.data.packed import is_address, local
+from polyfuse.data.archives import is_url, local_path
+from polyfuse.data.inputs import InputRequest, modality_overrides, parse_input
+from polyfuse.data.names import as_name_list, partition_unquoted, unquote
 from polyfuse.data.tables import Table, read_table
-from polyfuse.recipe import Recipe, RecipeError, near, override, parse, read_recipe
-from polyfuse.system.lazy import Later
+from polyfuse.recipe import Recipe, RecipeError, apply_settings, parse, read_recipe, suggest_name
+from polyfuse.system.lazy import LazyModule
 
 if TYPE_CHECKING:
     from polyfuse.recipe import outputs as beside
 else:  # heads need torch
-    beside = Later("polyfuse.recipe.outputs")
+    beside = LazyModule("polyfuse.recipe.outputs")
 
 Names = str | Sequence[str]
 """One name, or several."""
@@ -32,20 +32,20 @@ def build_recipe(
     settings: Settings = (),
     **arguments: Any,
 ) -> tuple[Recipe, Table]:
-    """The recipe with everything that was given, and its table, read.
+    """Build the recipe of all arguments, and read its table.
 
     Args:
         source: a table, a ``Recipe``, a recipe's path, or a saved model's folder.
         table: instead of the recipe's own.
         settings: ``FIELD=VALUE`` of the recipe, or a dict of fields.
-        arguments: see ``with_arguments``.
+        arguments: see ``apply_arguments``.
     """
-    recipe, own = recipe_of(source)
-    recipe = with_arguments(recipe, **arguments)
+    recipe, own = parse_source(source)
+    recipe = apply_arguments(recipe, **arguments)
     if settings:
-        recipe = override(recipe, settings if isinstance(settings, Mapping) else listed(settings))
-    source = table_of(recipe, own, table)
-    formats = {**dict.fromkeys(_no_numbers(recipe), "point"), **recipe.data.formats}
+        recipe = apply_settings(recipe, settings if isinstance(settings, Mapping) else as_name_list(settings))
+    source = choose_table(recipe, own, table)
+    formats = {**dict.fromkeys(_columns_without_numbers(recipe), "point"), **recipe.data.formats}
     read = read_table(source, media_root=recipe.data.media_root, where=recipe.data.where, formats=formats)
     recipe.data.formats.update({c: f for c, f in read.formats.items() if f != "point"})  # type: ignore[misc]
     if recipe.data.split is None and read.split is not None and recipe.data.folds is None:
@@ -53,17 +53,17 @@ def build_recipe(
     return recipe, read.exploded(recipe.data.explode)
 
 
-def _no_numbers(recipe: Recipe) -> list[str]:
+def _columns_without_numbers(recipe: Recipe) -> list[str]:
     """Columns that are said to hold something other than numbers and dates: in labels, ``3,5`` is 3 and 5."""
     kinds = {c: i.modality for i in recipe.inputs.values() for c in i.columns} | dict(recipe.data.modalities)
     inputs = [c for c, modality in kinds.items() if modality not in (None, "columns", "number", "date")]
     named = {*kinds, *recipe.data.columns}  # what a head alone reads stays as it is written
-    inputs += [c for columns in beside.own_columns(recipe).values() for c in columns if c not in named]
+    inputs += [c for columns in beside.head_columns(recipe).values() for c in columns if c not in named]
     return inputs + [o.column for o in recipe.outputs.values() if o.head.name not in ("auto", "number")]
 
 
-def recipe_of(source: Any) -> tuple[Recipe, Any]:
-    """The recipe to start from, and the table where the source is one."""
+def parse_source(source: Any) -> tuple[Recipe, Any]:
+    """Parse the source: the recipe to start from, and the table where the source is one."""
     if isinstance(source, Recipe):
         return source.model_copy(deep=True), None
     if isinstance(source, (str, Path)) and (Path(source).is_dir() or Path(source).suffix in (".yaml", ".yml")):
@@ -74,12 +74,12 @@ def recipe_of(source: Any) -> tuple[Recipe, Any]:
 def _paths(source: Any) -> list[str]:
     """The files of a table, for the recipe that is saved; none where it is not read from files, or from a dict."""
     files = list(source) if isinstance(source, (list, tuple)) else [source]
-    named = all(isinstance(f, (str, Path)) and not is_address(f) for f in files)
-    return [str(local(f).resolve()) for f in files] if named else []
+    named = all(isinstance(f, (str, Path)) and not is_url(f) for f in files)
+    return [str(local_path(f).resolve()) for f in files] if named else []
 
 
-def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
-    """The table to read: the one given, else the source itself, else the one that the recipe names."""
+def choose_table(recipe: Recipe, own: Any, given: Any) -> Any:
+    """Choose the table to read: the one given, else the source itself, else the one that the recipe names."""
     if given is not None:
         recipe.data.table = _paths(given) or recipe.data.table
         return given
@@ -90,7 +90,7 @@ def table_of(recipe: Recipe, own: Any, given: Any) -> Any:
     return recipe.data.table if len(recipe.data.table) > 1 else recipe.data.table[0]
 
 
-def with_arguments(
+def apply_arguments(
     recipe: Recipe,
     *,
     outputs: Names = (),
@@ -128,12 +128,12 @@ def with_arguments(
                 "the preset out, or begin with a recipe that names no encoders"
             )
         values["preset"] = preset
-    if heads := dict(map(_output, listed(outputs))):
+    if heads := dict(map(_parse_output, as_name_list(outputs))):
         values["outputs"] = {column: {"column": column, "head": head or "auto"} for column, head in heads.items()}
     if align:
-        names = [name.strip() for text in listed(align) for name in text.split(",")]
+        names = [name.strip() for text in as_name_list(align) for name in text.split(",")]
         values["objectives"] = [{"name": "clip", "between": names}]
-    if requests := [parse_input(text) for text in listed(inputs)]:
+    if requests := [parse_input(text) for text in as_name_list(inputs)]:
         _take_inputs(values, requests)
     return parse(values, "arguments")
 
@@ -142,17 +142,17 @@ def _name(column: Any) -> str | None:
     return None if column is None else str(column)
 
 
-def _output(text: str) -> tuple[str, str]:
+def _parse_output(text: str) -> tuple[str, str]:
     """The column and head of ``COL`` or ``COL=HEAD``; a column whose name holds ``=`` stands between double quotes."""
-    column, _, head = split_once(text, "=")
+    column, _, head = partition_unquoted(text, "=")
     known = registry.table_of("head")
     if head.strip() not in ("", "auto", *known) and not registry.is_address(head):
-        hint = near(head.strip(), list(known))
+        hint = suggest_name(head.strip(), list(known))
         raise RecipeError(
             f"output {text!r}: unknown head {head.strip()!r}{hint}; a column whose name holds '=' goes between double "
             "quotes"
         )
-    return unquoted(column), head.strip()
+    return unquote(column), head.strip()
 
 
 def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> None:
@@ -165,4 +165,4 @@ def _take_inputs(values: dict[str, Any], requests: Sequence[InputRequest]) -> No
             continue
         part = {"encoder": request.encoder} if request.encoder else {}
         values["inputs"][name] = {"columns": list(request.columns), "modality": request.modality, **part}
-    values["data"]["modalities"].update(overrides(requests))
+    values["data"]["modalities"].update(modality_overrides(requests))

@@ -1,4 +1,4 @@
-"""Heads made of a checkpoint that reads and writes: which input its own encoder reads, and what is left to learn."""
+"""Choose the input that the encoder of a head's encoder-decoder checkpoint reads, and how that model is trained."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TUNING_STEPS, MOST_EPOCHS, LEAST_EPOCHS = 200, 30, 3  # a checkpoint that can wr
 BATCH = 8  # rows: what such an encoder gives is long
 
 
-def companions(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
-    """Give heads the input that the encoder of their own checkpoint reads, and that input this encoder; with notes.
+def assign_companions(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
+    """Assign heads made of an encoder-decoder checkpoint their input, and that input the checkpoint's encoder.
 
     Args:
         recipe: with every input's modality and every output's head.
@@ -37,19 +37,19 @@ def companions(recipe: Recipe, rows: int) -> tuple[Recipe, list[str]]:
             raise RecipeError(f"outputs.{name}.head: {error}") from None
         if wanted is None:
             continue
-        item, said = _input_of(values, name, wanted)
+        item, said = _choose_input(values, name, wanted)
         output["head"] = {"name": output["head"]["name"], **made.reading(item, **keywords)}
         notes.append(said)
         if item != FUSED:
             found[name], read = wanted, {*read, item}
     if found and len(found) == len(values["outputs"]) and not values["objectives"]:
-        notes += _alone(values, found, read, rows)
+        notes += _checkpoint_only_training(values, found, read, rows)
     elif values["training"]["epochs"] == 0 and values["training"]["steps"] == "auto":
         notes.append("nothing is trained, as training.epochs is 0: what starts from scratch stays random")
     return parse(values), notes
 
 
-def _input_of(values: dict[str, Any], name: str, wanted: Companion) -> tuple[str, str]:
+def _choose_input(values: dict[str, Any], name: str, wanted: Companion) -> tuple[str, str]:
     """The input that a head reads as its encoder gives it, or ``none``; and a note. The input gets its encoder."""
     inputs, encoder = values["inputs"], {"name": "pretrained", "path": wanted.path, **wanted.keywords}
     chosen = wanted.input
@@ -106,8 +106,10 @@ def _fits(item: dict[str, Any], wanted: Companion) -> bool:
     return bare or (part["name"] == "pretrained" and part.get("path") == wanted.path)
 
 
-def _alone(values: dict[str, Any], found: dict[str, Companion], read: set[str], rows: int) -> list[str]:
-    """What training is like where nothing but checkpoints answers: the fusion has no say, and few steps are enough."""
+def _checkpoint_only_training(
+    values: dict[str, Any], found: dict[str, Companion], read: set[str], rows: int
+) -> list[str]:
+    """Training defaults where only checkpoints are trained: the fusion is unused, and few steps are enough."""
     training = values["training"]
     if values["fusion"]["name"] == "default":
         values["fusion"] = {"name": "concat"}

@@ -1,4 +1,4 @@
-"""What a recipe leaves open is filled in here, from the columns and the size of the table.
+"""Fill in the defaults of a recipe from the columns and the size of the table.
 
 The numbers were measured on small real tables (see ``benchmarks/foundation.md``); each is a starting point, and every
 one can be set in the recipe.
@@ -16,7 +16,7 @@ from polyfuse import registry
 from polyfuse.contracts import Decides, Masks, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
 from polyfuse.recipe.language import texts_of
-from polyfuse.recipe.outputs import unscored, writing
+from polyfuse.recipe.outputs import outputs_without_scores, text_outputs
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
 OWN = (
@@ -58,7 +58,7 @@ ALONE = {"name": "unimodal", "weight": 0.3}  # keeps the slower inputs learning 
 MANY = 5000  # training rows from which fusions of tokens beat pooled ones, and hiding words costs more than it gives
 
 
-def encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) -> tuple[Recipe, list[str]]:
+def fill_encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) -> tuple[Recipe, list[str]]:
     """Name the encoders of every input, their rates and decays, and say what a preset could not have.
 
     Args:
@@ -69,7 +69,7 @@ def encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) -> tu
     Raises:
         RecipeError: no encoder for a modality, or a preset that cannot be.
     """
-    preset, notes = presets.settled(recipe)
+    preset, notes = presets.choose_preset(recipe)
     values = recipe.model_dump(mode="json")
     values["preset"] = preset
     masked = {n for o in recipe.extra_losses if offers(registry.objective(o.name), Masks) for n in recipe.masked(o)}
@@ -78,20 +78,20 @@ def encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) -> tu
             if name in masked and item["modality"] in MASKED:
                 item["encoder"] = {**item["encoder"], "name": MASKED[item["modality"]]}
             else:
-                facts: dict[str, Any] = {"writes": bool(writing(recipe)), "seconds": recipe.training.time}
+                facts: dict[str, Any] = {"writes": bool(text_outputs(recipe)), "seconds": recipe.training.time}
                 if item["modality"] == "text" and table is not None:
                     facts["texts"] = texts_of(table, item["columns"])
-                item["encoder"], said = _named(name, item, preset, rows, **facts)
+                item["encoder"], said = _default_encoders(name, item, preset, rows, **facts)
                 notes += said
         several = isinstance(item["encoder"], list)
         for part in _parts(item):
             own = {key: item[key] for key in OWN} | {key: part[key] for key in OWN if key in part}
             own["learning_rate"] = values["training"]["learning_rates"].get(f"inputs.{name}", own["learning_rate"])
-            (part if several else item).update(_tuned(item["modality"], part, own))
+            (part if several else item).update(_encoder_training(item["modality"], part, own))
     return parse(values), notes
 
 
-def _named(name: str, item: dict[str, Any], preset: str, rows: int, **facts: Any) -> tuple[Any, list[str]]:
+def _default_encoders(name: str, item: dict[str, Any], preset: str, rows: int, **facts: Any) -> tuple[Any, list[str]]:
     """The encoders of an input that names none, with the keywords that it gives."""
     modality, keywords = item["modality"], {k: v for k, v in item["encoder"].items() if k != "name"}
     if modality not in presets.SCRATCH:
@@ -102,12 +102,12 @@ def _named(name: str, item: dict[str, Any], preset: str, rows: int, **facts: Any
             "name": (presets.IN_ORDER if facts["writes"] else presets.SCRATCH)[modality],
             **keywords,
         }, []  # what is said is said of one encoder
-    parts, notes = presets.encoders(modality, preset, rows, **facts)
+    parts, notes = presets.preset_encoders(modality, preset, rows, **facts)
     return (parts if len(parts) > 1 else parts[0]), notes
 
 
-def _tuned(modality: str, part: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """What an encoder's training leaves open."""
+def _encoder_training(modality: str, part: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Default training settings of an encoder."""
     transfer = "frozen" if part["name"] in presets.FIXED else said["transfer"]
     rate, decay = PRETRAINED[transfer] if part["name"] in presets.KNOWING or transfer == "frozen" else TUNING[modality]
     once = transfer == "frozen" and said["cache"] != "off" and said["augment"] == "default"
@@ -120,12 +120,12 @@ def _tuned(modality: str, part: Mapping[str, Any], said: dict[str, Any]) -> dict
     }
 
 
-def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
+def fill_sizes(recipe: Recipe, train: int, val: int) -> Recipe:
     """Fill in what depends on the numbers of training and validation rows."""
     values = recipe.model_dump(mode="json")
     if recipe.fusion.name in ("default", "auto"):  # whoever asked for auto has chosen by now, or goes on to choose
         values["fusion"]["name"] = _fusion(recipe, train)
-    values["fusion"] = {**fusion(recipe, values["fusion"]["name"]), **values["fusion"]}
+    values["fusion"] = {**fill_fusion(recipe, values["fusion"]["name"]), **values["fusion"]}
     if _features(recipe):
         for output in values["outputs"].values():
             if "dropout" in inspect.signature(registry.head(output["head"]["name"]).wants).parameters:  # type: ignore[attr-defined]
@@ -152,7 +152,7 @@ def sizes(recipe: Recipe, train: int, val: int) -> Recipe:
 def _steps(recipe: Recipe, train: int) -> int:
     modalities = [str(item.modality) for item in recipe.inputs.values()]
     alone = max(STEPS[modality] for modality in modalities)
-    if unscored(recipe):
+    if outputs_without_scores(recipe):
         return max(alone, WRITING_STEPS)
     if _ready(recipe):
         return min(alone, READY_STEPS)
@@ -167,7 +167,7 @@ def _each_alone(recipe: Recipe, name: str, train: int) -> bool:
     alone. Over ready-made features it is the fusion that overfits, and a decision takes each input's answer anyway.
     """
     learnt = any(item.transfer != "frozen" for item in recipe.readers.values())
-    several = len(recipe.inputs) > 1 and bool(set(recipe.outputs) - set(unscored(recipe)))
+    several = len(recipe.inputs) > 1 and bool(set(recipe.outputs) - set(outputs_without_scores(recipe)))
     return (
         several
         and learnt
@@ -200,7 +200,7 @@ def _many_rows(values: dict[str, Any]) -> None:
                     part.update({"scale": LOUD, **part})
 
 
-def fusion(recipe: Recipe, name: str) -> dict[str, Any]:
+def fill_fusion(recipe: Recipe, name: str) -> dict[str, Any]:
     """A fusion with the keywords that suit the inputs: what comes ready-made needs heavy dropout."""
     takes = inspect.signature(registry.fusion(name)).parameters
     dropout = NOISY if _features(recipe) else READY if _ready(recipe) else None

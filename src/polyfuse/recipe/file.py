@@ -1,4 +1,4 @@
-"""Reads a recipe from a YAML file, or of a saved model; its paths lie beside it."""
+"""Read a recipe from a YAML file or a saved model; relative paths start beside the file."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ def read_recipe(path: str | Path) -> Recipe:
     recipe, folder = parse(values, str(path)), path.parent.resolve()
     if saved:
         check_trust(recipe.addresses, path.parent)
-    recipe.data.table = [str(folder / _expanded(file)) for file in recipe.data.table]
+    recipe.data.table = [str(folder / _expand_path(file)) for file in recipe.data.table]
     if recipe.data.media_root:
-        recipe.data.media_root = str(folder / _expanded(recipe.data.media_root))
+        recipe.data.media_root = str(folder / _expand_path(recipe.data.media_root))
     for item in recipe.inputs.values():
         if item.init_from:
             model, mark, name = item.init_from.partition("#")
-            item.init_from = _beside(folder, model) + mark + name
+            item.init_from = _resolve_beside(folder, model) + mark + name
         for encoder in item.encoders:
             if "path" in encoder.keywords:
-                encoder.path = _beside(folder, encoder.keywords["path"])  # type: ignore[attr-defined]
+                encoder.path = _resolve_beside(folder, encoder.keywords["path"])  # type: ignore[attr-defined]
     for output in recipe.outputs.values():
         decoder = output.head.keywords.get("decoder")
         if isinstance(decoder, dict) and "path" in decoder:
-            decoder["path"] = _beside(folder, decoder["path"])
+            decoder["path"] = _resolve_beside(folder, decoder["path"])
     return recipe
 
 
-def _expanded(path: str) -> str:
+def _expand_path(path: str) -> str:
     return os.path.expanduser(os.path.expandvars(path))
 
 
-def _beside(folder: Path, path: Any) -> Any:
+def _resolve_beside(folder: Path, path: Any) -> Any:
     """The folder of that name beside the recipe where there is one; else as it stands, which may be a name of a hub."""
     if not isinstance(path, str):
         return path
-    found = folder / _expanded(path)
+    found = folder / _expand_path(path)
     return str(found) if found.is_dir() else path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from polyfuse.starter.installed import StarterError, checked
+from polyfuse.starter.package_files import StarterError, verified_files
 from polyfuse.starter.parts import PARTS
 
 WORD = re.compile(r"[^\W\d_]+")
@@ -48,7 +48,7 @@ def english_share(texts: Iterable[str]) -> float:
     """The share of words that are in the vocabulary of ``starter:minilm``; 0 without any, or without that part."""
     words = [word for text in texts for word in WORD.findall(text.lower())]
     try:
-        vocabulary = set(checked(PARTS["minilm"])["vocab.txt"].read_text(encoding="utf8").splitlines())
+        vocabulary = set(verified_files(PARTS["minilm"])["vocab.txt"].read_text(encoding="utf8").splitlines())
     except StarterError:
         return 0.0
     return sum(word in vocabulary for word in words) / len(words) if words else 0.0

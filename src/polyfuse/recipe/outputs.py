@@ -1,26 +1,26 @@
-"""What the outputs of a recipe can do, by the heads that it names."""
+"""Query the outputs of a recipe by what their heads can do."""
 
 from __future__ import annotations
 
 from polyfuse import registry
 from polyfuse.contracts import ReadsColumns, ReadsEncoder, Scores, Streams, offers
-from polyfuse.data.tables import Table, nearest
+from polyfuse.data.tables import Table, did_you_mean
 from polyfuse.recipe import Recipe, RecipeError
 
 
-def unscored(recipe: Recipe) -> list[str]:
-    """Outputs whose head has no vector of scores per row, so that nothing can be joined by scores."""
+def outputs_without_scores(recipe: Recipe) -> list[str]:
+    """Outputs whose head gives no scores per row, which ensembles and late fusion need."""
     named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
     return [name for name, part in named.items() if not offers(registry.head(part.name), Scores)]
 
 
-def writing(recipe: Recipe) -> list[str]:
+def text_outputs(recipe: Recipe) -> list[str]:
     """Outputs whose head writes texts."""
     named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
     return [name for name, part in named.items() if offers(registry.head(part.name), Streams)]
 
 
-def read_alone(recipe: Recipe) -> set[str]:
+def inputs_read_directly(recipe: Recipe) -> set[str]:
     """Inputs that a head reads as their encoder gives them, without which it cannot answer."""
     found = set[str | None]()
     for output in recipe.outputs.values():
@@ -31,7 +31,7 @@ def read_alone(recipe: Recipe) -> set[str]:
     return {name for name in recipe.inputs if name in found}
 
 
-def own_columns(recipe: Recipe) -> dict[str, list[str]]:
+def head_columns(recipe: Recipe) -> dict[str, list[str]]:
     """Output -> the columns that its head reads itself, such as those of a prompt; only outputs with some.
 
     Raises:
@@ -47,18 +47,18 @@ def own_columns(recipe: Recipe) -> dict[str, list[str]]:
     return {name: columns for name, columns in found.items() if columns}
 
 
-def check_own_columns(recipe: Recipe, table: Table) -> None:
+def check_head_columns(recipe: Recipe, table: Table) -> None:
     """Whether a table has the columns that heads read themselves, none of which may be learnt.
 
     Raises:
         RecipeError: it lacks one; names those that it has.
     """
     learnt = {output.column: name for name, output in recipe.outputs.items()}
-    for name, columns in own_columns(recipe).items():
+    for name, columns in head_columns(recipe).items():
         for column in columns:
             where = f"output {name!r}: its head ({recipe.outputs[name].head.name}) reads column {column!r}"
             if column not in table.frame:
-                known, hint = ", ".join(map(str, table.frame.columns)), nearest(column, table.frame.columns) or "."
+                known, hint = ", ".join(map(str, table.frame.columns)), did_you_mean(column, table.frame.columns) or "."
                 raise RecipeError(f"{where}, which {table.name} does not have{hint} Its columns: {known}")
             if column in learnt:
                 raise RecipeError(f"{where}, which is learnt (output {learnt[column]!r}) and not known at prediction")

@@ -1,4 +1,4 @@
-"""What a preset stands for: the encoders of an input that names none, by modality and number of training rows.
+"""Presets: the encoders of inputs that name none, by modality and number of training rows.
 
 A preset is shorthand for fields of the recipe, which are saved with the model. The choices were measured out of fold on
 many small tables (``benchmarks/defaults.md``).
@@ -13,7 +13,7 @@ from typing import Any
 from polyfuse.encoders.hub import find
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError
 from polyfuse.recipe.language import NO_TEXTS, Texts
-from polyfuse.starter.installed import StarterError, checked
+from polyfuse.starter.package_files import StarterError, verified_files
 from polyfuse.starter.parts import PARTS
 
 # modality -> encoder from scratch
@@ -62,8 +62,8 @@ BEST = {
 }
 
 
-def settled(recipe: Recipe) -> tuple[str, list[str]]:
-    """The preset that a recipe gets, and notes.
+def choose_preset(recipe: Recipe) -> tuple[str, list[str]]:
+    """Choose the preset of a recipe; with notes.
 
     Raises:
         RecipeError: ``starter`` was asked for by name and a part of it is not installed; a preset that the recipe
@@ -72,7 +72,7 @@ def settled(recipe: Recipe) -> tuple[str, list[str]]:
     asked = recipe.preset
     if asked == "scratch":
         _check_scratch(recipe)
-    wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _open(recipe, m)}
+    wanted = {STARTER[m] for m in (i.modality for i in recipe.inputs.values()) if m in STARTER and _is_open(recipe, m)}
     lacking = {} if asked in ("plain", "scratch") else {name: why for name in sorted(wanted) if (why := _problem(name))}
     if not lacking:
         return "starter" if asked == "auto" else asked, []
@@ -86,13 +86,13 @@ def _problem(name: str) -> str:
     """Why a starter part cannot be used, with the line that installs it; empty where it can."""
     part = PARTS[name]
     try:
-        checked(part)
+        verified_files(part)
     except StarterError as error:
         return str(error)
     return ""
 
 
-def _open(recipe: Recipe, modality: str | None) -> bool:
+def _is_open(recipe: Recipe, modality: str | None) -> bool:
     """Whether an input of that modality leaves its encoder to the preset."""
     return any(i.modality == modality and i.encoders[0].is_auto for i in recipe.inputs.values())
 
@@ -107,7 +107,7 @@ def _check_scratch(recipe: Recipe) -> None:
             )
 
 
-def encoders(
+def preset_encoders(
     modality: str,
     preset: str,
     rows: int,
@@ -128,7 +128,7 @@ def encoders(
     if preset == "plain" or modality not in CHOICES:
         return [scratch], []
     notes: list[str] = []
-    parts = _in_order(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
+    parts = _sequence_encoder(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
     if modality == "text" and preset != "scratch" and texts.english and not writes:
         most = READABLE if seconds is None else min(READABLE, READ_PER_SECOND * seconds)
         if texts.words <= most:
@@ -144,8 +144,8 @@ def encoders(
     return parts, notes
 
 
-def _in_order(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
-    """What is written about: words in their order, regions of a picture, moments of a sound."""
+def _sequence_encoder(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
+    """The encoder of token sequences for text outputs: words in order, picture regions, moments of a sound."""
     if preset == "scratch" or modality == "audio":
         return [scratch]
     if modality == "image":
@@ -167,7 +167,7 @@ def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, An
 
 
 def _media(scratch: dict[str, Any], known: list[dict[str, Any]], many: bool) -> list[dict[str, Any]]:
-    """What is known alone, or beside a net from scratch that the fusion sees alone."""
+    """The pretrained encoder alone, or beside a network from scratch, which alone the fusion sees."""
     return [scratch, *({**part, "fused": False} for part in known)] if many else known
 
 
@@ -184,6 +184,6 @@ def _from_hub(modality: str, aside: dict[str, Any]) -> tuple[list[dict[str, Any]
     return [{"name": "pretrained", "path": part.name, "transfer": "frozen", **aside}], []
 
 
-def knows(reader: InputRecipe) -> bool:
+def knows_before_training(reader: InputRecipe) -> bool:
     """Whether an encoder says something before it is trained."""
     return reader.part.name in KNOWING | FIXED

@@ -1,4 +1,4 @@
-"""A recipe without any ``auto``: columns understood, inputs gathered, parts chosen, rows split, each with notes."""
+"""Resolve a recipe on a table: infer columns, choose inputs and parts, split rows; no ``auto`` is left."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.contracts import WatchesValidation, offers
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.cells.targets import plain_label
+from polyfuse.data.cells.targets import to_json_label
 from polyfuse.data.cells.transform import Transform
-from polyfuse.data.inputs import InputRequest, exclusions, leaks, left_out, resolve_inputs
-from polyfuse.data.modalities import Column, infer, infer_output, is_prose
-from polyfuse.data.several import MOST
-from polyfuse.data.splits import Splits, groups_of, no_splits, split_rows
+from polyfuse.data.inputs import InputRequest, exclusion_reasons, find_leaks, note_unused_columns, resolve_inputs
+from polyfuse.data.media_lists import MOST
+from polyfuse.data.modalities import Column, infer_columns, infer_output, is_prose
+from polyfuse.data.splits import Splits, group_numbers, note_unusable_splits, split_rows
 from polyfuse.data.tables import Table
-from polyfuse.data.timeline import Timeline, timeline
+from polyfuse.data.timeline import Timeline, make_timeline
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
-from polyfuse.recipe.companions import companions
-from polyfuse.recipe.outputs import check_own_columns, own_columns, unscored
-from polyfuse.recipe.presets import knows
-from polyfuse.recipe.validate import check
+from polyfuse.recipe.companions import assign_companions
+from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores
+from polyfuse.recipe.presets import knows_before_training
+from polyfuse.recipe.validate import check_recipe
 
 TOGETHER = "rows of one list"
 
@@ -58,29 +58,31 @@ def resolve(
         TableError, RecipeError: a column, part or keyword that does not exist, or nothing to learn from.
     """
     named = {c: i.modality for i in recipe.inputs.values() for c in i.columns if i.modality not in (None, "columns")}
-    columns = infer(table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump()))
+    columns = infer_columns(
+        table, {**named, **recipe.data.modalities}, limits=Limits(**recipe.data.limits.model_dump())
+    )
     if recipe.data.split is None and splits is None:
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     check_decided(recipe, table)
-    recipe, notes = _with_outputs(recipe, table)
-    check_own_columns(recipe, table)
+    recipe, notes = _resolve_outputs(recipe, table)
+    check_head_columns(recipe, table)
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
-    recipe, said = _with_inputs(recipe, columns, starts)
+    recipe, said = _resolve_inputs(recipe, columns, starts)
     made = recipe.data.split is None and recipe.data.folds is None
-    notes = (no_splits(table.frame) if made else []) + notes + said
+    notes = (note_unusable_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
-    recipe, own = companions(recipe, len(splits.train))
-    recipe, said = defaults.encoders(recipe, len(splits.train), table.frame)
-    check(recipe)
+    recipe, own = assign_companions(recipe, len(splits.train))
+    recipe, said = defaults.fill_encoders(recipe, len(splits.train), table.frame)
+    check_recipe(recipe)
     notes += own + said
-    beside = own_columns(recipe)
+    beside = head_columns(recipe)
     notes += [
         note
         for name, output in recipe.outputs.items()
-        for note in leaks(table, [*_used(recipe), *beside.get(name, [])], output.column)
+        for note in find_leaks(table, [*_used_columns(recipe), *beside.get(name, [])], output.column)
     ]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
@@ -90,11 +92,11 @@ def resolve(
         raise RecipeError(f"objective {measuring[0]} measures on validation rows, and there are none; give some")
     if recipe.ensemble.members is None and (recipe.fusion.name != "default" or recipe.preset == "plain"):
         recipe.ensemble.members = []  # who names a fusion wants that one to answer
-    if recipe.ensemble.members is None and (alone := unscored(recipe)):
+    if recipe.ensemble.members is None and (alone := outputs_without_scores(recipe)):
         recipe.ensemble.members = []
         notes.append(f"no members answer beside the network, as output {alone[0]!r} has no scores to weigh them by")
-    recipe = defaults.sizes(recipe, len(splits.train), len(splits.val))
-    check(recipe)  # again: the fusion has a name now
+    recipe = defaults.fill_sizes(recipe, len(splits.train), len(splits.val))
+    check_recipe(recipe)  # again: the fusion has a name now
     return recipe, splits, [*table.notes, *notes, *splits.notes]
 
 
@@ -122,23 +124,23 @@ def row_groups(recipe: Recipe, table: Table) -> np.ndarray | None:
     """A number per row for its group, where the recipe names a column of groups or takes lists apart."""
     if recipe.data.group is None:
         return table.rows_N if recipe.data.explode else None
-    return groups_of(table.require(recipe.data.group))
+    return group_numbers(table.require(recipe.data.group))
 
 
 def row_times(recipe: Recipe, table: Table) -> Timeline | None:
-    """When each row was, where the recipe names a column to order rows by."""
+    """The time of each row, where the recipe names a column to order rows by."""
     if recipe.data.order is None:
         return None
-    return timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
+    return make_timeline(table.require(recipe.data.order), row_groups(recipe, table), table.origin)
 
 
 def _random(recipe: Recipe) -> list[str]:
     """Inputs with an encoder from scratch that is never trained."""
     frozen = [(n, i) for n, i in recipe.readers.items() if i.transfer == "frozen" and not i.init_from]
-    return [n for n, i in frozen if not knows(i) or i.part.keywords.get("weights") == "random"]
+    return [n for n, i in frozen if not knows_before_training(i) or i.part.keywords.get("weights") == "random"]
 
 
-def _used(recipe: Recipe) -> list[str]:
+def _used_columns(recipe: Recipe) -> list[str]:
     return [column for item in recipe.inputs.values() for column in item.columns]
 
 
@@ -149,7 +151,7 @@ def check_decided(recipe: Recipe, table: Table) -> None:
             raise RecipeError(f"data.{what}: column {name!r} {undecided}")
 
 
-def _with_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
+def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
     """Name every output's head."""
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
@@ -177,7 +179,7 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
     """The order of an ordinal output that pandas declares, written into its head; or a hint that there is one."""
     declared = isinstance(series.dtype, pd.CategoricalDtype) and series.dtype.ordered
     if head["name"] == "ordinal" and head.get("order") is None and declared:
-        head["order"] = [plain_label(label) for label in series.cat.categories]
+        head["order"] = [to_json_label(label) for label in series.cat.categories]
         return [
             f"output {name!r} goes from {head['order'][0]!r} to {head['order'][-1]!r}, as its categories are ordered"
         ]
@@ -186,7 +188,7 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
     return []
 
 
-def _with_inputs(
+def _resolve_inputs(
     recipe: Recipe, columns: Mapping[str, Column], starts: Mapping[str, Start]
 ) -> tuple[Recipe, list[str]]:
     """Name every input and its modality, taking every usable column where none are named; notes on what is left out."""
@@ -196,7 +198,7 @@ def _with_inputs(
     outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
-    beside = {column: name for name, own in own_columns(recipe).items() for column in own}
+    beside = {column: name for name, own in head_columns(recipe).items() for column in own}
     found = resolve_inputs(requests, columns, outputs=outputs, beside=beside, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
@@ -214,12 +216,12 @@ def _with_inputs(
     several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
     read = [*used, *outputs, *beside, *(name for name in others.values() if name is not None)]
-    reasons = {} if requests else exclusions(columns, outputs=outputs, beside=beside, **others)
-    return parse(values), left_out(columns, read, reasons)
+    reasons = {} if requests else exclusion_reasons(columns, outputs=outputs, beside=beside, **others)
+    return parse(values), note_unused_columns(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:
-    """What an input asks for must agree with the input of another model that it starts from.
+    """Check that an input agrees with the input of a saved model that it starts from.
 
     Raises:
         RecipeError: another modality, other columns, or an encoder that the start would silently replace.

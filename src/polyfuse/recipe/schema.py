@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a model, typed and checked before anything is built.
+"""Schema of recipes: every field that defines a model, typed and validated.
 
 What is left out is ``auto`` and filled in by ``defaults`` from the table; the filled-in recipe is saved with the model,
 so that fitting it again gives the same model.
@@ -30,7 +30,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be: says where, what was expected and how to mend it."""
+    """An invalid recipe: says where, what was expected and how to correct it."""
 
 
 def _seconds(value: Any) -> Any:
@@ -115,18 +115,18 @@ class EncoderRecipe(NamedPart):
     fused: bool | None = None
 
     @model_serializer(mode="wrap")
-    def _said(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _drop_unset(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in plain(self).items() if value is not None}
 
     @property
     def own(self) -> dict[str, Any]:
-        """What it says of its training."""
+        """Its own training settings."""
         said = {name: getattr(self, name) for name in EncoderRecipe.model_fields if name != "name"}
         return {name: value for name, value in said.items() if value is not None}
 
 
 class LimitsRecipe(_Section):
-    """What is too large to be read: such a cell counts as broken; of long texts the beginning is read.
+    """Limits of cells: larger ones count as broken; of long texts the beginning is read.
 
     Args:
         bytes: of one file.
@@ -142,7 +142,7 @@ class LimitsRecipe(_Section):
 
 
 class DataRecipe(_Section):
-    """Which table, how it is read and split.
+    """The table, and how it is read and split.
 
     Args:
         table: path or paths; relative ones start from the recipe's folder, and ``$NAME`` is a variable of the
@@ -253,7 +253,7 @@ class OutputRecipe(_Section):
 
 
 class ObjectiveRecipe(NamedPart):
-    """An extra loss by name, with its weight and keywords.
+    """An objective (auxiliary loss) by name, with its weight and keywords.
 
     Args:
         name: as ``polyfuse list objectives`` shows it.
@@ -307,7 +307,7 @@ class MemberRecipe(NamedPart):
 
 
 class EnsembleRecipe(_Section):
-    """Who answers beside the network, and how that is judged.
+    """The ensemble beside the network: its members, and how they are weighed.
 
     Args:
         members: ``auto`` tries the learners that suit each input, and drops those that do not help; none where the
@@ -486,14 +486,14 @@ def parse(values: dict[str, Any], name: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(e["loc"], e["msg"], e["type"], e.get("input")) for e in error.errors()]
+        lines = [_explain_error(e["loc"], e["msg"], e["type"], e.get("input")) for e in error.errors()]
         raise RecipeError(f"{name}: " + "; ".join(dict.fromkeys(lines))) from None
 
 
-def _explain(loc: tuple[int | str, ...], message: str, kind: str, value: Any) -> str:
+def _explain_error(loc: tuple[int | str, ...], message: str, kind: str, value: Any) -> str:
     where = ".".join(str(part) for part in loc)
     if kind == "extra_forbidden":
-        return f"{where}: no such field{near(str(loc[-1]), _fields_at(loc[:-1]))}"
+        return f"{where}: no such field{suggest_name(str(loc[-1]), _fields_at(loc[:-1]))}"
     message = message.removeprefix("Value error, ")  # what pydantic puts before a message of our own
     return f"{where}: {message}" + ("" if ", found " in message else f", found {value!r}")
 
@@ -511,7 +511,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     return list(sections.get(str(loc[0]), Recipe).model_fields) if loc else list(Recipe.model_fields)
 
 
-def near(name: str, known: list[str]) -> str:
+def suggest_name(name: str, known: list[str]) -> str:
     """``; did you mean 'x'?``, or all that is known."""
     found = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {found[0]!r}?" if found else f"; known: {', '.join(known)}"

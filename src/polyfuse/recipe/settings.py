@@ -1,11 +1,11 @@
-"""Settings of the command line and of Python become fields of a recipe: ``training.epochs=5``."""
+"""Apply settings such as ``training.epochs=5``, of the command line or Python, to a recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from polyfuse.data.names import divide, split_once, unquoted
+from polyfuse.data.names import partition_unquoted, split_unquoted, unquote
 from polyfuse.recipe.schema import Recipe, RecipeError, parse
 
 
@@ -16,7 +16,7 @@ def _item(items: list[Any], place: str, setting: str) -> Any:
     return items[int(place)]
 
 
-def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
+def _join_dotted_names(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
     """The parts of a path with those put together that are one name here, which may have dots."""
     if isinstance(spot, list):
         return parts
@@ -27,7 +27,7 @@ def _joined(spot: Any, parts: list[str], values: dict[str, Any]) -> list[str]:
     return [".".join(parts[:whole]), *parts[whole:]]
 
 
-def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
+def apply_settings(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Recipe:
     """The recipe with settings applied.
 
     Args:
@@ -40,10 +40,12 @@ def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Rec
         RecipeError: not of that form, or no such field.
     """
     values = recipe.model_dump(mode="json")
-    pairs = list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_setting(text) for text in settings]
+    pairs = (
+        list(_flat_settings(settings)) if isinstance(settings, Mapping) else [_parse_setting(text) for text in settings]
+    )
     for rest, value, setting in pairs:
         spot: Any = values
-        while len(rest := _joined(spot, rest, values)) > 1:
+        while len(rest := _join_dotted_names(spot, rest, values)) > 1:
             parent, *rest = rest
             if isinstance(spot, list):
                 spot = _item(spot, parent, setting)
@@ -63,11 +65,11 @@ def override(recipe: Recipe, settings: Sequence[str] | Mapping[str, Any]) -> Rec
     return made
 
 
-def _setting(text: str) -> tuple[list[str], Any, str]:
+def _parse_setting(text: str) -> tuple[list[str], Any, str]:
     """The names on the path to the field, the value and the text of ``FIELD=VALUE``."""
     import yaml
 
-    path, equals, value = split_once(text, "=")
+    path, equals, value = partition_unquoted(text, "=")
     if not equals:
         raise RecipeError(f"--set {text!r}: expected FIELD=VALUE, such as training.epochs=5")
     try:
@@ -77,7 +79,7 @@ def _setting(text: str) -> tuple[list[str], Any, str]:
 
 
 def _path(text: str) -> list[str]:
-    return [unquoted(part) for part in divide(text, ".")]
+    return [unquote(part) for part in split_unquoted(text, ".")]
 
 
 BY_COLUMN = ("modalities", "formats", "slots")

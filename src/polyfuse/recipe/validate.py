@@ -1,4 +1,4 @@
-"""What in a recipe cannot be: unknown parts and keywords, impossible combinations, said before a tensor is made."""
+"""Validate a recipe before anything is built: unknown parts and keywords, invalid combinations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from polyfuse import registry
 from polyfuse.contracts import CanBeMasked, Decides, Masks, StandsIn, check_offered, offers, says
 from polyfuse.learners.base import Learner
-from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, ObjectiveRecipe, Recipe, RecipeError, near
-from polyfuse.recipe.outputs import unscored
+from polyfuse.recipe import InputRecipe, MemberRecipe, NamedPart, ObjectiveRecipe, Recipe, RecipeError, suggest_name
+from polyfuse.recipe.outputs import outputs_without_scores
 
 
 def own_keywords(part: Any, given: set[str]) -> list[str]:
@@ -21,7 +21,7 @@ def own_keywords(part: Any, given: set[str]) -> list[str]:
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in given]
 
 
-def check(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe) -> None:
     """Check every named part and its keywords, before a tensor is made.
 
     Raises:
@@ -40,10 +40,10 @@ def check(recipe: Recipe) -> None:
         for at, part in enumerate(item.encoders):
             where = f"inputs.{name}.encoder" + (f".{at}" if len(item.encoders) > 1 else "")
             if not part.is_auto and item.modality:
-                encoder = _named(lambda i=item, p=part: registry.encoder(i.modality, p.name), where)
-                _named(lambda e=encoder: check_offered("encoder", e), where)
+                encoder = _resolve_part(lambda i=item, p=part: registry.encoder(i.modality, p.name), where)
+                _resolve_part(lambda e=encoder: check_offered("encoder", e), where)
                 _check_keywords(part, own_keywords(encoder.wants, set()), where)
-                _check_given(part, encoder.wants, where)
+                _check_required_keywords(part, encoder.wants, where)
         if len(item.encoders) > 1:
             _check_several(name, item)
     for name, item in recipe.readers.items():
@@ -57,15 +57,15 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(f"inputs.{name}: the fusion sees none of its encoders; set fused: true for one")
     for name, output in recipe.outputs.items():
         if not output.head.is_auto:
-            head = _named(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
-            _named(lambda h=head: check_offered("head", h), f"outputs.{name}.head")
+            head = _resolve_part(lambda o=output: registry.head(o.head.name), f"outputs.{name}.head")
+            _resolve_part(lambda h=head: check_offered("head", h), f"outputs.{name}.head")
             _check_keywords(output.head, own_keywords(head.wants, set()), f"outputs.{name}.head")
     if recipe.fusion.name not in ("default", "auto"):
-        fusion = _named(lambda: registry.fusion(recipe.fusion.name), "fusion")
-        _named(lambda: check_offered("fusion", fusion), "fusion")
+        fusion = _resolve_part(lambda: registry.fusion(recipe.fusion.name), "fusion")
+        _resolve_part(lambda: check_offered("fusion", fusion), "fusion")
         _check_keywords(recipe.fusion, own_keywords(fusion, set()), "fusion")
         if offers(fusion, Decides):
-            for name in unscored(recipe):
+            for name in outputs_without_scores(recipe):
                 raise RecipeError(
                     f"fusion: {recipe.fusion.name} joins scores of single inputs, and output {name!r} "
                     f"({recipe.outputs[name].head.name}) has none; expected another fusion, such as attention"
@@ -73,8 +73,8 @@ def check(recipe: Recipe) -> None:
             _check_nothing_stands_in(recipe)
             _check_nothing_wants_fusion(recipe)
     for at, objective in enumerate(recipe.extra_losses):
-        part = _named(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
-        _named(lambda p=part: check_offered("objective", p), f"objectives.{at}")
+        part = _resolve_part(lambda o=objective: registry.objective(o.name), f"objectives.{at}")
+        _resolve_part(lambda p=part: check_offered("objective", p), f"objectives.{at}")
         _check_keywords(objective, own_keywords(part, set()), f"objectives.{at}")
         if says(part, "sums_losses") and {objective.weight, *(o.weight for o in recipe.outputs.values())} != {1.0}:
             raise RecipeError(
@@ -85,14 +85,14 @@ def check(recipe: Recipe) -> None:
             raise RecipeError(f"objectives.{at}: {objective.name} judges outputs, and the recipe has none")
         if offers(part, Masks):
             _check_masked(recipe, objective, f"objectives.{at}")
-        if says(part, "wants_scores") and recipe.outputs and set(unscored(recipe)) == set(recipe.outputs):
+        if says(part, "wants_scores") and recipe.outputs and set(outputs_without_scores(recipe)) == set(recipe.outputs):
             names = ", ".join(map(repr, recipe.outputs))
             raise RecipeError(
                 f"objectives.{at}: {objective.name} works on scores of single inputs, and no output has any ({names}); "
                 "leave it out"
             )
     asked = bool(recipe.ensemble.members) or recipe.ensemble.networks not in ("auto", 1)
-    for name in unscored(recipe) if asked else ():
+    for name in outputs_without_scores(recipe) if asked else ():
         raise RecipeError(
             f"ensemble: output {name!r} ({recipe.outputs[name].head.name}) has no scores that members could be weighed "
             "by; leave ensemble out"
@@ -101,7 +101,7 @@ def check(recipe: Recipe) -> None:
         _check_member(recipe, member, f"ensemble.members.{at}")
     if isinstance(recipe.training.modality_dropout, dict):
         for name in recipe.training.modality_dropout:
-            _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
+            _resolve_part(lambda n=name: registry.choose(recipe.inputs, n, "input"), "training.modality_dropout")
     for name in recipe.training.learning_rates:
         if not any(name == part or name.startswith(f"{part}.") for part in recipe.rated):
             raise RecipeError(
@@ -110,16 +110,16 @@ def check(recipe: Recipe) -> None:
             )
     if isinstance(recipe.space.pool, dict):
         for name in recipe.space.pool:
-            _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), "space.pool")
+            _resolve_part(lambda n=name: registry.choose(recipe.inputs, n, "input"), "space.pool")
     if not recipe.outputs and not recipe.extra_losses:
         raise RecipeError("nothing to learn: name at least one output (--output COLUMN) or objective")
 
 
 def _check_masked(recipe: Recipe, objective: ObjectiveRecipe, where: str) -> None:
-    """What is masked has one encoder, which can be masked, reads cells in every epoch, and is trained."""
+    """Masked inputs need one encoder that supports masking, is trained, and reads cells in every epoch."""
     readers = recipe.readers
     for name in recipe.masked(objective):
-        _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.hide")
+        _resolve_part(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.hide")
         own = [readers[reader] for reader in recipe.reads[name] if readers[reader].fused]
         if any(reader.part.is_auto for reader in own):
             continue  # one that can be masked will be chosen
@@ -153,19 +153,19 @@ def _can_be_masked(modality: str, name: str) -> bool:
 
 def _check_member(recipe: Recipe, member: MemberRecipe, where: str) -> None:
     """A member is a learner on inputs that exist, for an output that exists."""
-    made = _named(lambda: registry.learner(member.name), where)
+    made = _resolve_part(lambda: registry.learner(member.name), where)
     if not issubclass(made, Learner):
         raise RecipeError(
             f"{where}: {member.name} is no learner: expected a subclass of polyfuse.learners.base.Learner"
         )
     for name in member.inputs:
-        _named(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.inputs")
+        _resolve_part(lambda n=name: registry.choose(recipe.inputs, n, "input"), f"{where}.inputs")
     for name in member.readers:
-        _named(lambda n=name: registry.choose(recipe.readers, n, "encoder of an input"), f"{where}.readers")
+        _resolve_part(lambda n=name: registry.choose(recipe.readers, n, "encoder of an input"), f"{where}.readers")
     if not member.inputs:
         raise RecipeError(f"{where}.inputs: expected the inputs that {member.name} reads, found none")
     if member.output is not None:
-        _named(lambda: registry.choose(recipe.outputs, member.output, "output"), f"{where}.output")
+        _resolve_part(lambda: registry.choose(recipe.outputs, member.output, "output"), f"{where}.output")
 
 
 def _check_nothing_stands_in(recipe: Recipe) -> None:
@@ -211,14 +211,14 @@ def _check_cache(name: str, item: InputRecipe) -> None:
         )
 
 
-def _named(get: Any, where: str) -> Any:
+def _resolve_part(get: Any, where: str) -> Any:
     try:
         return get()
     except ValueError as error:
         raise RecipeError(f"{where}: {error}") from None
 
 
-def _check_given(part: NamedPart, wants: Any, where: str) -> None:
+def _check_required_keywords(part: NamedPart, wants: Any, where: str) -> None:
     """Keywords without a default, such as the path of a checkpoint."""
     for keyword, parameter in inspect.signature(wants).parameters.items():
         needed = parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
@@ -229,4 +229,4 @@ def _check_given(part: NamedPart, wants: Any, where: str) -> None:
 def _check_keywords(part: NamedPart, known: list[str], where: str) -> None:
     for keyword in part.keywords:
         if keyword not in known:
-            raise RecipeError(f"{where}: {part.name} has no keyword {keyword!r}{near(keyword, known)}")
+            raise RecipeError(f"{where}: {part.name} has no keyword {keyword!r}{suggest_name(keyword, known)}")

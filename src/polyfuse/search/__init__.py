@@ -1,1 +1,1 @@
-"""An index of aligned rows on disk, and what is asked of it."""
+"""Search: an index of row embeddings on disk, and queries by text, picture, sound or row."""

@@ -28,8 +28,8 @@ PART = 2**16  # rows added at once
 SEED = 0
 
 
-def installed() -> bool:
-    """Whether faiss is here."""
+def is_installed() -> bool:
+    """Whether faiss is installed."""
     return find_spec("faiss") is not None
 
 
@@ -58,7 +58,7 @@ def build(file: Path, rows: Scan, questions: Sequence[np.ndarray]) -> dict[str, 
     for start in range(0, count, PART):
         index.add(np.array(rows.full_NE[start : start + PART]))
     asked = np.concatenate([x[rng.choice(len(x), min(len(x), QUESTIONS), replace=False)] for x in questions if len(x)])
-    probes, recall = _probes(_Opened(index, count, 1), rows, asked)
+    probes, recall = _probes(_OpenIndex(index, count, 1), rows, asked)
     facts = {"rows": count, "cells": cells, "probes": probes, "recall": round(recall, 4)}
     with FileLock(file.with_name("faiss.lock")):
         part = file.with_name(file.name + ".part")
@@ -71,9 +71,9 @@ def build(file: Path, rows: Scan, questions: Sequence[np.ndarray]) -> dict[str, 
     return facts
 
 
-def opened(file: Path) -> _Opened | None:
+def open_index(file: Path) -> _OpenIndex | None:
     """The file mapped into memory; None where there is none, or it is damaged, or faiss is not installed."""
-    if not installed():
+    if not is_installed():
         return None
     import faiss
 
@@ -82,7 +82,7 @@ def opened(file: Path) -> _Opened | None:
         if os.stat(file).st_size != facts["bytes"]:
             return None
         index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP)
-        return _Opened(index, int(facts["rows"]), int(facts["probes"]))
+        return _OpenIndex(index, int(facts["rows"]), int(facts["probes"]))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # faiss raises the last for what it cannot read
         return None
 
@@ -91,7 +91,7 @@ def _facts_of(file: Path) -> Path:
     return file.with_name(file.name + ".json")
 
 
-def _probes(index: _Opened, rows: Scan, asked_QE: np.ndarray) -> tuple[int, float]:
+def _probes(index: _OpenIndex, rows: Scan, asked_QE: np.ndarray) -> tuple[int, float]:
     """The smallest power of two of cells that finds enough of what a full scan finds, and how much that is."""
     exact_QK = rows.top(asked_QE, ASKED)[0]
     probes, recall = 1, 0.0
@@ -107,7 +107,7 @@ def _probes(index: _Opened, rows: Scan, asked_QE: np.ndarray) -> tuple[int, floa
         probes = min(2 * probes, index.cells)
 
 
-class _Opened:
+class _OpenIndex:
     """An index of faiss over the first rows of a matrix, and how many of its cells a search looks at."""
 
     def __init__(self, index: Any, rows: int, probes: int):
@@ -119,9 +119,9 @@ class _Opened:
 
 
 class Approximate:
-    """What ``Scan`` does, looking at few rows."""
+    """Approximate counterpart of ``Scan``, which looks at few rows."""
 
-    def __init__(self, made: _Opened, rows: Scan, probes: int):
+    def __init__(self, made: _OpenIndex, rows: Scan, probes: int):
         self._made, self._rows, self._probes = made, rows, probes
 
     def top(self, query_E: np.ndarray, k: int, keep_N: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
@@ -144,12 +144,12 @@ class Approximate:
         if len(near_A) < min(k, kept):
             return None
         near_QA = np.unique(near_A)[None]
-        found_QK, score_QK = self._rows.rescored(np.ascontiguousarray(query_E[None], np.float32), near_QA, k)
+        found_QK, score_QK = self._rows.rescore(np.ascontiguousarray(query_E[None], np.float32), near_QA, k)
         return found_QK[0], score_QK[0]
 
 
 def _how(probes: int, keep_N: np.ndarray | None) -> Any:
-    """How many cells faiss looks at, and which rows it may find."""
+    """Search parameters of faiss: the number of cells, and which rows may be found."""
     import faiss
 
     kinds: Any = faiss  # whose types do not know what its Python code adds

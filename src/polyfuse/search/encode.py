@@ -1,4 +1,4 @@
-"""From rows and from queries to vectors in the shared space, by the model that an index keeps."""
+"""Encode rows and queries as vectors in the shared space, by the model of an index."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pandas as pd
 from polyfuse.data.tables import Table, read_table
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import shared_vectors
-from polyfuse.model.prepare import prepare_all, reading_of, rows_of, summary
+from polyfuse.model.prepare import make_rows, prepare_all, read_options, summary
 from polyfuse.search.store import SearchError
 
 
-def vectors_of(
+def encode_rows(
     bundle: Bundle, table: Table, *, needed: Iterable[str] | None = None, max_broken: float | None = None
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
     """Aligned input -> unit vectors (R, E) and which rows have one; and notes on cells that cannot be read.
@@ -36,14 +36,14 @@ def vectors_of(
             if column not in frame:
                 frame[column] = None
     whole = Table(frame, table.root, table.name, table.notes, table.split, table.parts, table.rows_N)
-    how = reading_of(bundle.recipe, whole, max_broken)
+    how = read_options(bundle.recipe, whole, max_broken)
     prepared = prepare_all(bundle.recipe, bundle.transforms, whole, how, targets=False, heads=False)
     notes = list(dict.fromkeys(note for cells in prepared.values() for note in summary(cells, whole)))
-    return shared_vectors(bundle.network, rows_of(prepared, len(whole))), notes
+    return shared_vectors(bundle.network, make_rows(prepared, len(whole))), notes
 
 
-def query_vector(bundle: Bundle, cells: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Aligned input -> the vector of one cell that is asked with.
+def encode_query(bundle: Bundle, cells: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Encode a query: aligned input -> the vector of its cell.
 
     Args:
         cells: input -> a text, the path or bytes of a medium, ...
@@ -64,13 +64,13 @@ def query_vector(bundle: Bundle, cells: Mapping[str, Any]) -> dict[str, np.ndarr
         recipe = bundle.recipe.model_copy(deep=True)
         recipe.data.max_broken = 1.0  # a broken query is told below, by its own reason
         table = read_table(frame)
-        how = reading_of(recipe, table)
+        how = read_options(recipe, table)
         prepared = prepare_all(recipe, bundle.transforms, table, how, targets=False, heads=False)
         reader = bundle.network.reads[name][0]
         broken = prepared[f"in:{reader}"].broken
         if broken:
             raise SearchError(f"the query for {name!r} cannot be read: {broken[0].reason}")
-        vector_RE, there_R = shared_vectors(bundle.network, rows_of(prepared, 1))[name]
+        vector_RE, there_R = shared_vectors(bundle.network, make_rows(prepared, 1))[name]
         if not there_R[0]:
             raise SearchError(f"the query for {name!r} is empty")
         found[name] = vector_RE[0]

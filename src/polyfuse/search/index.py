@@ -1,4 +1,4 @@
-"""What people use: make an index of a table, add to it, and ask it with words, pictures, sounds or a row of its own."""
+"""The public ``Index``: make one of a table, add rows, and search by text, picture, sound or row."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pandas as pd
 
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
+from polyfuse.search.folder import FACTS, MODEL, IndexFolder
 from polyfuse.search.page import write_results
-from polyfuse.search.rows import metadata, shown
-from polyfuse.search.shelf import FACTS, MODEL, Shelf
+from polyfuse.search.rows import make_thumbnails, metadata
 from polyfuse.search.store import SearchError, arrow, new_ids
-from polyfuse.system.lazy import Later
-from polyfuse.trust import Trust, trusting
+from polyfuse.system.lazy import LazyModule
+from polyfuse.trust import Trust, trust_packages
 
 if TYPE_CHECKING:
     from polyfuse.model import bundle as bundles
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from polyfuse.model.bundle import Bundle
     from polyfuse.search import encode
 else:  # what needs torch: an index can be named, looked for and asked for its size without
-    bundles = Later("polyfuse.model.bundle")
-    reading = Later("polyfuse.model.prepare")
-    encode = Later("polyfuse.search.encode")
+    bundles = LazyModule("polyfuse.model.bundle")
+    reading = LazyModule("polyfuse.model.prepare")
+    encode = LazyModule("polyfuse.search.encode")
 
 ROWS = 2000  # encoded and written at once
 
@@ -47,7 +47,7 @@ class Index:
         >>> index.search("a dog in snow", k=5, where="year > 2010")
     """
 
-    def __init__(self, shelf: Shelf, bundle: Bundle | None = None, device: str = "auto", trust: Trust = ()):
+    def __init__(self, shelf: IndexFolder, bundle: Bundle | None = None, device: str = "auto", trust: Trust = ()):
         self._shelf, self._given, self._device, self._trust = shelf, bundle, device, trust
         self._notes: list[str] = []
 
@@ -71,13 +71,13 @@ class Index:
         """
         if not bundle.network.aligned:
             raise SearchError("the model aligns no inputs, so nothing can be found by it: fit one with --align A,B")
-        read = reading.read_again(bundle.recipe, table, media_root=media_root)
+        read = reading.reread_table(bundle.recipe, table, media_root=media_root)
         inputs = {name: str(bundle.recipe.inputs[name].modality) for name in bundle.network.aligned}
         facts = {"fingerprint": encode.fingerprint(bundle), "inputs": inputs, "size": bundle.recipe.space.size}
         if not len(read):
             raise SearchError(f"{read.name} has no row to find")
         parts, notes = _parts(bundle, read, max_broken)
-        shelf = Shelf.create(to, facts, parts, lambda place: bundles.save(bundle, place))
+        shelf = IndexFolder.create(to, facts, parts, lambda place: bundles.save(bundle, place))
         made = cls(shelf, bundle)
         made._notes = notes
         shelf.prepare()
@@ -96,7 +96,7 @@ class Index:
         Raises:
             SearchError: no index there, or a damaged one.
         """
-        return cls(Shelf.open(place), device=device, trust=trust)
+        return cls(IndexFolder.open(place), device=device, trust=trust)
 
     @staticmethod
     def is_at(place: str | Path) -> bool:
@@ -106,7 +106,7 @@ class Index:
     @cached_property
     def bundle(self) -> Bundle:
         """The model of the index."""
-        with trusting(self._trust):
+        with trust_packages(self._trust):
             made = self._given or bundles.load(self._shelf.place / MODEL, self._device)
         self.check(made)
         return made
@@ -127,17 +127,17 @@ class Index:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return self._shelf.place.name
 
     @property
     def notes(self) -> list[str]:
-        """What was to be said of rows that were read, and of what is derived from them."""
+        """Notes on rows that were read, and on derived files."""
         return [*self._notes, *self._shelf.notes]
 
     @property
     def columns(self) -> list[str]:
-        """What a filter may ask for."""
+        """Columns that a filter may name."""
         return self._shelf.columns
 
     @property
@@ -154,7 +154,7 @@ class Index:
         Raises:
             SearchError: they cannot be written; says how many of them were.
         """
-        read = reading.read_again(self.bundle.recipe, table, media_root=media_root)
+        read = reading.reread_table(self.bundle.recipe, table, media_root=media_root)
         parts, self._notes = _parts(self.bundle, read, max_broken)
         done = 0
         for part in parts:
@@ -175,7 +175,7 @@ class Index:
 
         Args:
             approximate: also make what finds rows without looking at all of them (``pip install 'polyfuse[faiss]'``);
-                by default from ``shelf.APPROXIMATE_FROM`` rows on, where that is installed.
+                by default from ``folder.APPROXIMATE_FROM`` rows on, where that is installed.
         """
         self._shelf.compact(approximate)
 
@@ -207,7 +207,7 @@ class Index:
             k: how many rows.
             where: an expression of the metadata that keeps rows, such as ``year > 2010 and split == 'test'``.
             approximate: True looks at the likeliest rows alone, by faiss; False at all of them. By default at all, and
-                from ``shelf.APPROXIMATE_FROM`` rows on at the likeliest where ``compact`` made that ready.
+                from ``folder.APPROXIMATE_FROM`` rows on at the likeliest where ``compact`` made that ready.
 
         Returns:
             ``score`` (cosine), ``found`` (the input it was found by), ``id``, ``row`` and the other metadata.
@@ -215,9 +215,9 @@ class Index:
         Raises:
             SearchError: nothing is asked, or what is asked cannot be read; says what and how to go on.
         """
-        asked = self._asked(text, image, audio, cells, by)
+        asked = self._query_cells(text, image, audio, cells, by)
         but = self._shelf.row_id(row) if row is not None else id
-        vectors = encode.query_vector(self.bundle, asked) if asked else {}
+        vectors = encode.encode_query(self.bundle, asked) if asked else {}
         if but is not None:
             vectors = {**self._shelf.vectors_of(but), **vectors}
         if not vectors:
@@ -244,7 +244,7 @@ class Index:
         """Row id -> input -> its picture (JPEG, PNG) or sound (MP3, WAV) to show."""
         return self._shelf.thumbnails(ids)
 
-    def _asked(
+    def _query_cells(
         self, text: str | None, image: Any, audio: Any, cells: Mapping[str, Any] | None, by: str | None
     ) -> dict[str, Any]:
         """Aligned input -> the cell that is asked with."""
@@ -282,8 +282,8 @@ def _parts(bundle: Bundle, table: Table, max_broken: float | None) -> tuple[Iter
         for start in range(0, len(table), ROWS):
             rows = np.arange(start, min(start + ROWS, len(table)))
             part = table.select(rows)
-            vectors, said = encode.vectors_of(bundle, part, max_broken=max_broken)
+            vectors, said = encode.encode_rows(bundle, part, max_broken=max_broken)
             notes.extend(note for note in said if note not in notes)
-            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], shown(part, media, limits), number)
+            yield arrow(new_ids(len(rows)), vectors, whole.iloc[rows], make_thumbnails(part, media, limits), number)
 
     return made(), notes

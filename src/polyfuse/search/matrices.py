@@ -1,4 +1,4 @@
-"""The vectors of an index as matrices that are mapped into memory: derived from its table, made again at any time.
+"""Memory-mapped matrices of an index's vectors, derived from its table and rebuilt when needed.
 
 Each vector lies there twice, in half precision for the scan and in single precision for the second look. Rows are
 appended as they come; a commit is a small file that is replaced. What a killed process left behind it is cut off by the
@@ -60,7 +60,7 @@ class Matrices:
 
 @dataclass
 class _Written:
-    """What is committed: ``parts`` holds start, stop and the checksums of every stretch that was appended at once."""
+    """The committed state: ``parts`` holds start, stop and the checksums of every stretch that was appended at once."""
 
     generation: str
     rows: int = 0
@@ -88,15 +88,15 @@ class MatrixFolder:
         Args:
             fetch: gives the vectors of some ids, in the order of the table; those that it no longer has are left out.
         """
-        found = self._there()
+        found = self._read_committed()
         if found is not None and self._enough(found, ids_N):
             return found
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / LOCK, timeout=WAIT):
-                found = self._there()
+                found = self._read_committed()
                 if found is None or not self._enough(found, ids_N):
-                    found = self._extended(found, ids_N, fetch)
+                    found = self._extend(found, ids_N, fetch)
                 return found
         except (OSError, Timeout) as error:
             self.notes.append(f"{self.folder} cannot be written ({error}): its vectors are kept in memory for this run")
@@ -123,12 +123,12 @@ class MatrixFolder:
         few = len(found.ids_N) * (1 - DEAD) > len(ids_N) and len(found.ids_N) > 1
         return not few and bool((found.places(ids_N) >= 0).all())
 
-    def _there(self) -> Matrices | None:
-        """What is committed and whole; another process may replace it at any moment."""
+    def _read_committed(self) -> Matrices | None:
+        """Read the committed state, if undamaged; another process may replace it at any moment."""
         for _ in range(TRIES):
             try:
                 written = self._facts()
-                return None if written is None or written.generation in self._bad else self._mapped(written)
+                return None if written is None or written.generation in self._bad else self._map_matrices(written)
             except FileNotFoundError:
                 continue  # another process has begun a new generation
             except (_Unusable, OSError, ValueError, KeyError, TypeError) as error:
@@ -145,13 +145,17 @@ class MatrixFolder:
             raise _Unusable("another format")
         return _Written(str(facts["generation"]), int(facts["rows"]), list(facts["parts"]))
 
-    def _mapped(self, written: _Written) -> Matrices:
+    def _map_matrices(self, written: _Written) -> Matrices:
         place = self.folder / written.generation
         if not place.is_dir():
             raise FileNotFoundError(place)
         ids_N = np.array(_map(place / IDS, np.int64, written.rows, 1)[:, 0])
-        half = {n: _map(_file(place, at, "half"), np.float16, written.rows, self.size) for at, n in self._numbered()}
-        full = {n: _map(_file(place, at, "full"), np.float32, written.rows, self.size) for at, n in self._numbered()}
+        half = {
+            n: _map(_file(place, at, "half"), np.float16, written.rows, self.size) for at, n in self._enumerate_inputs()
+        }
+        full = {
+            n: _map(_file(place, at, "full"), np.float32, written.rows, self.size) for at, n in self._enumerate_inputs()
+        }
         for part in written.parts:
             start, stop = part["rows"]
             if (written.generation, start) in self._sound:
@@ -162,10 +166,10 @@ class MatrixFolder:
             self._sound.add((written.generation, start))
         return Matrices(ids_N, full, half, written.generation)
 
-    def _numbered(self) -> list[tuple[int, str]]:
+    def _enumerate_inputs(self) -> list[tuple[int, str]]:
         return list(enumerate(self.inputs))
 
-    def _extended(self, found: Matrices | None, ids_N: np.ndarray, fetch: Callable[[np.ndarray], Rows]) -> Matrices:
+    def _extend(self, found: Matrices | None, ids_N: np.ndarray, fetch: Callable[[np.ndarray], Rows]) -> Matrices:
         """The rows that are not here yet appended, or all of them in a new generation."""
         written = None if found is None else self._facts()
         if written is None or found is None or len(found.ids_N) * (1 - DEAD) > len(ids_N):
@@ -175,18 +179,18 @@ class MatrixFolder:
         else:
             missing = ids_N[found.places(ids_N) < 0]
         place = self.folder / written.generation
-        names = [IDS, *(_file(place, at, "half").name for at, _ in self._numbered())]
+        names = [IDS, *(_file(place, at, "half").name for at, _ in self._enumerate_inputs())]
         wide = dict.fromkeys(names, 2 * self.size) | {IDS: 8}
-        wide |= {_file(place, at, "full").name: 4 * self.size for at, _ in self._numbered()}
+        wide |= {_file(place, at, "full").name: 4 * self.size for at, _ in self._enumerate_inputs()}
         files: dict[str, BinaryIO] = {}
         sums = dict.fromkeys(names, 0)
         count = 0
         try:
             for name, width in wide.items():
-                files[name] = _at_row(place / name, written.rows, width)
+                files[name] = _open_at_row(place / name, written.rows, width)
             for ids_R, vectors in fetch(missing):
                 contents = {IDS: ids_R.astype(np.int64).tobytes()}
-                for at, name in self._numbered():
+                for at, name in self._enumerate_inputs():
                     x_RE = np.ascontiguousarray(vectors[name], np.float32)
                     contents[_file(place, at, "half").name] = x_RE.astype(np.float16).tobytes()
                     contents[_file(place, at, "full").name] = x_RE.tobytes()
@@ -207,7 +211,7 @@ class MatrixFolder:
             written.rows += count
         self._commit(written)
         self._sweep(keep=written.generation)
-        return self._mapped(written)
+        return self._map_matrices(written)
 
     def _commit(self, written: _Written) -> None:
         facts = {"format": FORMAT, "inputs": self.inputs, "size": self.size, "generation": written.generation}
@@ -244,7 +248,7 @@ def _map(path: Path, kind: Any, rows: int, size: int) -> np.ndarray:
     return np.memmap(path, kind, "c", shape=(rows, size)) if rows else np.zeros((0, size), kind)
 
 
-def _at_row(path: Path, row: int, width: int) -> BinaryIO:
+def _open_at_row(path: Path, row: int, width: int) -> BinaryIO:
     """A file to append to after so many rows; what lies behind them was never committed."""
     file = path.open("r+b" if path.exists() else "x+b")
     file.truncate(row * width)

@@ -1,4 +1,4 @@
-"""Results of a search as one page that loads nothing."""
+"""Write search results as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def cards(found: pd.DataFrame, shown: Shown) -> list[dict[str, Any]]:
     ids = [int(id) for id in found.id]
     rows = []
     for id, (_, row) in zip(ids, found.iterrows(), strict=True):
-        media = [(kind_of(content), _address(content)) for content in shown.get(id, {}).values()]
+        media = [(media_type(content), _address(content)) for content in shown.get(id, {}).values()]
         of = {kind: [to for found, to in media if found.startswith(kind)] for kind in ("image", "audio")}
-        rows.append({"id": id, "score": float(row.score), "found": row.found, "known": known_of(row), **of})
+        rows.append({"id": id, "score": float(row.score), "found": row.found, "known": row_facts(row), **of})
     return rows
 
 
-def known_of(row: pd.Series) -> dict[str, str]:
-    """What a row says besides how it was found, as text; nothing is left out but what is missing."""
+def row_facts(row: pd.Series) -> dict[str, str]:
+    """The columns of a found row as text, without missing cells and how it was found."""
     known = {str(name): str(value) for name, value in row.items() if name not in HIDDEN and not _nothing(value)}
     return {n: text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…" for n, text in known.items()}
 
 
-def kind_of(content: bytes) -> str:
+def media_type(content: bytes) -> str:
     """The media type of what a row has to show."""
     return next((kind for head, kind in KINDS if content.startswith(head)), "application/octet-stream")
 
@@ -71,4 +71,4 @@ def _nothing(value: Any) -> bool:
 
 
 def _address(content: bytes) -> str:
-    return f"data:{kind_of(content)};base64,{base64.b64encode(content).decode()}"
+    return f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""From rows of a table to what an index keeps of them: metadata, pictures and sounds to show, the row's own number."""
+"""Metadata and thumbnails (pictures, sounds) of rows, as an index stores them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def metadata(table: Table, modalities: Mapping[str, str]) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def shown(table: Table, columns: Mapping[str, tuple[str, str]], limits: Limits) -> dict[str, list[bytes | None]]:
+def make_thumbnails(
+    table: Table, columns: Mapping[str, tuple[str, str]], limits: Limits
+) -> dict[str, list[bytes | None]]:
     """Input -> a small picture, or some seconds of sound, per row, where its cell is one that can be read.
 
     Args:
@@ -49,11 +51,11 @@ def shown(table: Table, columns: Mapping[str, tuple[str, str]], limits: Limits) 
         cells = [show(modality, cell, table.root, limits) for cell in table.frame[column]]
         found[name] = [c.data if c.kind == modality and isinstance(c.data, bytes) else None for c in cells]
         if modality == "audio":
-            found[name] = [None if sound is None else _small(sound) for sound in found[name]]
+            found[name] = [None if sound is None else _compress_sound(sound) for sound in found[name]]
     return found
 
 
-def _small(wave: bytes) -> bytes:
+def _compress_sound(wave: bytes) -> bytes:
     """A sound as MP3, which every browser plays; as it is where this system writes none."""
     samples, rate = soundfile.read(io.BytesIO(wave))
     file = io.BytesIO()

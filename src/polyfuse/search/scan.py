@@ -24,7 +24,7 @@ QUERIES = 2**8  # asked together at most
 SELECTIVE = 0.25  # share of rows below which a filter's rows are gathered first
 
 
-class Damaged(Exception):
+class DamagedVectors(Exception):
     """The two precisions of a row are not the same row."""
 
 
@@ -69,12 +69,12 @@ class Scan:
             near_QA = self._candidates(asked_QE, min(AGAIN * k, count), rows_R, keep)
             together = max(1, WORK // (near_QA.shape[1] * asked_QE.shape[1]))
             for q_QE, near in zip(asked_QE.split(together), near_QA.split(together), strict=True):
-                best_QC = self._halved(q_QE, near, min(AGAIN * k, count), keep)
-                for side, part in zip((found, scores), self.rescored(q_QE.numpy(), best_QC.numpy(), k), strict=True):
+                best_QC = self._rank_in_half_precision(q_QE, near, min(AGAIN * k, count), keep)
+                for side, part in zip((found, scores), self.rescore(q_QE.numpy(), best_QC.numpy(), k), strict=True):
                     side.append(part)
         return np.concatenate(found), np.concatenate(scores)
 
-    def rescored(self, query_QE: np.ndarray, near_QA: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def rescore(self, query_QE: np.ndarray, near_QA: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best of some rows (Q, A) in order, with their scores in single precision; of equal ones the earlier.
 
         Args:
@@ -86,13 +86,13 @@ class Scan:
         rows = torch.from_numpy(near_QA).clamp(min=0).flatten()
         full_AE, half_AE = self._full_NE.index_select(0, rows), self._half_NE.index_select(0, rows)
         if not torch.equal(full_AE.half().view(torch.int16), half_AE.view(torch.int16)):  # as integers: much faster
-            raise Damaged("a vector in half precision is not the one in single precision")
+            raise DamagedVectors("a vector in half precision is not the one in single precision")
         score_QA = _products(torch.from_numpy(query_QE), full_AE).numpy()
         score_QA[near_QA < 0] = -np.inf
         order_QK = np.lexsort((near_QA, -score_QA), axis=1)[:, :k]
         return np.take_along_axis(near_QA, order_QK, 1), np.take_along_axis(score_QA, order_QK, 1)
 
-    def _halved(self, query_QE: Tensor, near_QA: Tensor, count: int, keep_N: Tensor | None) -> Tensor:
+    def _rank_in_half_precision(self, query_QE: Tensor, near_QA: Tensor, count: int, keep_N: Tensor | None) -> Tensor:
         """The best of the candidates by half precision (Q, C), -1 where there is none.
 
         Args:

@@ -1,4 +1,4 @@
-"""An index as a page on this machine: type a text, drop a picture or a sound, read what is found.
+"""Local web server of an index: a page to search by text, picture or sound.
 
 The page is three files of this package; it loads nothing from anywhere else. The server answers this machine alone, and
 no page of another host: not even one whose name somebody made point here.
@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from polyfuse.search.index import Index
-from polyfuse.search.page import kind_of, known_of
+from polyfuse.search.page import media_type, row_facts
 from polyfuse.search.store import SearchError
 
 HOST, PORT = "127.0.0.1", 8765
@@ -44,7 +44,7 @@ HEADERS = {
 }
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that is not answered.
 
     Args:
@@ -78,7 +78,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """What a browser opens."""
+        """The URL of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
 
@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._check_source()
             content, kind = made()
             self._send(HTTPStatus.OK, content, kind)
-        except Refused as refused:
+        except RefusedRequest as refused:
             self._fail(refused.status, str(refused))
         except (ValueError, ImportError) as error:  # a question that cannot be answered says why
             self._fail(HTTPStatus.BAD_REQUEST, str(error))
@@ -120,10 +120,12 @@ class _Handler(BaseHTTPRequestHandler):
         port = self.server.server_address[1]
         hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
         if self.headers.get("Host") not in hosts:
-            raise Refused(HTTPStatus.FORBIDDEN, f"this server is {self.server.address} and answers to no other name")
+            raise RefusedRequest(
+                HTTPStatus.FORBIDDEN, f"this server is {self.server.address} and answers to no other name"
+            )
         origin = self.headers.get("Origin")
         if origin is not None and origin.removeprefix("http://") not in hosts:
-            raise Refused(HTTPStatus.FORBIDDEN, f"a page of {origin} may not ask here")
+            raise RefusedRequest(HTTPStatus.FORBIDDEN, f"a page of {origin} may not ask here")
 
     def _get(self) -> tuple[bytes, str]:
         path = self.path.partition("?")[0]
@@ -135,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return _json(_facts(self.server.index))
         if path.startswith("/media/"):
             return self._media(*path.removeprefix("/media/").partition("/")[::2])
-        raise Refused(HTTPStatus.NOT_FOUND, f"there is no {path} here")
+        raise RefusedRequest(HTTPStatus.NOT_FOUND, f"there is no {path} here")
 
     def _media(self, id: str, name: str) -> tuple[bytes, str]:
         content = None
@@ -143,15 +145,15 @@ class _Handler(BaseHTTPRequestHandler):
             with self.server.turn:
                 content = self.server.index.thumbnails([int(id)]).get(int(id), {}).get(unquote(name))
         if content is None:
-            raise Refused(HTTPStatus.NOT_FOUND, f"row {id} has nothing to show of that name")
-        return content, kind_of(content)
+            raise RefusedRequest(HTTPStatus.NOT_FOUND, f"row {id} has nothing to show of that name")
+        return content, media_type(content)
 
     def _post(self) -> tuple[bytes, str]:
         body = self._body()
         if self.path != "/api/search":
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is no {self.path} here")
+            raise RefusedRequest(HTTPStatus.NOT_FOUND, f"there is no {self.path} here")
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
+            raise RefusedRequest(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected application/json")
         try:
             asked = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -163,11 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or len(length) > 15:
             self.close_connection = True
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "how long the question is must be said: Content-Length")
+            raise RefusedRequest(HTTPStatus.LENGTH_REQUIRED, "how long the question is must be said: Content-Length")
         if int(length) > MOST_BYTES:
             self.close_connection = True  # what comes is not read
             most = MOST_BYTES // 2**20
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question may have {most} MiB, files included")
+            raise RefusedRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question may have {most} MiB, files included")
         return self.rfile.read(int(length))
 
     def _fail(self, status: HTTPStatus, reason: str) -> None:
@@ -184,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def answer(index: Index, asked: Any) -> dict[str, Any]:
-    """What the page shows for a question.
+    """Answer a query: what the page shows.
 
     Args:
         asked: ``parts``, each with an ``input``, its ``text`` or ``data`` (base64) and a ``weight``; ``like``, the id
@@ -195,27 +197,27 @@ def answer(index: Index, asked: Any) -> dict[str, Any]:
     """
     if not isinstance(asked, dict):
         raise SearchError("the question must be a JSON object")
-    parts = [_part(index, part) for part in _typed(asked, "parts", list, [])]
+    parts = [_part(index, part) for part in _check_type(asked, "parts", list, [])]
     names = [name for name, _, _ in parts]
     if len(set(names)) < len(names):
         raise SearchError("parts: an input is asked with twice")
-    like = _typed(asked, "like", str, "")
+    like = _check_type(asked, "like", str, "")
     if like and not (like.isdecimal() and len(like) < 20):
         raise SearchError(f"like: {like[:40]!r} is no id of a row")
-    k = _typed(asked, "k", int, 12)
+    k = _check_type(asked, "k", int, 12)
     found = index.search(
         cells={name: cell for name, cell, _ in parts},
         weights={name: weight for name, _, weight in parts},
         id=int(like) if like else None,
-        find=[str(name) for name in _typed(asked, "find", list, [])] or None,
-        where=_typed(asked, "where", str, "").strip() or None,
+        find=[str(name) for name in _check_type(asked, "find", list, [])] or None,
+        where=_check_type(asked, "where", str, "").strip() or None,
         k=min(k, MOST_ROWS),
     )
     shown = index.thumbnails([int(id) for id in found.id]) if len(found) else {}
     rows = []
     for id, (_, row) in zip(map(int, found.id), found.iterrows(), strict=True):
-        media = [{"input": name, "kind": kind_of(content)} for name, content in shown.get(id, {}).items()]
-        known = known_of(row)
+        media = [{"input": name, "kind": media_type(content)} for name, content in shown.get(id, {}).items()]
+        known = row_facts(row)
         rows.append({"id": str(id), "score": float(row.score), "found": row.found, "media": media, "known": known})
     return {"rows": rows, "of": len(index)}
 
@@ -224,18 +226,18 @@ def _part(index: Index, part: Any) -> tuple[str, Any, float]:
     """The input that is asked with, the cell, and its weight."""
     if not isinstance(part, Mapping):
         raise SearchError("parts: expected objects with an input and its text or data")
-    name, weight = _typed(part, "input", str, ""), _typed(part, "weight", (int, float), 1.0)
+    name, weight = _check_type(part, "input", str, ""), _check_type(part, "weight", (int, float), 1.0)
     if "data" not in part:
         if index.inputs.get(name, "text") != "text":  # it would be read as the path of a file of this machine
             raise SearchError(f"{name!r} is asked with as a file: expected its data")
-        return name, _typed(part, "text", str, ""), float(weight)
+        return name, _check_type(part, "text", str, ""), float(weight)
     try:
-        return name, base64.b64decode(_typed(part, "data", str, ""), validate=True), float(weight)
+        return name, base64.b64decode(_check_type(part, "data", str, ""), validate=True), float(weight)
     except (binascii.Error, ValueError):
         raise SearchError(f"the file for {name!r} did not arrive whole") from None
 
 
-def _typed(asked: Mapping[str, Any], name: str, kind: Any, default: Any) -> Any:
+def _check_type(asked: Mapping[str, Any], name: str, kind: Any, default: Any) -> Any:
     value = asked.get(name, default)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise SearchError(f"{name}: found {str(value)[:40]!r}, expected another kind of value")

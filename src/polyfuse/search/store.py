@@ -57,7 +57,7 @@ class Store:
             raise SearchError(f"{self.place}: no index can be read there ({_short(error)})") from None
 
     @classmethod
-    def made(cls, place: str | Path, rows: Any) -> Store:
+    def create(cls, place: str | Path, rows: Any) -> Store:
         """A new table with these rows (an Arrow table).
 
         Raises:

@@ -10,7 +10,7 @@ import pandas as pd
 from polyfuse.contracts import Scaled, offers
 from polyfuse.data.tables import Table, read_table
 from polyfuse.model.bundle import Bundle
-from polyfuse.search.encode import vectors_of
+from polyfuse.search.encode import encode_rows
 from polyfuse.search.store import SearchError
 
 SCALE = 20.0  # of cosines, where the objective learnt none
@@ -50,7 +50,7 @@ def zero_shot(
         raise SearchError("templates: expected sentences with {} where the label goes, such as 'a photo of {}'")
     of, by = _sides(bundle, of, by)
     words_LE = _words(bundle, labels, templates, by)
-    vectors, notes = vectors_of(bundle, table, needed=bundle.recipe.inputs[of].columns, max_broken=max_broken)
+    vectors, notes = encode_rows(bundle, table, needed=bundle.recipe.inputs[of].columns, max_broken=max_broken)
     x_RE, there_R = vectors[of]
     logits_RL = _scale(bundle) * x_RE @ words_LE.T
     p_RL = np.exp(logits_RL - logits_RL.max(1, keepdims=True))
@@ -81,12 +81,12 @@ def _words(bundle: Bundle, labels: Sequence[str], templates: Sequence[str], by: 
     """A unit vector per label (L, E)."""
     texts = [template.replace("{}", label) for label in labels for template in templates]
     column = bundle.recipe.inputs[by].columns[0]
-    vectors, _ = vectors_of(bundle, read_table(pd.DataFrame({column: texts})), needed=[column])
+    vectors, _ = encode_rows(bundle, read_table(pd.DataFrame({column: texts})), needed=[column])
     mean_LE = vectors[by][0].reshape(len(labels), len(templates), -1).mean(1)
     return mean_LE / np.maximum(np.linalg.norm(mean_LE, axis=1, keepdims=True), 1e-12)
 
 
 def _scale(bundle: Bundle) -> float:
-    """By what the objective multiplies cosines."""
+    """The scale by which the objective multiplies cosines."""
     learnt = [objective.scale for objective in bundle.network.objectives if offers(objective, Scaled)]
     return float(learnt[0].detach()) if learnt else SCALE

@@ -7,9 +7,9 @@ folder under the cache. No package is ever imported for that, and nothing here n
 
 from __future__ import annotations
 
-from polyfuse.starter.installed import StarterError
-from polyfuse.starter.parts import PARTS, Part
-from polyfuse.starter.places import PREFIX, find, is_name
-from polyfuse.starter.states import State, states
+from polyfuse.starter.folders import PREFIX, find, is_name
+from polyfuse.starter.package_files import StarterError
+from polyfuse.starter.parts import PARTS, StarterPart
+from polyfuse.starter.states import StarterState, states
 
-__all__ = ["PARTS", "PREFIX", "Part", "StarterError", "State", "find", "is_name", "states"]
+__all__ = ["PARTS", "PREFIX", "StarterError", "StarterPart", "StarterState", "find", "is_name", "states"]

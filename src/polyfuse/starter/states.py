@@ -1,17 +1,17 @@
-"""What ``polyfuse starter`` shows: of each part whether it is installed, with the bytes that are known."""
+"""Status of starter parts, as ``polyfuse starter`` shows: installed, and verified by SHA-256."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polyfuse.starter.installed import StarterError, checked, version_of
-from polyfuse.starter.parts import PARTS, Part
-from polyfuse.starter.places import PREFIX
+from polyfuse.starter.folders import PREFIX
+from polyfuse.starter.package_files import StarterError, verified_files, version_of
+from polyfuse.starter.parts import PARTS, StarterPart
 
 
 @dataclass(frozen=True)
-class State:
-    """One starter part as it is here.
+class StarterState:
+    """The status of one starter part.
 
     Args:
         name: with ``starter:`` in front, as a recipe names it.
@@ -42,18 +42,18 @@ class State:
     sha256: dict[str, str]
 
 
-def states() -> list[State]:
+def states() -> list[StarterState]:
     """Every starter part; reads the files of those that are installed."""
     return [_state(part) for part in PARTS.values()]
 
 
-def _state(part: Part) -> State:
+def _state(part: StarterPart) -> StarterState:
     problem = ""
     try:
-        checked(part)
+        verified_files(part)
     except StarterError as error:
         problem = str(error)
-    return State(
+    return StarterState(
         name=PREFIX + part.name,
         modality=part.modality,
         encoder=part.encoder,

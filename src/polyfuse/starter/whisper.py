@@ -50,7 +50,7 @@ def convert(sources: Mapping[str, Path], folder: Path) -> None:
 
     with sources["model.bin"].open("rb") as file:
         arrays = dict(read(file))
-    weights = {name: array for old, array in arrays.items() for name, array in _renamed(old, array)}
+    weights = {name: array for old, array in arrays.items() for name, array in _rename_array(old, array)}
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     shutil.copyfile(sources["tokenizer.json"], folder / "tokenizer.json")
     given = json.loads(sources["config.json"].read_text(encoding="utf8"))
@@ -94,7 +94,7 @@ def _bytes(file: BinaryIO, size: int) -> bytes:
     return found
 
 
-def _renamed(old: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _rename_array(old: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """The arrays of the folder that one of the file holds; none for settings."""
     side, _, rest = old.partition("/")
     where, _, kind = rest.rpartition("/")

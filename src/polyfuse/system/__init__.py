@@ -1,1 +1,1 @@
-"""What polyfuse asks of the machine and of the process: devices, signals, messages, the cache's place, lazy imports."""
+"""Devices, signals, messages, the cache folder and lazy imports."""

@@ -1,4 +1,4 @@
-"""Where polyfuse keeps what it computed once: decoded media, tokens, converted checkpoints. Imports nothing of ours."""
+"""The cache folder of decoded media, tokens and converted checkpoints. Imports nothing of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where networks compute: a name, such as ``auto`` or ``cuda:1``, becomes a device that is there.
+"""Choose devices by name, such as ``auto`` or ``cuda:1``.
 
 A network lies on one device; batches, tokens and timings follow it (``device_of``).
 """
@@ -50,7 +50,7 @@ def available() -> list[str]:
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network lies."""
+    """The device of a network's weights."""
     return next(network.parameters()).device
 
 
@@ -60,7 +60,7 @@ def place(network: Placed, device: torch.device) -> Placed:
 
 
 def trainer_options(device: torch.device) -> dict[str, Any]:
-    """What tells Lightning to use that one device and no other."""
+    """Trainer arguments with which Lightning uses that one device."""
     return {"accelerator": device.type, "devices": 1 if device.index is None else [device.index]}
 
 

@@ -1,4 +1,4 @@
-"""Modules that are imported when something of them is first used, so that a verb loads what it needs and no more.
+"""Lazy imports: modules that are imported at first use, so that a command loads only what it needs.
 
 Only what users call has such modules: the front door, which knows everything and of which a call uses a part, and an
 index of rows. Where a package of the extra ``train`` is absent, the error has the line that installs it.
@@ -12,14 +12,14 @@ from types import ModuleType
 from polyfuse.errors import extra
 
 
-class Later(ModuleType):
-    """Stands for a module; its first attribute that is asked for imports it.
+class LazyModule(ModuleType):
+    """A module that is imported at its first attribute access.
 
     Args:
         name: such as ``polyfuse.training.fit``.
 
     Example:
-        >>> later = Later("json")
+        >>> later = LazyModule("json")
         >>> later.dumps([1])
         '[1]'
     """

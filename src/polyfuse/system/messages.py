@@ -1,4 +1,4 @@
-"""What is said to the caller: notes by the logger ``polyfuse``, and bars for what takes long."""
+"""Notes through the logger ``polyfuse``, and progress bars."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 _bars: ContextVar[bool] = ContextVar("polyfuse_bars", default=False)
 
 
-def tell(notes: Iterable[str], verbose: bool = True) -> None:
+def log_notes(notes: Iterable[str], verbose: bool = True) -> None:
     """Log notes as warnings, each once, which Python shows on standard error unless logging is set up otherwise.
 
     Args:
@@ -27,7 +27,7 @@ def tell(notes: Iterable[str], verbose: bool = True) -> None:
 
 
 @contextmanager
-def bars(shown: bool = True) -> Iterator[None]:
+def show_bars(shown: bool = True) -> Iterator[None]:
     """While this is open, ``progress`` shows bars; an open one is not closed by one inside it."""
     token = _bars.set(shown or _bars.get())
     try:

@@ -1,4 +1,4 @@
-"""What a training asks of its process: Ctrl-C and polite kills are heard and given back, and one trains at a time.
+"""Signals and locks of training: handle Ctrl-C and SIGTERM, restore the handlers, one training at a time.
 
 Imports nothing of ours.
 """
@@ -17,10 +17,10 @@ _TRAINING = threading.RLock()
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or a polite kill where there is no model to give back; says what is kept."""
+    """Ctrl-C or SIGTERM before there is a model to return; says what is kept."""
 
 
-class Listening:
+class SignalListener:
     """While entered, Ctrl-C and SIGTERM go to ``heard``; then they go where they went before.
 
     Handlers of the user's own are called first: a service that asks itself whether to stop must hear of it too. What
@@ -39,11 +39,11 @@ class Listening:
             found = {number: signal.getsignal(number) for number in SIGNALS}
             # None is a handler that was not set from Python, and could not be given back
             self._before = {n: old for n, old in found.items() if old not in (signal.SIG_IGN, None)}
-            self.again()
+            self.take_signals()
         return self
 
-    def again(self) -> None:
-        """Take the signals once more, from a library that has taken them since."""
+    def take_signals(self) -> None:
+        """Install the handlers again, after a library has replaced them."""
         for number in self._before:
             signal.signal(number, self)
 
@@ -56,7 +56,7 @@ class Listening:
     def _foreign(self, number: int) -> Any:
         """The user's own handler, where there is one."""
         old = self._before.get(number)
-        if isinstance(old, Listening):
+        if isinstance(old, SignalListener):
             return old._foreign(number)
         return old if callable(old) and old is not signal.default_int_handler else None
 
@@ -74,7 +74,7 @@ def training_alone() -> Iterator[None]:
     repeated. A polite kill raises ``Interrupted``, as Ctrl-C raises ``KeyboardInterrupt``, wherever nothing more
     careful listens.
     """
-    with _TRAINING, Listening(_end):
+    with _TRAINING, SignalListener(_end):
         yield
 
 

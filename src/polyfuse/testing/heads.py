@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from polyfuse import registry
 from polyfuse.contracts import Scores, ShowsAttention, Streams, Tempered, Writes, offers
-from polyfuse.data.cells.made import is_picture, is_sound
+from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
 from polyfuse.testing.run import run_all
@@ -127,10 +127,10 @@ def _same(values: Any, others: Any) -> bool:
 
 
 def _alike(value: Any, other: Any) -> bool:
-    if is_sound(value):
+    if is_sound_value(value):
         one, two = (np.asarray(side["array"]) for side in (value, other))
         return one.shape == two.shape and bool(np.allclose(one, two, atol=SOUND))
-    if is_picture(value):
+    if is_picture_value(value):
         return value.shape == other.shape and bool((np.abs(value.astype(int) - other) <= 1).all())
     return bool(value == other)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from polyfuse.contracts import Bounded, KnowsChance, offers, says
-from polyfuse.data.batches import Order, Rows, shared_cell
+from polyfuse.data.batches import Order, Rows, most_shared_cell
 from polyfuse.layers.space import unit
 from polyfuse.metrics.spectrum import Spectrum, spectrum
 from polyfuse.model.inference import BATCH
@@ -72,7 +72,7 @@ def watched(network: Network, batches: Iterable[Batch]) -> tuple[list[str], dict
 
 def _batches(recipe: Recipe, rows: Rows, numbers: np.ndarray) -> Iterator[Batch]:
     size = int(recipe.training.batch_size)
-    share = shared_cell(rows.inputs, numbers)
+    share = most_shared_cell(rows.inputs, numbers)
     order = Order(numbers, size, shuffle=True, seed=recipe.training.seed, share=share, origin=rows.origin_R)
     left = SEEN
     for request in order:

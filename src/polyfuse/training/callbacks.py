@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polyfuse.data.batches import Order
-from polyfuse.system.process import Listening
+from polyfuse.system.process import SignalListener
 from polyfuse.training.learner import Learner
 
 
@@ -175,7 +175,7 @@ class Interruptible(L.Callback):
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._listening = Listening(self._note)
+        self._listening = SignalListener(self._note)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -193,7 +193,7 @@ class Interruptible(L.Callback):
                 raise
 
     def on_train_start(self, trainer: L.Trainer, learner: L.LightningModule) -> None:
-        self._listening.again()  # from Lightning's own handler of SIGTERM, which would end the run with an exception
+        self._listening.take_signals()  # from Lightning, whose handler of SIGTERM would end the run with an exception
 
     def _note(self, number: int) -> None:
         if self.interrupted:

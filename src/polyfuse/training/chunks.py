@@ -37,7 +37,7 @@ class Chunks:
         for chunk in self.parts:
             self.states.append(_draws())
             with torch.no_grad():
-                found.append(tree.tree_flatten(self.network.represented(self.network(chunk), chunk)))
+                found.append(tree.tree_flatten(self.network.represent(self.network(chunk), chunk)))
         whole = [torch.cat(tensors) for tensors in zip(*(leaves for leaves, _ in found), strict=True)]
         self.leaves = [leaf.detach().requires_grad_(leaf.is_floating_point()) for leaf in whole]
         losses = self.network.objective_losses(tree.tree_unflatten(self.leaves, found[0][1]), self.batch)
@@ -53,7 +53,7 @@ class Chunks:
             _draw_again(draws)
             state, stop = self.network(chunk), start + len(chunk)
             surrogate = self._outputs(state, chunk)
-            leaves = tree.tree_flatten(self.network.represented(state, chunk))[0]
+            leaves = tree.tree_flatten(self.network.represent(state, chunk))[0]
             for leaf, whole in zip(leaves, self.leaves, strict=True):
                 if whole.grad is not None and leaf.requires_grad:
                     surrogate = surrogate + (leaf * whole.grad[start:stop].to(leaf.dtype)).sum()

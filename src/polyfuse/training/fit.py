@@ -22,25 +22,25 @@ from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits
 from polyfuse.data.tables import Table
 from polyfuse.model import bundle as bundles
-from polyfuse.model.bundle import Bundle, read_starts
+from polyfuse.model.bundle import Bundle, read_initial_inputs
 from polyfuse.model.network import Network, build
 from polyfuse.model.prepare import (
-    changes_of,
+    augmentations,
     columns_of,
-    cut_cells,
+    make_rows,
+    note_missing_targets,
+    note_truncated,
+    prediction_notes,
     prepare_all,
-    reading_of,
-    rows_of,
-    said_of_rows,
-    weights_of,
-    without_target,
+    read_options,
+    sample_weights,
 )
 from polyfuse.model.token_cache import encode_once
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.recipe.resolve import resolve, row_groups, row_times
 from polyfuse.records import Spec
 from polyfuse.system.device import choose_device, device_of, place
-from polyfuse.system.messages import bars
+from polyfuse.system.messages import show_bars
 from polyfuse.system.process import Interrupted
 from polyfuse.training import reward
 from polyfuse.training.alarms import alarms
@@ -103,8 +103,8 @@ def fit(
     """
     started, where = time.monotonic() if started is None else started, choose_device(device)
     elsewhere = splits is not None
-    recipe, splits, notes = resolve(recipe, table, splits, starts=read_starts(recipe))
-    with bars(not quiet):
+    recipe, splits, notes = resolve(recipe, table, splits, starts=read_initial_inputs(recipe))
+    with show_bars(not quiet):
         ready = prepare_for_training(recipe, table, splits)
     read = time.monotonic()
     network = build_network(recipe, ready, device=where)
@@ -190,7 +190,7 @@ def fit(
 
 
 def _unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
-    """A note per output that no test row has a value of; ``without_target`` counts those that lack one."""
+    """A note per output that no test row has a value of; ``note_missing_targets`` counts those that lack one."""
     return [
         f"output {name!r}: no test row has a value of {output.column!r} that can be judged; its figures cannot come "
         "from the test split"
@@ -264,21 +264,23 @@ class Ready:
 
 def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
     """Fit the transforms on training rows and read every cell of the table."""
-    specs, reading = _specs(recipe), reading_of(recipe, table)
+    specs, reading = _specs(recipe), read_options(recipe, table)
     transforms = _transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
-    weights = weights_of(recipe, table, np.concatenate([splits.train, splits.val]))
+    weights = sample_weights(recipe, table, np.concatenate([splits.train, splits.val]))
     rows = replace(
-        rows_of(prepared, len(table), recipe),
-        augment=changes_of(recipe, prepared),
+        make_rows(prepared, len(table), recipe),
+        augment=augmentations(recipe, prepared),
         weights_R=weights,
         keys=_keys(recipe, table),
         origin_R=table.rows_N if recipe.data.draw == "one" else None,
     )
     sides = {"train": splits.train, "validate": splits.val, "test": splits.test}
-    notes = without_target(prepared, table, sides) + said_of_rows(prepared, table)
+    notes = note_missing_targets(prepared, table, sides) + prediction_notes(prepared, table)
     notes += dict.fromkeys(note for transform in transforms.values() for note in getattr(transform, "notes", ()))
-    return Ready(specs, transforms, prepared, rows, notes + cut_cells(recipe, prepared, table, splits.train, reading))
+    return Ready(
+        specs, transforms, prepared, rows, notes + note_truncated(recipe, prepared, table, splits.train, reading)
+    )
 
 
 def _keys(recipe: Recipe, table: Table) -> dict[str, np.ndarray]:
@@ -309,7 +311,7 @@ def build_network(
     """
     torch.manual_seed(recipe.training.seed)
     facts = {name: transform.facts() for name, transform in ready.transforms.items()}
-    network = build(recipe, facts, bundles.slots(recipe, ready.transforms), encoders=encoders)
+    network = build(recipe, facts, bundles.count_slots(recipe, ready.transforms), encoders=encoders)
     for name, item in recipe.readers.items():
         if item.init_from and name not in (encoders or {}):
             _start(network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from)

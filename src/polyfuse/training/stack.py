@@ -22,7 +22,7 @@ from polyfuse.learners.crossfit import CrossFitted, cross_fit
 from polyfuse.learners.loss import some
 from polyfuse.learners.rows import stacked
 from polyfuse.learners.selection import select_weights
-from polyfuse.model.ensemble import Ensemble, Opinion, features, has_features
+from polyfuse.model.ensemble import Ensemble, LearnerMember, features, has_features
 from polyfuse.model.inference import predict
 from polyfuse.model.network import Network
 from polyfuse.recipe import MemberRecipe, Recipe
@@ -252,5 +252,5 @@ def ensemble_of(
         weights[output] = [voice.weight / total for voice in heard]
         for voice in heard[1:]:
             assert voice.learner is not None
-            opinions.append(Opinion(voice.learner, output, voice.readers))
+            opinions.append(LearnerMember(voice.learner, output, voice.readers))
     return Ensemble(networks, opinions, list(kept), temperatures, weights)

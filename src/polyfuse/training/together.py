@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.data.batches import Order, Rows, loader, shared_cell
-from polyfuse.data.timeline import parts
+from polyfuse.data.batches import Order, Rows, loader, most_shared_cell
+from polyfuse.data.timeline import split_evenly
 from polyfuse.learners.folds import fold_numbers
 from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
@@ -175,7 +175,7 @@ def _folds(
     Where time counts, folds are stretches of it, and the oldest is fold -1.
     """
     if block_R is not None:
-        made = parts(block_R[numbers], recipe.ensemble.folds)
+        made = split_evenly(block_R[numbers], recipe.ensemble.folds)
         return None if made is None else made - 1
     target = target_of(network, rows, network.outputs[0], numbers)
     known = np.isin(numbers, target.rows)
@@ -200,7 +200,7 @@ def _count(network: Network, plan: _Plan) -> int:
     if plan.deadline is not None:
         room = min(room, plan.deadline - time.monotonic())
     settings = plan.recipe.training
-    share = shared_cell(plan.rows.inputs, plan.split.train)
+    share = most_shared_cell(plan.rows.inputs, plan.split.train)
     order = Order(plan.split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
     each = step_seconds(
         copy.deepcopy(network), plan.recipe, loader(plan.rows, order), until=probed_until(plan.deadline)

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from polyfuse.contracts import Tempered, offers
-from polyfuse.data.batches import Order, Rows, loader, shared_cell
+from polyfuse.data.batches import Order, Rows, loader, most_shared_cell
 from polyfuse.metrics.calibration import fit_temperature
 from polyfuse.model.inference import BATCH, predict
 from polyfuse.model.network import Network
@@ -94,7 +94,7 @@ def train(
             fixed already are not measured again.
     """
     settings = recipe.training
-    share = shared_cell(rows.inputs, split.train)
+    share = most_shared_cell(rows.inputs, split.train)
     order = Order(
         split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share, origin=rows.origin_R
     )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.columns import Columns
-from polyfuse.data.cells.dates import as_moment, parse_date
+from polyfuse.data.cells.dates import parse_date, parse_datetime
 from polyfuse.data.cells.source import Limits
 
 FORMS = [
@@ -24,7 +24,7 @@ FORMS = [
 @settings(max_examples=60, deadline=None)
 @given(st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2100, 1, 1)), st.sampled_from(FORMS))
 def test_years_first_and_months_by_name(moment, form):
-    found = as_moment(moment.strftime(form))
+    found = parse_datetime(moment.strftime(form))
     assert found is not None
     wanted = datetime.datetime.strptime(moment.strftime(form), form)
     assert found.replace(tzinfo=None) == wanted

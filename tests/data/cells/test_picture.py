@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from polyfuse.data.cells.picture import decode, describe
-from polyfuse.data.cells.source import BadCell, Limits, Sound, load
+from polyfuse.data.cells.source import BadCell, Limits, Sound, load_media
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -74,7 +74,7 @@ def test_transparency_lies_on_white():
     files += [file_of(Image.new("RGB", (2, 2)), transparency=(0, 0, 0)), file_of(clear, "WEBP", lossless=True)]
     for content in files:
         assert np.asarray(decode(content)).min() == 255
-        assert np.asarray(decode(load(Image.open(io.BytesIO(content))))).min() == 255
+        assert np.asarray(decode(load_media(Image.open(io.BytesIO(content))))).min() == 255
     half = np.asarray(decode(file_of(Image.new("RGBA", (1, 1), (0, 0, 0, 128)))))
     assert np.abs(half.astype(int) - 127).max() <= 1
 
@@ -88,7 +88,7 @@ def test_the_camera_orientation_is_applied(orientation):
     content = file_of(Image.fromarray(noise(4, 6)), "PNG", exif=exif)
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
     assert np.array_equal(np.asarray(decode(content)), np.asarray(expected))
-    assert np.array_equal(np.asarray(decode(load(Image.open(io.BytesIO(content))))), np.asarray(expected))
+    assert np.array_equal(np.asarray(decode(load_media(Image.open(io.BytesIO(content))))), np.asarray(expected))
 
 
 def test_of_an_animation_the_first_frame_counts():

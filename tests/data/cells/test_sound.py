@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from polyfuse.data.cells.sound import describe, opened
+from polyfuse.data.cells.sound import describe, open_sound
 from polyfuse.data.cells.source import BadCell, Limits, Sound
 
 LIMITS = Limits()
@@ -61,7 +61,7 @@ def test_files_are_described_and_read_in_part(kind, subtype, channels):
     seconds, rate, found = describe(content, LIMITS)
     assert (rate, found) == (16000, channels)
     assert seconds == pytest.approx(1.5, abs=0.1)
-    with opened(content, LIMITS) as sound:
+    with open_sound(content, LIMITS) as sound:
         part = sound.read(4000, 2000)
     assert part.shape == (2000, channels)
     assert part.dtype == np.float32
@@ -75,11 +75,11 @@ def test_what_libsndfile_does_not_read_goes_to_ffmpeg(kind, codec):
     seconds, rate, channels = describe(content, LIMITS)
     assert (rate, channels) == (48000, 2)
     assert seconds == pytest.approx(2, abs=0.1)
-    with opened(content, LIMITS) as sound:
+    with open_sound(content, LIMITS) as sound:
         part = sound.read(24000, 9600)
     assert part.shape == (9600, 2)
     assert np.argmax(np.abs(np.fft.rfft(part[:, 0]))) == pytest.approx(440 * 0.2, abs=1)
-    with opened(content, LIMITS) as sound:
+    with open_sound(content, LIMITS) as sound:
         assert len(sound.read(0, 10**9)) == pytest.approx(2 * 48000, rel=0.05)
 
 
@@ -98,7 +98,7 @@ def test_any_array_gives_samples_or_a_reason(array, rate):
         seconds, found, channels = describe(Sound(array, rate), LIMITS)
         assert found == rate
         assert round(seconds * rate) * channels == array.size
-        with opened(Sound(array, rate), LIMITS) as sound:
+        with open_sound(Sound(array, rate), LIMITS) as sound:
             assert sound.read(0, 100).shape == (round(seconds * rate), channels)
 
 
@@ -107,7 +107,7 @@ def test_whole_numbers_fill_the_same_range(dtype):
     about = np.iinfo(dtype)
     middle = 128 if dtype == np.uint8 else 0
     array = np.array([about.min, middle, about.max], dtype)
-    with opened(Sound(array, 8000), LIMITS) as sound:
+    with open_sound(Sound(array, 8000), LIMITS) as sound:
         low, zero, high = sound.read(0, 3)[:, 0]
     assert low == -1
     assert zero == 0
@@ -116,7 +116,7 @@ def test_whole_numbers_fill_the_same_range(dtype):
 
 def test_channels_may_come_first_or_last():
     samples = tone(0.1, channels=2)
-    with opened(Sound(samples, 8000), LIMITS) as a, opened(Sound(samples.T, 8000), LIMITS) as b:
+    with open_sound(Sound(samples, 8000), LIMITS) as a, open_sound(Sound(samples.T, 8000), LIMITS) as b:
         assert np.array_equal(a.read(5, 50), b.read(5, 50))
         assert a.channels == b.channels == 2
 
@@ -136,7 +136,7 @@ def test_limits_and_reasons():
 def test_damage_gives_a_sound_or_a_reason(damage, at, kind):
     content = bytearray(file_of(tone(0.1), 8000, kind, None))
     content[at : at + len(damage)] = damage
-    with suppress(BadCell), opened(bytes(content), LIMITS) as sound:
+    with suppress(BadCell), open_sound(bytes(content), LIMITS) as sound:
         assert sound.read(0, 400).shape[1] == sound.channels
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image as Pillow
 
-from polyfuse.data.cells.made import file_of
+from polyfuse.data.cells.media_files import encode_media
 from polyfuse.data.cells.source import BadCell, Limits, Sound
 from polyfuse.data.cells.target_audio import Audio
 from polyfuse.data.cells.target_image import Image
@@ -109,12 +109,12 @@ def test_sounds_of_no_length_are_none_and_long_ones_are_cut():
 
 def test_files_hold_what_was_made():
     picture = noise(9, 7, 3)
-    ending, content = file_of(picture)
+    ending, content = encode_media(picture)
     assert ending == ".png"
     assert np.array_equal(np.asarray(Pillow.open(io.BytesIO(content))), picture)
-    ending, content = file_of({"array": np.array([0.0, 2.0, -0.5], np.float32), "sampling_rate": 8000})
+    ending, content = encode_media({"array": np.array([0.0, 2.0, -0.5], np.float32), "sampling_rate": 8000})
     samples, rate = soundfile.read(io.BytesIO(content))
     assert (ending, rate) == (".wav", 8000)
     assert samples == pytest.approx([0, 1, -0.5], abs=1e-4)
-    assert file_of("text") is None
-    assert file_of(3.0) is None
+    assert encode_media("text") is None
+    assert encode_media(3.0) is None

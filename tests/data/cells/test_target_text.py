@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from polyfuse.data.cells.source import BadCell, Limits
-from polyfuse.data.cells.spelling import Speller, words
+from polyfuse.data.cells.spelling import Speller, split_words
 from polyfuse.data.cells.target_text import Text
 
 CELLS = ["A dog runs.", ["Two cats", "cats, two of them"], "一只狗在跑", '["first", "second text"]', "a dog"]
@@ -37,8 +37,8 @@ def test_references_come_back_as_they_were(unit):
 
 
 def test_chinese_is_written_by_its_characters_and_blanks_belong_to_words():
-    assert words("一只狗") == [" 一", "只", "狗"]
-    assert words("a dog, 2 cats") == [" a", " dog", ",", " 2", " cats"]
+    assert split_words("一只狗") == [" 一", "只", "狗"]
+    assert split_words("a dog, 2 cats") == [" a", " dog", ",", " 2", " cats"]
     speller = fitted(["一只狗在跑"] * 6, unit="auto").speller
     assert speller.unit == "word"
     assert speller.vocabulary == 4 + 5
@@ -59,7 +59,7 @@ def test_long_texts_are_cut_and_said_and_judged_whole():
 
 def test_units_that_training_never_showed_are_one():
     made = fitted(["a b", "a c"] * 5, unit="word", vocabulary=6)
-    assert made.speller.spelt(["a b z"]) == [[4, 5, 3]]
+    assert made.speller.encode(["a b z"]) == [[4, 5, 3]]
     assert made.decode(made.encode(["a b z"], Limits())) == ["a b z"]
 
 
@@ -93,6 +93,6 @@ def test_what_cannot_be_is_refused(keywords, message):
 
 
 def test_byte_pairs_write_what_training_never_showed():
-    speller = Speller.learnt(["a dog runs"] * 3, "bpe", 400)
+    speller = Speller.train(["a dog runs"] * 3, "bpe", 400)
     for text in ("ein Hund läuft", "狗在跑", "🐕!"):
-        assert speller.text(np.array(speller.spelt([text])[0])) == text
+        assert speller.text(np.array(speller.encode([text])[0])) == text

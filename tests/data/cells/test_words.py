@@ -15,7 +15,7 @@ ANY = st.text(st.characters(exclude_categories=()), max_size=60)
 
 
 def cut(text, most=99):
-    return [text[start:end] for start, end in words.places(text, most)]
+    return [text[start:end] for start, end in words.word_spans(text, most)]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_where_words_are_cut(text, expected):
 
 @given(ANY)
 def test_places_are_in_order_and_miss_nothing_that_can_be_seen(text):
-    found = words.places(text, 99)
+    found = words.word_spans(text, 99)
     assert all(0 <= start < end <= start + words.LONGEST for start, end in found)
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(found))
     inside = {at for start, end in found for at in range(start, end)}
@@ -50,7 +50,7 @@ def test_places_are_in_order_and_miss_nothing_that_can_be_seen(text):
 
 @given(ANY, st.integers(0, 5))
 def test_at_most_so_many_words(text, most):
-    assert words.places(text, most) == words.places(text, 99)[:most]
+    assert words.word_spans(text, most) == words.word_spans(text, 99)[:most]
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_visible(text, expected):
 
 
 def test_spellings_of_one_word_are_one():
-    assert {words.normal(word, False) for word in ("Fine", "ﬁne", "ＦＩＮＥ", "FINE")} == {"fine"}
-    assert words.normal("cafe\u0301", False) == words.normal("café", False)
-    assert words.normal("don’t", False) == "don't"
-    assert words.normal("❤️", False) == words.normal("❤", False)
-    assert words.normal("STRASSE", False) == words.normal("straße", False)
-    assert words.normal("Apple", True) != words.normal("apple", True)
+    assert {words.normalize_word(word, False) for word in ("Fine", "ﬁne", "ＦＩＮＥ", "FINE")} == {"fine"}
+    assert words.normalize_word("cafe\u0301", False) == words.normalize_word("café", False)
+    assert words.normalize_word("don’t", False) == "don't"
+    assert words.normalize_word("❤️", False) == words.normalize_word("❤", False)
+    assert words.normalize_word("STRASSE", False) == words.normalize_word("straße", False)
+    assert words.normalize_word("Apple", True) != words.normalize_word("apple", True)
 
 
 @given(st.text(min_size=1, max_size=12), st.integers(1, 4), st.integers(0, 3))
 def test_pieces_are_distinct_parts_of_the_marked_word(word, shortest, more):
-    found = words.pieces(word, shortest, shortest + more)
+    found = words.character_ngrams(word, shortest, shortest + more)
     assert len(set(found)) == len(found)
     for piece in found:
         assert piece in f"<{word}>"
@@ -83,13 +83,13 @@ def test_pieces_are_distinct_parts_of_the_marked_word(word, shortest, more):
 
 
 def test_names_never_change():
-    assert words.name_of("fox") == 279617582020052
-    assert words.joined(np.array([1]), np.array([2])).tolist() == [166405116736039]
+    assert words.hash_name("fox") == 279617582020052
+    assert words.hash_pairs(np.array([1]), np.array([2])).tolist() == [166405116736039]
 
 
 @given(st.lists(ANY, unique=True, max_size=20))
 def test_names_are_distinct_and_exact_in_json(texts):
-    names = [words.name_of(text) for text in texts]
+    names = [words.hash_name(text) for text in texts]
     assert len(set(names)) == len(texts)
     assert all(0 <= name < 2**48 for name in names)
 
@@ -97,10 +97,10 @@ def test_names_are_distinct_and_exact_in_json(texts):
 @given(st.lists(st.tuples(st.integers(0, 2**48 - 1), st.integers(0, 2**48 - 1)), min_size=1, unique=True, max_size=20))
 def test_pairs_have_distinct_names_and_an_order(pairs):
     first, second = np.array(pairs).T
-    names = words.joined(first, second)
+    names = words.hash_pairs(first, second)
     assert len(np.unique(names)) == len(pairs)
     assert ((names >= 0) & (names < 2**48)).all()
-    swapped = words.joined(second, first)
+    swapped = words.hash_pairs(second, first)
     assert ((names == swapped) == (first == second)).all()
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from polyfuse import registry
 from polyfuse.data.batches import gather
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.corrupt import CORRUPTIONS, of_modality
-from polyfuse.data.corrupt.apply import Source, noised
+from polyfuse.data.corrupt import CORRUPTIONS, corruptions_for
+from polyfuse.data.corrupt.apply import Source, corrupt_cells
 from polyfuse.data.prepare import Reading, fit_transform, prepare
 from polyfuse.records import Cells, Spec
 
@@ -88,7 +88,7 @@ ALL = [(modality, name) for modality, table in CORRUPTIONS.items() for name in t
 @pytest.mark.parametrize("modality", CORRUPTIONS)
 def test_severity_0_is_the_clean_batch(modality):
     one, rows = source(modality), np.array([5, 0, 3, 7, 0])
-    clean, found = gather(one.prepared, rows), noised(one, rows, of_modality(modality), 0.0, 0)
+    clean, found = gather(one.prepared, rows), corrupt_cells(one, rows, corruptions_for(modality), 0.0, 0)
     assert same(per_cell(clean), per_cell(found))
     assert {k: v.dtype for k, v in clean.fields.items()} == {k: v.dtype for k, v in found.fields.items()}
 
@@ -96,16 +96,16 @@ def test_severity_0_is_the_clean_batch(modality):
 @pytest.mark.parametrize(("modality", "name"), ALL)
 def test_noise_follows_the_row_whatever_its_neighbours(modality, name):
     table = {name: CORRUPTIONS[modality][name]}
-    whole = per_cell(noised(source(modality), np.arange(ROWS), table, 0.7, 5))
+    whole = per_cell(corrupt_cells(source(modality), np.arange(ROWS), table, 0.7, 5))
     part = source(modality, [9, 2, 4])  # another table, with some of the rows in another order
-    assert same([whole[9], whole[4]], per_cell(noised(part, np.array([0, 2]), table, 0.7, 5)))
+    assert same([whole[9], whole[4]], per_cell(corrupt_cells(part, np.array([0, 2]), table, 0.7, 5)))
 
 
 @pytest.mark.parametrize("modality", CORRUPTIONS)
 def test_a_mixture_gives_each_row_one_of_its_corruptions(modality):
-    one, table, rows = source(modality), of_modality(modality), np.arange(ROWS)
-    mixed = per_cell(noised(one, rows, table, 0.7, 1))
-    alone = [per_cell(noised(one, rows, {name: c}, 0.7, 1)) for name, c in table.items()]
+    one, table, rows = source(modality), corruptions_for(modality), np.arange(ROWS)
+    mixed = per_cell(corrupt_cells(one, rows, table, 0.7, 1))
+    alone = [per_cell(corrupt_cells(one, rows, {name: c}, 0.7, 1)) for name, c in table.items()]
     assert all(any(same([mixed[r]], [each[r]]) for each in alone) for r in rows)
 
 
@@ -114,10 +114,10 @@ def test_seeds_inputs_and_slots_differ_and_missing_cells_stay_missing(modality):
     one, rows = source(modality), np.arange(ROWS)
     name = next(iter(CORRUPTIONS[modality]))
     table = {name: CORRUPTIONS[modality][name]}
-    found = per_cell(noised(one, rows, table, 0.7, 1))
-    assert same(found, per_cell(noised(one, rows, table, 0.7, 1)))
-    assert not same(found, per_cell(noised(one, rows, table, 0.7, 2)))
-    assert not same(found, per_cell(noised(replace(one, name="other"), rows, table, 0.7, 1)))
+    found = per_cell(corrupt_cells(one, rows, table, 0.7, 1))
+    assert same(found, per_cell(corrupt_cells(one, rows, table, 0.7, 1)))
+    assert not same(found, per_cell(corrupt_cells(one, rows, table, 0.7, 2)))
+    assert not same(found, per_cell(corrupt_cells(replace(one, name="other"), rows, table, 0.7, 1)))
     assert found[3][0] is None
     assert not same(found, per_cell(gather(one.prepared, rows)))
 
@@ -126,7 +126,7 @@ def test_seeds_inputs_and_slots_differ_and_missing_cells_stay_missing(modality):
 def test_missing_takes_the_whole_input_of_a_row(modality):
     one, rows = source(modality), np.arange(ROWS)
     table = {"missing": CORRUPTIONS[modality]["missing"]}
-    half, gone = noised(one, rows, table, 0.5, 0), noised(one, rows, table, 1.0, 0)
+    half, gone = corrupt_cells(one, rows, table, 0.5, 0), corrupt_cells(one, rows, table, 1.0, 0)
     assert not gone.present_B.any()
     assert not gone.present_U.any()
     whole = one.prepared.index_RK >= 0
@@ -137,7 +137,7 @@ def test_missing_takes_the_whole_input_of_a_row(modality):
 
 def test_a_text_of_which_nothing_is_left_is_missing():
     table = {"word_drop": CORRUPTIONS["text"]["word_drop"]}
-    assert not noised(source("text"), np.arange(ROWS), table, 1.0, 0).present_B.any()
+    assert not corrupt_cells(source("text"), np.arange(ROWS), table, 1.0, 0).present_B.any()
 
 
 @given(st.integers(0, 2**31), st.floats(0.01, 1))
@@ -149,7 +149,7 @@ def test_equal_cells_of_other_rows_get_other_noise_and_the_table_stays(seed, sev
     prepared = prepare(transform, frame, {"a": "vector"}, Reading(cache=None))
     before = [cell.copy() for cell in prepared.cells]
     one = Source("in", "vector", prepared, frame, np.arange(3), Limits())
-    found = noised(one, np.arange(3), {"noise": CORRUPTIONS["vector"]["noise"]}, severity, seed)
+    found = corrupt_cells(one, np.arange(3), {"noise": CORRUPTIONS["vector"]["noise"]}, severity, seed)
     assert len(found.fields["x"]) == 3
     assert all(np.array_equal(a, b) for a, b in zip(before, prepared.cells, strict=True))
     assert torch.isfinite(found.fields["x"]).all()

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as arrays
 from polyfuse.data.cells.columns import Columns
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.cells.vectors import Sequence, Vector
-from polyfuse.data.corrupt import CORRUPTIONS, of_modality, typical
-from polyfuse.data.corrupt.text import _characters, _near
+from polyfuse.data.corrupt import CORRUPTIONS, corruptions_for, default_corruptions
+from polyfuse.data.corrupt.text import _characters, _nearby_character
 
 DAY = np.datetime64("2024-03-05")
 
@@ -128,8 +128,10 @@ def test_missing_is_nested_in_severity():
 def test_every_corruption_says_what_it_does():
     assert all(c.summary and len(c.summary) < 120 for table in CORRUPTIONS.values() for c in table.values())
     assert all("missing" in table for table in CORRUPTIONS.values())
-    assert list(of_modality("smell")) == ["missing"]
-    assert {m: names[0] for m, names in typical().items()} == {m: next(iter(t)) for m, t in CORRUPTIONS.items()}
+    assert list(corruptions_for("smell")) == ["missing"]
+    assert {m: names[0] for m, names in default_corruptions().items()} == {
+        m: next(iter(t)) for m, t in CORRUPTIONS.items()
+    }
 
 
 @given(st.text(max_size=40), st.floats(0, 1), st.integers(0, 99))
@@ -159,8 +161,8 @@ def test_typos_leave_blanks_alone_and_joined_emoji_whole():
     changed = [apply("text", "typos", "one two  three", 1.0, seed) for seed in range(20)]
     assert all(one.count(" ") == 3 for one in changed)
     assert _characters("e\u0301👩‍👩‍👧👍🏽x") == ["e\u0301", "👩‍👩‍👧", "👍🏽", "x"]
-    assert {_near("g", u / 10) for u in range(10)} <= set("fhtyvb")
-    assert _near("G", 0.5).isupper()
+    assert {_nearby_character("g", u / 10) for u in range(10)} <= set("fhtyvb")
+    assert _nearby_character("G", 0.5).isupper()
 
 
 def test_dropped_words_are_words():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from polyfuse.encoders.image.efficientnet_lite import Convolution, EfficientNetLite
-from polyfuse.starter.installed import checked
+from polyfuse.starter.package_files import verified_files
 from polyfuse.starter.parts import PARTS
 from tests.starter.needed import needed
 
@@ -35,7 +35,7 @@ def encoded(encoder, given):
 @pytest.mark.parametrize("side", [96, 128, 224])
 def test_it_is_the_published_network(encoder, side):
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="efficientnet-lite-pytorch is not installed")
-    (file,) = checked(PARTS["efficientnet-lite0"]).values()
+    (file,) = verified_files(PARTS["efficientnet-lite0"]).values()
     reference = package.EfficientNet.from_name("efficientnet-lite0").eval()
     reference.load_state_dict(torch.load(file, weights_only=True))
     given = pixels(2, side, side)

@@ -20,7 +20,7 @@ from polyfuse.records import Fused, Tokens
 from polyfuse.testing.heads import Case, nameless
 
 TEXTS = ["a dog's ball, and 3 cats!", "两只狗在跑 fast", "कुत्ता दौड़ता है", "🙂 naïve café", "x"]
-SPELLERS = {unit: Speller.learnt(TEXTS * 3, unit, 600) for unit in ("word", "char", "bpe")}
+SPELLERS = {unit: Speller.train(TEXTS * 3, unit, 600) for unit in ("word", "char", "bpe")}
 
 
 @pytest.mark.parametrize("unit", SPELLERS)
@@ -74,7 +74,7 @@ def test_every_token_goes_to_its_input_grid_and_span():
     share_NTS[0, 0, 0] = share_NTS[0, 1, 1 + 1 + 5] = share_NTS[0, 2, 8 + 2] = 1  # joint, corner of the photo, 0.2 s
     share_NTS[1, :, 8 + 1] = 1
     speller = SPELLERS["word"]
-    one, other = attended(share_NTS, parts(fused), speller.spelt(["a and cats"] * 2), speller)
+    one, other = attended(share_NTS, parts(fused), speller.encode(["a and cats"] * 2), speller)
     assert one.words == ["a", "and", "cats"]
     assert one.elsewhere_W[0] == 1
     photo = one.by_input["photo"]

@@ -400,8 +400,8 @@ def test_options_out_of_bounds_are_refused(options, message):
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5), st.sampled_from(["word", "char", "bpe"]))
 def test_what_training_showed_is_spelt_without_loss(texts, unit):
     texts = [" ".join(text.split()) for text in texts]
-    speller = Speller.learnt(texts, unit, 5000)
-    again = Speller.restored(speller.state())
-    for text, ids in zip(texts, speller.spelt(texts), strict=True):
+    speller = Speller.train(texts, unit, 5000)
+    again = Speller.from_state(speller.state())
+    for text, ids in zip(texts, speller.encode(texts), strict=True):
         assert max(ids, default=0) < speller.vocabulary
         assert speller.text(ids) == again.text(ids) == text

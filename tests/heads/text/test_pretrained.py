@@ -86,7 +86,7 @@ def said_by_the_library(folder, table, modality):
             ids = torch.tensor([[2, *(int(w[1:]) + 4 for w in cell.split()), 3]])
             given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         found += library(folder, **given)
-    speller = Speller.of_checkpoint(str(folder / "tokenizer.json"), 3)
+    speller = Speller.from_checkpoint(str(folder / "tokenizer.json"), 3)
     return [speller.text(ids) for ids in found]
 
 

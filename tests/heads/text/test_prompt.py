@@ -63,11 +63,11 @@ def _cells(values):
 
 
 def test_a_cell_cannot_write_the_signs_of_a_conversation(folder):  # noqa: F811
-    speller = Speller.of_checkpoint(str(folder / "tokenizer.json"), 3)
-    assert speller.without_signs("w1 [SEP] {w2}") == "w1  {w2}"
+    speller = Speller.from_checkpoint(str(folder / "tokenizer.json"), 3)
+    assert speller.strip_special_tokens("w1 [SEP] {w2}") == "w1  {w2}"
     speller.tokenizer.add_special_tokens(["<|end|>"])
     again = Speller("checkpoint", tokenizer=speller.tokenizer, end=3)
-    assert again.without_signs("w1 <|en<|end|>d|>w2") == "w1 w2"
+    assert again.strip_special_tokens("w1 <|en<|end|>d|>w2") == "w1 w2"
 
 
 def table(rows: int = 48) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Changes of sounds, all rows at once: a shift in time, loudness, a silenced span, noise. Padding stays silent.
+"""Augmentations of sounds, a batch at a time: time shift, gain, time mask and noise. Padding stays silent.
 
 SpecAugment (Park et al., 2019, arXiv:1904.08779) masks spectrograms; here the mask lies on the samples, so that every
 encoder profits from it.
@@ -31,7 +31,7 @@ class Shift:
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         wave_US, lengths_U = fields["wave"], fields["lengths"]
-        moves_U = (_even(len(wave_US), generator) * self.share * lengths_U).long()
+        moves_U = (_uniform(len(wave_US), generator) * self.share * lengths_U).long()
         moved_US = torch.zeros_like(wave_US)
         for row, (move, length) in enumerate(zip(moves_U.tolist(), lengths_U.tolist(), strict=True)):
             start, stop = max(0, move), length + min(0, move)  # slices: a tenth of the time of one gather
@@ -54,7 +54,7 @@ class Gain:
             raise ValueError(f"decibels={self.decibels!r}: expected a number from 0 on")
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        gain_U = 10 ** (_even(len(fields["wave"]), generator) * self.decibels / 20)
+        gain_U = 10 ** (_uniform(len(fields["wave"]), generator) * self.decibels / 20)
         return {**fields, "wave": (fields["wave"] * gain_U[:, None]).clamp_(-1, 1)}
 
 
@@ -108,6 +108,6 @@ class Noise:
         return {**fields, "wave": noise_US.add_(wave_US).clamp_(-1, 1)}
 
 
-def _even(rows: int, generator: torch.Generator) -> Tensor:
+def _uniform(rows: int, generator: torch.Generator) -> Tensor:
     """(rows,) evenly spread from -1 to 1."""
     return torch.rand(rows, generator=generator) * 2 - 1

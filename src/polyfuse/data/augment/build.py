@@ -1,4 +1,4 @@
-"""From a setting to an augmentation: steps by name, our own first, then kornia's for images and audiomentations'."""
+"""Build an augmentation from a recipe's setting: steps by name, the package's own, kornia's or audiomentations'."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Augmentation:
 
 
 def build(modality: str, setting: str | Sequence[Named], transform: Any = None) -> Augmentation | None:
-    """What a setting asks for, or None where it asks for nothing.
+    """Build the augmentation of a setting, or return None where it asks for nothing.
 
     Args:
         modality: of the input: ``image``, ``audio``, ``text``, ``columns``, ``vector`` or ``sequence``.
@@ -91,17 +91,17 @@ def build(modality: str, setting: str | Sequence[Named], transform: Any = None) 
         >>> augment = build("audio", [{"name": "gain", "decibels": 3.0}])
         >>> fields = augment({"wave": torch.ones(2, 8) / 2, "lengths": torch.tensor([8, 8])}, 0)
     """
-    steps = _expanded(modality, setting, bool(getattr(transform, "photo", False)))
+    steps = _expand_setting(modality, setting, bool(getattr(transform, "photo", False)))
     made: list[Step] = []
     for ours, group in groupby(steps, key=lambda step: step["name"] in STEPS[modality]):
         if ours:
-            made += [_constructed(STEPS[modality][step["name"]], step) for step in group]
+            made += [_construct_step(STEPS[modality][step["name"]], step) for step in group]
         else:
-            made.append(_outside(modality, list(group), transform))
+            made.append(_wrap_package_steps(modality, list(group), transform))
     return Augmentation(tuple(made)) if made else None
 
 
-def _expanded(modality: str, setting: str | Sequence[Named], photo: bool) -> list[Named]:
+def _expand_setting(modality: str, setting: str | Sequence[Named], photo: bool) -> list[Named]:
     presets = registry.choose(PRESETS, modality, "modality to augment")
     if isinstance(setting, str):
         steps = registry.choose({"none": [], **presets}, setting, "augmentation setting")
@@ -112,7 +112,7 @@ def _expanded(modality: str, setting: str | Sequence[Named], photo: bool) -> lis
     return list(setting)
 
 
-def _constructed(make: Callable[..., Any], step: Named) -> Any:
+def _construct_step(make: Callable[..., Any], step: Named) -> Any:
     keywords = {key: tuple(value) if isinstance(value, list) else value for key, value in step.items() if key != "name"}
     try:
         return make(**keywords)
@@ -120,8 +120,8 @@ def _constructed(make: Callable[..., Any], step: Named) -> Any:
         raise ValueError(f"augmentation {step['name']!r}: {error}") from None
 
 
-def _outside(modality: str, steps: list[Named], transform: Any) -> Step:
-    """Neighbouring steps of another package as one, so that a batch is converted for it once."""
+def _wrap_package_steps(modality: str, steps: list[Named], transform: Any) -> Step:
+    """Group neighbouring steps of another package into one, so that a batch is converted for it once."""
     package = OUTSIDE.get(modality)
     try:
         known = {**STEPS[modality], **(package.table() if package else {})}
@@ -130,4 +130,4 @@ def _outside(modality: str, steps: list[Named], transform: Any) -> Step:
         raise ImportError(f"{modality} augmentation {steps[0]['name']!r} is none of ours ({ours}); {error}") from None
     classes = [registry.choose(known, step["name"], f"{modality} augmentation") for step in steps]
     assert package  # without one, choose has refused the name
-    return package([_constructed(make, step) for make, step in zip(classes, steps, strict=True)], transform)
+    return package([_construct_step(make, step) for make, step in zip(classes, steps, strict=True)], transform)

@@ -1,4 +1,4 @@
-"""Changes of pictures on bytes as they are: shift, mirror, crop, light. Each takes some milliseconds per 64 pictures.
+"""Augmentations of pictures, on uint8: shift, flip, crop and brightness. Each takes some milliseconds per 64 pictures.
 
 Crops of random size: Szegedy et al., Going deeper with convolutions, CVPR 2015.
 """
@@ -34,13 +34,13 @@ class Shift:
             side = pixels.shape[axis]
             most = min(int(side * self.share), side - 1)
             moves_U1 = torch.randint(-most, most + 1, (len(pixels), 1), generator=generator)
-            source_US = _reflected(torch.arange(side) + moves_U1, side)
+            source_US = _reflect_index(torch.arange(side) + moves_U1, side)
             shape = (len(pixels), 1, side, 1) if axis == 2 else (len(pixels), 1, 1, side)
             pixels = pixels.gather(axis, source_US.view(shape).expand_as(pixels))
         return {**fields, "pixels": pixels}
 
 
-def _reflected(index: Tensor, side: int) -> Tensor:
+def _reflect_index(index: Tensor, side: int) -> Tensor:
     """Positions beyond 0 to side - 1 -> their reflections, the edge itself not repeated."""
     return (side - 1) - ((side - 1) - index.abs()).abs()
 
@@ -84,10 +84,10 @@ class Crop:
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         pixels = fields["pixels"]
-        kept_U1 = _between(len(pixels), self.least, 1.0, generator)
+        kept_U1 = _uniform_between(len(pixels), self.least, 1.0, generator)
         for axis in (2, 3):
             side = pixels.shape[axis]
-            share_U1 = (kept_U1 * _between(len(pixels), 0.95, 1.05, generator)).clamp(self.least, 1)
+            share_U1 = (kept_U1 * _uniform_between(len(pixels), 0.95, 1.05, generator)).clamp(self.least, 1)
             start_U1 = torch.rand(len(pixels), 1, generator=generator) * (1 - share_U1)
             place_S = (torch.arange(side) + 0.5) / side
             source_US = ((start_U1 + place_S * share_U1) * side).long().clamp_(0, side - 1)
@@ -116,12 +116,12 @@ class Light:
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         pixels = fields["pixels"]
-        gain_U1 = _between(len(pixels), 1 - self.brightness, 1 + self.brightness, generator)
+        gain_U1 = _uniform_between(len(pixels), 1 - self.brightness, 1 + self.brightness, generator)
         tint_U3 = 1 + self.tint * (2 * torch.rand(len(pixels), 3, generator=generator) - 1)
         factor_U311 = (256 * gain_U1 * tint_U3).round().to(torch.int32)[..., None, None]
         return {**fields, "pixels": ((pixels.int() * factor_U311) >> 8).clamp_(0, 255).to(pixels.dtype)}
 
 
-def _between(rows: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+def _uniform_between(rows: int, low: float, high: float, generator: torch.Generator) -> Tensor:
     """(rows, 1) evenly spread from low to high."""
     return low + (high - low) * torch.rand(rows, 1, generator=generator)

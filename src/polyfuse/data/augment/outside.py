@@ -16,8 +16,8 @@ from torch import Tensor
 
 
 @contextmanager
-def _seeded(generator: torch.Generator) -> Iterator[None]:
-    """Every global CPU generator seeded, and put back afterwards."""
+def _seed_generators(generator: torch.Generator) -> Iterator[None]:
+    """Seed every global CPU generator, and restore their states afterwards."""
     seed = int(torch.randint(2**31, (), generator=generator))
     kept = torch.get_rng_state(), random.getstate(), np.random.get_state()
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reset the accelerator's dropout
@@ -56,7 +56,7 @@ class Kornia:
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         pixels = fields["pixels"]
         changed = pixels.float() / 255
-        with _seeded(generator):
+        with _seed_generators(generator):
             for step in self.steps:
                 changed = step(changed)
                 if changed.shape != pixels.shape:
@@ -92,14 +92,14 @@ class Audiomentations:
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         wave_US, lengths_U = torch.zeros_like(fields["wave"]), fields["lengths"].clone()
-        with _seeded(generator):
+        with _seed_generators(generator):
             for row, length in enumerate(lengths_U.tolist()):
-                samples = self._changed(fields["wave"][row, :length].numpy().copy())[: wave_US.shape[1]]
+                samples = self._apply_step(fields["wave"][row, :length].numpy().copy())[: wave_US.shape[1]]
                 wave_US[row, : len(samples)] = torch.from_numpy(samples)
                 lengths_U[row] = max(1, len(samples))
         return {**fields, "wave": wave_US.clamp(-1, 1), "lengths": lengths_U}
 
-    def _changed(self, samples: np.ndarray) -> np.ndarray:
+    def _apply_step(self, samples: np.ndarray) -> np.ndarray:
         for step in self.steps:
             samples = step(samples=samples, sample_rate=self.rate)
         return np.ascontiguousarray(samples, dtype=np.float32)

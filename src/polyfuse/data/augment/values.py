@@ -1,4 +1,4 @@
-"""Changes of text and numbers: forgotten tokens, and noise on standardised values."""
+"""Augmentations of text and numbers: token dropout, and noise on standardised values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuse what is no share.
+    """Raise ValueError for what is no share from 0 to 1.
 
     Raises:
         ValueError: not from 0 to 1.
@@ -57,9 +57,9 @@ class Noise:
             raise ValueError(f"deviation={self.deviation!r}: expected a number from 0 on")
 
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        return {name: self._noisy(values, generator) for name, values in fields.items()}
+        return {name: self._add_noise(values, generator) for name, values in fields.items()}
 
-    def _noisy(self, values: Tensor, generator: torch.Generator) -> Tensor:
+    def _add_noise(self, values: Tensor, generator: torch.Generator) -> Tensor:
         if not values.is_floating_point():
             return values
         return values + self.deviation * torch.randn(values.shape, generator=generator, dtype=values.dtype)

@@ -1,1 +1,1 @@
-"""Transforms: cells of one kind become arrays, in NumPy alone, so that training and serving run the same code."""
+"""Transforms from cells to arrays, in NumPy alone, so that training and serving run the same code."""

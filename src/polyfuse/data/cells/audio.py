@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from polyfuse.data.cells.sound import Reader, describe, opened
+from polyfuse.data.cells.sound import Reader, describe, open_sound
 from polyfuse.data.cells.source import BadCell, Limits, Media
 from polyfuse.data.cells.transform import pad
 
@@ -85,15 +85,15 @@ class Wave:
 
     @property
     def window(self) -> str:
-        """How much of a sound is heard."""
+        """The length that is read of a sound, in words."""
         return f"{self.seconds:g} s"
 
     def fills(self, array: np.ndarray) -> bool:
-        """Whether there may be more than was heard."""
+        """Whether a sound is as long as is read, so that it may have been longer."""
         return len(array) >= round(self.seconds * self.rate)
 
     def cuts(self, cell: Media, limits: Limits) -> bool:
-        """Whether a sound is longer, by more than a hundredth of a second, than what is heard of it."""
+        """Whether a sound is longer, by more than a hundredth of a second, than is read."""
         about = _describe(cell, limits)
         return about is not None and about[0] > self.seconds + 0.01
 
@@ -111,13 +111,13 @@ class Wave:
         self._crop, self.cropped = state["crop"], state["cropped"]
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(S,) int16 per cell, or why it cannot be heard."""
+        """(S,) int16 per cell, or why it cannot be decoded."""
         return [self._encode(cell, limits) for cell in cells]
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray | BadCell:
         try:
-            with opened(cell, limits) as sound:
-                return _sixteen_bits(self._window(sound))
+            with open_sound(cell, limits) as sound:
+                return _to_int16(self._window(sound))
         except BadCell as error:
             return BadCell(str(error))  # a fresh one, whose traceback does not keep the samples alive
 
@@ -150,7 +150,7 @@ def _describe(cell: Media, limits: Limits) -> tuple[float, int, int] | None:
         return None
 
 
-def _sixteen_bits(samples: np.ndarray) -> np.ndarray:
+def _to_int16(samples: np.ndarray) -> np.ndarray:
     """-1 to 1 -> int16. What is louder than full scale is scaled down as a whole: clipping would distort it."""
     if not len(samples):
         raise BadCell("the sound is shorter than one sample")

@@ -1,4 +1,4 @@
-"""Numbers, categories and dates of a row as one vector: robust scales, missing flags, numbered categories, date cycles.
+"""Encode numbers, categories and dates of a row as a vector: robust scaling, missing flags, category ids, cyclic dates.
 
 A value that cannot be read counts as missing in its column alone; the rest of the row stays.
 """
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from polyfuse.data.cells.dates import as_moment, wall_clock
+from polyfuse.data.cells.dates import parse_datetime, wall_clock_seconds
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits, is_missing
 
@@ -26,7 +26,7 @@ LEVELS = 33  # quantiles of a number that are kept: 0, 1/32, .., 1
 
 
 class _Kind(Protocol):
-    """What is known of one column."""
+    """The fitted encoding of one column."""
 
     width: int  # numbers it gives
     size: int  # categories it has; 0 for none
@@ -104,7 +104,7 @@ def _skewness(values: np.ndarray) -> float:
 
 
 class _Category:
-    """The number of a category; those seen less than ``least`` times in training share one, which trains it."""
+    """The id of a category; those seen less than ``least`` times in training share one, which trains it."""
 
     width = 0
 
@@ -122,7 +122,7 @@ class _Category:
         self.size = len(self.known) + UNSEEN + 1
 
     def fit(self, values: Sequence[Any]) -> None:
-        counts = _merged(Counter(_label(value) for value in values if not is_missing(value)))
+        counts = _merge_flags(Counter(_normalize_label(value) for value in values if not is_missing(value)))
         self.known = sorted(label for label, count in counts.items() if count >= self.least)
         self.counts = [counts[label] for label in self.known]
         self._index()
@@ -134,7 +134,9 @@ class _Category:
         return [UNSEEN + 1 + at for at in sorted(most)]
 
     def read(self, values: Sequence[Any]) -> np.ndarray:
-        places = [MISSING if is_missing(value) else self._place.get(_label(value), UNSEEN) for value in values]
+        places = [
+            MISSING if is_missing(value) else self._place.get(_normalize_label(value), UNSEEN) for value in values
+        ]
         return np.array(places, dtype=np.float64)[:, None]
 
     def state(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ _TRUE, _FALSE = ("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0")
 _SAME = {"true": _TRUE, "1": _TRUE, "false": _FALSE, "0": _FALSE}
 
 
-def _merged(counts: Counter) -> Counter:
+def _merge_flags(counts: Counter) -> Counter:
     """Ways to write one flag counted together, under the one that comes most."""
     for ways in (_TRUE, _FALSE):
         found = [way for way in ways if way in counts]
@@ -161,14 +163,14 @@ def _merged(counts: Counter) -> Counter:
     return counts
 
 
-def _label(value: Any) -> str:
+def _normalize_label(value: Any) -> str:
     """One name for 3, 3.0 and "3": a file may bring a code as any of them."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         value = int(value)
     return str(value).strip()
 
 
-def _offset(moment: datetime.datetime) -> float | None:
+def _utc_offset(moment: datetime.datetime) -> float | None:
     """Seconds that a moment's clock is ahead of UTC; None where it does not say."""
     offset = moment.utcoffset()
     return None if offset is None else offset.total_seconds()
@@ -188,7 +190,7 @@ def _zone(name: str) -> datetime.tzinfo | None:
 
 
 class _Date:
-    """When it was, in years around the middle of training, and the cycles of year, week and, with times, day."""
+    """A date: years from the middle of training, and cyclic features of year, week and, with times, day."""
 
     size = 0
 
@@ -198,8 +200,10 @@ class _Date:
         self.zone = ""
 
     def fit(self, values: Sequence[Any]) -> None:
-        moments = [moment for value in values if not is_missing(value) and (moment := as_moment(value)) is not None]
-        offsets = Counter(_offset(moment) for moment in moments)
+        moments = [
+            moment for value in values if not is_missing(value) and (moment := parse_datetime(value)) is not None
+        ]
+        offsets = Counter(_utc_offset(moment) for moment in moments)
         self.offsets = [at for at, _ in offsets.most_common() if at is not None]
         zones = {_zone_name(moment) for moment in moments}
         self.zone = zones.pop() if len(zones) == 1 else ""
@@ -209,12 +213,14 @@ class _Date:
         self.width = 7 if self.timed else 5
 
     def _seconds(self, values: Iterable[Any]) -> np.ndarray:
-        moments = (None if is_missing(value) else as_moment(value) for value in values)
-        return np.array([np.nan if m is None else wall_clock(self._here(m)) for m in moments], dtype=np.float64)
+        moments = (None if is_missing(value) else parse_datetime(value) for value in values)
+        return np.array(
+            [np.nan if m is None else wall_clock_seconds(self._to_training_zone(m)) for m in moments], dtype=np.float64
+        )
 
-    def _here(self, moment: datetime.datetime) -> datetime.datetime:
-        """A moment as the clocks of training show it: one instant has one hour, whatever zone a later table is in."""
-        offset = _offset(moment)
+    def _to_training_zone(self, moment: datetime.datetime) -> datetime.datetime:
+        """Convert a datetime to the time zone of training: one instant has one hour in any later table."""
+        offset = _utc_offset(moment)
         if offset is None or not self.offsets:
             return moment
         here = _zone(self.zone) if self.zone else None
@@ -334,7 +340,7 @@ class Columns:
         return [kind.read(values) for kind, values in zip(self.kinds, zip(*cells, strict=True), strict=True)]
 
     def _table(self, found: Sequence[np.ndarray]) -> np.ndarray:
-        """What was read of each column -> (U, N + C) float32: numbers, flags, category numbers."""
+        """Join what was read of each column: (U, N + C) float32, numbers, flags, category ids."""
         numbers = [table for kind, table in zip(self.kinds, found, strict=True) if kind.width]
         flags = [np.isnan(found[at][:, :1]) for at in self.flagged]
         named = [table for kind, table in zip(self.kinds, found, strict=True) if kind.size]

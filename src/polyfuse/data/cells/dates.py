@@ -1,4 +1,4 @@
-"""Dates as people write them in tables, where the year comes first or the month has a name.
+"""Parse dates with the year first or a named month, as people write them in tables.
 
 Which of two numbers is the day is a matter of the whole column (``data.formats``), and settled before.
 """
@@ -30,8 +30,8 @@ _FORMS: tuple[tuple[re.Pattern, tuple[int, int, int]], ...] = tuple(
 )
 
 
-def as_moment(value: Any) -> datetime.datetime | None:
-    """A cell as a moment with the clock and offset that it shows, or None.
+def parse_datetime(value: Any) -> datetime.datetime | None:
+    """Parse a cell as a datetime with the clock and offset that it shows, or None.
 
     Dates, ``datetime64``, pandas' ``Period`` (its first moment), and text: the year first, as in ISO 8601 or
     2024/1/31 or 2024年1月31日, or a month by its English name, as in 31 Jan 2024 and January 31, 2024 2:30 PM.
@@ -40,7 +40,7 @@ def as_moment(value: Any) -> datetime.datetime | None:
         if isinstance(value, np.datetime64):
             value = value.astype("datetime64[s]").item()
         elif isinstance(value, str):
-            return _parsed(value.strip())
+            return _parse_text(value.strip())
         elif hasattr(value, "start_time"):
             value = value.start_time
         if isinstance(value, datetime.datetime):  # pandas' Timestamp is one, and NaT too, which is not itself
@@ -50,18 +50,18 @@ def as_moment(value: Any) -> datetime.datetime | None:
         return None
 
 
-def wall_clock(moment: datetime.datetime) -> float:
+def wall_clock_seconds(moment: datetime.datetime) -> float:
     """Seconds from 1970 to a moment as its own clock shows it."""
     return moment.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def parse_date(value: Any) -> float | None:
-    """Seconds from 1970 to a date as its own clock shows it, or None; see ``as_moment``."""
-    moment = as_moment(value)
-    return None if moment is None else wall_clock(moment)
+    """Seconds from 1970 to a date as its own clock shows it, or None; see ``parse_datetime``."""
+    moment = parse_datetime(value)
+    return None if moment is None else wall_clock_seconds(moment)
 
 
-def _parsed(text: str) -> datetime.datetime | None:
+def _parse_text(text: str) -> datetime.datetime | None:
     try:
         return datetime.datetime.fromisoformat(text.replace("/", "-"))
     except ValueError:

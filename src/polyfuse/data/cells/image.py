@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from polyfuse.data.cells.picture import WHITE, check_size, decode, describe, highest
+from polyfuse.data.cells.picture import WHITE, check_size, decode, describe, max_value
 from polyfuse.data.cells.source import BadCell, Limits, Media
 
 __all__ = ["Pixels", "describe", "from_processor"]
@@ -85,10 +85,10 @@ class Pixels:
             rounded = int(np.clip(STEP * np.floor(side / STEP + 0.5), SMALLEST, self._largest))
             self._size = (rounded, rounded)
         self._find_white(cells, ", ".join(map(repr, columns)), limits)
-        self.photo = side >= PHOTO_SIDE and _photographs(cells[:PHOTO_SAMPLE], limits)
+        self.photo = side >= PHOTO_SIDE and _are_photographs(cells[:PHOTO_SAMPLE], limits)
 
     def _find_white(self, cells: Sequence[Media], names: str, limits: Limits) -> None:
-        values = [_attempt(highest, cell, limits) for cell in cells]
+        values = [_attempt(max_value, cell, limits) for cell in cells]
         most = max((value for value in values if not isinstance(value, BadCell)), default=0)
         self.white = 2 ** max(1, most.bit_length()) - 1 if most else WHITE
         if self.white < WHITE:
@@ -114,23 +114,23 @@ class Pixels:
         self.photo, self.white = state["photo"], state.get("white", WHITE)
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(H, W, 3) uint8 per cell, or why it cannot be seen."""
+        """(H, W, 3) uint8 per cell, or why it cannot be decoded."""
         return [_attempt(self._encode, cell, limits) for cell in cells]
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray:
         image = decode(cell, limits, self.white)
         if self._fit == "pad":
-            return self._framed(image, _inside(image.size, self.size), limits)
+            return self._resize_and_crop(image, _size_to_fit(image.size, self.size), limits)
         if self._fit == "crop":
-            return self._framed(image, self._before_crop(image.size), limits)
-        return self._framed(image, self.size, limits)
+            return self._resize_and_crop(image, self._before_crop(image.size), limits)
+        return self._resize_and_crop(image, self.size, limits)
 
     def _before_crop(self, native: tuple[int, int]) -> tuple[int, int]:
         if isinstance(self._resize, tuple):
             return self._resize
-        return _around(native, self.size if self._resize is None else (self._resize, self._resize))
+        return _size_to_cover(native, self.size if self._resize is None else (self._resize, self._resize))
 
-    def _framed(self, image: Image.Image, resized: tuple[int, int], limits: Limits) -> np.ndarray:
+    def _resize_and_crop(self, image: Image.Image, resized: tuple[int, int], limits: Limits) -> np.ndarray:
         """Resize to (height, width), then cut out or frame the middle."""
         height, width = resized
         check_size(width, height, limits)  # the middle of a long strip is cut out of a far longer one
@@ -172,7 +172,7 @@ def _filter(resample: str | int) -> Image.Resampling:
         raise ValueError(f"unknown resample {resample!r}; expected one of {names}") from None
 
 
-def _around(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def _size_to_cover(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The smallest (height, width) of a picture's (width, height) that covers a box; rounds as Hugging Face does."""
     (width, height), (box_height, box_width) = native, box
     if box_width * height >= box_height * width:  # the width decides
@@ -180,7 +180,7 @@ def _around(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return box_height, box_height * width // height
 
 
-def _inside(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
+def _size_to_fit(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     """The largest (height, width) of a picture's (width, height) that lies in a box."""
     (width, height), (box_height, box_width) = native, box
     if box_width * height >= box_height * width:  # the height decides
@@ -188,13 +188,13 @@ def _inside(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(box_width * height / width)), box_width
 
 
-def _photographs(cells: Sequence[Media], limits: Limits) -> bool:
+def _are_photographs(cells: Sequence[Media], limits: Limits) -> bool:
     """Whether most pictures are colourful, in many colours: digits, scans and drawings must not be mirrored."""
-    votes = [vote for cell in cells if not isinstance(vote := _attempt(_photograph, cell, limits), BadCell)]
+    votes = [vote for cell in cells if not isinstance(vote := _attempt(_is_photograph, cell, limits), BadCell)]
     return sum(votes) > len(votes) / 2
 
 
-def _photograph(cell: Media, limits: Limits) -> bool:
+def _is_photograph(cell: Media, limits: Limits) -> bool:
     image = decode(cell, limits)
     step = max(1, min(image.size) // 64)
     pixels = np.asarray(image)[::step, ::step].reshape(-1, 3)
@@ -202,18 +202,18 @@ def _photograph(cell: Media, limits: Limits) -> bool:
     return colourful and len(np.unique(pixels // 4, axis=0)) >= 500
 
 
-def _square(config: Mapping[str, Any]) -> dict[str, Any]:
+def _square_steps(config: Mapping[str, Any]) -> dict[str, Any]:
     """A number is both sides."""
-    return _sized(config, config["size"])
+    return _common_steps(config, config["size"])
 
 
-def _shorter(config: Mapping[str, Any]) -> dict[str, Any]:
+def _shorter_side_steps(config: Mapping[str, Any]) -> dict[str, Any]:
     """A number is the shorter side."""
     size = config["size"]
-    return _sized(config, {"shortest_edge": size} if isinstance(size, int) else size)
+    return _common_steps(config, {"shortest_edge": size} if isinstance(size, int) else size)
 
 
-def _sized(config: Mapping[str, Any], size: Any) -> dict[str, Any]:
+def _common_steps(config: Mapping[str, Any], size: Any) -> dict[str, Any]:
     """The common steps: resize, then perhaps cut out the middle."""
     edge = size["shortest_edge"] if isinstance(size, Mapping) and set(size) == {"shortest_edge"} else None
     resize = edge or _sides(size)
@@ -224,7 +224,7 @@ def _sized(config: Mapping[str, Any], size: Any) -> dict[str, Any]:
     return {"size": resize, "fit": "squash"}
 
 
-def _convnext(config: Mapping[str, Any]) -> dict[str, Any]:
+def _convnext_steps(config: Mapping[str, Any]) -> dict[str, Any]:
     """A share of the shorter side is kept below 384 pixels; above, the picture is squashed."""
     edge = config["size"] if isinstance(config["size"], int) else config["size"]["shortest_edge"]
     if edge >= 384:
@@ -240,9 +240,9 @@ def _sides(size: Any) -> list[int]:
 
 # the processors whose steps are resize and centre crop, and how each reads its size
 _PROCESSORS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    **dict.fromkeys(("", "ViT", "DeiT", "Beit", "Siglip", "Blip", "OwlViT", "Pvt", "Segformer"), _square),
-    **dict.fromkeys(("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2"), _shorter),
-    "ConvNext": _convnext,
+    **dict.fromkeys(("", "ViT", "DeiT", "Beit", "Siglip", "Blip", "OwlViT", "Pvt", "Segformer"), _square_steps),
+    **dict.fromkeys(("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2"), _shorter_side_steps),
+    "ConvNext": _convnext_steps,
 }
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people write them in tables, with a decimal point or, where a column says so, a decimal comma."""
+"""Parse numbers as people write them in tables, with a decimal point or a decimal comma."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _GROUPS = re.compile(r"[+-]?\d{1,3}(?:['’\u00a0\u202f]\d{3})+(?:[.,]\d*)?|[+-]
 _MARKS = str.maketrans("", "", "'’\u00a0\u202f ")
 
 
-def bare(text: str) -> str:
+def strip_number(text: str) -> str:
     """A number's text without blanks, currency and per cent signs around it, or blanks and apostrophes in thousands."""
     text = text.strip().strip("%$€£¥").strip().replace("\u2212", "-")
     return text.translate(_MARKS) if _GROUPS.fullmatch(text) else text
 
 
-def with_point(text: str) -> str:
+def to_decimal_point(text: str) -> str:
     """``1.234,5`` -> ``1234.5``; a text that is no number with a decimal comma stays as it is."""
-    number = bare(text)
+    number = strip_number(text)
     return number.replace(".", "").replace(",", ".") if COMMA.fullmatch(number) else text
 
 
@@ -34,7 +34,7 @@ def parse_number(value: Any) -> float | None:
     The point is the decimal mark, and a comma stands between thousands or is no number: ``0,641`` and ``3,5`` are None.
     """
     if not isinstance(value, (bool, int, float, np.integer, np.floating, np.bool_)):
-        value = bare(str(value))
+        value = strip_number(str(value))
         if POINT.fullmatch(value):
             value = value.replace(",", "")
         if "_" in value:  # Python's own grammar, in which 12_345 is a number

@@ -1,4 +1,4 @@
-"""One picture: bytes or an array -> upright RGB, whatever its format, so that no cell can stop or fool a run.
+"""Decode one picture, bytes or an array of any format, to upright RGB, within limits.
 
 Sizes are checked from the header, before anything is decoded. Alpha lies on white, a camera's orientation is applied,
 sixteen bits become eight, and of an animation the first frame counts.
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from polyfuse.data.cells.source import BadCell, Limits, Media, upright
+from polyfuse.data.cells.source import BadCell, Limits, Media, apply_orientation
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _opening = threading.Lock()
@@ -22,7 +22,7 @@ WHITE = 65_535  # of sixteen bits
 
 
 def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
-    """Width, height (as stored, before a camera's orientation) and Pillow mode, from the header alone.
+    """Read width, height (as stored, before EXIF orientation) and Pillow mode from the header.
 
     Raises:
         BadCell: no picture, or more pixels than ``limits.pixels``.
@@ -30,7 +30,7 @@ def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
     if isinstance(content, np.ndarray):
         array = _channels_last(content, limits)
         return array.shape[1], array.shape[0], _MODES[array.shape[2]]
-    with _opened(content, limits) as image:
+    with _open_image(content, limits) as image:
         return image.width, image.height, image.mode
 
 
@@ -44,18 +44,18 @@ def decode(content: Media, limits: Limits = Limits(), white: int = WHITE) -> Ima
         BadCell: no picture, too many pixels, cut short, or damaged; with Pillow's reason.
     """
     if isinstance(content, np.ndarray):
-        return _flattened(_from_array(_channels_last(content, limits), white), white)
-    with _opened(content, limits) as image:
+        return _to_rgb(_from_array(_channels_last(content, limits), white), white)
+    with _open_image(content, limits) as image:
         try:
             image.load()
-            return _flattened(upright(image), white)
+            return _to_rgb(apply_orientation(image), white)
         except BadCell:
             raise
         except Exception as error:  # plugins raise whatever they like on damaged files
             raise BadCell(f"damaged {image.format} picture: {str(error) or type(error).__name__}") from None
 
 
-def highest(content: Media, limits: Limits = Limits()) -> int:
+def max_value(content: Media, limits: Limits = Limits()) -> int:
     """The highest value of a grey picture of sixteen bits; 0 for any other.
 
     Raises:
@@ -63,11 +63,11 @@ def highest(content: Media, limits: Limits = Limits()) -> int:
     """
     if isinstance(content, np.ndarray):
         return int(content.max(initial=0)) if content.dtype == np.uint16 else 0
-    with _opened(content, limits) as image:
+    with _open_image(content, limits) as image:
         if image.mode[0] != "I":
             return 0
         try:
-            return int(_deep(image).max(initial=0))
+            return int(_deep_values(image).max(initial=0))
         except Exception as error:  # plugins raise whatever they like on damaged files
             raise BadCell(f"damaged {image.format} picture: {str(error) or type(error).__name__}") from None
 
@@ -88,17 +88,17 @@ def check_size(width: int, height: int, limits: Limits) -> None:
 
 
 @contextmanager
-def _opened(content: Media, limits: Limits) -> Iterator[Image.Image]:
+def _open_image(content: Media, limits: Limits) -> Iterator[Image.Image]:
     if not isinstance(content, bytes):
         raise BadCell(f"expected a picture, found {type(content).__name__}")
-    with _identified(content) as image:
+    with _identify(content) as image:
         check_size(image.width, image.height, limits)
         if image.format == "EPS":  # Pillow would run Ghostscript on it
             raise BadCell("EPS is a program, not a picture; convert it to PNG")
         yield image
 
 
-def _identified(content: bytes) -> Image.Image:
+def _identify(content: bytes) -> Image.Image:
     try:
         # Pillow's own bomb check has a limit of its own and does not say the size: ours replaces it
         with _opening:
@@ -113,19 +113,19 @@ def _identified(content: bytes) -> Image.Image:
         raise BadCell(f"damaged picture: {str(error) or type(error).__name__}") from None
 
 
-def _flattened(image: Image.Image, white: int = WHITE) -> Image.Image:
+def _to_rgb(image: Image.Image, white: int = WHITE) -> Image.Image:
     """Any mode -> RGB, transparent parts on white."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode[0] in "IF":
-        image = _from_array(_deep(image)[..., None], white)
+        image = _from_array(_deep_values(image)[..., None], white)
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def _deep(image: Image.Image) -> np.ndarray:
+def _deep_values(image: Image.Image) -> np.ndarray:
     """The values of a picture with more than eight bits; Pillow's 32-bit integers hold a 16-bit range."""
     array = np.asarray(image)
     return np.clip(array, 0, 65535).astype(np.uint16) if array.dtype == np.int32 else array
@@ -145,11 +145,11 @@ def _channels_last(array: np.ndarray, limits: Limits) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray, white: int = WHITE) -> Image.Image:
-    levels = np.ascontiguousarray(_levels(array, white))
+    levels = np.ascontiguousarray(_to_uint8(array, white))
     return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
 
 
-def _levels(array: np.ndarray, white: int = WHITE) -> np.ndarray:
+def _to_uint8(array: np.ndarray, white: int = WHITE) -> np.ndarray:
     """Values of any type -> 0 to 255: booleans, 16 bits, fractions of 1, or numbers up to 255."""
     if array.dtype == np.uint8:
         return array

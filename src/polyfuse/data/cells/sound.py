@@ -1,4 +1,4 @@
-"""One sound: a file, the sound of a video, or an array -> mono samples of the part that is asked for.
+"""Decode one sound (a file, the sound of a video, or an array) to mono samples of a requested part.
 
 A file is opened by its header and only the wanted part is decoded, so that an hour costs as much as its first seconds.
 """
@@ -38,12 +38,12 @@ def describe(content: Media, limits: Limits = Limits()) -> tuple[float, int, int
     Raises:
         BadCell: no sound, an empty one, or one longer than ``limits.seconds``.
     """
-    with opened(content, limits) as sound:
+    with open_sound(content, limits) as sound:
         return sound.seconds, sound.rate, sound.channels
 
 
 @contextmanager
-def opened(content: Media, limits: Limits) -> Iterator[Reader]:
+def open_sound(content: Media, limits: Limits) -> Iterator[Reader]:
     """A reader of the sound, within limits.
 
     Raises:
@@ -74,7 +74,7 @@ def _open(content: Media) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What a library says, without the address of the buffer it read."""
+    """The message of a library's error, without the address of its buffer."""
     text = (
         error.error_string if isinstance(error, soundfile.LibsndfileError) else getattr(error, "strerror", str(error))
     )
@@ -95,7 +95,7 @@ class _Samples:
         self.seconds = self._samples.size / max(1, self.channels) / sound.rate
 
     def read(self, start: int, count: int) -> np.ndarray:
-        return _unit(self._samples[start : start + count])
+        return _to_float(self._samples[start : start + count])
 
     def __enter__(self) -> _Samples:
         return self
@@ -103,7 +103,7 @@ class _Samples:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _unit(samples: np.ndarray) -> np.ndarray:
+def _to_float(samples: np.ndarray) -> np.ndarray:
     """Whole numbers -> -1 to 1 by the range of their type; wider types than 32 bits hold 16-bit sound."""
     kind, bits = samples.dtype.kind, 8 * samples.dtype.itemsize
     if kind == "f":

@@ -1,4 +1,4 @@
-"""From the value of a media cell to bytes or an array, within limits, so that one bad cell never stops a run.
+"""Load the value of a media cell as bytes or an array, within limits, so that one bad cell never stops a run.
 
 Cells may be paths, bytes, base64 and data URIs, ``{"bytes", "path"}`` (Parquet and Hugging Face), PIL images, NumPy
 arrays, or ``{"array", "sampling_rate"}``. NumPy only: training, serving and the torch-free runtime share this code.
@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from polyfuse.data.cells.written import embedded, saved_array
+from polyfuse.data.cells.literals import decode_embedded, load_npy
 
 
 class BadCell(ValueError):
@@ -73,10 +73,10 @@ def is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def digest(content: Media | str) -> bytes:
-    """16 bytes that name the content, wherever it came from."""
+def content_digest(content: Media | str) -> bytes:
+    """Hash of the content, 16 bytes, wherever it came from."""
     if isinstance(content, Sound):
-        return digest(digest(content.samples) + str(content.rate).encode())
+        return content_digest(content_digest(content.samples) + str(content.rate).encode())
     if isinstance(content, np.ndarray):
         head = f"{content.dtype}{content.shape}".encode()
         return hashlib.blake2b(head + np.ascontiguousarray(content).tobytes(), digest_size=16).digest()
@@ -84,8 +84,8 @@ def digest(content: Media | str) -> bytes:
     return hashlib.blake2b(raw, digest_size=16).digest()
 
 
-def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Media:
-    """The content of a media cell.
+def load_media(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Media:
+    """Load the content of a media cell.
 
     Args:
         value: any of the forms this module names; nested lists count as arrays.
@@ -97,7 +97,7 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
     """
     if isinstance(value, dict):
         return _from_record(value, root, limits)
-    if isinstance(value, str) and (content := embedded(value)) is not None:
+    if isinstance(value, str) and (content := decode_embedded(value)) is not None:
         return _content(content, limits)
     if isinstance(value, (str, Path)):
         return _from_file(value, root, limits)
@@ -114,7 +114,7 @@ def load(value: Any, root: Path | None = None, limits: Limits = Limits()) -> Med
 _TRANSPOSITIONS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 
-def upright(image: Any) -> Any:
+def apply_orientation(image: Any) -> Any:
     """A PIL image with the camera's orientation applied, without importing PIL."""
     try:
         orientation = image.getexif().get(0x0112)
@@ -130,7 +130,7 @@ def _from_pillow(image: Any, limits: Limits) -> np.ndarray:
             f"{image.width:,} x {image.height:,} pixels, over the limit of {limits.pixels:,} (data.limits.pixels)"
         )
     try:
-        image = upright(image)
+        image = apply_orientation(image)
         if image.mode[0] == "I":  # Pillow's integers hold a 16-bit range
             return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
         if image.has_transparency_data:
@@ -171,8 +171,8 @@ def is_remote(path: str | Path) -> bool:
     return ("://" in text or text.startswith(("http:/", "https:/"))) and not _FILE.match(text)
 
 
-def located(path: str | Path, root: Path | None = None) -> Path:
-    """Where the file of a cell lies; what people write in tables is not always what a file is called.
+def find_file(path: str | Path, root: Path | None = None) -> Path:
+    """Find the file of a cell, whose spelling in the table may differ from the file's name.
 
     Where there is no file of exactly that path, blanks around it are taken off, a ``file://`` address is read as a
     path, backslashes are read as slashes, and letters may differ in case or composition, as long as only one file fits.
@@ -193,7 +193,7 @@ def located(path: str | Path, root: Path | None = None) -> Path:
         cleaned = cleaned if os.name != "nt" else cleaned.lstrip("/")
     for spelling in dict.fromkeys((cleaned, cleaned.replace("\\", "/"))):
         full = _below(root, spelling)
-        if found := full if _exists(full) else _spelled_otherwise(full):
+        if found := full if _exists(full) else _find_other_spelling(full):
             return found
     return exact
 
@@ -213,7 +213,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _spelled_otherwise(path: Path) -> Path | None:
+def _find_other_spelling(path: Path) -> Path | None:
     """The only file whose path differs in letter case, or in how accents are composed."""
     found = Path(path.anchor) if path.anchor else Path()
     for part in path.parts[1:] if path.anchor else path.parts:
@@ -224,19 +224,19 @@ def _spelled_otherwise(path: Path) -> Path | None:
             names = _names(str(found), found.stat().st_mtime_ns)
         except (OSError, ValueError):
             return None
-        fits = [part] if part in names.get(_folded(part), ()) else names.get(_folded(part), ())
+        fits = [part] if part in names.get(_fold_name(part), ()) else names.get(_fold_name(part), ())
         if len(fits) != 1:
             return None
         found /= fits[0]
     return found
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", whole_text(name)).casefold()
+def _fold_name(name: str) -> str:
+    return unicodedata.normalize("NFC", repair_surrogates(name)).casefold()
 
 
-def whole_text(text: str) -> str:
-    """A text with halves of surrogate pairs joined, and the sign U+FFFD for each half that stands alone.
+def repair_surrogates(text: str) -> str:
+    """Join halves of surrogate pairs in a text, and replace each half that stands alone by U+FFFD.
 
     Python's texts may hold halves, from JSON or from names of files in other encodings; files and reports cannot.
     """
@@ -250,7 +250,7 @@ def _names(folder: str, _changed: int) -> dict[str, list[str]]:
     """Names in a folder by what they are without regard to case; read again when the folder has changed."""
     names: dict[str, list[str]] = {}
     for name in os.listdir(folder):
-        names.setdefault(_folded(name), []).append(name)
+        names.setdefault(_fold_name(name), []).append(name)
     return names
 
 
@@ -258,7 +258,7 @@ def _from_file(path: str | Path, root: Path | None, limits: Limits) -> Media:
     text = str(path)
     if is_remote(text):
         raise BadCell(f"{text}: remote addresses are not read; download the file first")
-    full = located(path, root)
+    full = find_file(path, root)
     try:
         status = full.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a device or a pipe may never end
@@ -275,11 +275,11 @@ def _from_file(path: str | Path, root: Path | None, limits: Limits) -> Media:
 
 def _content(content: bytes, limits: Limits, name: str = "cell") -> Media:
     """Bytes within limits; the array where they are that of a ``.npy`` file."""
-    array = saved_array(_checked(content, limits, name))
+    array = load_npy(_check_size(content, limits, name))
     return content if array is None else _array(array)
 
 
-def _checked(content: bytes, limits: Limits, name: str = "cell") -> bytes:
+def _check_size(content: bytes, limits: Limits, name: str = "cell") -> bytes:
     if not content:
         raise BadCell(f"{name}: zero bytes")
     if len(content) > limits.bytes:

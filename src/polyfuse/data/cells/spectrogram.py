@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of sounds that are made, and the way back: Griffin and Lim, 1984, without torch.
+"""Log-mel spectrograms of generated sounds, and their inversion (Griffin and Lim, 1984), without torch.
 
 Frames, filters and logarithm are those of SpeechT5's feature extractor at 16 kHz (Ao et al., ACL 2022), so that its
 vocoder hears what it was trained on. Sharper steps of the way back: Perraudin et al., A Fast Griffin-Lim Algorithm,
@@ -84,7 +84,7 @@ class Mel:
         return size_NB
 
     def frames(self, samples: int) -> int:
-        """How many frames so many samples have."""
+        """Number of frames of so many samples."""
         return 1 + samples // self.hop
 
     def log_mel(self, wave_S: np.ndarray) -> np.ndarray:
@@ -104,10 +104,10 @@ class Mel:
         phase = np.exp(2j * np.pi * np.random.default_rng(seed).random(size_NB.shape, np.float32)).astype(np.complex64)
         before = np.zeros_like(phase)
         for _ in range(rounds):
-            again = self._spectrum(self._overlapped(size_NB * phase))
+            again = self._spectrum(self._overlap_add(size_NB * phase))
             ahead = again + MOMENTUM * (again - before)
             phase, before = ahead / np.maximum(np.abs(ahead), 1e-12), again
-        return self._overlapped(size_NB * phase)
+        return self._overlap_add(size_NB * phase)
 
     def _spectrum(self, wave_S: np.ndarray) -> np.ndarray:
         """(S,) -> (N, fft // 2 + 1) complex; the ends are mirrored as far as there are samples."""
@@ -116,7 +116,7 @@ class Mel:
         frames_NS = np.lib.stride_tricks.sliding_window_view(padded, self.fft)[:: self.hop]
         return np.fft.rfft(frames_NS * self.window_S).astype(np.complex64)
 
-    def _overlapped(self, spectrum_NB: np.ndarray) -> np.ndarray:
+    def _overlap_add(self, spectrum_NB: np.ndarray) -> np.ndarray:
         """Frames laid over each other, weighted by the window: (N, fft // 2 + 1) -> (S,), S = hop (N - 1)."""
         frames_NS = np.fft.irfft(spectrum_NB, n=self.fft).astype(np.float32) * self.window_S
         count, parts = len(frames_NS), self.fft // self.hop

@@ -1,4 +1,4 @@
-"""How texts that are written are spelt: words, characters or pieces of bytes, learnt from the training texts, and back.
+"""Tokenizer of text outputs: words, characters or byte pairs, trained on the training texts; encodes and decodes.
 
 Ids 0 to 3, but of a checkpoint's tokenizer, are padding (and the blank of CTC), the beginning, the end, and what is
 unknown. Words and characters are joined again without loss: a word carries the blank in front of it. Chinese and
@@ -28,18 +28,18 @@ _WORD = re.compile(rf"\s*(?:[{ALONE}]|[^\W{ALONE}]+|[^\w\s]+)")
 _BLANKS = re.compile(r"\s+")
 
 
-def tidy(text: str) -> str:
-    """A text with one blank wherever there are blanks, none at its ends."""
+def normalize_blanks(text: str) -> str:
+    """Collapse blanks to single ones, with none at the ends."""
     return _BLANKS.sub(" ", text).strip()
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words and marks of a tidy text, each with the blank in front of it; joined they are the text, and a blank."""
     return _WORD.findall(f" {text}")
 
 
 class Speller:
-    """Text -> ids, and back.
+    """A tokenizer: text -> ids, and back.
 
     Args:
         unit: ``word``, ``char`` or ``bpe``.
@@ -72,8 +72,8 @@ class Speller:
         self._ids = {piece: at for at, piece in enumerate(self.pieces, len(SPECIALS))}
 
     @classmethod
-    def learnt(cls, texts: Sequence[str], unit: str, limit: int) -> Speller:
-        """From training texts.
+    def train(cls, texts: Sequence[str], unit: str, limit: int) -> Speller:
+        """Train on texts.
 
         Args:
             unit: ``auto`` takes words where nearly all of them come often, and byte pairs elsewhere.
@@ -81,14 +81,14 @@ class Speller:
         """
         if unit == "bpe":
             return cls("bpe", tokenizer=_byte_pairs(texts, limit))
-        split = list if unit == "char" else words
-        counts = Counter(piece for text in texts for piece in split(tidy(text)))
+        split = list if unit == "char" else split_words
+        counts = Counter(piece for text in texts for piece in split(normalize_blanks(text)))
         kept = sorted(counts, key=lambda piece: (-counts[piece], piece))[: limit - len(SPECIALS)]
         if unit == "auto":
             total = counts.total()
             held = sum(counts[piece] for piece in kept)
             if total < OFTEN * len(counts) or held < SOUND * total:
-                return cls.learnt(texts, "bpe", limit)
+                return cls.train(texts, "bpe", limit)
         return cls("word" if unit == "auto" else unit, kept)
 
     @property
@@ -96,25 +96,25 @@ class Speller:
         """Ids are below it."""
         return self.tokenizer.get_vocab_size() if self.tokenizer else len(SPECIALS) + len(self.pieces)
 
-    def spelt(self, texts: Iterable[str]) -> list[list[int]]:
-        """Ids of texts, without beginning and end."""
-        tidied = [tidy(text) for text in texts]
+    def encode(self, texts: Iterable[str]) -> list[list[int]]:
+        """Encode texts as ids, without begin and end tokens."""
+        tidied = [normalize_blanks(text) for text in texts]
         if self.tokenizer is not None:
             made = self.tokenizer.encode_batch([self.lead + text for text in tidied], add_special_tokens=False)
             return [one.ids for one in made]
-        split = list if self.unit == "char" else words
+        split = list if self.unit == "char" else split_words
         return [[self._ids.get(piece, UNKNOWN) for piece in split(text)] for text in tidied]
 
     def text(self, ids: Iterable[int]) -> str:
-        """The text of ids; special ones are left out."""
+        """Decode ids as text; special ones are left out."""
         left_out = {*self.banned, self.end}
         ids = [int(at) for at in ids if int(at) not in left_out]
         if self.tokenizer is not None:
-            return tidy(self.tokenizer.decode(ids))
-        return tidy("".join(self.pieces[at - len(SPECIALS)] for at in ids))
+            return normalize_blanks(self.tokenizer.decode(ids))
+        return normalize_blanks("".join(self.pieces[at - len(SPECIALS)] for at in ids))
 
-    def without_signs(self, text: str) -> str:
-        """A text without what a checkpoint's tokenizer would take for one of its signs, such as the end of a turn."""
+    def strip_special_tokens(self, text: str) -> str:
+        """Remove what a checkpoint's tokenizer would take for a special token, such as the end of a turn."""
         while self._signs and text != (text := self._signs.sub("", text)):
             pass  # what is left may be a sign again
         return text
@@ -135,14 +135,14 @@ class Speller:
         return {"unit": self.unit, **own, **({"end": self.end, "lead": self.lead} if self.unit == CHECKPOINT else {})}
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any]) -> Speller:
+    def from_state(cls, state: Mapping[str, Any]) -> Speller:
         """From what ``state`` gave."""
         written = state.get("tokenizer")
         tokenizer = None if written is None else Tokenizer.from_str(json.dumps(written))
         return cls(state["unit"], state.get("pieces", ()), tokenizer, state.get("end"), state.get("lead", ""))
 
     @classmethod
-    def of_checkpoint(cls, file: str, end: int, lead: str = "") -> Speller:
+    def from_checkpoint(cls, file: str, end: int, lead: str = "") -> Speller:
         """The tokenizer of a checkpoint.
 
         Args:
@@ -167,5 +167,5 @@ def _byte_pairs(texts: Sequence[str], limit: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(map(tidy, texts), trainer)
+    tokenizer.train_from_iterator(map(normalize_blanks, texts), trainer)
     return tokenizer

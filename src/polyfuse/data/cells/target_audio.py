@@ -1,4 +1,4 @@
-"""What a speech output learns from: sounds as log-mel frames, each filter brought to mean 0 and deviation 1."""
+"""Target transform of speech outputs: sounds as log-mel frames, each filter standardised."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Audio:
         self.deviation_F = np.array(state["deviation"], np.float32)
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(S,) int16 per cell, or why it cannot be heard."""
+        """(S,) int16 per cell, or why it cannot be decoded."""
         return self.sound.encode(cells, limits)
 
     def decode(self, cells: Sequence[np.ndarray]) -> list[dict[str, Any]]:

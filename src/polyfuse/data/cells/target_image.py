@@ -1,4 +1,4 @@
-"""What an image output learns from: pictures of one size, in grey or in colour."""
+"""Target transform of image outputs: pictures of one size, in grey or in colour."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Image:
         self.mode, self._fit, self.channels = mode, fit, 1 if mode == "grey" else 3
         self.pixels = Pixels(LARGEST if size == "auto" else size, fit)
         self._auto, self.notes = size == "auto", list[str]()
-        if wrong := [side for side in self.pixels.size if side != _allowed(side)]:
+        if wrong := [side for side in self.pixels.size if side != _nearest_side(side)]:
             raise ValueError(
                 f"size: {wrong[0]} pixels cannot be made; expected {SMALLEST} to {LARGEST}, a multiple of {STEP}, and "
-                f"of {2 * STEP} from {TWICE} on, such as {_allowed(wrong[0])}"
+                f"of {2 * STEP} from {TWICE} on, such as {_nearest_side(wrong[0])}"
             )
 
     def fit(self, cells: Sequence[Media], columns: Mapping[str, str], limits: Limits) -> None:
@@ -62,7 +62,7 @@ class Image:
             raise ValueError(f"output {name!r}: no training picture can be read; the first: {first}. Correct the cells")
         side = float(np.median([min(size) for size in sizes]))
         if self._auto:
-            self.pixels = Pixels(_allowed(side), self._fit)
+            self.pixels = Pixels(_nearest_side(side), self._fit)
         self.pixels.fit(cells, columns, limits)
         seen = [one for one in self.pixels.encode(cells, limits) if not isinstance(one, BadCell)]
         if self.mode == "auto" and seen:
@@ -94,7 +94,7 @@ class Image:
         self.channels = state["channels"]
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
-        """(H, W, C) uint8 per cell, or why it cannot be seen."""
+        """(H, W, C) uint8 per cell, or why it cannot be decoded."""
         return [one if isinstance(one, BadCell) else self._coloured(one) for one in self.pixels.encode(cells, limits)]
 
     def _coloured(self, pixels_HW3: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ class Image:
         return {"pixels": np.ascontiguousarray(np.stack(cells).transpose(0, 3, 1, 2))}
 
 
-def _allowed(side: float) -> int:
+def _nearest_side(side: float) -> int:
     """The nearest side that can be made."""
     step = STEP if side < TWICE - STEP / 2 else 2 * STEP
     return int(np.clip(step * np.floor(side / step + 0.5), SMALLEST, LARGEST))

@@ -1,4 +1,4 @@
-"""What a text output learns from: one or several reference texts per cell, spelt in units learnt from training texts.
+"""Target transform of text outputs: one or several reference texts per cell, as token ids.
 
 The texts themselves are kept beside their ids, so that a model is judged by what its references say and not by what the
 vocabulary can spell of them.
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.spelling import PAD, SPECIALS, UNITS, Speller
-from polyfuse.data.cells.text import as_text, over_limit
-from polyfuse.data.cells.written import written_list
+from polyfuse.data.cells.text import as_text, exceeds_limit
 
 LONGEST = 256  # units of a text that "auto" keeps at most
 FIT_SAMPLE = 200_000  # texts, evenly picked, that a vocabulary is learnt from
@@ -24,7 +24,7 @@ LEAST = {"word": len(SPECIALS) + 1, "char": len(SPECIALS) + 1, "bpe": len(SPECIA
 
 def references(cell: Any, limits: Limits) -> list[str] | BadCell:
     """The reference texts of a cell: one, or those of a list, which may be written as text; empty ones are left out."""
-    members: Any = written_list(cell) if isinstance(cell, str) else cell
+    members: Any = parse_list(cell) if isinstance(cell, str) else cell
     if isinstance(members, (set, frozenset)):
         members = sorted(members, key=str)
     several = isinstance(members, (list, tuple, np.ndarray)) and all(isinstance(text, str) for text in members)
@@ -83,16 +83,18 @@ class Text:
         if not texts:
             raise ValueError(f"output {name!r}: no training row has a text")
         if self.tokenizer is not None and self.end is not None:
-            self.speller = Speller.of_checkpoint(self.tokenizer, self.end, self.lead)
+            self.speller = Speller.from_checkpoint(self.tokenizer, self.end, self.lead)
         else:
-            self.speller = Speller.learnt(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
-        lengths = np.array([len(ids) for ids in self.speller.spelt(texts)])
+            self.speller = Speller.train(texts[:: -(-len(texts) // FIT_SAMPLE)], self.unit, self.vocabulary)
+        lengths = np.array([len(ids) for ids in self.speller.encode(texts)])
         most = LONGEST if self.max_length == "auto" else int(self.max_length)
         self.longest = max(1, min(most, int(lengths.max())))
-        self.notes = self._said(name, texts, lengths, sum(over_limit(c, limits) for c in cells if isinstance(c, str)))
+        self.notes = self._make_notes(
+            name, texts, lengths, sum(exceeds_limit(c, limits) for c in cells if isinstance(c, str))
+        )
 
-    def _said(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
-        """How texts are spelt, which of them are cut, and that all are alike where they are."""
+    def _make_notes(self, name: str, texts: list[str], lengths: np.ndarray, beyond: int) -> list[str]:
+        """Make notes: the tokenizer, truncated texts, and whether all texts are alike."""
         units = {"word": "words", "char": "characters", "bpe": "pieces of bytes"}
         unit = units.get(self.speller.unit, "tokens of the checkpoint")
         notes = [
@@ -123,21 +125,21 @@ class Text:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
-        self.speller, self.longest = Speller.restored(state["speller"]), int(state["longest"])
+        self.speller, self.longest = Speller.from_state(state["speller"]), int(state["longest"])
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:
         """Per cell int32: how many references, then of each how many characters and units, then both."""
         found = [references(cell, limits) for cell in cells]
-        spelt = iter(self.speller.spelt([t for cell in found if not isinstance(cell, BadCell) for t in cell]))
-        return [c if isinstance(c, BadCell) else self._packed(c, [next(spelt) for _ in c]) for c in found]
+        spelt = iter(self.speller.encode([t for cell in found if not isinstance(cell, BadCell) for t in cell]))
+        return [c if isinstance(c, BadCell) else self._pack(c, [next(spelt) for _ in c]) for c in found]
 
-    def _packed(self, texts: list[str], spelt: list[list[int]]) -> np.ndarray:
+    def _pack(self, texts: list[str], spelt: list[list[int]]) -> np.ndarray:
         parts = [[len(texts)], [len(text) for text in texts], [len(ids) for ids in spelt]]
         parts += [[ord(character) for character in text] for text in texts]
         parts += [ids[: self.longest] for ids in spelt]
         return np.array([number for part in parts for number in part], np.int32)
 
-    def _unpacked(self, cell: np.ndarray) -> tuple[list[str], list[np.ndarray], np.ndarray]:
+    def _unpack(self, cell: np.ndarray) -> tuple[list[str], list[np.ndarray], np.ndarray]:
         """Texts, ids of each as far as they were kept, and how many there were."""
         count = int(cell[0])
         characters, units = cell[1 : 1 + count], cell[1 + count : 1 + 2 * count]
@@ -147,7 +149,7 @@ class Text:
 
     def decode(self, cells: Sequence[np.ndarray]) -> list[str | list[str]]:
         """Arrays back to the references: the text where there is one, a list where there are several."""
-        found = [self._unpacked(cell)[0] for cell in cells]
+        found = [self._unpack(cell)[0] for cell in cells]
         return [texts[0] if len(texts) == 1 else texts for texts in found]
 
     def blank(self) -> np.ndarray:
@@ -156,7 +158,7 @@ class Text:
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """``ids`` (U, R, T), ``units`` (U, R), ``whole`` (U, R)."""
-        found = [self._unpacked(cell) for cell in cells]
+        found = [self._unpack(cell) for cell in cells]
         most = max(len(parts) for _, parts, _ in found)
         longest = max(1, *(len(part) for _, parts, _ in found for part in parts))
         ids = np.full((len(cells), most, longest), PAD, np.int64)

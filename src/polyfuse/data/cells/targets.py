@@ -1,4 +1,4 @@
-"""What outputs learn from: classes, sets of labels and numbers, as arrays and back in their own labels and units."""
+"""Target transforms: classes, sets of labels and numbers as arrays, and back in their own labels and units."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.numbers import parse_number
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
-from polyfuse.data.cells.written import written_list
 
 
-def plain_label(value: Any) -> Any:
-    """A label as JSON keeps it: NumPy scalars become Python's, and 3.0 becomes 3."""
+def to_json_label(value: Any) -> Any:
+    """Convert a label to what JSON keeps: NumPy scalars become Python's, and 3.0 becomes 3."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, (bool, int, float)) else str(value).strip()
 
 
-def _listed(classes: Sequence[Any]) -> str:
+def _list_classes(classes: Sequence[Any]) -> str:
     shown = ", ".join(map(repr, classes[:10]))
     return f"{shown}, and {len(classes) - 10:,} more" if len(classes) > 10 else shown
 
@@ -32,7 +32,7 @@ _INTERVAL = re.compile(r"[\[(]\s*([-+.\deE]+|-inf)\s*,\s*([-+.\deE]+|inf)\s*[\])
 FLAGS = {"true": True, "false": False}
 
 
-def _ordered(labels: Mapping[Any, int]) -> list[Any]:
+def _sort_labels(labels: Mapping[Any, int]) -> list[Any]:
     """Numbers by size, then words by letters; intervals such as ``(5, 10]`` by where they begin."""
     bounds = {label: _INTERVAL.fullmatch(label) for label in labels if isinstance(label, str)}
     if bounds and all(bounds.values()) and len(bounds) == len(labels):
@@ -51,7 +51,7 @@ def as_labels(cell: Any) -> list[Any] | None:
         return cell.tolist() if cell.ndim == 1 else None
     if isinstance(cell, (list, tuple)):
         return [label.item() if isinstance(label, np.generic) else label for label in cell]
-    members = written_list(cell) if isinstance(cell, str) else None
+    members = parse_list(cell) if isinstance(cell, str) else None
     return members if members is not None and all(isinstance(label, (str, int)) for label in members) else None
 
 
@@ -75,7 +75,7 @@ class _Classes:
         self._place: dict[Any, int] = {}
 
     def _learn(self, labels: Counter) -> None:
-        self.classes = _ordered(labels)
+        self.classes = _sort_labels(labels)
         self.counts = [labels[label] for label in self.classes]
         self._index()
 
@@ -85,7 +85,7 @@ class _Classes:
 
     def place(self, label: Any) -> int | None:
         """Number of a label's class, or None."""
-        label = plain_label(label)
+        label = to_json_label(label)
         found = self._place.get((isinstance(label, bool), label))
         if found is None and (flag := _flag(label)) is not None:  # true, "True", 1 and "1" are one answer
             return next((n for (_, known), n in self._place.items() if _flag(known) is flag), None)
@@ -109,7 +109,9 @@ class _Classes:
         self._index()
 
     def _unseen(self, label: Any) -> UnseenLabel:
-        return UnseenLabel(f"label {plain_label(label)!r} was not seen in training; known: {_listed(self.classes)}")
+        return UnseenLabel(
+            f"label {to_json_label(label)!r} was not seen in training; known: {_list_classes(self.classes)}"
+        )
 
 
 def _flag(label: Any) -> bool | None:
@@ -121,7 +123,7 @@ def _flag(label: Any) -> bool | None:
 
 def _as_number(text: str) -> Any:
     try:
-        return plain_label(float(text))
+        return to_json_label(float(text))
     except ValueError:
         return text
 
@@ -135,7 +137,7 @@ class Category(_Classes):
         Raises:
             ValueError: all training cells have the same label.
         """
-        self._learn(Counter(map(plain_label, cells)))
+        self._learn(Counter(map(to_json_label, cells)))
         if len(self.classes) < 2:
             name = next(iter(columns))
             raise ValueError(
@@ -170,7 +172,7 @@ class Ordinal(Category):
 
     def __init__(self, order: Sequence[Any] | None = None):
         super().__init__()
-        self.order = None if order is None else [plain_label(label) for label in order]
+        self.order = None if order is None else [to_json_label(label) for label in order]
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:
         """Learn the classes, in order.
@@ -180,20 +182,20 @@ class Ordinal(Category):
         """
         super().fit(cells, columns, limits)
         name, seen = next(iter(columns)), dict(zip(self.classes, self.counts, strict=True))
-        self.classes = ordered(name, self.classes) if self.order is None else distinct(name, self.order)
+        self.classes = sort_ordinal(name, self.classes) if self.order is None else check_order(name, self.order)
         self._index()
         self.counts = [0] * len(self.classes)
         for label, count in seen.items():
             place = self.place(label)
             if place is None:
                 raise ValueError(
-                    f"output {name!r}: the label {label!r} is not in its order ({_listed(self.classes)}); add it to "
-                    f"outputs.{name}.head.order where it belongs, or correct the cells"
+                    f"output {name!r}: the label {label!r} is not in its order ({_list_classes(self.classes)}); "
+                    f"add it to outputs.{name}.head.order where it belongs, or correct the cells"
                 )
             self.counts[place] += count
 
 
-def ordered(name: str, labels: Sequence[Any]) -> list[Any]:
+def sort_ordinal(name: str, labels: Sequence[Any]) -> list[Any]:
     """Labels that are numbers, or numbers as text, from the lowest to the highest.
 
     Raises:
@@ -203,13 +205,13 @@ def ordered(name: str, labels: Sequence[Any]) -> list[Any]:
     words = [label for label, value in values.items() if value is None or not math.isfinite(value)]
     if words:
         raise ValueError(
-            f"output {name!r} is to be ordinal, and nothing says the order of {_listed(words)}: give it with "
+            f"output {name!r} is to be ordinal, and nothing says the order of {_list_classes(words)}: give it with "
             f"outputs.{name}.head.order=[LOWEST, ..., HIGHEST], or as an ordered categorical of pandas"
         )
     return sorted(labels, key=lambda label: values[label])  # type: ignore[arg-type, return-value]
 
 
-def distinct(name: str, order: Sequence[Any]) -> list[Any]:
+def check_order(name: str, order: Sequence[Any]) -> list[Any]:
     """The labels of an order that was given.
 
     Raises:
@@ -241,8 +243,8 @@ class Labels(_Classes):
         if self.flags and members is not None and len(members) == self.flags:
             return [place for place, flag in enumerate(members) if flag]
         if members is not None:
-            return [plain_label(label) for label in members]
-        return [plain_label(label) for label in str(cell).split(self.separator) if label.strip()]
+            return [to_json_label(label) for label in members]
+        return [to_json_label(label) for label in str(cell).split(self.separator) if label.strip()]
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn the separator and the classes.
@@ -348,7 +350,7 @@ class Number:
         if np.ptp(values) == 0:
             raise ValueError(f"output {name!r}: every training row has the number {values[0]:g}; nothing to learn")
         self.log = self._choose(values, values, name)
-        far = far_off(LOGS[self.log][0](values))
+        far = find_outliers(LOGS[self.log][0](values))
         usual = values[~far]
         self.log = self._choose(values, usual, name)
         self._say_outliers(values[far], usual, name)
@@ -420,8 +422,8 @@ class Number:
         return {"target": (values.clip(*self.bounds) if self.outliers else values).astype(np.float32)}
 
 
-def far_off(values: np.ndarray) -> np.ndarray:
-    """True for the few numbers that lie ``GULF`` times as far from the median as all others."""
+def find_outliers(values: np.ndarray) -> np.ndarray:
+    """Mark outliers: True for the few numbers that lie ``GULF`` times as far from the median as all others."""
     with np.errstate(over="ignore"):
         distance = np.abs(values - np.median(values))
     order = np.argsort(distance, kind="stable")
@@ -435,21 +437,21 @@ def far_off(values: np.ndarray) -> np.ndarray:
 def _refuse_coarse(values: np.ndarray, cells: Sequence[Any], name: str) -> None:
     """Raises ValueError for numbers so large, or so near to each other, that double precision loses them."""
     largest = float(np.abs(values).max())
-    usual = values[~far_off(values)]
+    usual = values[~find_outliers(values)]
     if largest > LARGEST and np.abs(usual).max() > LARGEST:
         raise ValueError(
             f"output {name!r}: numbers up to {largest:g} are too large to learn; divide them by {largest:g}"
         )
     middle = float(np.median(usual))
     near = np.ptp(usual) < COARSE * np.spacing(abs(middle))
-    if near and len(set(map(_exact, cells))) > 1:
+    if near and len(set(map(_to_exact_number, cells))) > 1:
         raise ValueError(
             f"output {name!r}: its numbers lie around {middle:g} and differ by less than double precision can tell; "
             f"subtract {middle:g} from the column, or name the head category"
         )
 
 
-def _exact(cell: Any) -> Any:
+def _to_exact_number(cell: Any) -> Any:
     """A cell's number without loss where it is whole."""
     try:
         return int(str(cell))

@@ -1,4 +1,4 @@
-"""Texts as numbers: n-grams of words and characters, subwords learnt from the training texts, or a checkpoint's own.
+"""Tokenize texts: n-grams of words and characters, subwords learnt from training texts, or a checkpoint's tokenizer.
 
 Every token keeps its place in the cell, in characters, so that an explanation can point at it. Text that shows nothing
 on paper is a bad cell; text beyond ``limits.characters`` is cut.
@@ -18,7 +18,15 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.transform import pad
-from polyfuse.data.cells.words import Counts, is_visible, joined, name_of, normal, pieces, places
+from polyfuse.data.cells.words import (
+    Counts,
+    character_ngrams,
+    hash_name,
+    hash_pairs,
+    is_visible,
+    normalize_word,
+    word_spans,
+)
 
 FIT_SAMPLE = 200_000  # texts, evenly picked, that a vocabulary is learnt from
 CHUNK = 1000  # texts tokenized at once
@@ -39,12 +47,12 @@ def as_text(cell: Any, limits: Limits) -> str | BadCell:
     return text if is_visible(text) else BadCell("no visible character")
 
 
-def over_limit(cell: Any, limits: Limits) -> bool:
+def exceeds_limit(cell: Any, limits: Limits) -> bool:
     """Whether a text has more characters than are read."""
     return len(cell) > limits.characters if isinstance(cell, (str, bytes)) else len(str(cell)) > limits.characters
 
 
-def _sampled(cells: Sequence[Any], limits: Limits) -> Iterator[str]:
+def _sample_texts(cells: Sequence[Any], limits: Limits) -> Iterator[str]:
     step = -(-len(cells) // FIT_SAMPLE)
     texts = (as_text(cell, limits) for cell in cells[::step])
     return (text for text in texts if isinstance(text, str))
@@ -97,22 +105,22 @@ class NGrams:
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn which n-grams there are."""
         counts, made, named, seen = Counts(), Counts(), dict[str, int](), Counter[str]()
-        for text in _sampled(cells, limits):
-            words = [text[start:end] for start, end in places(text, self.max_tokens)]
+        for text in _sample_texts(cells, limits):
+            words = [text[start:end] for start, end in word_spans(text, self.max_tokens)]
             seen.update(set(words))
             for word in words:
                 if word not in named:
-                    named[word] = name_of(normal(word, self.case))
+                    named[word] = hash_name(normalize_word(word, self.case))
             for names in self._runs(np.array([named[word] for word in words], np.int64)):
                 counts.add(np.unique(names), 1)
         for word, times in seen.items():
-            names = self._names(normal(word, self.case))
+            names = self._names(normalize_word(word, self.case))
             counts.add(names, times)
             made.add(names[1:], 1)
         self.names = counts.most_frequent(self.limit - 1)
         self.is_piece = np.isin(self.names, made.most_frequent(made.size))
         self._ids.clear()
-        self._count_texts(_sampled(cells, limits))
+        self._count_texts(_sample_texts(cells, limits))
 
     def _count_texts(self, texts: Iterable[str]) -> None:
         """In how many texts each n-gram occurs."""
@@ -124,7 +132,7 @@ class NGrams:
         self._weigh()
 
     def _weigh(self) -> None:
-        """How much each id says; those that one text alone knows help too (measured by cross-validation)."""
+        """Weigh each id by its rarity; those of one text alone help too (measured by cross-validation)."""
         rarity = 1 + np.log((1 + self.texts) / (1 + self.known_by))
         self._rarity = np.r_[0, np.where(self.known_by > 0, rarity, 0)]
 
@@ -151,11 +159,11 @@ class NGrams:
         word, then its ids), the ids of its bag and, bit for bit, their float32 weights.
         """
         texts = (as_text(cell, limits) for cell in cells)
-        return [text if isinstance(text, BadCell) else self._packed(self._table(text)) for text in texts]
+        return [text if isinstance(text, BadCell) else self._pack(self._table(text)) for text in texts]
 
     @property
     def window(self) -> str:
-        """How much of a text is read."""
+        """The length that is read of a text, in words."""
         return f"{self.max_tokens:,} words"
 
     def fills(self, array: np.ndarray) -> bool:
@@ -165,9 +173,9 @@ class NGrams:
     def cuts(self, cell: Any, limits: Limits) -> bool:
         """Whether a text has more words than are read."""
         text = as_text(cell, limits)
-        return isinstance(text, str) and len(places(text, self.max_tokens + 1)) > self.max_tokens
+        return isinstance(text, str) and len(word_spans(text, self.max_tokens + 1)) > self.max_tokens
 
-    def _packed(self, table: np.ndarray) -> np.ndarray:
+    def _pack(self, table: np.ndarray) -> np.ndarray:
         ids, weights = self._bag(table[:, 2:])
         return np.concatenate([np.array(table.shape, np.int32), table.ravel(), ids, weights.view(np.int32)])
 
@@ -181,7 +189,7 @@ class NGrams:
         return ids, (weights / length[family]).astype(np.float32)
 
     def _table(self, text: str) -> np.ndarray:
-        at = places(text, self.max_tokens)
+        at = word_spans(text, self.max_tokens)
         found = [self._word(text[start:end]) for start, end in at]
         runs = list(self._runs(np.array([name for name, _ in found], np.int64)))
         widest = max(1, *(len(ids) for _, ids in found))
@@ -198,20 +206,22 @@ class NGrams:
         if raw not in self._ids:
             if len(self._ids) >= REMEMBERED:
                 self._ids.clear()
-            names = self._names(normal(raw, self.case))
+            names = self._names(normalize_word(raw, self.case))
             ids = self._lookup(names)
             self._ids[raw] = int(names[0]), ids[ids > 0]
         return self._ids[raw]
 
     def _names(self, word: str) -> np.ndarray:
-        parts = (f"{part}\0" for part in pieces(word, *self.characters))  # the word "cat" is not the piece "cat"
-        return np.array([name_of(word), *map(name_of, parts)], np.int64)
+        parts = (
+            f"{part}\0" for part in character_ngrams(word, *self.characters)
+        )  # the word "cat" is not the piece "cat"
+        return np.array([hash_name(word), *map(hash_name, parts)], np.int64)
 
     def _runs(self, names_T: np.ndarray) -> Iterator[np.ndarray]:
         """Names of the runs of two words, of three, and so on."""
         run = names_T
         for order in range(1, min(self.words, len(names_T))):
-            run = joined(run[:-1], names_T[order:])
+            run = hash_pairs(run[:-1], names_T[order:])
             yield run
 
     def _lookup(self, names: np.ndarray) -> np.ndarray:
@@ -220,11 +230,11 @@ class NGrams:
 
     def blank(self) -> np.ndarray:
         """One token without n-grams, and an empty bag."""
-        return self._packed(np.zeros((1, 3), np.int32))
+        return self._pack(np.zeros((1, 3), np.int32))
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,), ``bag_ids`` (U, N), ``bag_weights`` (U, N)."""
-        tables, bags = zip(*map(_unpacked, cells), strict=True)
+        tables, bags = zip(*map(_unpack_cell, cells), strict=True)
         widest = max(table.shape[1] for table in tables)
         words = np.zeros((len(cells), max(map(len, tables)), widest), np.int64)
         for row, table in zip(words, tables, strict=True):
@@ -240,7 +250,7 @@ class NGrams:
         }
 
 
-def _unpacked(cell: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _unpack_cell(cell: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Table of words, and ids and weights of the bag."""
     rows, columns = int(cell[0]), int(cell[1])
     end = 2 + rows * columns
@@ -249,7 +259,7 @@ def _unpacked(cell: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarra
 
 
 class _Subwords:
-    """What tokenizers of the ``tokenizers`` library share: cells to ids with their places, padded together."""
+    """Base of transforms on the ``tokenizers`` library: cells to ids with their spans, padded together."""
 
     media = joint = False
     keyword = "max_tokens"
@@ -284,7 +294,7 @@ class _Subwords:
 
     @property
     def window(self) -> str:
-        """How much of a text is read."""
+        """The length that is read of a text, in words."""
         return f"{self.max_tokens:,} tokens"
 
     def fills(self, array: np.ndarray) -> bool:
@@ -348,7 +358,7 @@ class BytePairs(_Subwords):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator(_sampled(cells, limits), trainer)
+        tokenizer.train_from_iterator(_sample_texts(cells, limits), trainer)
         self._take(tokenizer)
 
     def facts(self) -> dict[str, Any]:

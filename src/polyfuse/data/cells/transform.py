@@ -1,4 +1,4 @@
-"""What every transform of cells answers to: fitted on training cells, then cell -> array -> padded fields.
+"""The interface of transforms: fit on training cells, encode cells as arrays, collate arrays into padded fields.
 
 A transform is named by a ``Spec`` and built as ``Transform(**spec.keywords)``. It is fitted once, on training cells,
 and saved as JSON. ``encode`` does the slow deterministic work (decode, resize, tokenize), whose result is kept;

@@ -1,4 +1,4 @@
-"""Ready-made features: one vector per cell, or a sequence of them, brought to one scale.
+"""Ready-made features, one vector per cell or a sequence of them, standardised.
 
 Features made by other models come in any unit and with rare huge values: each feature is standardised on the training
 cells, then clipped.
@@ -160,7 +160,7 @@ class Sequence(_Scaled):
 
     @property
     def window(self) -> str:
-        """How much of a sequence is read."""
+        """The length that is read of a sequence, in words."""
         return f"{self.max_tokens:,} steps"
 
     def fills(self, array: np.ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""Words of any script, what they are made of, and names for them that never change: the alphabet of ``text.ngrams``.
+"""Split texts of any script into words and character n-grams, and hash them: the vocabulary of ``text.ngrams``.
 
 A word is a run of letters, digits and their marks; Chinese and Japanese characters, emoji and punctuation stand alone.
 Words are cut before they are normalised, so that their places are places in the cell.
@@ -48,7 +48,7 @@ def is_visible(text: str) -> bool:
     return _patterns()[1].search(text) is not None
 
 
-def places(text: str, most: int) -> list[tuple[int, int]]:
+def word_spans(text: str, most: int) -> list[tuple[int, int]]:
     """Start and end of the first words of a text, ``most`` at most."""
     found: list[tuple[int, int]] = []
     for match in _patterns()[0].finditer(text):
@@ -62,13 +62,13 @@ def places(text: str, most: int) -> list[tuple[int, int]]:
     return found[:most]
 
 
-def normal(word: str, case: bool) -> str:
+def normalize_word(word: str, case: bool) -> str:
     """The word in one spelling: accents, ligatures and widths in their usual form; in lower case unless ``case``."""
     word = unicodedata.normalize("NFKC", word).translate(_PLAIN)
     return word if case else word.casefold()
 
 
-def pieces(word: str, shortest: int, longest: int) -> list[str]:
+def character_ngrams(word: str, shortest: int, longest: int) -> list[str]:
     """Its distinct character n-grams, with marks at both ends; a lone character has none."""
     if len(word) < 2:
         return []
@@ -77,12 +77,12 @@ def pieces(word: str, shortest: int, longest: int) -> list[str]:
     return list(dict.fromkeys(marked[at : at + n] for n in lengths for at in range(len(marked) - n + 1)))
 
 
-def name_of(text: str) -> int:
-    """A number of 48 bits, the same on every machine; JSON keeps it exactly."""
+def hash_name(text: str) -> int:
+    """Hash a text to 48 bits, the same on every machine; JSON keeps it exactly."""
     return int.from_bytes(blake2b(text.encode("utf8", "surrogatepass"), digest_size=6).digest(), "little")
 
 
-def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def hash_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """48-bit names (T,) int64 of ordered pairs, mixed as by splitmix64."""
     mixed = first.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ second.astype(np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""Cells of some rows with noise in them, ready for an encoder; nothing else of the batch is touched."""
+"""Corrupt an input's cells of some rows, ready for an encoder; nothing else of the batch is touched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data.batches import gather
-from polyfuse.data.cells.source import BadCell, Limits, digest
+from polyfuse.data.cells.source import BadCell, Limits, content_digest
 from polyfuse.data.corrupt.table import Corruption
 from polyfuse.data.prepare import Prepared
 from polyfuse.records import Cells
@@ -48,10 +48,10 @@ class Source:
         return self.frame.iat[row, slot]
 
 
-def noised(
+def corrupt_cells(
     source: Source, rows: np.ndarray, corruptions: Mapping[str, Corruption], severity: float, seed: int
 ) -> Cells:
-    """An input's cells of some rows under noise.
+    """Corrupt an input's cells of some rows.
 
     Args:
         rows: positions in the table.
@@ -63,7 +63,7 @@ def noised(
     places: list[tuple[int, int]] = []
     changed: list[Any] = []
     for at, row in enumerate(rows):
-        name = _chosen(source, int(row), list(corruptions), seed)
+        name = _choose_corruption(source, int(row), list(corruptions), seed)
         for slot in np.flatnonzero(source.prepared.index_RK[row] >= 0):
             rng = _generator(source, int(row), seed, name, -1 if corruptions[name].whole else int(slot))
             cell = corruptions[name](source.cell(int(row), int(slot)), severity, rng, source.prepared.transform)
@@ -75,7 +75,7 @@ def noised(
     return _cells(source.prepared, len(rows), places, changed)
 
 
-def _chosen(source: Source, row: int, names: list[str], seed: int) -> str:
+def _choose_corruption(source: Source, row: int, names: list[str], seed: int) -> str:
     if len(names) == 1:
         return names[0]
     return names[int(_generator(source, row, seed, "choice", -1).integers(len(names)))]
@@ -95,7 +95,7 @@ def _cells(
     numbers: dict[bytes, int] = {}
     for place, array in zip(places, arrays, strict=True):
         if not isinstance(array, BadCell):
-            key = digest(array)
+            key = content_digest(array)
             kept[key] = array
             index[place] = numbers.setdefault(key, len(numbers))
     own = Prepared(prepared.transform, [kept[key] for key in numbers], index, list(numbers))

@@ -1,4 +1,4 @@
-"""Noise in sounds, (S,) samples -> the same: white noise, drop-outs and clipping, measured by the sound itself."""
+"""Corruptions of sounds, (S,) samples -> the same: white noise, drop-outs and clipping, relative to the sound."""
 
 # ruff: noqa: ARG001 - every corruption has the same four arguments, and each uses some
 
@@ -19,7 +19,7 @@ def noise(cell: np.ndarray, severity: float, rng: np.random.Generator, transform
     ratio = CLEANEST + (NOISIEST - CLEANEST) * severity
     level = np.sqrt(np.square(wave).sum() / max(1, len(wave)) * 10 ** (-ratio / 10))
     wave += level * rng.standard_normal(len(wave))
-    return _as(cell, wave * min(1.0, _full(cell) / max(1e-12, np.abs(wave).max(initial=0))))
+    return _to_type_of(cell, wave * min(1.0, _full_scale(cell) / max(1e-12, np.abs(wave).max(initial=0))))
 
 
 def dropouts(cell: np.ndarray, severity: float, rng: np.random.Generator, transform: Any = None) -> np.ndarray:
@@ -33,15 +33,15 @@ def clipping(cell: np.ndarray, severity: float, rng: np.random.Generator, transf
     """Amplified and cut at the peak it had, as by a microphone set too loud."""
     wave = cell.astype(np.float64)
     peak = np.abs(wave).max(initial=0)
-    return _as(cell, np.clip(wave * 10 ** (OVERDRIVE * severity / 20), -peak, peak))
+    return _to_type_of(cell, np.clip(wave * 10 ** (OVERDRIVE * severity / 20), -peak, peak))
 
 
-def _full(cell: np.ndarray) -> float:
+def _full_scale(cell: np.ndarray) -> float:
     return float(np.iinfo(cell.dtype).max) if cell.dtype.kind == "i" else 1.0
 
 
-def _as(cell: np.ndarray, wave: np.ndarray) -> np.ndarray:
+def _to_type_of(cell: np.ndarray, wave: np.ndarray) -> np.ndarray:
     """Samples in the cell's own type."""
     if cell.dtype.kind != "i":
         return wave.astype(cell.dtype)
-    return np.clip(np.rint(wave), -_full(cell) - 1, _full(cell)).astype(cell.dtype)
+    return np.clip(np.rint(wave), -_full_scale(cell) - 1, _full_scale(cell)).astype(cell.dtype)

@@ -1,4 +1,4 @@
-"""Noise in rows of numbers, dates and categories, as the table has them: (value, ...) -> (value, ...).
+"""Corruptions of rows of numbers, dates and categories, as the table has them: (value, ...) -> (value, ...).
 
 A column's spread is that of training (by quartiles), so a price and an age are moved alike. What is drawn for one
 column does not depend on the others; missing values and those that cannot be read stay as they are.
@@ -35,7 +35,7 @@ def noise(cell: tuple, severity: float, rng: np.random.Generator, transform: Any
 
 
 def holes(cell: tuple, severity: float, rng: np.random.Generator, transform: Any) -> tuple:
-    """Values gone."""
+    """Drop values at random."""
     return tuple(
         None if chance < severity else value for value, chance in zip(cell, rng.random(len(cell)), strict=True)
     )

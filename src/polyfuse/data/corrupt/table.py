@@ -95,11 +95,11 @@ CORRUPTIONS: dict[str, dict[str, Corruption]] = {
 }
 
 
-def of_modality(modality: str) -> dict[str, Corruption]:
+def corruptions_for(modality: str) -> dict[str, Corruption]:
     """The corruptions of a modality; of one that is not listed, its absence alone."""
     return CORRUPTIONS.get(modality, {"missing": MISSING})
 
 
-def typical() -> dict[str, tuple[str, ...]]:
-    """Modality -> its first corruption: for ``robustness(corruptions=...)`` where many models are compared."""
+def default_corruptions() -> dict[str, tuple[str, ...]]:
+    """The default corruption of each modality, its first: for ``robustness(corruptions=...)`` of many models."""
     return {modality: (next(iter(table)),) for modality, table in CORRUPTIONS.items()}

@@ -1,4 +1,4 @@
-"""Noise in texts, in any script: typing errors (Belinkov and Bisk, ICLR 2018) and lost words.
+"""Corruptions of texts, in any script: typing errors (Belinkov and Bisk, ICLR 2018) and lost words.
 
 A Latin letter becomes its neighbour on the keyboard, any other character one that Unicode lists near it and of the same
 kind: a Chinese character of much the same radical, another emoji. Marks and joined emoji stay with their character.
@@ -16,7 +16,7 @@ import numpy as np
 
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.text import as_text
-from polyfuse.data.cells.words import places
+from polyfuse.data.cells.words import word_spans
 
 MOST_TYPOS = 0.5  # of the characters
 _UNCUT = Limits(characters=sys.maxsize)  # the transform cuts afterwards
@@ -44,28 +44,28 @@ def typos(cell: Any, severity: float, rng: np.random.Generator, transform: Any =
             out += [letters[at + 1], letter]
             swapped = True
         else:
-            out += _mistyped(letter, int(kinds[at]), float(drawn[at]))
+            out += _mistype(letter, int(kinds[at]), float(drawn[at]))
     return "".join(out)
 
 
-def _mistyped(letter: str, kind: int, drawn: float) -> list[str]:
+def _mistype(letter: str, kind: int, drawn: float) -> list[str]:
     if kind == _INSERT:
-        return [letter, _near(letter, drawn)]
-    return [] if kind == _DELETE else [_near(letter, drawn)]  # a last letter has none to swap with
+        return [letter, _nearby_character(letter, drawn)]
+    return [] if kind == _DELETE else [_nearby_character(letter, drawn)]  # a last letter has none to swap with
 
 
 def _characters(text: str) -> list[str]:
-    """What a reader sees as one character each."""
+    """Split a text into grapheme clusters, what a reader sees as one character each."""
     found: list[str] = []
     for char in text:
-        if found and (_belongs(char) or found[-1].endswith(_JOINER)):
+        if found and (_is_combining(char) or found[-1].endswith(_JOINER)):
             found[-1] += char
         else:
             found.append(char)
     return found
 
 
-def _belongs(char: str) -> bool:
+def _is_combining(char: str) -> bool:
     """Marks, joiners and skin tones belong to the character before."""
     return char == _JOINER or "\U0001f3fb" <= char <= "\U0001f3ff" or unicodedata.category(char)[0] == "M"
 
@@ -84,7 +84,7 @@ def _neighbours() -> dict[str, str]:
 _KEYS = _neighbours()
 
 
-def _near(letter: str, drawn: float) -> str:
+def _nearby_character(letter: str, drawn: float) -> str:
     """Another character that could stand there by mistake; ``drawn`` from 0 to 1 chooses."""
     first = letter[0]
     if keys := _KEYS.get(first.lower()):
@@ -98,11 +98,11 @@ def _near(letter: str, drawn: float) -> str:
 
 
 def word_drop(cell: Any, severity: float, rng: np.random.Generator, transform: Any = None) -> Any:
-    """Words gone, each with the blank behind it; Chinese and Japanese characters and punctuation count as words."""
+    """Drop words, each with the blank behind it; Chinese and Japanese characters and punctuation count as words."""
     text = as_text(cell, _UNCUT)
     if isinstance(text, BadCell):
         return cell
-    words = places(text, len(text))
+    words = word_spans(text, len(text))
     kept, start = [], 0
     for (first, last), chance in zip(words, rng.random(len(words)), strict=True):
         if chance < severity:

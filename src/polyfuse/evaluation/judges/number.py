@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from polyfuse.data.cells.targets import far_off
+from polyfuse.data.cells.targets import find_outliers
 from polyfuse.evaluation.glossary import counted
 from polyfuse.evaluation.judges.common import Resampling, Values, nothing_to_judge, opening_notes, spread, values
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
@@ -102,7 +102,7 @@ def _notes(target_N: np.ndarray, value_N: np.ndarray) -> list[str]:
     notes = []
     if broken := int((~np.isfinite(value_N)).sum()):
         notes.append(f"Not a finite number: {counted(broken, 'prediction')}, so no metric can be given.")
-    if far := int(far_off(target_N).sum()):
+    if far := int(find_outliers(target_N).sum()):
         largest = target_N[np.abs(target_N - np.median(target_N)).argmax()]
         notes.append(
             f"Far from all other targets: {counted(far, 'row')}, such as {largest:g}, which decide RMSE, R² and the "

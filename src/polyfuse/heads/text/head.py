@@ -102,7 +102,7 @@ class Text(nn.Module):
         files: Path | None = None,
     ):
         super().__init__()
-        self.name, self.speller, self.longest = name, Speller.restored(speller), longest
+        self.name, self.speller, self.longest = name, Speller.from_state(speller), longest
         self.learn = Learning.of(learn)
         self.reward: Reward | None = None
         self.progress, self.usual = 0.0, 1.0
@@ -184,7 +184,7 @@ class Text(nn.Module):
         """The references of rows, by which texts are worth something, and which rows train; none to forget them."""
         self.reward = Reward.of(targets, train) if targets else None
         known = [text for told in targets.values() for text in ((told,) if isinstance(told, str) else told)]
-        self.usual = float(np.mean([len(ids) + 1 for ids in self.speller.spelt(known)])) if known else 1.0
+        self.usual = float(np.mean([len(ids) + 1 for ids in self.speller.encode(known)])) if known else 1.0
 
     def at(self, progress: float) -> None:
         """How much of the schedule is over, from 0 to 1."""
@@ -243,7 +243,7 @@ class Text(nn.Module):
         memory, decoder = self.decoder.read(fused), self.decoder
         if not offers(decoder, Prompted):
             return memory
-        own, clean = batch.own.get(self.name), self.speller.without_signs
+        own, clean = batch.own.get(self.name), self.speller.strip_special_tokens
         return decoder.told(memory, decoder.template.of_rows(len(batch), own, clean))
 
     def quality(self, said: Any, batch: Batch) -> Tensor:
@@ -264,7 +264,7 @@ class Text(nn.Module):
 
     def _rules(self, how: Decoding) -> Rules:
         """What texts must hold to."""
-        answers = None if how.answers is None else self.speller.spelt(map(str, how.answers))
+        answers = None if how.answers is None else self.speller.encode(map(str, how.answers))
         for text, ids in zip(how.answers or (), answers or (), strict=True):
             if self.speller.unknown in ids or not ids:
                 raise ValueError(f"answers: {text!r} has a {self.speller.unit} that training never showed, or nothing")

@@ -1,4 +1,4 @@
-"""Files around a table: what compression and zip archives hold, Excel sheets, and how to get at all other kinds."""
+"""Read tables in compressed files, zip archives and Excel sheets, and explain how to read other kinds of files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import IO, Any
 
 import pandas as pd
 
-from polyfuse.data.media import ending
-from polyfuse.data.places import path_of
+from polyfuse.data.media import modality_from_ending
+from polyfuse.data.output_paths import parse_path
 from polyfuse.errors import TableError
 
 UNPACKED = 4_000_000_000
@@ -45,8 +45,8 @@ WARNINGS[".pickle"] = WARNINGS[".pkl"]
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/{1,2}(?=[^/])")  # pathlib makes one slash of two
 
 
-def unpacked(path: Path, endings: Iterable[str]) -> tuple[str, bytes | None]:
-    """The name and content of the table in a compressed file or archive; the file's own name and None otherwise.
+def unpack(path: Path, endings: Iterable[str]) -> tuple[str, bytes | None]:
+    """Return name and content of the table in a compressed file or archive; else the file's own name and None.
 
     Args:
         endings: of the files that can be read.
@@ -58,7 +58,7 @@ def unpacked(path: Path, endings: Iterable[str]) -> tuple[str, bytes | None]:
     try:
         if suffix in COMPRESSIONS:
             with COMPRESSIONS[suffix](path) as file:
-                return path.stem, _read(file, path)
+                return path.stem, _read_limited(file, path)
         if suffix == ".zip":
             return _from_zip(path, tuple(endings))
     except (
@@ -74,7 +74,7 @@ def unpacked(path: Path, endings: Iterable[str]) -> tuple[str, bytes | None]:
     return path.name, None
 
 
-def _read(file: IO[bytes], path: Path) -> bytes:
+def _read_limited(file: IO[bytes], path: Path) -> bytes:
     content = file.read(UNPACKED + 1)
     if len(content) > UNPACKED:
         raise TableError(f"{path}: more than {UNPACKED:,} bytes when unpacked; unpack it and give the file inside")
@@ -85,7 +85,7 @@ def _from_zip(path: Path, endings: tuple[str, ...]) -> tuple[str, bytes]:
     with zipfile.ZipFile(path) as archive:
         names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
         tables = [n for n in names if n.lower().endswith(endings) and not Path(n).name.startswith(".")]
-        media = [n for n in names if ending(n)]
+        media = [n for n in names if modality_from_ending(n)]
         unpack = f"python -m zipfile -e {path.name} {path.stem}"
         if media and tables:
             raise TableError(f"{path}: holds a table and media files such as {media[0]!r}; unpack it first: {unpack}")
@@ -93,7 +93,7 @@ def _from_zip(path: Path, endings: tuple[str, ...]) -> tuple[str, bytes]:
             inside = ", ".join(map(repr, (tables or names)[:8])) or "nothing"
             raise TableError(f"{path}: expected one table inside, found {inside}; unpack it and name one: {unpack}")
         with archive.open(tables[0]) as file:
-            return Path(tables[0]).name, _read(file, path)
+            return Path(tables[0]).name, _read_limited(file, path)
 
 
 def read_excel(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -120,10 +120,10 @@ def read_excel(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list
         line = f"pandas.read_excel({str(path)!r}, sheet_name={next(iter(filled))!r})" if filled else ""
         found = f"{len(filled)} sheets hold cells: {names}; read one in Python: {line}" if filled else "no cells"
         raise TableError(f"{path}: {found}")
-    return _below_header(next(iter(filled.values())), path)
+    return _split_header(next(iter(filled.values())), path)
 
 
-def _below_header(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+def _split_header(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
     """The rows below the header, which is the first row with more than one cell where there are several columns."""
     present = cells.notna().sum(axis=1).to_numpy()
     titles = int((present > 1).argmax()) if cells.shape[1] > 1 and (present > 1).any() else 0
@@ -136,8 +136,8 @@ def _below_header(cells: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[s
     )
 
 
-def other_kind(path: Path, known: Iterable[str]) -> str:
-    """What to do about a file that nothing here reads."""
+def explain_file_kind(path: Path, known: Iterable[str]) -> str:
+    """Explain how to read a file of a kind that is not supported."""
     suffix = path.suffix.lower()
     for endings, expression in OTHER_KINDS.items():
         if suffix in endings:
@@ -149,20 +149,20 @@ def other_kind(path: Path, known: Iterable[str]) -> str:
     return f"{path}: unknown kind of file; expected {', '.join(known)}, or one of them as .gz, .bz2, .xz or .zip"
 
 
-def is_address(source: str | Path) -> bool:
-    """Whether this is an address on the internet or in a store, not a path."""
+def is_url(source: str | Path) -> bool:
+    """Whether this is a URL and not a path."""
     return bool(ADDRESS.match(str(source))) and str(source)[:5].lower() != "file:"
 
 
-def local(source: str | Path) -> Path:
+def local_path(source: str | Path) -> Path:
     """The path of a file that is named by a path or a ``file://`` address.
 
     Raises:
         TableError: an internet address; the message shows the line of Python that reads it.
     """
     text = str(source)
-    if text[:5].lower() == "file:" or not is_address(text):
-        return path_of(source)
+    if text[:5].lower() == "file:" or not is_url(text):
+        return parse_path(source)
     address = text if "://" in text else text.replace(":/", "://", 1)
     name = address.partition("?")[0].lower()
     if dataset := re.match(r"(?:https?://huggingface\.co/datasets/|hf://datasets/)([\w.\-]+/[\w.\-]+)/?$", address):

@@ -1,4 +1,4 @@
-"""Files that answers go to: ending known, folder made, and no table in their place, before any work is done."""
+"""Write predictions and vectors into files; paths are checked before any work is done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.data.places import refuse_source
+from polyfuse.data.output_paths import refuse_source
 
 FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     ".csv": lambda frame, place: frame.to_csv(place, index=False),
@@ -21,8 +21,8 @@ FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
 }
 
 
-def place_for(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
-    """Where a file will go.
+def check_output_path(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
+    """Check the path of an output file, make its folder, and return it.
 
     Args:
         source: the table that is read, in any form; its files are never written over.
@@ -38,13 +38,13 @@ def place_for(to: str | Path, endings: Iterable[str], source: Any = None) -> Pat
 
 
 def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]:
-    """A table, as its file's ending says; columns of pictures, arrays and the like stay out.
+    """Write a frame in the format of the file's ending, without columns of pictures, arrays and the like.
 
     Returns:
         The columns written, and a note on those that were left out.
     """
     ending = place.suffix.lower()
-    bare = [at for at in range(frame.shape[1]) if not all(_can_be_written(c, ending) for c in frame.iloc[:, at])]
+    bare = [at for at in range(frame.shape[1]) if not all(_is_writable(c, ending) for c in frame.iloc[:, at])]
     listed = ", ".join(repr(str(frame.columns[at])) for at in bare)
     kept = frame.iloc[:, [at for at in range(frame.shape[1]) if at not in bare]]
     FRAMES[ending](kept.set_axis(kept.columns.map(str), axis=1), place)
@@ -52,9 +52,9 @@ def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]
     return list(map(str, kept.columns)), notes if bare else []
 
 
-def _can_be_written(cell: Any, ending: str) -> bool:
+def _is_writable(cell: Any, ending: str) -> bool:
     if isinstance(cell, (list, tuple)):
-        return all(_can_be_written(part, ending) for part in cell)
+        return all(_is_writable(part, ending) for part in cell)
     if isinstance(cell, np.ndarray):
         return cell.ndim == 1 and cell.dtype != object and ending in (".jsonl", ".parquet")
     if isinstance(cell, bytes):
@@ -63,6 +63,6 @@ def _can_be_written(cell: Any, ending: str) -> bool:
 
 
 def write_vectors(vectors: np.ndarray, place: Path) -> None:
-    """An array; given a name instead of an open file, NumPy would add an ending of its own to some."""
+    """Write an array as .npy; given a name instead of an open file, NumPy would add an ending to some."""
     with place.open("wb") as file:
         np.save(file, vectors)

@@ -1,4 +1,4 @@
-"""Several files in one cell: a list of them, a list written as text, or paths divided by semicolons, bars or commas.
+"""Split cells that hold several files: lists, lists written as text, or paths separated by semicolons, bars or commas.
 
 The first, second, ... of a cell are slots of its column, which share an encoder; a cell with fewer misses the others.
 """
@@ -12,23 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.source import is_missing
-from polyfuse.data.cells.written import written_list
-from polyfuse.data.media import ending
+from polyfuse.data.media import modality_from_ending
 
 MOST = 8
 """Slots that a column gets by itself."""
 
 
-def items_of(cell: Any) -> list[Any]:
-    """The media of one cell, in order; a cell that holds one thing is that thing.
+def split_media(cell: Any) -> list[Any]:
+    """Split a cell into its media, in order; a cell that holds one gives a list of one.
 
     Example:
-        >>> items_of("a.jpg;b.jpg"), items_of("['a.jpg']"), items_of("a.jpg")
+        >>> split_media("a.jpg;b.jpg"), split_media("['a.jpg']"), split_media("a.jpg")
         (['a.jpg', 'b.jpg'], ['a.jpg'], ['a.jpg'])
     """
     if isinstance(cell, str):
-        return _in_text(cell)
+        return _split_text(cell)
     if isinstance(cell, np.ndarray) and cell.dtype == object:
         cell = cell.tolist()
     if isinstance(cell, (list, tuple)) and cell and all(map(_is_medium, cell)):
@@ -44,20 +44,20 @@ def _is_medium(item: Any) -> bool:
     return pixels or hasattr(item, "getbands")
 
 
-def _in_text(text: str) -> list[Any]:
+def _split_text(text: str) -> list[Any]:
     bare = text.strip()
     if bare[:1] in ("[", "(", "{"):
-        items = written_list(bare)
+        items = parse_list(bare)
         return items if items and all(isinstance(item, str) for item in items) else [text]
     if "://" in bare or bare[:5].lower() == "data:":
         return [text]
     for mark in ";|,\n":
         parts = [part.strip() for part in re.split(rf"{re.escape(mark)}", bare) if part.strip()] if mark in bare else []
-        if len(parts) > 1 and all(ending(part) for part in parts):
+        if len(parts) > 1 and all(modality_from_ending(part) for part in parts):
             return parts
     return [text]
 
 
-def most_items(cells: Iterable[Any]) -> int:
-    """How many media the fullest cell holds."""
-    return max((len(items_of(cell)) for cell in cells), default=1)
+def max_items(cells: Iterable[Any]) -> int:
+    """The largest number of media in one cell."""
+    return max((len(split_media(cell)) for cell in cells), default=1)

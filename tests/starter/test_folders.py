@@ -8,8 +8,8 @@ import pytest
 
 from polyfuse import starter
 from polyfuse.encoders.hub import find
+from polyfuse.starter.folders import SUMS, conversion_folder, is_whole
 from polyfuse.starter.parts import PARTS
-from polyfuse.starter.places import SUMS, is_whole, place_of
 from tests.conftest import PROJECT
 from tests.starter import made_up
 
@@ -37,7 +37,7 @@ def test_a_part_is_converted_once_and_nothing_else_is_left(place):
     part = made_up.install(place)
     folder = find(NAME)
     assert (folder / "model.safetensors").read_bytes() == made_up.CONTENT
-    assert find(NAME) == folder == place_of(part)
+    assert find(NAME) == folder == conversion_folder(part)
     assert calls(place) == 1
     assert {p.name for p in folder.parent.iterdir()} == {folder.name, f"{folder.name}.lock"}
     assert "made_up_weights" not in sys.modules
@@ -59,7 +59,7 @@ def test_a_damaged_conversion_is_made_again(place, damage):
         folder.rename(folder.with_name("elsewhere"))
         folder.write_text("in the way")
     assert not is_whole(folder)
-    assert find(NAME) == place_of(part)
+    assert find(NAME) == conversion_folder(part)
     assert (folder / "model.safetensors").read_bytes() == made_up.CONTENT
     assert calls(place) == 2
 
@@ -68,7 +68,7 @@ def test_a_conversion_that_breaks_off_leaves_nothing(place):
     part = made_up.install(place, convert="fail")
     with pytest.raises(RuntimeError, match="broke off"):
         find(NAME)
-    assert {p.name for p in place_of(part).parent.iterdir()} == {f"{place_of(part).name}.lock"}
+    assert {p.name for p in conversion_folder(part).parent.iterdir()} == {f"{conversion_folder(part).name}.lock"}
 
 
 def test_two_processes_convert_once(place):
@@ -140,7 +140,7 @@ def test_a_cache_that_cannot_be_written_is_named_and_done_without(place, monkeyp
     assert (found / "config.json").exists()
     assert place.parent not in found.parents
     assert find(NAME) == found
-    monkeypatch.setattr("polyfuse.starter.places._passing", lambda: place.parent / "file")
+    monkeypatch.setattr("polyfuse.starter.folders._temporary_folder", lambda: place.parent / "file")
     with pytest.raises(starter.StarterError, match=r"nor in a temporary folder.*POLYFUSE_CACHE"):
         find(NAME)
 

@@ -1,4 +1,4 @@
-"""The folder of an index: a model, the aligned vectors of a table's rows, and what is shown of them.
+"""The folder of an index: its model, the vectors of rows, their metadata and thumbnails.
 
 The table in it is durable; the matrices that queries scan, and what finds rows without looking at all of them, are
 derived from it, follow its changes, and may be removed at any time.
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.where import matching
+from polyfuse.data.query import query_mask
 from polyfuse.search.matrices import Matrices, MatrixFolder
 from polyfuse.search.store import TABLE_ID, THERE, THUMB, VECTOR, SearchError, Store, arrow, new_ids
-from polyfuse.system.lazy import Later
+from polyfuse.system.lazy import LazyModule
 
 if TYPE_CHECKING:
     from polyfuse.search import approximate as approximating
     from polyfuse.search import scan
 else:  # which need torch
-    scan, approximating = Later("polyfuse.search.scan"), Later("polyfuse.search.approximate")
+    scan, approximating = LazyModule("polyfuse.search.scan"), LazyModule("polyfuse.search.approximate")
 
 FORMAT = 1
 FACTS, MODEL, TABLE, DERIVED = "index.json", "model", "table", "derived"
@@ -36,7 +36,7 @@ Vectors = dict[str, tuple[np.ndarray, np.ndarray]]
 
 @dataclass
 class _Loaded:
-    """What one version of the table holds, ready to be asked.
+    """One version of the table in memory, ready to be searched.
 
     Args:
         frame: metadata, with ``id``, in the order of the matrices (R rows).
@@ -62,8 +62,8 @@ class _Loaded:
         return kept_N
 
 
-class Shelf:
-    """Rows that can be found by what their aligned inputs say.
+class IndexFolder:
+    """Rows on disk that can be searched by their aligned inputs.
 
     Every change is on disk when it returns, and seen by the next search of any process.
 
@@ -82,7 +82,7 @@ class Shelf:
     @classmethod
     def create(
         cls, place: str | Path, facts: Mapping[str, Any], parts: Iterable[Any], keep_model: Callable[[Path], Any]
-    ) -> Shelf:
+    ) -> IndexFolder:
         """A new index, its model written into it first and its facts last, so that a half one is none.
 
         Args:
@@ -102,7 +102,7 @@ class Shelf:
         try:
             keep_model(place / MODEL)
             rows = iter(parts)
-            store = Store.made(place / TABLE, next(rows))
+            store = Store.create(place / TABLE, next(rows))
             for part in rows:
                 store.add(part)
             half.replace(place / FACTS)
@@ -114,7 +114,7 @@ class Shelf:
         return cls(place, store, facts)
 
     @classmethod
-    def open(cls, place: str | Path) -> Shelf:
+    def open(cls, place: str | Path) -> IndexFolder:
         """The index in a folder.
 
         Raises:
@@ -138,7 +138,7 @@ class Shelf:
 
     @property
     def notes(self) -> list[str]:
-        """What was to be said of what is derived, such as damage that was mended."""
+        """Notes on derived files, such as damage that was repaired."""
         return self._matrices.notes
 
     @property
@@ -152,7 +152,7 @@ class Shelf:
         return [n for n in self.store.columns if not n.startswith((VECTOR, THERE, THUMB)) and n != TABLE_ID]
 
     def add(self, vectors: Vectors, frame: pd.DataFrame, thumbs: Mapping[str, list[bytes | None]]) -> np.ndarray:
-        """Rows more; their ids."""
+        """Add rows; returns their ids."""
         ids = new_ids(len(frame))
         self.store.add(arrow(ids, vectors, frame, dict(thumbs)))
         return ids
@@ -165,8 +165,8 @@ class Shelf:
         """
         chosen = list(ids)
         if where is not None:
-            loaded = self._now()
-            chosen += loaded.frame.id[self._kept(loaded, where)].tolist()
+            loaded = self._load_newest()
+            chosen += loaded.frame.id[self._filter_rows(loaded, where)].tolist()
         return self.store.delete(np.array(sorted(set(chosen)), np.int64)) if chosen else 0
 
     def compact(self, approximate: bool | None = None) -> None:
@@ -180,16 +180,16 @@ class Shelf:
             ImportError: that was asked for, and faiss is not installed.
         """
         self.store.compact()
-        if len(self._now().place_R) < len(self._now().matrices.ids_N):
+        if len(self._load_newest().place_R) < len(self._load_newest().matrices.ids_N):
             self._matrices.begin_anew()
             self._loaded = None
         self.prepare(approximate)
 
     def prepare(self, approximate: bool | None = None) -> None:
         """Make what is derived, so that the next search need not; arguments as for ``compact``."""
-        loaded = self._now()
+        loaded = self._load_newest()
         if approximate is None:
-            approximate = len(loaded.frame) >= APPROXIMATE_FROM and approximating.installed()
+            approximate = len(loaded.frame) >= APPROXIMATE_FROM and approximating.is_installed()
         if approximate:
             questions = [loaded.matrices.full[n][loaded.place_R[there]] for n, there in loaded.there.items()]
             for at, name in enumerate(self.inputs):
@@ -203,7 +203,7 @@ class Shelf:
         Raises:
             SearchError: no such row.
         """
-        loaded = self._now()
+        loaded = self._load_newest()
         at = np.flatnonzero(loaded.frame.id.to_numpy() == id)
         if not len(at):
             raise SearchError(f"{self.place} has no row with id {id}")
@@ -216,7 +216,7 @@ class Shelf:
         Raises:
             SearchError: no such row, or one in each of several tables.
         """
-        loaded = self._now()
+        loaded = self._load_newest()
         at = np.flatnonzero((loaded.frame["row"] == row).to_numpy())
         tables = len(np.unique(loaded.origin_R[at]))
         if tables != 1:
@@ -261,22 +261,22 @@ class Shelf:
         for again in (True, False):
             try:
                 return self._nearest(query_E / _length(query_E), find, k, where, but, approximate)
-            except scan.Damaged as error:
+            except scan.DamagedVectors as error:
                 if not again:
                     raise SearchError(
                         f"{self.place}: {error}, though they were just made: make the index again"
                     ) from None
-                self._matrices.begin_anew(self._now().matrices)
+                self._matrices.begin_anew(self._load_newest().matrices)
                 self._loaded = None
         raise AssertionError
 
     def _nearest(
         self, query_E: np.ndarray, find: Sequence[str], k: int, where: str | None, but: int | None, quick: bool | None
     ) -> pd.DataFrame:
-        loaded = self._now()
+        loaded = self._load_newest()
         if not len(loaded.frame):
             raise SearchError(f"{self.place} has no rows: add some, polyfuse index {self.place} TABLE")
-        keep_R = self._kept(loaded, where) if where else np.ones(len(loaded.frame), bool)
+        keep_R = self._filter_rows(loaded, where) if where else np.ones(len(loaded.frame), bool)
         if but is not None:
             asked_for = loaded.frame.id.to_numpy() == but
             keep_R = keep_R & ~np.isin(loaded.origin_R, loaded.origin_R[asked_for])
@@ -312,16 +312,16 @@ class Shelf:
             asked = min(4 * asked, most)
 
     def _index_file(self, loaded: _Loaded, at: int) -> Path:
-        """Where the approximate index of one input lies; rows that are kept in memory have none that lasts."""
+        """Path of the approximate index of one input; rows that are kept in memory have none that lasts."""
         return self.place / DERIVED / (loaded.matrices.generation or "memory") / f"{at}.faiss"
 
     def _index(self, loaded: _Loaded, name: str, asked_for: bool) -> Any:
-        """What finds rows approximately, or None where all are to be looked at.
+        """The approximate index, or None where all rows are to be scanned.
 
         Args:
             asked_for: make it where it is absent.
         """
-        if not asked_for and (len(loaded.frame) < APPROXIMATE_FROM or not approximating.installed()):
+        if not asked_for and (len(loaded.frame) < APPROXIMATE_FROM or not approximating.is_installed()):
             return None
         key = (loaded.matrices.generation, name)
         if key not in self._indexes:
@@ -329,7 +329,7 @@ class Shelf:
             if asked_for and not file.exists():
                 self.prepare(approximate=True)
             self._indexes = {k: v for k, v in self._indexes.items() if k[0] == key[0]}
-            self._indexes[key] = approximating.opened(file)
+            self._indexes[key] = approximating.open_index(file)
         found = self._indexes[key]
         return None if found is None else found.over(loaded.scans[name])
 
@@ -339,14 +339,14 @@ class Shelf:
         rows = self.store.read(["id", *names], np.array(list(ids), np.int64)).to_pylist()
         return {row["id"]: {n.removeprefix(THUMB): row[n] for n in names if row[n]} for row in rows}
 
-    def _kept(self, loaded: _Loaded, where: str) -> np.ndarray:
+    def _filter_rows(self, loaded: _Loaded, where: str) -> np.ndarray:
         try:
-            return matching(loaded.frame, where)
+            return query_mask(loaded.frame, where)
         except ValueError as error:
             columns = ", ".join(map(str, loaded.frame.columns))
             raise SearchError(f"where {where!r}: {error}. Columns of {self.place}: {columns}") from None
 
-    def _now(self) -> _Loaded:
+    def _load_newest(self) -> _Loaded:
         """The newest version of the table, read where it changed."""
         version = self.store.version
         if self._loaded is None or self._loaded.version != version:
@@ -361,10 +361,10 @@ class Shelf:
             matrices = self._matrices.holding(ids_R, self._vectors)
             place_R = matrices.places(ids_R)
             if (place_R >= 0).all():
-                return self._made(version, rows, matrices, place_R)
+                return self._make_loaded(version, rows, matrices, place_R)
         raise SearchError(f"{self.place} changes faster than it can be read: try again when less is written")
 
-    def _made(self, version: int, rows: Any, matrices: Matrices, place_R: np.ndarray) -> _Loaded:
+    def _make_loaded(self, version: int, rows: Any, matrices: Matrices, place_R: np.ndarray) -> _Loaded:
         if (np.diff(place_R) < 0).any():  # a table that was compacted may be in another order
             order_R = np.argsort(place_R)
             rows, place_R = rows.take(order_R), place_R[order_R]

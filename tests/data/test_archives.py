@@ -10,7 +10,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from polyfuse.data import packed
+from polyfuse.data import archives
 from polyfuse.data.tables import TableError, read_table
 
 FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
@@ -61,7 +61,7 @@ def test_a_zip_with_one_table_is_read(tmp_path):
 
 
 def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(packed, "UNPACKED", 5)
+    monkeypatch.setattr(archives, "UNPACKED", 5)
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(CSV))
     with pytest.raises(TableError, match="more than 5 bytes when unpacked"):
         read_table(tmp_path / "t.csv.gz")

@@ -1,4 +1,4 @@
-"""The files of an installed starter package, found without importing it and checked before anyone reads them."""
+"""Find and verify the files of an installed starter package, without importing it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from polyfuse.starter.parts import Part
+from polyfuse.starter.parts import StarterPart
 
 _SEEN: dict[tuple[str, int, int], str] = {}  # path, bytes and time of change of a file -> its SHA-256
 
@@ -16,7 +16,7 @@ class StarterError(ValueError):
     """A starter part that is unknown, not installed, of another version, or damaged."""
 
 
-def version_of(part: Part) -> str | None:
+def version_of(part: StarterPart) -> str | None:
     """The installed version of its package; None where there is none."""
     try:
         return metadata.version(part.package)
@@ -24,8 +24,8 @@ def version_of(part: Part) -> str | None:
         return None
 
 
-def checked(part: Part) -> dict[str, Path]:
-    """File name -> path of the files of a part, which are what they should be.
+def verified_files(part: StarterPart) -> dict[str, Path]:
+    """Verify the files of a part by SHA-256; file name -> path.
 
     Raises:
         StarterError: the package is absent, of another version, or a file of it is missing or has other bytes.
@@ -42,10 +42,10 @@ def checked(part: Part) -> dict[str, Path]:
             f"starter:{part.name}: {part.package} is installed in version {version}, expected {part.version}, whose "
             f"files are known: {part.install}"
         )
-    return {Path(name).name: _checked(part, name, expected) for name, expected in part.files.items()}
+    return {Path(name).name: _verify_file(part, name, expected) for name, expected in part.files.items()}
 
 
-def _checked(part: Part, name: str, expected: str) -> Path:
+def _verify_file(part: StarterPart, name: str, expected: str) -> Path:
     again = part.install.replace("install ", "install --force-reinstall ", 1)
     path = _place(part, name)
     try:
@@ -63,8 +63,8 @@ def _checked(part: Part, name: str, expected: str) -> Path:
     return path
 
 
-def _place(part: Part, name: str) -> Path:
-    """Where a file lies: as the package's metadata says, or beside its code where it is installed in place."""
+def _place(part: StarterPart, name: str) -> Path:
+    """The path of a file, as the package's metadata says, or beside its code where it is installed in place."""
     listed = Path(str(metadata.distribution(part.package).locate_file(name)))
     if listed.exists():
         return listed

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyfuse.data.query import query_mask
 from polyfuse.data.tables import Table, TableError
-from polyfuse.data.where import matching
 
 FRAME = pd.DataFrame(
     {"split": ["train", "test", None], "price": [1.0, np.nan, 3.0], "unit price": [1, 2, 3], "mail": ["a@b", "c", "d"]}
@@ -29,13 +29,13 @@ FRAME = pd.DataFrame(
     ],
 )
 def test_rows_that_are_kept(expression, kept):
-    assert matching(FRAME, expression).tolist() == kept
+    assert query_mask(FRAME, expression).tolist() == kept
 
 
 @given(st.lists(st.none() | st.integers(-5, 5), min_size=1), st.integers(-5, 5))
 def test_a_missing_cell_is_never_kept_by_a_comparison(cells, bound):
     frame = pd.DataFrame({"a": pd.array(cells, dtype="Int64")})
-    assert matching(frame, f"a >= {bound}").tolist() == [cell is not None and cell >= bound for cell in cells]
+    assert query_mask(frame, f"a >= {bound}").tolist() == [cell is not None and cell >= bound for cell in cells]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a text cell may hold: lists as Python, JSON or NumPy print them, and files as base64 or data URI."""
+"""Parse text cells that hold lists (as Python, JSON or NumPy print them) or files (base64 or data URI)."""
 
 from __future__ import annotations
 
@@ -45,17 +45,21 @@ _PRINTED = re.compile(r"\[\s*(?:'[^']*'|\"[^\"]*\")(?:\s+(?:'[^']*'|\"[^\"]*\"))
 _NUMBERS = re.compile(r"\[[\s\d.eE+-]+\]", re.ASCII)
 
 
-def signature(content: bytes) -> str | None:
-    """The modality that these bytes start as, or None."""
+def modality_from_bytes(content: bytes) -> str | None:
+    """Modality by the magic bytes at the start of a file, or None."""
     return next((kind for at, mark, kind in SIGNATURES if content[at : at + len(mark)] == mark), None)
 
 
-def embedded(text: str) -> bytes | None:
-    """The file that a text holds as a data URI (``data:image/png;base64,...``) or as base64 alone, or None."""
+def decode_embedded(text: str) -> bytes | None:
+    """Decode the file that a text holds as a data URI (``data:image/png;base64,...``) or as base64 alone, or None."""
     if text[:5].lower() == "data:" and "," in text:
         head, _, body = text.partition(",")
         return _from_base64(body) if head.lower().endswith(";base64") else unquote_to_bytes(body)
-    if len(text) < _SHORTEST or signature(_from_base64(text[:32]) or b"") is None or not _BASE64.fullmatch(text):
+    if (
+        len(text) < _SHORTEST
+        or modality_from_bytes(_from_base64(text[:32]) or b"") is None
+        or not _BASE64.fullmatch(text)
+    ):
         return None
     return _from_base64(text)
 
@@ -68,11 +72,11 @@ def _from_base64(text: str) -> bytes | None:
         return None
 
 
-def written_list(text: str) -> list[Any] | None:
-    """The members of a list, tuple or set as Python, JSON or NumPy write it, or None.
+def parse_list(text: str) -> list[Any] | None:
+    """Parse a list, tuple or set as Python, JSON or NumPy write it; None for other texts.
 
     Example:
-        >>> written_list("['a', 'b']"), written_list('["a"]'), written_list("['a' 'b']"), written_list("[0 1]")
+        >>> parse_list("['a', 'b']"), parse_list('["a"]'), parse_list("['a' 'b']"), parse_list("[0 1]")
         (['a', 'b'], ['a'], ['a', 'b'], [0, 1])
     """
     text = text.strip()
@@ -84,7 +88,7 @@ def written_list(text: str) -> list[Any] | None:
     if _PRINTED.fullmatch(text):  # NumPy writes no commas, which Python would take for one long text
         return [single or double for single, double in re.findall(r"'([^']*)'|\"([^\"]*)\"", text)]
     if _NUMBERS.fullmatch(text) and "," not in text and " " in text.strip("[] \n"):
-        return _numbers(text[1:-1].split())
+        return _parse_numbers(text[1:-1].split())
     for parse in (json.loads, ast.literal_eval):
         try:
             found = parse(text)
@@ -96,15 +100,15 @@ def written_list(text: str) -> list[Any] | None:
     return None
 
 
-def _numbers(words: list[str]) -> list[Any] | None:
+def _parse_numbers(words: list[str]) -> list[Any] | None:
     try:
         return [int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word) for word in words]
     except ValueError:
         return None
 
 
-def saved_array(content: bytes) -> np.ndarray | None:
-    """The array in the bytes of a ``.npy`` file without objects, or None."""
+def load_npy(content: bytes) -> np.ndarray | None:
+    """Load the array in the bytes of a ``.npy`` file without objects, or None."""
     import io
 
     if not content.startswith(b"\x93NUMPY"):

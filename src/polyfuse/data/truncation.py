@@ -1,4 +1,4 @@
-"""How many cells are longer than what their transform reads of them: long texts, sounds and sequences are cut."""
+"""Count the cells that are truncated: texts, sounds and sequences longer than their transform reads."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.cells.source import BadCell, load
-from polyfuse.data.cells.text import over_limit
-from polyfuse.data.media import evenly
+from polyfuse.data.cells.source import BadCell, load_media
+from polyfuse.data.cells.text import exceeds_limit
+from polyfuse.data.media import sample_evenly
+from polyfuse.data.media_lists import split_media
 from polyfuse.data.prepare import Prepared, Reading
-from polyfuse.data.several import items_of
 
 LOOKED = 500  # distinct sounds of a column whose length is looked up again; beyond, their share is estimated
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The cells of a column that are cut.
+class Truncation:
+    """How many cells of a column are truncated.
 
     Args:
         cells: how many are longer than the window, each of several in a cell counted; ``exact`` says whether all were
@@ -36,10 +36,10 @@ class Cut:
     exact: bool = True
 
 
-def count_cut(
+def count_truncated(
     prepared: Prepared, frame: pd.DataFrame, columns: Mapping[str, str], rows: np.ndarray, reading: Reading
-) -> list[Cut]:
-    """What is cut of some columns in some rows; columns of which nothing is are left out.
+) -> list[Truncation]:
+    """Count truncated cells of some columns in some rows; columns without any are left out.
 
     Args:
         prepared: the columns' cells over the whole frame, not yet encoded.
@@ -53,11 +53,11 @@ def count_cut(
     found, slot = [], 0
     for column, kind in columns.items():
         slots = range(slot, slot := slot + (reading.slots.get(column, 1) if transform.media else 1))
-        found.append(_column(prepared, frame[column], slots, rows, full, reading, kind == "text"))
+        found.append(_count_column(prepared, frame[column], slots, rows, full, reading, kind == "text"))
     return [cut for cut in found if cut.cells or cut.characters]
 
 
-def _column(
+def _count_column(
     prepared: Prepared,
     series: pd.Series,
     slots: range,
@@ -65,32 +65,34 @@ def _column(
     full: Mapping[int, bool],
     reading: Reading,
     text: bool,
-) -> Cut:
+) -> Truncation:
     transform: Any = prepared.transform
-    places = [(int(row), at, int(k)) for at, slot in enumerate(slots) for row, k in _there(prepared, rows, slot)]
+    places = [
+        (int(row), at, int(k)) for at, slot in enumerate(slots) for row, k in _cells_in_slot(prepared, rows, slot)
+    ]
     by_key: dict[Any, list[Any]] = {}  # equal cells are looked at once
     for row, at, k in places:
-        cell = items_of(series.iat[row])[at] if transform.media else series.iat[row]
+        cell = split_media(series.iat[row])[at] if transform.media else series.iat[row]
         if full[k]:
             by_key.setdefault(cell if isinstance(cell, str) else k, []).append(cell)
-    looked = evenly(list(by_key), LOOKED if transform.media else len(by_key))
-    cut = [key for key in looked if _cuts(transform, by_key[key][0], reading)]
+    looked = sample_evenly(list(by_key), LOOKED if transform.media else len(by_key))
+    cut = [key for key in looked if _is_truncated(transform, by_key[key][0], reading)]
     count = sum(len(by_key[key]) for key in cut)
     if len(looked) < len(by_key):
         count = round(sum(map(len, by_key.values())) * count / sum(len(by_key[key]) for key in looked))
-    characters = sum(over_limit(series.iat[row], reading.limits) for row, *_ in places) if text else 0
-    return Cut(str(series.name), count, characters, len(places), len(looked) == len(by_key))
+    characters = sum(exceeds_limit(series.iat[row], reading.limits) for row, *_ in places) if text else 0
+    return Truncation(str(series.name), count, characters, len(places), len(looked) == len(by_key))
 
 
-def _there(prepared: Prepared, rows: np.ndarray, slot: int) -> list[tuple[int, int]]:
+def _cells_in_slot(prepared: Prepared, rows: np.ndarray, slot: int) -> list[tuple[int, int]]:
     """Row and number of the cell that it has in a slot, for rows that have one."""
     return [(row, k) for row, k in zip(rows, prepared.index_RK[rows, slot], strict=True) if k >= 0]
 
 
-def _cuts(transform: Any, cell: Any, reading: Reading) -> bool:
+def _is_truncated(transform: Any, cell: Any, reading: Reading) -> bool:
     if not transform.media:
         return bool(transform.cuts(cell, reading.limits))
     try:
-        return bool(transform.cuts(load(cell, reading.root, reading.limits), reading.limits))
+        return bool(transform.cuts(load_media(cell, reading.root, reading.limits), reading.limits))
     except BadCell:  # gone since it was read
         return False

@@ -1,4 +1,4 @@
-"""Which rows a ``where`` expression keeps: pandas' own query language, cut down to what cannot touch anything else.
+"""Evaluate ``where`` expressions: pandas' query language, restricted to what cannot touch anything else.
 
 pandas evaluates method calls, so ``price.to_csv('x')`` inside a query writes a file, and expressions may come from a
 recipe that somebody else wrote. The expression is therefore parsed first, and only reading methods are let through.
@@ -20,7 +20,7 @@ READING = {
 }
 
 
-def matching(frame: pd.DataFrame, expression: str) -> np.ndarray:
+def query_mask(frame: pd.DataFrame, expression: str) -> np.ndarray:
     """True for each row that the expression keeps; a row it cannot decide (a missing cell) is not kept.
 
     Args:
@@ -33,14 +33,14 @@ def matching(frame: pd.DataFrame, expression: str) -> np.ndarray:
     aliases = {name: f"column_{i}_" for i, name in enumerate(frame.columns) if f"`{name}`" in expression}
     for name, alias in aliases.items():
         expression = expression.replace(f"`{name}`", alias)
-    _check(expression)
+    _check_query(expression)
     answer = _evaluate(frame.rename(columns=aliases), expression)
     if not isinstance(answer, pd.Series) or not pd.api.types.is_bool_dtype(answer.dropna().infer_objects()):
         raise ValueError("it gives no true or false per row; compare a column with something, as in split == 'test'")
     return answer.fillna(False).to_numpy(dtype=bool)
 
 
-def _check(expression: str) -> None:
+def _check_query(expression: str) -> None:
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError) as error:

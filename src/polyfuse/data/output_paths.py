@@ -1,4 +1,4 @@
-"""Where answers and pages may be written: never over the table that is read. Needs no pandas, so that verbs may ask."""
+"""Check output paths, so that nothing overwrites the table that is read. Imports no pandas."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DATA = frozenset((*TEXTS, *PACKED, ".parquet", ".arrow", ".feather", ".xlsx"))
 MANY = 100  # files of one split, at most; a longer list in a dict is a column
 
 
-def page_place(to: str | Path, source: Any = None) -> Path:
-    """Where a page will go.
+def check_page_path(to: str | Path, source: Any = None) -> Path:
+    """Check the path of an HTML page and return it.
 
     Args:
         source: the table that is read, in any form.
@@ -32,28 +32,28 @@ def page_place(to: str | Path, source: Any = None) -> Path:
 
 
 def refuse_source(place: Path, source: Any) -> None:
-    """Whether writing a file would destroy the table that is read.
+    """Refuse a path where writing would destroy the table that is read.
 
     Raises:
         ValueError: it would; links to the table count as the table.
     """
-    if any(_same(place, file) for file in files_of(source)):
+    if any(_is_same_file(place, file) for file in source_files(source)):
         raise ValueError(f"{place} is the table that is read, and writing there would destroy it: name another file")
 
 
-def files_of(source: Any) -> list[Path]:
+def source_files(source: Any) -> list[Path]:
     """The files among what ``read_table`` takes; none of a frame, a dataset or plain Python."""
     if isinstance(source, (str, Path)):
-        return [path_of(source)]
+        return [parse_path(source)]
     if isinstance(source, (list, tuple)):
-        return [file for item in source if isinstance(item, (str, Path)) for file in files_of(item)]
+        return [file for item in source if isinstance(item, (str, Path)) for file in source_files(item)]
     if isinstance(source, Mapping):
         lists = [value for value in source.values() if not isinstance(value, (list, tuple)) or len(value) <= MANY]
-        return [file for value in lists if isinstance(value, (str, Path, list, tuple)) for file in files_of(value)]
+        return [file for value in lists if isinstance(value, (str, Path, list, tuple)) for file in source_files(value)]
     return []
 
 
-def path_of(source: str | Path) -> Path:
+def parse_path(source: str | Path) -> Path:
     """The path of a file that is named by a path or a ``file://`` address."""
     text = str(source)
     if text[:5].lower() == "file:":
@@ -61,7 +61,7 @@ def path_of(source: str | Path) -> Path:
     return Path(source).expanduser()
 
 
-def _same(place: Path, file: Path) -> bool:
+def _is_same_file(place: Path, file: Path) -> bool:
     try:
         return place.samefile(file)
     except (OSError, ValueError):  # one of them is not there, or is no name of a file

@@ -1,4 +1,4 @@
-"""The plainest form of one column's cells: texts, numbers, flags, dates, arrays, media, or nothing.
+"""Coerce the cells of one column to one plain type: texts, numbers, flags, dates, arrays, media, or missing.
 
 Cells keep what was written. A column of CSV text becomes numbers only when every value is one and none has leading
 zeros, so that ``007`` stays ``007`` and a country called ``NA`` stays on the map; whole numbers stay whole beside
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from polyfuse.data.cells.source import whole_text
+from polyfuse.data.cells.source import repair_surrogates
 
 MISSING = frozenset(("", "nan", "NaN", "<NA>", "#N/A", "null", "NULL", "\\N"))
 """Missing in every column of a CSV file."""
@@ -28,8 +28,8 @@ NUMBER = rf"(?:{INTEGER}|{FRACTION}|[+-]?inf)"
 FLAGS = ({"True": True, "False": False}, {"true": True, "false": False}, {"TRUE": True, "FALSE": False})
 
 
-def typed_text(series: pd.Series) -> tuple[pd.Series, list[str]]:
-    """A column of CSV text as numbers or flags where every present value is one; else the text as it stands."""
+def parse_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Convert a column of CSV text to numbers or flags where every present value is one; else keep the text."""
     series = series.mask(series.isin(MISSING))
     present = series.dropna()
     if present.empty:
@@ -39,29 +39,29 @@ def typed_text(series: pd.Series) -> tuple[pd.Series, list[str]]:
         return truth.astype("boolean" if series.isna().any() else "bool"), []
     is_number = present.str.fullmatch(NUMBER)
     if is_number.any() and present[~is_number].isin(GAPS).all():
-        return _numbers(series.mask(series.isin(GAPS))), []
+        return _parse_numbers(series.mask(series.isin(GAPS))), []
     kept = [f"{gap!r} in {n:,} rows" for gap, n in present[present.isin(GAPS)].value_counts().items()]
     return series, [f"column {series.name!r}: {', '.join(kept)} kept as a value, not as missing"] if kept else []
 
 
-def _numbers(series: pd.Series) -> pd.Series:
-    """Whole numbers stay whole beside missing cells, or label 3 would be 3.0 in one table and 3 in another."""
+def _parse_numbers(series: pd.Series) -> pd.Series:
+    """Parse numbers; whole ones stay whole beside missing cells, or label 3 would be 3.0 in one table."""
     series = series.str.removeprefix("+")  # pyarrow knows no +1
     if series.dropna().str.fullmatch(INTEGER).all():
         return series.astype("Int64") if series.isna().any() else series.astype("int64")
     return series.astype(float)
 
 
-def whole_texts(series: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Texts without half surrogates, which neither files nor pandas' own texts hold; see ``whole_text``."""
-    if series.dtype != object or not (halves := sum(map(_has_half, series))):
+def repair_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Replace half surrogates in texts, which files and pandas' strings cannot hold; see ``repair_surrogates``."""
+    if series.dtype != object or not (halves := sum(map(_has_half_surrogate, series))):
         return series, []
     note = f"column {series.name!r}: {halves:,} cells hold half a surrogate pair, read as \ufffd"
-    return pd.Series([_mended(cell) for cell in series], series.index, object, series.name), [note]
+    return pd.Series([_repair_cell(cell) for cell in series], series.index, object, series.name), [note]
 
 
-def without_signals(series: pd.Series) -> pd.Series:
-    """A column without Decimal's signalling NaN, at which every comparison raises; such a cell is missing."""
+def drop_signalling_nans(series: pd.Series) -> pd.Series:
+    """Replace Decimal's signalling NaN, at which every comparison raises, by missing cells."""
     if series.dtype != object:
         return series
     signals = np.fromiter((isinstance(cell, Decimal) and cell.is_snan() for cell in series), bool, len(series))
@@ -71,24 +71,24 @@ def without_signals(series: pd.Series) -> pd.Series:
     return pd.Series(cells, series.index, object, series.name)
 
 
-def _has_half(cell: Any) -> bool:
+def _has_half_surrogate(cell: Any) -> bool:
     if isinstance(cell, str):
-        return whole_text(cell) != cell
+        return repair_surrogates(cell) != cell
     if isinstance(cell, (list, tuple)):
-        return any(map(_has_half, cell))
-    return isinstance(cell, dict) and any(map(_has_half, cell.values()))
+        return any(map(_has_half_surrogate, cell))
+    return isinstance(cell, dict) and any(map(_has_half_surrogate, cell.values()))
 
 
-def _mended(cell: Any) -> Any:
+def _repair_cell(cell: Any) -> Any:
     if isinstance(cell, str):
-        return whole_text(cell)
+        return repair_surrogates(cell)
     if type(cell) in (list, tuple):
-        return type(cell)(map(_mended, cell))
-    return {name: _mended(part) for name, part in cell.items()} if isinstance(cell, dict) else cell
+        return type(cell)(map(_repair_cell, cell))
+    return {name: _repair_cell(part) for name, part in cell.items()} if isinstance(cell, dict) else cell
 
 
-def plain(series: pd.Series) -> tuple[pd.Series, list[str]]:
-    """A column of Python objects as numbers or flags where all present cells are; texts among numbers win."""
+def coerce_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Convert a column of objects to numbers or flags where all present cells are; texts beside numbers make text."""
     if series.dtype.kind == "m":
         return series.dt.total_seconds(), [f"column {series.name!r}: durations read as seconds"]
     if series.dtype != object:
@@ -100,11 +100,11 @@ def plain(series: pd.Series) -> tuple[pd.Series, list[str]]:
     if kind == "boolean":
         return series.astype("boolean" if gaps else "bool"), []
     if kind == "integer":
-        return _whole(series, gaps)
-    return _mixed(series) if kind.startswith("mixed") else (series, [])
+        return _coerce_integers(series, gaps)
+    return _coerce_mixed(series) if kind.startswith("mixed") else (series, [])
 
 
-def _whole(series: pd.Series, gaps: bool) -> tuple[pd.Series, list[str]]:
+def _coerce_integers(series: pd.Series, gaps: bool) -> tuple[pd.Series, list[str]]:
     try:
         return series.astype("Int64" if gaps else "int64"), []
     except (OverflowError, TypeError):
@@ -112,21 +112,21 @@ def _whole(series: pd.Series, gaps: bool) -> tuple[pd.Series, list[str]]:
         return series.map(str, na_action="ignore"), [note]
 
 
-def _mixed(series: pd.Series) -> tuple[pd.Series, list[str]]:
+def _coerce_mixed(series: pd.Series) -> tuple[pd.Series, list[str]]:
     """Texts among numbers make all of them text; the object arrays that Parquet gives for lists become lists."""
-    series = series.map(_unwrapped)
-    present = series[~series.map(_is_nothing)]
+    series = series.map(_unwrap_array)
+    present = series[~series.map(_is_missing)]
     if present.map(lambda cell: isinstance(cell, (str, numbers.Number, np.bool_))).all():
         note = f"column {series.name!r} mixes texts, numbers or flags: all read as text"
-        return series.where(series.map(_is_nothing), series.map(str)), [note]
+        return series.where(series.map(_is_missing), series.map(str)), [note]
     return series, []
 
 
-def _unwrapped(cell: Any) -> Any:
+def _unwrap_array(cell: Any) -> Any:
     if isinstance(cell, np.ndarray) and (cell.dtype == object or cell.ndim == 0):
         return cell.tolist()
     return cell
 
 
-def _is_nothing(cell: Any) -> bool:
+def _is_missing(cell: Any) -> bool:
     return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and cell != cell)

@@ -1,4 +1,4 @@
-"""``starter:NAME`` -> a checkpoint's folder: converted once, beside its place, and renamed when all of it is there."""
+"""Find the checkpoint folder of ``starter:NAME``, converted into the cache once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from polyfuse.registry import choose, resolve
-from polyfuse.starter.installed import StarterError, checked, sha256
-from polyfuse.starter.parts import PARTS, Part
+from polyfuse.starter.package_files import StarterError, sha256, verified_files
+from polyfuse.starter.parts import PARTS, StarterPart
 from polyfuse.system.cache import cache_root
 
 PREFIX = "starter:"
@@ -46,36 +46,36 @@ def find(name: str, *, modality: str | None = None) -> Path:
     if modality not in (None, part.modality):
         fitting = ", ".join(PREFIX + p.name for p in PARTS.values() if p.modality == modality) or "none"
         raise StarterError(f"{PREFIX}{part.name} reads {part.modality}, not {modality}; for {modality}: {fitting}")
-    sources = checked(part)
-    return _converted(part, sources) if part.convert else next(iter(sources.values())).parent
+    sources = verified_files(part)
+    return _ensure_converted(part, sources) if part.convert else next(iter(sources.values())).parent
 
 
-def _part(name: str) -> Part:
+def _part(name: str) -> StarterPart:
     try:
         return choose(PARTS, name, "starter part")
     except ValueError as error:
         raise StarterError(str(error)) from None
 
 
-def place_of(part: Part) -> Path:
-    """Where the conversion of a part lies; what it is made of names it."""
+def conversion_folder(part: StarterPart) -> Path:
+    """The folder of a converted part, named by the hash of its sources."""
     key = hashlib.sha256(json.dumps([FORMAT, part.convert, part.files]).encode()).hexdigest()[:16]
     return cache_root() / "starter" / f"{part.name}-{key}"
 
 
-def _converted(part: Part, sources: Mapping[str, Path]) -> Path:
+def _ensure_converted(part: StarterPart, sources: Mapping[str, Path]) -> Path:
     from safetensors import SafetensorError  # what it makes of a full disk
 
-    place = place_of(part)
+    place = conversion_folder(part)
     if is_whole(place):
         return place
     try:
-        return _kept(part, sources, place)
+        return _convert_into_cache(part, sources, place)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         said = f"{PREFIX}{part.name}: its conversion cannot be kept in {place} ({reason})"
     try:
-        made = _kept(part, sources, _passing() / place.name)
+        made = _convert_into_cache(part, sources, _temporary_folder() / place.name)
     except (OSError, SafetensorError):
         way = "free space, or name another folder in POLYFUSE_CACHE"
         raise StarterError(f"{said}, nor in a temporary folder; {way}") from None
@@ -88,14 +88,14 @@ def _converted(part: Part, sources: Mapping[str, Path]) -> Path:
 
 
 @cache
-def _passing() -> Path:
+def _temporary_folder() -> Path:
     """A folder that goes when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="polyfuse-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _kept(part: Part, sources: Mapping[str, Path], place: Path) -> Path:
+def _convert_into_cache(part: StarterPart, sources: Mapping[str, Path], place: Path) -> Path:
     if is_whole(place):
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def is_whole(place: Path) -> bool:
         return False
 
 
-def _make(part: Part, sources: Mapping[str, Path], place: Path) -> None:
+def _make(part: StarterPart, sources: Mapping[str, Path], place: Path) -> None:
     fresh = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}")
     try:
         fresh.mkdir()

@@ -30,8 +30,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 import polyfuse as pf
 from polyfuse import registry
+from polyfuse.comparison.context import Stage, Variant
 from polyfuse.comparison.findings import Comparison
-from polyfuse.comparison.stage import Stage, Variant
 from polyfuse.data.tables import read_table
 from polyfuse.recipe import parse
 

@@ -16,8 +16,8 @@ from rich.console import Console
 import polyfuse as pf
 from polyfuse.cli import main
 from polyfuse.comparison.compare import chosen
+from polyfuse.comparison.context import Stage, Variant, meaning
 from polyfuse.comparison.plan import Cost
-from polyfuse.comparison.stage import Stage, Variant, meaning
 from polyfuse.recipe import parse
 from polyfuse.recipe.build import build_recipe
 from polyfuse.registry import FUSION_ALIASES
@@ -204,7 +204,7 @@ def test_frozen_encoders_run_once_per_cell(table, tmp_path, monkeypatch):
         return forward(self, fields, present_B)
 
     monkeypatch.setattr(kind, "forward", counted)
-    monkeypatch.setattr("polyfuse.comparison.stage._latency", lambda *_: 0.0)
+    monkeypatch.setattr("polyfuse.comparison.context._latency", lambda *_: 0.0)
     pf.compare(frozen_recipe(tmp_path / "m"), table=table, fusions="concat,gated,mean", seeds=2)
     frame = pd.read_csv(table)
     noised = (frame.split == "test").sum()  # noise gives every row a cell of its own
@@ -258,7 +258,7 @@ def test_an_interrupted_training_is_not_kept_and_ends_the_comparison(table, tmp_
 
 def test_runs_of_another_version_are_not_gone_on_with(table, tmp_path, monkeypatch):
     compare(table, fusions="concat", seeds=1, to=tmp_path)
-    monkeypatch.setattr("polyfuse.comparison.stage._code", lambda: "another")
+    monkeypatch.setattr("polyfuse.comparison.context._code", lambda: "another")
     with pytest.raises(ValueError, match="version of polyfuse"):
         compare(table, fusions="concat", seeds=1, to=tmp_path)
 

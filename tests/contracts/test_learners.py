@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse import registry
-from polyfuse.learners.rows import scores, tensors
+from polyfuse.learners.blocks import scores, tensors
 from tests.learners.tables import FAST, TASKS, table, words
 
 LEARNERS = list(registry.LEARNERS)

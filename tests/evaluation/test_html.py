@@ -11,9 +11,9 @@ import pytest
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.evaluation.previews import Shown, show
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
-from polyfuse.evaluation.shown import Shown, show
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 ATTACKS = [

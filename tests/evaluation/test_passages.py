@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.passages import FOLDED, MOST, passage
+from polyfuse.evaluation.previews import Shown
 from polyfuse.evaluation.rendering import plain_text
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
-from polyfuse.evaluation.shown import Shown
 from tests.evaluation.test_html import Page
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.evaluation.previews import Shown
 from polyfuse.evaluation.samples import choose, samples
-from polyfuse.evaluation.shown import Shown
 
 severities = st.lists(st.one_of(st.just(np.nan), st.just(0.0), st.floats(0.01, 1)), max_size=20).map(np.array)
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse import registry
+from polyfuse.learners.blocks import scores
 from polyfuse.learners.crossfit import cross_fit
 from polyfuse.learners.folds import fold_numbers
 from polyfuse.learners.loss import row_losses
-from polyfuse.learners.rows import scores
 from tests.learners.tables import FAST, TASKS, table, words
 
 MEMORY = {"extra": True, "leaf": 1, "features": "sqrt", "trees": 20}  # it knows its own rows by heart

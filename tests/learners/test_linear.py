@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from polyfuse.layers.features import Bag, rows, width
 from polyfuse.learners import linear
 from polyfuse.learners.base import dense_rows
+from polyfuse.learners.blocks import bag_of, scores, sparse_of, stacked, tensors
 from polyfuse.learners.linear import Linear
-from polyfuse.learners.rows import bag_of, scores, sparse_of, stacked, tensors
 from tests.learners.tables import table, words
 
 

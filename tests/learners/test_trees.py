@@ -10,7 +10,7 @@ from sklearn.svm import SVC, SVR
 
 from polyfuse.learners import boosting, forest, svm
 from polyfuse.learners.base import Problem, dense_rows
-from polyfuse.learners.rows import scores, tensors
+from polyfuse.learners.blocks import scores, tensors
 from polyfuse.learners.trees import rounded_down
 from tests.learners.tables import FAST, table
 

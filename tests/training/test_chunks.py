@@ -8,7 +8,7 @@ from torch import nn
 
 from polyfuse.fusion.concat import Concat
 from polyfuse.heads.category import Category
-from polyfuse.layers.space import Projection
+from polyfuse.layers.shared_space import Projection
 from polyfuse.model.network import Network
 from polyfuse.objectives.clip import Clip
 from polyfuse.objectives.mixup import Mixup

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from polyfuse import registry
-from polyfuse.comparison.stage import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
+from polyfuse.comparison.context import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
 from polyfuse.contracts import says
 from polyfuse.evaluation.evaluate import things_of
 from polyfuse.evaluation.outcome import Outcome

@@ -13,9 +13,9 @@ from pathlib import Path
 from polyfuse import registry
 from polyfuse.comparison.alignments import Aligning, aligning
 from polyfuse.comparison.alignments import chosen as aligned_by
+from polyfuse.comparison.context import Stage
 from polyfuse.comparison.findings import Comparison, judged
 from polyfuse.comparison.plan import Budget, Say, Tried, choose, run_all
-from polyfuse.comparison.stage import Stage
 from polyfuse.comparison.store import Runs
 from polyfuse.contracts import Decides, offers
 from polyfuse.data.tables import Table

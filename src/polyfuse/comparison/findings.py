@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.comparison.context import Run, Stage
 from polyfuse.comparison.plan import Tried
-from polyfuse.comparison.stage import Run, Stage
 from polyfuse.comparison.statistics import Measured, holm, measured, p_value
 from polyfuse.evaluation.outcome import plain
 from polyfuse.evaluation.rendering import RenderedPage

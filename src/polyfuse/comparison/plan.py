@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from polyfuse.comparison.stage import Run, Stage, Variant
+from polyfuse.comparison.context import Run, Stage, Variant
 from polyfuse.comparison.store import Runs
 from polyfuse.data.batches import Order, loader
 from polyfuse.recipe import RecipeError

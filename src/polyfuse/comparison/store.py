@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.comparison.stage import Run
+from polyfuse.comparison.context import Run
 from polyfuse.data.cells.made import is_picture, is_sound
 from polyfuse.evaluation.outcome import KEPT, Outcome, plain
 

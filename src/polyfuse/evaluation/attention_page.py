@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from polyfuse.data.tables import Table
+from polyfuse.evaluation.attention_view import looked
 from polyfuse.evaluation.html import MEANING, environment, looks
-from polyfuse.evaluation.strips import looked
-from polyfuse.heads.text.attended import Attended
+from polyfuse.heads.text.word_attention import Attended
 from polyfuse.model.bundle import Bundle
 
 MOST = 100  # rows of a page

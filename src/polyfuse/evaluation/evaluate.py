@@ -17,16 +17,16 @@ from polyfuse.contracts import ShowsAttention, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import Broken, Prepared
 from polyfuse.data.tables import Table
+from polyfuse.evaluation.attention_view import looked
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.evaluation.previews import Shown, show
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.retrieval import retrieval
 from polyfuse.evaluation.samples import Sample, samples
-from polyfuse.evaluation.shown import Shown, show
-from polyfuse.evaluation.strips import looked
 from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, attended, decided, predict_subsets

@@ -17,13 +17,13 @@ import numpy as np
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.passages import REFERENCES, Passage, passage
-from polyfuse.evaluation.shown import Shown, shown_value
+from polyfuse.evaluation.previews import Shown, shown_value
 
 if TYPE_CHECKING:
+    from polyfuse.evaluation.attention_view import Looked
     from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.samples import Sample
-    from polyfuse.evaluation.strips import Looked
 
 MATRIX = 20  # classes up to which a confusion matrix is readable
 TABLE = 30  # classes listed at most, the weakest ones

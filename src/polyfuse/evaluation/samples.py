@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyfuse.evaluation.outcome import Outcome, OutputReport
-from polyfuse.evaluation.shown import Shown
+from polyfuse.evaluation.previews import Shown
 
 if TYPE_CHECKING:
-    from polyfuse.evaluation.strips import Looked
+    from polyfuse.evaluation.attention_view import Looked
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.features import Bag, rows
-from polyfuse.learners.rows import LIMIT, Rows, is_sparse, measures, standardised, taken
+from polyfuse.learners.blocks import LIMIT, Rows, is_sparse, measures, standardised, taken
 
 TASKS = ("category", "labels", "number")
 Setting = dict[str, Any]

@@ -12,7 +12,7 @@ from torch import Tensor
 from polyfuse.errors import extra
 from polyfuse.layers.features import Bag
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.rows import Rows
+from polyfuse.learners.blocks import Rows
 from polyfuse.learners.trees import Tree, flat, leaves
 
 LABELS = 10  # more labels than this would take as many models

@@ -14,8 +14,8 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.learners.base import Learner, Setting
+from polyfuse.learners.blocks import Rows, is_sparse, scores, taken
 from polyfuse.learners.loss import row_losses, shares, some, temperature
-from polyfuse.learners.rows import Rows, is_sparse, scores, taken
 
 PATIENCE = 2  # settings of a path in a row that are worse than its best end it
 NOISE = 0.5  # standard errors by which a more regular setting may lose and still be taken

@@ -13,7 +13,7 @@ from torch import Tensor
 from polyfuse.errors import extra
 from polyfuse.layers.features import Bag
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.rows import Rows
+from polyfuse.learners.blocks import Rows
 from polyfuse.learners.trees import Tree, flat, leaves
 
 MEGABYTES = 48  # of arrays at most; more rows than they hold make larger leaves

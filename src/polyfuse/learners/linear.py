@@ -15,8 +15,8 @@ from torch import Tensor
 
 from polyfuse.layers.features import Bag, width
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
+from polyfuse.learners.blocks import Rows
 from polyfuse.learners.newton import Design, Likelihood, Sigmoid, Softmax, Square, Weighted, newton
-from polyfuse.learners.rows import Rows
 
 CLOSED = 2000  # columns up to which a ridge is solved by the eigenvectors of its Gram matrix
 

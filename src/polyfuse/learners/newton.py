@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from polyfuse.learners.rows import Rows, is_sparse
+from polyfuse.learners.blocks import Rows, is_sparse
 
 SMALL = 2_000_000  # cells; up to here float64 costs nothing
 STEPS, INNER, HALVINGS = 40, 60, 20

@@ -13,7 +13,7 @@ from torch import Tensor
 from polyfuse.errors import extra
 from polyfuse.layers.features import Bag
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.rows import Rows
+from polyfuse.learners.blocks import Rows
 
 ROWS, CLASSES, LABELS = 4000, 50, 10
 SOFT = 4.0  # how sharply a comparison of two classes counts as won

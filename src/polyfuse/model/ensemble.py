@@ -1,6 +1,6 @@
 """Who answers beside the network: classical learners and further networks, joined at decision level by weights.
 
-Weights are fitted on rows that no member saw while it was trained (``training/stack.py``). Wolpert, Stacked
+Weights are fitted on rows that no member saw while it was trained (``training/stacking.py``). Wolpert, Stacked
 generalization, Neural Networks 1992; Caruana et al., Ensemble selection from libraries of models, ICML 2004.
 """
 

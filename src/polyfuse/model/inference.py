@@ -12,9 +12,9 @@ from torch import Tensor
 
 from polyfuse.contracts import Ruled, ShowsAttention, Streams, Writes, offers
 from polyfuse.data.batches import Order, Rows, loader
-from polyfuse.heads.text.attended import Attended
+from polyfuse.heads.text.word_attention import Attended
 from polyfuse.layers.pooling import masked_mean
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import unit
 from polyfuse.model.ensemble import Heard, hidden
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Prediction, State, Tokens

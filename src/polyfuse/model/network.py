@@ -19,7 +19,7 @@ from polyfuse.contracts import Decides, ReadsAgain, Rebuilds, Scores, StandsIn, 
 from polyfuse.layers.join import Join, hide, side_by_side, stand_in
 from polyfuse.layers.lora import inject
 from polyfuse.layers.pooling import pooled as mean_token
-from polyfuse.layers.space import Projection
+from polyfuse.layers.shared_space import Projection
 from polyfuse.model.ensemble import Ensemble, Heard
 from polyfuse.recipe import InputRecipe, Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens

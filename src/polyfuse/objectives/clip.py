@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import unit
 from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, alike, mean_over
 from polyfuse.records import Batch
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import unit
 from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, each, mean_over
 from polyfuse.records import Batch
 

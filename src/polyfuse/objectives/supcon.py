@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.inputs import named_inputs
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import unit
 from polyfuse.objectives.pairs import Vectors, alike, mean_over, same_rows, vectors
 from polyfuse.records import Batch, State
 

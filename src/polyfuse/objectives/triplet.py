@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import unit
 from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, each, mean_over
 from polyfuse.records import Batch
 

@@ -11,7 +11,7 @@ import soundfile
 
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
-from polyfuse.evaluation.shown import show
+from polyfuse.evaluation.previews import show
 
 MEDIA = ("image", "audio", "video")
 PLAIN = (str, int, float, bool)

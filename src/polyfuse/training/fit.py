@@ -43,11 +43,11 @@ from polyfuse.system.device import choose_device, device_of, place
 from polyfuse.system.messages import bars
 from polyfuse.system.process import Interrupted
 from polyfuse.training import reward
-from polyfuse.training.alarms import alarms
-from polyfuse.training.guessed import guessed
+from polyfuse.training.alignment_checks import alarms
+from polyfuse.training.masked_evaluation import guessed
 from polyfuse.training.resume import begun, way_on
-from polyfuse.training.together import train_together
 from polyfuse.training.train import Result, Split
+from polyfuse.training.train_members import train_together
 
 JUDGING_SHARE = 0.4  # of a time budget, at most, that training leaves for judging
 Judging: TypeAlias = Callable[[Bundle, Table, dict[str, Prepared], np.ndarray], float]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from polyfuse.comparison.statistics import measured, p_value
 from polyfuse.evaluation.judges import headline, judge, measure, text
 from polyfuse.evaluation.outcome import Outcome, output_from_json
+from polyfuse.evaluation.previews import Shown
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
-from polyfuse.evaluation.shown import Shown
 from tests.metrics.text.examples import REFERENCES, TEXTS
 
 CAPTIONS = Outcome("text", REFERENCES, TEXTS)

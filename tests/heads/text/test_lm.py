@@ -15,12 +15,12 @@ import torch
 
 import polyfuse
 from polyfuse import registry
-from polyfuse.heads.text.conversation import Conversation
+from polyfuse.heads.text.chat_template import Conversation
 from polyfuse.heads.text.decode import Decoding, Rules, write
-from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.lm import LM
 from polyfuse.heads.text.memory import of_rows
 from polyfuse.heads.text.packing import packed
+from polyfuse.heads.text.teacher_forcing import Learning, References
 from polyfuse.records import Tokens
 from polyfuse.testing import heads
 from polyfuse.testing.heads import Case

@@ -14,8 +14,8 @@ import polyfuse
 from polyfuse import registry
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.gru import GRU
-from polyfuse.heads.text.learning import References
 from polyfuse.heads.text.self_critical import Reward, drawn, self_critical
+from polyfuse.heads.text.teacher_forcing import References
 from polyfuse.heads.text.transformer import Transformer
 from polyfuse.metrics.text import cider, tokens
 from polyfuse.recipe import RecipeError

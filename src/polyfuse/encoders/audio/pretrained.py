@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.cells.audio import LONGEST
-from polyfuse.encoders.audio.families import Spectrogram, SpeechT5, Waveform, Whisper
+from polyfuse.encoders.audio.backbones import Spectrogram, SpeechT5, Waveform, Whisper
 from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
 from polyfuse.encoders.hub import copies, find
 from polyfuse.encoders.keywords import spec_of

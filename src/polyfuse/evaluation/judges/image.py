@@ -18,10 +18,10 @@ from PIL import Image
 from polyfuse import registry
 from polyfuse.evaluation.glossary import counted
 from polyfuse.evaluation.judges.common import Resampling, finite, nothing_to_judge, opening_notes, spread
-from polyfuse.evaluation.judges.made import alarm, matching, means, varied
+from polyfuse.evaluation.judges.generated import alarm, matching, means, varied
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
+from polyfuse.metrics.generated import frechet
 from polyfuse.metrics.intervals import Measure
-from polyfuse.metrics.made import frechet
 from polyfuse.starter import StarterError
 
 HEADLINE = ("match", "frechet_pixels", "frechet_efficientnet", "variety")

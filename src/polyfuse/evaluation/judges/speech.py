@@ -10,7 +10,7 @@ import numpy as np
 
 from polyfuse.data.cells.spectrogram import Mel
 from polyfuse.evaluation.judges.common import Resampling, finite, nothing_to_judge, opening_notes, spread, values
-from polyfuse.evaluation.judges.made import alarm, matching, means, varied
+from polyfuse.evaluation.judges.generated import alarm, matching, means, varied
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.cepstra import cepstra, distortion, shape
 from polyfuse.metrics.intervals import Measure

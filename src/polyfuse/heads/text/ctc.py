@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from polyfuse.data.cells.spelling import PAD, SPECIALS
 from polyfuse.heads.text.decode import Decoding, Rules, Written
-from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.memory import joint_tokens
+from polyfuse.heads.text.teacher_forcing import Learning, References
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Fused, Tokens

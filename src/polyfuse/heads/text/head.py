@@ -17,13 +17,13 @@ from polyfuse import registry
 from polyfuse.contracts import Attends, Companion, ReadsEncoder, Spells, offers, says
 from polyfuse.data.cells.spelling import PAD, Speller
 from polyfuse.data.cells.target_text import LONGEST
-from polyfuse.heads.text.attended import Attended, attended
 from polyfuse.heads.text.checkpoint import Spelling
 from polyfuse.heads.text.decode import Decoding, Rules
-from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.memory import of_rows, parts
 from polyfuse.heads.text.prompt import Prompted, Template
 from polyfuse.heads.text.self_critical import Draws, Reward, self_critical
+from polyfuse.heads.text.teacher_forcing import Learning, References
+from polyfuse.heads.text.word_attention import Attended, attended
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]

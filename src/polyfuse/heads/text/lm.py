@@ -18,16 +18,16 @@ from torch.utils.checkpoint import checkpoint
 
 from polyfuse.encoders.checkpoint import blocks_of
 from polyfuse.encoders.hub import find
+from polyfuse.heads.text.causal_lm import EVERY, causal_model, check_keywords, spelling_of
+from polyfuse.heads.text.chat_template import Conversation
 from polyfuse.heads.text.checkpoint import Spelling, kept_of, pairs_of, prepared, projector
-from polyfuse.heads.text.conversation import Conversation
 from polyfuse.heads.text.decode import Cache
 from polyfuse.heads.text.gated import GatedBlocks
-from polyfuse.heads.text.language import EVERY, causal_model, check_keywords, spelling_of
-from polyfuse.heads.text.learning import Learning, References, forbidden, mean_of
 from polyfuse.heads.text.memory import of_rows
 from polyfuse.heads.text.packing import packed
 from polyfuse.heads.text.prompt import Template
 from polyfuse.heads.text.stepwise import StepwiseDecoder
+from polyfuse.heads.text.teacher_forcing import Learning, References, forbidden, mean_of
 from polyfuse.records import Tokens
 
 CHUNK = 1024  # units whose logits are there at once

@@ -17,10 +17,10 @@ from polyfuse.encoders.checkpoint import config_of, tokenizer_of
 from polyfuse.encoders.hub import copies, find
 from polyfuse.heads.text.checkpoint import Spelling, check_train, kept_of, pairs_of, prepared, projector
 from polyfuse.heads.text.decode import NEVER, Cache, Decoding, Rules, Written
-from polyfuse.heads.text.learning import Learning, References, forbidden, log_probability, teacher_forced
 from polyfuse.heads.text.memory import Memory
+from polyfuse.heads.text.seq2seq import asked, kind_of, opening
 from polyfuse.heads.text.stepwise import StepwiseDecoder
-from polyfuse.heads.text.whole import asked, kind_of, opening
+from polyfuse.heads.text.teacher_forcing import Learning, References, forbidden, log_probability, teacher_forced
 from polyfuse.records import Fused, Tokens
 
 FUSED = "none"  # the input of a decoder that reads what the fusion gives

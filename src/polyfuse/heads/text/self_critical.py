@@ -17,8 +17,8 @@ from torch import Tensor
 
 from polyfuse.data.cells.spelling import PAD
 from polyfuse.heads.text.decode import Decoding, Rules, Written
-from polyfuse.heads.text.learning import References
 from polyfuse.heads.text.memory import of_rows
+from polyfuse.heads.text.teacher_forcing import References
 from polyfuse.metrics.text import cider, tokens
 from polyfuse.records import Tokens
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from polyfuse.data.cells.spelling import BEGIN, END, PAD
 from polyfuse.heads.text.decode import Cache, Decoding, Rules, Written, steps, write
-from polyfuse.heads.text.learning import Learning, References, log_probability, teacher_forced
 from polyfuse.heads.text.memory import Memory
+from polyfuse.heads.text.teacher_forcing import Learning, References, log_probability, teacher_forced
 from polyfuse.records import Tokens
 
 

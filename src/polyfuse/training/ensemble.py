@@ -18,7 +18,7 @@ from polyfuse.learners.loss import row_losses, shares, some, temperature
 from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe
 from polyfuse.system.device import device_of
-from polyfuse.training.stack import Target, Voice, ensemble_of, network_scores, weighed
+from polyfuse.training.stacking import Target, Voice, ensemble_of, network_scores, weighed
 
 FEW_JUDGED = 30  # rows below which weights are not worth fitting
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polyfuse.layers.join import Join
-from polyfuse.layers.space import Projection, unit
+from polyfuse.layers.shared_space import Projection, unit
 from polyfuse.records import Tokens
 
 

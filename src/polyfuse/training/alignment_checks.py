@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polyfuse.contracts import Bounded, KnowsChance, offers, says
 from polyfuse.data.batches import Order, Rows, shared_cell
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import unit
 from polyfuse.metrics.spectrum import Spectrum, spectrum
 from polyfuse.model.inference import BATCH
 from polyfuse.model.network import Network

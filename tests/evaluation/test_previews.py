@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from polyfuse.evaluation.shown import CHARACTERS, RATE, SECONDS, SIDE, show
+from polyfuse.evaluation.previews import CHARACTERS, RATE, SECONDS, SIDE, show
 
 
 def opened(shown) -> Image.Image:

@@ -18,9 +18,9 @@ from torch import nn
 from polyfuse import registry
 from polyfuse.contracts import says
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.learners.blocks import stacked
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
 from polyfuse.learners.loss import some
-from polyfuse.learners.rows import stacked
 from polyfuse.learners.selection import select_weights
 from polyfuse.model.ensemble import Ensemble, Opinion, features, has_features
 from polyfuse.model.inference import predict

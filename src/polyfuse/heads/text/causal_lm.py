@@ -9,8 +9,8 @@ import torch
 
 from polyfuse.encoders.checkpoint import config_of, quiet
 from polyfuse.encoders.hub import copies, find
+from polyfuse.heads.text.chat_template import Conversation
 from polyfuse.heads.text.checkpoint import Spelling, check_train
-from polyfuse.heads.text.conversation import Conversation
 
 WAYS = ("prefix", "gated")
 EVERY = 4  # layers between two gated blocks, where nothing is said

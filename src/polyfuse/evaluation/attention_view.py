@@ -18,7 +18,7 @@ from polyfuse.data.cells.sound import opened
 from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
 from polyfuse.data.several import items_of
 from polyfuse.data.tables import Table
-from polyfuse.heads.text.attended import Attended, Look
+from polyfuse.heads.text.word_attention import Attended, Look
 from polyfuse.model.bundle import Bundle
 
 WORDS = 24  # of a text that are drawn

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from polyfuse.metrics.cepstra import aligned, cepstra, distortion, shape
-from polyfuse.metrics.made import frechet, match, variety
+from polyfuse.metrics.generated import frechet, match, variety
 
 RNG = np.random.default_rng(0)
 

@@ -23,10 +23,10 @@ from polyfuse.data.timeline import parts
 from polyfuse.learners.folds import fold_numbers
 from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
-from polyfuse.training.join import join
+from polyfuse.training.ensemble import join
 from polyfuse.training.resume import NETWORK, clear, keep_done, take_done
 from polyfuse.training.speed import probed_until, step_seconds
-from polyfuse.training.stack import Features, candidates, target_of, voices
+from polyfuse.training.stacking import Features, candidates, target_of, voices
 from polyfuse.training.train import Result, Split, planned_steps, train
 
 FOLD_SECONDS = {

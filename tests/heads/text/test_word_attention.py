@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from polyfuse import registry
 from polyfuse.data.cells.spelling import Speller
-from polyfuse.heads.text.attended import attended, word_places, words_of
 from polyfuse.heads.text.gru import GRU
 from polyfuse.heads.text.memory import parts
 from polyfuse.heads.text.transformer import Transformer
+from polyfuse.heads.text.word_attention import attended, word_places, words_of
 from polyfuse.layers.attention import Attention
 from polyfuse.layers.causal import CausalBlock
 from polyfuse.records import Fused, Tokens

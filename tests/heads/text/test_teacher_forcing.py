@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from polyfuse import registry
-from polyfuse.heads.text.learning import Learning, References, teacher_forced
+from polyfuse.heads.text.teacher_forcing import Learning, References, teacher_forced
 from polyfuse.testing import heads
 from polyfuse.testing.heads import Case
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from polyfuse.evaluation.glossary import written
-from polyfuse.metrics.made import match, variety
+from polyfuse.metrics.generated import match, variety
 from polyfuse.metrics.weighted import ratio
 
 SAME = 0.05  # variety below which the reader is told

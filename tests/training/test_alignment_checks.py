@@ -12,11 +12,11 @@ from torch import nn
 
 import polyfuse as pf
 from polyfuse import registry
-from polyfuse.layers.space import Projection
+from polyfuse.layers.shared_space import Projection
 from polyfuse.metrics.spectrum import spectrum
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, Tokens
-from polyfuse.training.alarms import watched
+from polyfuse.training.alignment_checks import watched
 from tests.tiny import FAST, write_table
 
 NAMES, SIZE, ROWS = ["a", "b"], 12, 64

@@ -12,7 +12,7 @@ from polyfuse.data.cells.image import Pixels
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import read_table
 from polyfuse.evaluation import attention_view
-from polyfuse.heads.text.word_attention import Look
+from polyfuse.heads.text.word_attention import InputAttention
 
 
 def test_warmth_is_what_lies_above_the_average():
@@ -35,7 +35,7 @@ def test_a_picture_is_warm_where_its_map_is(corner, fit):
     transform = Pixels(size=32, fit=fit)
     cell = attention_view._Cell(pixels, transform, read_table([{"photo": "a.png"}]), Limits())
     share_WT = np.eye(4)[[corner]]
-    (word,) = attention_view._picture(cell, Look(share_WT, (2, 2)), ["word"])
+    (word,) = attention_view._picture(cell, InputAttention(share_WT, (2, 2)), ["word"])
     seen = np.asarray(Image.open(io.BytesIO(word.picture))).astype(int)
     redder = seen[..., 0] - seen[..., 2]
     height, width = redder.shape

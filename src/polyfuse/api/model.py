@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from polyfuse.evaluation import robustness as noising
     from polyfuse.evaluation import summary as summing
     from polyfuse.evaluation.summary import Summary
-    from polyfuse.heads.text.word_attention import Attended
+    from polyfuse.heads.text.word_attention import TextAttention
     from polyfuse.model import bundle as bundles
     from polyfuse.model import inference
     from polyfuse.model import prepare as reading
@@ -354,7 +354,7 @@ class Model:
         max_broken: float | None = None,
         decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
-    ) -> list[Attended]:
+    ) -> list[TextAttention]:
         """What of its inputs each word of a row's text was written about, for decoders with attention.
 
         Args:

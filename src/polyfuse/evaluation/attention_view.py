@@ -18,7 +18,7 @@ from polyfuse.data.cells.sound import opened
 from polyfuse.data.cells.source import BadCell, Limits, is_missing, load
 from polyfuse.data.several import items_of
 from polyfuse.data.tables import Table
-from polyfuse.heads.text.word_attention import Attended, Look
+from polyfuse.heads.text.word_attention import InputAttention, TextAttention
 from polyfuse.model.bundle import Bundle
 
 WORDS = 24  # of a text that are drawn
@@ -77,7 +77,7 @@ class Looked:
     strips: list[Strip] = field(default_factory=list)
 
 
-def looked(bundle: Bundle, table: Table, position: int, said: Attended) -> Looked:
+def looked(bundle: Bundle, table: Table, position: int, said: TextAttention) -> Looked:
     """What a row's text was written about.
 
     Args:
@@ -122,7 +122,7 @@ def _mean(share_W: np.ndarray) -> float:
     return float(share_W.mean()) if len(share_W) else 0.0
 
 
-def _by_slot(look: Look, count: int) -> list[Look]:
+def _by_slot(look: InputAttention, count: int) -> list[InputAttention]:
     """The share of each slot of an input, whose tokens stand behind each other."""
     if count == 1:
         return [look]
@@ -131,13 +131,13 @@ def _by_slot(look: Look, count: int) -> list[Look]:
     shares = np.split(look.share_WT[:, inside], count, 1)
     spans = [None] * count if look.span_T2 is None else np.split(look.span_T2[inside], count)
     grid = look.grid[1:] if placed else ()
-    return [Look(share_WT, grid, 0, span_T2) for share_WT, span_T2 in zip(shares, spans, strict=True)]
+    return [InputAttention(share_WT, grid, 0, span_T2) for share_WT, span_T2 in zip(shares, spans, strict=True)]
 
 
-_Draw = Callable[[_Cell, Look, list[str]], list[Word]]
+_Draw = Callable[[_Cell, InputAttention, list[str]], list[Word]]
 
 
-def _attempt(draw: _Draw, cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _attempt(draw: _Draw, cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """Words over a cell; none where it cannot be read any more, or has no map."""
     try:
         return draw(cell, look, words)
@@ -145,7 +145,7 @@ def _attempt(draw: _Draw, cell: _Cell, look: Look, words: list[str]) -> list[Wor
         return []
 
 
-def _picture(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _picture(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """The picture as the encoder sees it, so that the map lies where it looked."""
     map_WHW = look.on_grid
     if map_WHW is None or len(look.grid) != 2:
@@ -174,7 +174,7 @@ def warmth(map_: np.ndarray) -> np.ndarray:
     return np.clip((map_ - even) / max(float(map_.max()) - even, even, 1e-12), 0, 1)
 
 
-def _sound(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _sound(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """The wave of the sound as far as the tokens go, warm at the seconds that were looked at."""
     if look.span_T2 is None:
         return []
@@ -232,7 +232,7 @@ def _seconds(heat: np.ndarray, seconds: float) -> str:
     return f"{first * step:.2f} – {last * step:.2f} s"
 
 
-def _pieces(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _pieces(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """The pieces of a text that were looked at most."""
     if look.span_T2 is None:
         return []

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def masked_until(lengths_B: Tensor, length: int) -> Tensor:
+def length_mask(lengths_B: Tensor, length: int) -> Tensor:
     """True for each row's first tokens, as many as its length says: (B,) -> (B, length)."""
     return torch.arange(length, device=lengths_B.device) < lengths_B[:, None]
 

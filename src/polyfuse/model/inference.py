@@ -12,9 +12,9 @@ from torch import Tensor
 
 from polyfuse.contracts import Ruled, ShowsAttention, Streams, Writes, offers
 from polyfuse.data.batches import Order, Rows, loader
-from polyfuse.heads.text.word_attention import Attended
+from polyfuse.heads.text.word_attention import TextAttention
 from polyfuse.layers.pooling import masked_mean
-from polyfuse.layers.shared_space import unit
+from polyfuse.layers.shared_space import normalize
 from polyfuse.model.ensemble import Heard, hidden
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
@@ -215,13 +215,13 @@ def attended(
     *,
     numbers: np.ndarray | None = None,
     decoding: Decoding | None = None,
-) -> list[Attended]:
+) -> list[TextAttention]:
     """What of its inputs the text of each row was written about.
 
     Args:
         output: one whose head can say it; see ``contracts.ShowsAttention``.
     """
-    found: list[Attended] = []
+    found: list[TextAttention] = []
     for batch, (state,) in states(network, rows, numbers=numbers):
         said = network.head(output).attended(state.fused, batch, **(decoding or {}).get(output, {}))
         present = {name: tokens.present_B.tolist() for name, tokens in state.encoded.items()}
@@ -290,7 +290,7 @@ def shared_vectors(
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in network.aligned}
     for _, (state,) in states(network, rows, numbers=numbers):
         for name, parts in found.items():
-            parts.append((unit(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
+            parts.append((normalize(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
     return {name: tuple(np.concatenate(side) for side in zip(*parts, strict=True)) for name, parts in found.items()}  # type: ignore[misc]
 
 

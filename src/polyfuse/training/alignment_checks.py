@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polyfuse.contracts import Bounded, KnowsChance, offers, says
 from polyfuse.data.batches import Order, Rows, shared_cell
-from polyfuse.layers.shared_space import unit
+from polyfuse.layers.shared_space import normalize
 from polyfuse.metrics.spectrum import Spectrum, spectrum
 from polyfuse.model.inference import BATCH
 from polyfuse.model.network import Network
@@ -124,7 +124,7 @@ def _spectrum(network: Network, name: str, seen: list[tuple[Batch, State]]) -> t
         index_BK = batch.inputs[reader].index_BK.cpu().numpy()
         there = np.flatnonzero(state.encoded[name].present_B.numpy())
         _, first = np.unique(index_BK[there], axis=0, return_index=True)
-        vectors.append(unit(state.shared[name]).numpy()[there[first]])
+        vectors.append(normalize(state.shared[name]).numpy()[there[first]])
         if key is None:
             things += [(at, n) for n in range(len(first))]
         else:

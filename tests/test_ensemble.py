@@ -260,7 +260,7 @@ def test_noise_and_missing_inputs_reach_every_member(table, tmp_path):
 def test_a_network_that_no_member_helps_keeps_the_temperature_of_its_training(table, monkeypatch):
     from polyfuse.training import ensemble
 
-    monkeypatch.setattr(ensemble, "weighed", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
+    monkeypatch.setattr(ensemble, "weigh_members", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
     wide = pd.concat([table] * 3, ignore_index=True)
     wide["kind"] = np.where(wide.y + np.random.default_rng(0).normal(size=len(wide)) > 0, "up", "down")
     settings = [*QUICK, "ensemble.networks=1"]

@@ -16,14 +16,16 @@ from polyfuse.heads.text.word_attention import InputAttention
 
 
 def test_warmth_is_what_lies_above_the_average():
-    np.testing.assert_allclose(attention_view.warmth(np.full((2, 2), 0.25)), 0)
-    np.testing.assert_allclose(attention_view.warmth(np.array([[1.0, 0], [0, 0]])), [[1, 0], [0, 0]])
-    assert attention_view.warmth(np.array([0.26, 0.25, 0.25, 0.24])).max() < 0.1  # hardly uneven is hardly warm
+    np.testing.assert_allclose(attention_view.attention_above_average(np.full((2, 2), 0.25)), 0)
+    np.testing.assert_allclose(attention_view.attention_above_average(np.array([[1.0, 0], [0, 0]])), [[1, 0], [0, 0]])
+    assert (
+        attention_view.attention_above_average(np.array([0.26, 0.25, 0.25, 0.24])).max() < 0.1
+    )  # hardly uneven is hardly warm
 
 
 def test_a_token_is_warm_at_its_seconds_and_a_short_one_no_warmer():
     spans = np.array([[0, 0.1], [0.1, 0.2], [0.2, 0.22], [0.3, 0.4]])
-    found = attention_view.along(np.array([0.2, 0.5, 0.3, 0.0]), spans, 0.22, bins=22)
+    found = attention_view.attention_over_time(np.array([0.2, 0.5, 0.3, 0.0]), spans, 0.22, bins=22)
     np.testing.assert_allclose(found, [0.2] * 10 + [0.5] * 10 + [0.3] * 2)
     assert attention_view._seconds(found, 0.22) == "0.10 – 0.22 s"
 

@@ -13,15 +13,15 @@ import torch
 from polyfuse import registry
 from polyfuse.comparison.context import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
 from polyfuse.contracts import says
-from polyfuse.evaluation.evaluate import things_of
+from polyfuse.evaluation.evaluate import alignment_keys
 from polyfuse.evaluation.outcome import Outcome
-from polyfuse.evaluation.retrieval import ranks
+from polyfuse.evaluation.retrieval import retrieval_outcome
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.network import Network
 from polyfuse.recipe import ObjectiveRecipe, Recipe, RecipeError, parse
 from polyfuse.recipe.validate import own_keywords
 from polyfuse.system.device import device_of
-from polyfuse.training.fit import Ready
+from polyfuse.training.fit import TrainingData
 from polyfuse.training.train import train
 
 WHOSE = ("between", "around", "key", "weight")  # what of the recipe's own alignment the others take over
@@ -110,8 +110,8 @@ class Aligning(Stage):
             predict_ms=_latency(network, self.ready, self.judged),
         )
 
-    def _found(self, bundle: Bundle, kept: Ready, rows: np.ndarray) -> Outcome:
-        return ranks(bundle, kept.prepared, rows, things_of(bundle, self.table))
+    def _found(self, bundle: Bundle, kept: TrainingData, rows: np.ndarray) -> Outcome:
+        return retrieval_outcome(bundle, kept.prepared, rows, alignment_keys(bundle, self.table))
 
     @property
     def metric(self) -> str:
@@ -156,7 +156,7 @@ def chosen(names: str | Sequence[str], own: str) -> list[str]:
     return list(dict.fromkeys([own, *names]))
 
 
-def _latency(network: Network, ready: Ready, numbers: np.ndarray) -> float:
+def _latency(network: Network, ready: TrainingData, numbers: np.ndarray) -> float:
     """Median milliseconds from the prepared cells of one row to its vectors, encoders included."""
     plain = without_augmentation(ready.rows)
     network.eval()

@@ -20,7 +20,7 @@ from polyfuse.comparison.store import Runs
 from polyfuse.contracts import Decides, offers
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import input_facts
-from polyfuse.evaluation.glossary import settings
+from polyfuse.evaluation.glossary import format_settings
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.recipe.outputs import unscored
 
@@ -105,7 +105,7 @@ def compare(
         "notes": [*notes, *([cut] if limit and steps < stage.steps else []), *_over(limit)],
     }
     if decoding := next((run.outcome.decoding for one in tried for run in one.runs), None):
-        meta["answers made with"] = settings(decoding)
+        meta["answers made with"] = format_settings(decoding)
     if unit is not None:
         meta["resampled by"] = unit
     return judged(stage, tried, meta)

@@ -27,7 +27,7 @@ from polyfuse.evaluation.judges import headline, judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
-from polyfuse.evaluation.targets import metric_weights, modalities, outcomes_of, targets_of
+from polyfuse.evaluation.targets import input_modalities, make_outcomes, metric_weights, true_values
 from polyfuse.model.bundle import Bundle, read_starts
 from polyfuse.model.inference import predict_subsets
 from polyfuse.model.network import Network
@@ -37,7 +37,15 @@ from polyfuse.recipe import Recipe, RecipeError, defaults, parse
 from polyfuse.recipe.outputs import read_alone
 from polyfuse.recipe.resolve import resolve
 from polyfuse.system.device import choose_device, device_of
-from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training, settle
+from polyfuse.training.fit import (
+    TrainingData,
+    build_network,
+    encode_frozen_inputs,
+    labelled_rows,
+    prepare_for_training,
+    resolve_query,
+    standardize_frozen_tokens,
+)
 from polyfuse.training.train import planned_steps, train
 
 NOISE = 0.5  # severity at which robustness is compared
@@ -112,16 +120,16 @@ class Stage:
         self.unit = unit or self.recipe.data.group
         if self.unit is not None:
             table.require(self.unit)
-        self.ready: Ready = prepare_for_training(self.recipe, table, self.splits)
+        self.ready: TrainingData = prepare_for_training(self.recipe, table, self.splits)
         base = build_network(_fused(self.recipe, "concat"), self.ready, device=self.device)
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
-        self.kept, said = encoded_once(base, self.recipe, self.ready)
+        self.kept, said = encode_frozen_inputs(base, self.recipe, self.ready)
         self.notes += [*self.ready.notes, *said]
         self._quoted: str | None = (
             says(base.head(self.output), "metric") if self.output in self.recipe.outputs else None
         )
         self.heard: Noises = {}
-        self.split = labelled(self.ready.rows, self.splits)
+        self.split = labelled_rows(self.ready.rows, self.splits)
 
     kind, base = "fusion", Variant("fusion", "concat")  # of what is compared, and what all else is compared with
 
@@ -192,13 +200,13 @@ class Stage:
         recipe.training.seed, recipe.training.steps = seed, steps
         return recipe
 
-    def network(self, variant: Variant, seed: int, steps: int) -> tuple[Network, Recipe, Ready]:
+    def network(self, variant: Variant, seed: int, steps: int) -> tuple[Network, Recipe, TrainingData]:
         """An untrained network, its recipe, and the cells that it reads."""
         recipe = self.variant_recipe(variant, seed, steps)
         kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.readers}
         network = build_network(recipe, kept, shared, device=self.device)
-        settle(network, kept.rows, self.splits.train)
-        network, _ = asked(network, recipe, kept, self.splits.train, shared)
+        standardize_frozen_tokens(network, kept.rows, self.splits.train)
+        network, _ = resolve_query(network, recipe, kept, self.splits.train, shared)
         return network, recipe, kept
 
     def run(self, variant: Variant, seed: int, steps: int, *, whole: bool = True) -> Run:
@@ -233,13 +241,13 @@ class Stage:
             query=says(network.fusion, "query"),
         )
 
-    def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
+    def _outcomes(self, bundle: Bundle, kept: TrainingData, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
         plain = rows_of(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
         weights = metric_weights(self.recipe, self.table, rows)
-        return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
+        return [make_outcomes(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
 
-    def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
+    def _noise(self, bundle: Bundle, kept: TrainingData) -> tuple[float | None, float | None]:
         test = self.splits.test
         rows = test[self.ready.rows.outputs[self.output].index_RK[test, 0] >= 0]
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
@@ -253,8 +261,8 @@ class Stage:
     def metric(self) -> str:
         """The headline metric of the compared output."""
         head: Any = registry.head(self.recipe.outputs[self.output].head.name)
-        targets = targets_of(self.ready.prepared[f"out:{self.output}"], self.split.train)
-        return headline(Outcome(head.task, targets, [], metric=self._quoted, reads=modalities(self.recipe)))[0]
+        targets = true_values(self.ready.prepared[f"out:{self.output}"], self.split.train)
+        return headline(Outcome(head.task, targets, [], metric=self._quoted, reads=input_modalities(self.recipe)))[0]
 
     @property
     def higher(self) -> bool:
@@ -320,7 +328,7 @@ def _alone(recipe: Recipe, name: str) -> Recipe:
     return made
 
 
-def _of(ready: Ready, recipe: Recipe) -> Ready:
+def _of(ready: TrainingData, recipe: Recipe) -> TrainingData:
     """Only what some of the inputs need."""
 
     readers = recipe.readers
@@ -332,7 +340,7 @@ def _of(ready: Ready, recipe: Recipe) -> Ready:
     augment = {name: change for name, change in ready.rows.augment.items() if name in inputs}
     rows = replace(ready.rows, inputs=inputs, augment=augment)
     prepared: dict[str, Prepared] = used(ready.prepared)
-    return Ready(used(ready.specs), used(ready.transforms), prepared, rows)
+    return TrainingData(used(ready.specs), used(ready.transforms), prepared, rows)
 
 
 def without_augmentation(rows: Rows) -> Rows:

@@ -23,10 +23,10 @@ from polyfuse.contracts import Tempered, WatchesValidation, offers
 from polyfuse.data.splits import Splits, strata
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import parts
-from polyfuse.evaluation.evaluate import Kept, outcomes_by_inputs, report_of
+from polyfuse.evaluation.evaluate import Kept, build_report, outcomes_by_inputs
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.outcome import KEPT, Outcome, plain
+from polyfuse.evaluation.outcome import KEPT, Outcome, to_plain_json
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.targets import metric_weights
 from polyfuse.learners.folds import fold_numbers
@@ -136,7 +136,7 @@ def cross_validate(
         final.notes.append("how well aligned inputs find each other is not measured in folds: give a split for that")
     began, facts = time.monotonic(), {"name": name, "notes": final.notes, "folds": folds, "seconds": spent}
     try:
-        report = report_of(final.bundle, table, final.prepared, rows, kept, **facts)
+        report = build_report(final.bundle, table, final.prepared, rows, kept, **facts)
     except KeyboardInterrupt:  # what was learned is not lost with what it is worth
         final.bundle.report["training"]["interrupted"] = True
         final.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
@@ -317,7 +317,7 @@ def _keep(place: Path | None, recipe: Recipe, judged: Judged) -> None:
     place.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(place / "judged.npz", **arrays)  # type: ignore[arg-type]
     content = {"recipe": recipe.model_dump(mode="json"), "alone": judged.alone, "outcomes": listed}
-    write_json(place / "judged.json", plain(content))
+    write_json(place / "judged.json", to_plain_json(content))
 
 
 def _taken(place: Path, recipe: Recipe) -> Judged | None:
@@ -329,7 +329,7 @@ def _taken(place: Path, recipe: Recipe) -> Judged | None:
     if not (place / "judged.json").exists():
         return None
     content = json.loads((place / "judged.json").read_text(encoding="utf8"))
-    if content["recipe"] != plain(recipe.model_dump(mode="json")):
+    if content["recipe"] != to_plain_json(recipe.model_dump(mode="json")):
         raise RecipeError(f"{place} was begun with another recipe: give the same again, or leave resume out")
     kept: Kept = {}
     with np.load(place / "judged.npz") as file:

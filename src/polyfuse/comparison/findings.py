@@ -11,7 +11,7 @@ import numpy as np
 from polyfuse.comparison.context import Run, Stage
 from polyfuse.comparison.plan import Tried
 from polyfuse.comparison.statistics import Measured, holm, measured, p_value
-from polyfuse.evaluation.outcome import plain
+from polyfuse.evaluation.outcome import to_plain_json
 from polyfuse.evaluation.rendering import RenderedPage
 
 TESTED_FROM = 0.25  # share of the schedule from which on a comparison under a budget has p-values
@@ -97,7 +97,7 @@ class Comparison(RenderedPage):
         ``accuracy`` is whatever ``metric`` says. Rows with ``"completed": false`` carry no p-value. Of alignments the
         lists are ``alignments`` and an empty ``single``, and ``p_vs_base`` is against the alignment called ``base``.
         """
-        return plain(
+        return to_plain_json(
             {
                 "output": self.output,
                 "metric": self.metric,

@@ -13,7 +13,7 @@ import numpy as np
 
 from polyfuse.comparison.context import Run
 from polyfuse.data.cells.made import is_picture, is_sound
-from polyfuse.evaluation.outcome import KEPT, Outcome, plain
+from polyfuse.evaluation.outcome import KEPT, Outcome, to_plain_json
 
 MEDIUM = "base64"  # the key of a picture's or sound's bytes
 
@@ -74,7 +74,7 @@ class Runs:
         content["outcome"] |= {k: list(map(_written, getattr(outcome, k))) for k in ("target", "value")}
         arrays = {k: v for k in ("probabilities", "scores", "weights") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
-        write_json(self.folder / f"{key}.json", plain(content))
+        write_json(self.folder / f"{key}.json", to_plain_json(content))
 
 
 def _written(value: Any) -> Any:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from polyfuse.data.tables import Table
-from polyfuse.evaluation.attention_view import looked
-from polyfuse.evaluation.html import MEANING, environment, looks
+from polyfuse.evaluation.attention_view import view_attention
+from polyfuse.evaluation.html import MEANING, attention_rows, environment
 from polyfuse.heads.text.word_attention import TextAttention
 from polyfuse.model.bundle import Bundle
 
@@ -27,7 +27,10 @@ def write(bundle: Bundle, table: Table, found: Sequence[TextAttention], place: P
 
 def page(bundle: Bundle, table: Table, found: Sequence[TextAttention], facts: Mapping[str, Any]) -> str:
     """The first rows as one self-contained page."""
-    shown = [{"number": one.row, "looked": looks(looked(bundle, table, n, one))} for n, one in enumerate(found[:MOST])]
+    shown = [
+        {"number": one.row, "looked": attention_rows(view_attention(bundle, table, n, one))}
+        for n, one in enumerate(found[:MOST])
+    ]
     view = {"rows": shown, "left_out": len(found) - len(shown), "meta": facts, "meaning": MEANING}
     return environment().get_template("attention.html").render({**view, "title": facts["model"]})
 

@@ -63,7 +63,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Looked:
+class AttentionView:
     """What one text was written about, ready for a page.
 
     Args:
@@ -77,7 +77,7 @@ class Looked:
     strips: list[Strip] = field(default_factory=list)
 
 
-def looked(bundle: Bundle, table: Table, position: int, said: TextAttention) -> Looked:
+def view_attention(bundle: Bundle, table: Table, position: int, said: TextAttention) -> AttentionView:
     """What a row's text was written about.
 
     Args:
@@ -101,7 +101,7 @@ def looked(bundle: Bundle, table: Table, position: int, said: TextAttention) -> 
                 cell = _Cell(items[n] if item.modality in ("image", "audio") else row[column], transform, table, limits)
                 words = _attempt(draw, cell, part, said.words[:WORDS])
                 found += [Strip(column, str(item.modality), words, len(said.words) - len(words))] if words else []
-    return Looked(said.text, {**shares, None: _mean(said.elsewhere_W)}, found)
+    return AttentionView(said.text, {**shares, None: _mean(said.elsewhere_W)}, found)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,9 @@ def _picture(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     ground = np.asarray(Image.fromarray(seen).resize(size, way), dtype=np.float32)
     found = []
     for word, map_HW, share in zip(words, map_WHW, look.total_W, strict=False):
-        heat = Image.fromarray(warmth(map_HW).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+        heat = Image.fromarray(attention_above_average(map_HW).astype(np.float32)).resize(
+            size, Image.Resampling.BICUBIC
+        )
         alpha = 0.6 * np.clip(np.asarray(heat), 0, 1)[..., None]
         file = io.BytesIO()
         mixed = ground * (1 - alpha) + WARM * alpha
@@ -168,7 +170,7 @@ def _picture(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     return found
 
 
-def warmth(map_: np.ndarray) -> np.ndarray:
+def attention_above_average(map_: np.ndarray) -> np.ndarray:
     """How far above the average each share is, 0 to 1: the greatest is 1 where it is twice the average or more."""
     even = float(map_.mean())
     return np.clip((map_ - even) / max(float(map_.max()) - even, even, 1e-12), 0, 1)
@@ -190,12 +192,12 @@ def _sound(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     height = height / max(float(height.max()), 1e-6)
     found = []
     for word, share_T, share in zip(words, share_WT, look.total_W, strict=False):
-        heat = warmth(along(share_T, span_T2, seconds))
+        heat = attention_above_average(attention_over_time(share_T, span_T2, seconds))
         found.append(Word(word, float(share), _wave(height, heat), _seconds(heat, seconds)))
     return found
 
 
-def along(share_T: np.ndarray, span_T2: np.ndarray, seconds: float, bins: int = WIDE) -> np.ndarray:
+def attention_over_time(share_T: np.ndarray, span_T2: np.ndarray, seconds: float, bins: int = WIDE) -> np.ndarray:
     """At equal steps of time, the greatest share of the tokens with spans there, in seconds (bins,).
 
     A token keeps its share whatever its length: the last of a sound, cut short, is no more than the others.

@@ -35,7 +35,7 @@ class _Side:
     at_N: np.ndarray
 
 
-def retrieval(
+def evaluate_retrieval(
     bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
 ) -> list[dict[str, Any]]:
     """One finding per ordered pair of aligned inputs; none where the model aligns nothing.
@@ -54,7 +54,7 @@ def retrieval(
     return list(_findings(_sides(bundle, prepared, rows, key_R)))
 
 
-def ranks(
+def retrieval_outcome(
     bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
 ) -> Outcome:
     """The same row by row, for comparing models on the same rows: an outcome of the task ``retrieval``.

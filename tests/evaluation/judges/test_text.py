@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polyfuse.comparison.statistics import measured, p_value
 from polyfuse.evaluation.judges import headline, judge, measure, text
 from polyfuse.evaluation.outcome import Outcome, output_from_json
-from polyfuse.evaluation.previews import Shown
+from polyfuse.evaluation.previews import CellPreview
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
 from tests.metrics.text.examples import REFERENCES, TEXTS
@@ -40,7 +40,9 @@ def test_a_known_table():
 def test_a_row_is_shown_with_its_score_best_worst_and_by_chance():
     report = judge(CAPTIONS, bootstrap=0)
     assert report.score == pytest.approx([2.550930326, 4.047795052, 0.946267, 0.13471084, 0, 2.91849020])
-    found = samples("caption", CAPTIONS, report, lambda i: {"note": Shown("text", "a cell")}, worst=2, best=2, random=1)
+    found = samples(
+        "caption", CAPTIONS, report, lambda i: {"note": CellPreview("text", "a cell")}, worst=2, best=2, random=1
+    )
     assert [(s.row, s.worst, s.best) for s in found[:4]] == [
         (4, True, False), (3, True, False), (1, False, True), (5, False, True)
     ]  # fmt: skip

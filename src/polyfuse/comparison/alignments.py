@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from polyfuse import registry
-from polyfuse.comparison.context import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
+from polyfuse.comparison.context import LATENCY_CALLS, Context, Run, Variant, without_augmentation
 from polyfuse.contracts import says
 from polyfuse.evaluation.evaluate import alignment_keys
 from polyfuse.evaluation.outcome import Outcome
@@ -27,18 +27,18 @@ from polyfuse.training.train import train
 WHOSE = ("between", "around", "key", "weight")  # what of the recipe's own alignment the others take over
 
 
-def alignments() -> list[str]:
+def alignment_names() -> list[str]:
     """Names of the objectives that align inputs."""
     return [name for name in registry.table_of("objective") if says(registry.objective(name), "aligning")]
 
 
-def aligning(recipe: Recipe) -> int | None:
+def alignment_index(recipe: Recipe) -> int | None:
     """Place of the first objective of a recipe that aligns inputs."""
     found = [at for at, o in enumerate(recipe.extra_losses) if says(registry.objective(o.name), "aligning")]
     return found[0] if found else None
 
 
-class Aligning(Stage):
+class AlignmentContext(Context):
     """A table and a recipe with an alignment, made ready for any number of runs, each with another alignment.
 
     Raises:
@@ -48,7 +48,7 @@ class Aligning(Stage):
     kind = "alignment"
 
     def _compared(self, output: str | None) -> str:
-        place = aligning(self.recipe)
+        place = alignment_index(self.recipe)
         if output is not None:
             raise RecipeError(f"alignments are compared by how well inputs are found, not by output {output!r}")
         if self.recipe.data.weighted_metrics:  # beside outputs; without any it is refused before
@@ -87,7 +87,7 @@ class Aligning(Stage):
         """
         recipe = self.recipe.model_copy(deep=True)
         assert recipe.objectives is not None
-        recipe.objectives[self.place] = replaced(self.own, variant.name)
+        recipe.objectives[self.place] = replace_alignment(self.own, variant.name)
         recipe.training.seed, recipe.training.steps = seed, steps
         return recipe
 
@@ -119,7 +119,7 @@ class Aligning(Stage):
         return "mean_recall"
 
 
-def replaced(own: ObjectiveRecipe, name: str) -> ObjectiveRecipe:
+def replace_alignment(own: ObjectiveRecipe, name: str) -> ObjectiveRecipe:
     """Another alignment of the same inputs; keywords beyond these stay with the one that they were given to.
 
     Raises:
@@ -141,13 +141,13 @@ def replaced(own: ObjectiveRecipe, name: str) -> ObjectiveRecipe:
     return made[0]
 
 
-def chosen(names: str | Sequence[str], own: str) -> list[str]:
+def choose_alignments(names: str | Sequence[str], own: str) -> list[str]:
     """The alignments to run, the recipe's own among them and each once.
 
     Raises:
         RecipeError: one that is no alignment.
     """
-    known = alignments()
+    known = alignment_names()
     if isinstance(names, str):
         names = known if names == "all" else [name.strip() for name in names.split(",")]
     for name in names:

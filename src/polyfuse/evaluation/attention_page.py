@@ -1,4 +1,4 @@
-"""What the words of texts were written about, as a file: all shares as JSON Lines, or an HTML page to look at."""
+"""Writes attention by word to a file: all shares as JSON Lines, or an HTML page."""
 
 from __future__ import annotations
 

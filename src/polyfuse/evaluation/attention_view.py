@@ -1,4 +1,4 @@
-"""What each word of a text was written about, to be seen: a picture under a map, a sound's seconds, a text's pieces.
+"""Attention of each word drawn over its inputs: heat maps of pictures, seconds of sounds, pieces of texts.
 
 As in Show, Attend and Tell (Xu et al., ICML 2015): a picture per word, warm where the decoder looked.
 """

@@ -1,4 +1,4 @@
-"""Judging a model on rows of a table: metrics, missing modalities, rows to look at, and what could not be read."""
+"""Evaluates a model on rows of a table: metrics, missing modalities, samples to look at, unreadable cells."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def term(name: str) -> Term:
 
 
 def format_value(name: str, value: float | None) -> str:
-    """A metric's value for people."""
+    """Format a metric's value."""
     if value is None:
         return NOTHING
     return f"{100 * value:.1f} %" if term(name).percent else format_number(value)
@@ -171,7 +171,7 @@ def format_loss(metric: str, drop: float | None) -> str:
 
 
 def format_seconds(seconds: Mapping[str, float]) -> str:
-    """Where time went: ``reading 1.2 s, training 34 s``."""
+    """Format seconds per stage: ``reading 1.2 s, training 34 s``."""
     shown = {name: f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for name, value in seconds.items()}
     return ", ".join(f"{name} {value} s" for name, value in shown.items())
 
@@ -182,7 +182,7 @@ def format_settings(given: Mapping[str, Any]) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """A size for people: ``1.2 MB``."""
+    """Format a number of bytes: ``1.2 MB``."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

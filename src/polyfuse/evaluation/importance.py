@@ -1,4 +1,4 @@
-"""What each column is worth: how much worse the answers become when its cells are shuffled over the rows.
+"""Permutation importance: how much worse metrics become when a column is shuffled over the rows.
 
 Breiman, Random forests, Machine Learning 2001; Fisher et al., All models are wrong, but many are useful, JMLR 2019.
 """

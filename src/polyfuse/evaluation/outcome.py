@@ -1,4 +1,4 @@
-"""What is known of one output after prediction over a table, and what a judge finds out about it.
+"""Records of one output: targets and predictions over a table, and the report of its metrics.
 
 ``Outcome`` goes into a judge, ``OutputReport`` comes out. The report is rendered from which of its parts are there, not
 from its task, so a new kind of output brings a judge and needs no change to the pages.

@@ -1,4 +1,4 @@
-"""Cells made small enough to show: thumbnails, a few seconds of sound, shortened text."""
+"""Previews of cells for reports: thumbnails, a few seconds of sound, shortened text."""
 
 from __future__ import annotations
 

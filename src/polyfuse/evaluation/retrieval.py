@@ -13,7 +13,7 @@ import numpy as np
 from polyfuse.data.prepare import Prepared
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.metrics.intervals import bootstrap
-from polyfuse.metrics.retrieval import ranked, summarised
+from polyfuse.metrics.retrieval import rank_queries, summarise_ranks
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import shared_vectors
 from polyfuse.model.prepare import rows_of
@@ -66,7 +66,7 @@ def retrieval_outcome(
     rank_RX, share_RX = np.full((len(rows), len(pairs)), np.nan), np.zeros((len(rows), len(pairs)))
     for x, (one, two) in enumerate(pairs):
         query, gallery = sides[one], sides[two]
-        rank_Q = ranked(query.vectors_CE, gallery.vectors_CE, partial(_dense, _belongs(query, gallery)))[0]
+        rank_Q = rank_queries(query.vectors_CE, gallery.vectors_CE, partial(_dense, _belongs(query, gallery)))[0]
         rank_RX[query.at_N, x] = rank_Q[query.cell_N]
         share_N = np.isfinite(rank_Q)[query.cell_N] / np.bincount(query.cell_N)[query.cell_N]
         share_RX[query.at_N, x] = share_N
@@ -103,13 +103,13 @@ def _findings(sides: Mapping[str, _Side]) -> Iterator[dict[str, Any]]:
     for one, two in permutations(sides, 2):
         query, gallery = sides[one], sides[two]
         belongs_QG = _belongs(query, gallery)
-        rank_Q, precision_Q = ranked(query.vectors_CE, gallery.vectors_CE, partial(_dense, belongs_QG))
+        rank_Q, precision_Q = rank_queries(query.vectors_CE, gallery.vectors_CE, partial(_dense, belongs_QG))
         asked_Q = np.isfinite(rank_Q)
         if not asked_Q.any():
             continue
         rank_Q, precision_Q = rank_Q[asked_Q], precision_Q[asked_Q]
-        whole = summarised(rank_Q, precision_Q, np.ones(len(rank_Q)))
-        intervals = bootstrap(partial(summarised, rank_Q, precision_Q), len(rank_Q))
+        whole = summarise_ranks(rank_Q, precision_Q, np.ones(len(rank_Q)))
+        intervals = bootstrap(partial(summarise_ranks, rank_Q, precision_Q), len(rank_Q))
         yield {
             "query": one,
             "gallery": two,

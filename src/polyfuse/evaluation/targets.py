@@ -1,4 +1,4 @@
-"""What is known of each output: its true values beside what was said, and whether there are any."""
+"""Joins targets with predictions into one ``Outcome`` per output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a class is the answer: a cost or a threshold per class, as one number per class that its probability meets."""
+"""Decision rules from costs or thresholds: one number per class, applied to its probability."""
 
 from __future__ import annotations
 

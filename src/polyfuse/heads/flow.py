@@ -34,7 +34,7 @@ Denoise = Callable[[Tensor, Tensor, "Conditions"], Tensor]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How data are made of noise.
+    """Options of sampling from noise.
 
     Args:
         steps: of the way from noise to data; more are finer, and take longer.
@@ -92,7 +92,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is made is made from this.
+    """The conditions of sampling.
 
     Shapes: ``memory`` (B, S, D), every token there is to read; ``mean_BD``, of the real ones.
     """
@@ -192,7 +192,7 @@ def flow_loss(
 
 
 def sample(denoise: Denoise, noise: Tensor, given: Conditions, how: Sampling) -> Tensor:
-    """Data (B, ...) made of noise (B, ...), by Heun's method and a last step of Euler's."""
+    """Integrate from noise (B, ...) to data (B, ...), by Heun's method and a last step of Euler's."""
     both = given.twice() if how.guidance != 1 else given
 
     def velocity(x: Tensor, t: float) -> Tensor:

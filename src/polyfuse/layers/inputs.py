@@ -1,4 +1,4 @@
-"""What fusions share: inputs pooled to one vector each, the one-token result, and the choice of an input by name."""
+"""Helpers of fusions: pooling each input to one vector, single-token results, choosing an input by name."""
 
 from __future__ import annotations
 

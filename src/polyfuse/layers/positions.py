@@ -1,4 +1,4 @@
-"""Where a token lies: masks from lengths, and the sinusoidal code of positions (Vaswani et al., NeurIPS 2017).
+"""Padding masks from lengths, and sinusoidal position encodings (Vaswani et al., NeurIPS 2017).
 
 The code is computed, not learned, so that any length works, in training and in exported files.
 """

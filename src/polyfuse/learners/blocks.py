@@ -1,4 +1,4 @@
-"""Blocks of features as they lie in memory while learners are fitted: NumPy arrays and SciPy's sparse rows."""
+"""Feature blocks in memory while learners are fitted: NumPy arrays and SciPy sparse matrices."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def concat_batches(blocks: Sequence[Tensor | Bag]) -> Rows:
 
 
 def select_rows(blocks: Sequence[Rows], at: np.ndarray | slice) -> list[Rows]:
-    """Some rows of every block."""
+    """Select rows of every block."""
     return [block[at] for block in blocks]
 
 

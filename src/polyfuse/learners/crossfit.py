@@ -1,4 +1,4 @@
-"""A learner's settings chosen, and its answers given, on rows that it did not see: out of fold.
+"""Chooses a learner's settings by cross-validation and gives its out-of-fold predictions.
 
 Wolpert, Stacked generalization, Neural Networks 1992. Letters: R rows, C classes (1 for a number).
 """

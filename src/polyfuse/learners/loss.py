@@ -1,4 +1,4 @@
-"""How wrong scores are, row by row, and the temperature that makes them honest."""
+"""Loss of scores per row, and the temperature that calibrates them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each member of an ensemble counts, chosen greedily on out-of-fold scores.
+"""Weights of ensemble members, selected greedily on out-of-fold scores.
 
 Caruana et al., Ensemble selection from libraries of models, ICML 2004. Letters: M members, R rows, C classes (1 for a
 number), N entries: a row, or a row's label.

@@ -76,7 +76,7 @@ def reached_leaves(x_BF: Tensor, arrays: dict[str, Tensor], depth: int) -> Tenso
     """The number of the leaf that each row reaches in each tree: (B, F) -> (B, T).
 
     Args:
-        arrays: those of ``flat``.
+        arrays: those of ``flatten_trees``.
         depth: their ``depth`` as a plain number, which bounds the walk.
     """
     child, feature_N, threshold_N = arrays["child_N2"].flatten(), arrays["feature_N"], arrays["threshold_N"]

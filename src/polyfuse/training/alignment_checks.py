@@ -1,4 +1,4 @@
-"""What went wrong with an alignment though it was trained: at chance, collapsed, its temperature at its bound.
+"""Checks of a trained alignment: loss at chance level, collapsed vectors, temperature at its bound.
 
 Told from the trained network itself, without dropout and augmentation, on some batches as training drew them.
 """

@@ -86,7 +86,7 @@ def step_losses(network: Network, batch: Batch, chunk: int | None) -> tuple[dict
 
 
 def select_rows(batch: Batch, at_b: Tensor) -> Batch:
-    """Some rows of a batch, with the cells that they use."""
+    """Select rows of a batch, with the cells that they use."""
     at_b = at_b.to(batch.weights_B.device)
     return Batch(
         {name: _select_cells(cells, at_b) for name, cells in batch.inputs.items()},

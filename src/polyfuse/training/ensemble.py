@@ -1,4 +1,4 @@
-"""Networks and learners become one: weighed on rows that they did not see, calibrated together.
+"""Builds the ensemble of networks and learners: weights and calibration on out-of-fold rows.
 
 Numbers are brought nearer to their mean by a line where that helps for certain: what is learnt on a logarithmic scale,
 or by a robust loss, is nearer to a median.

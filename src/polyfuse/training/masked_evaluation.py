@@ -1,4 +1,4 @@
-"""How well a trained network guesses what is hidden of its inputs, beside what means and frequencies alone reach."""
+"""Evaluates masked modelling: loss on hidden units, beside a baseline of means and frequencies."""
 
 from __future__ import annotations
 

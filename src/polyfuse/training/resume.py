@@ -1,4 +1,4 @@
-"""Going on after an interruption: the same recipe, the steps that a time budget fixed, and no other run's weights."""
+"""Resumes an interrupted training: checks the recipe, restores measured steps and finished networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint",
 
 
 def start_or_resume(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
-    """The recipe to train in a run's folder, and notes.
+    """Start a run in its folder or resume it: the recipe to train, and notes.
 
     Args:
         recipe: complete.
@@ -63,7 +63,7 @@ def can_resume(run: Path | None) -> bool:
 
 
 def resume_hint(run: Path | None, every: float) -> str:
-    """What someone who interrupts a training may do next; only what is true.
+    """Tell a user who interrupts a training how to resume it, where that is possible.
 
     Args:
         every: least seconds between two checkpoints.

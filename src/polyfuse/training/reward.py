@@ -1,4 +1,4 @@
-"""The last stage of training, in which heads learn by what their own answers are worth: when it is, what it needs."""
+"""The reward stage at the end of training, for heads that learn from scores of their own outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stage_starts(network: Network) -> list[float]:
 
 
 def set_progress(network: Network, progress: float) -> None:
-    """Say how much of the schedule is over."""
+    """Tell the heads how much of the schedule is over, from 0 to 1."""
     for head in rewarded_heads(network).values():
         head.at(progress)
 
@@ -59,6 +59,6 @@ def note_reward_stages(network: Network, total: int) -> list[str]:
 
 
 def forget_targets(network: Network) -> None:
-    """They are for training alone."""
+    """Drop the targets again; they are needed in training only."""
     for head in rewarded_heads(network).values():
         head.rewarded_by({}, [])

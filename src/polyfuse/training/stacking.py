@@ -1,4 +1,4 @@
-"""Who answers beside the network, judged out of fold: learners are fitted, weighed against it, and joined to it.
+"""Stacking: fits learners beside the network, scores them out of fold, and weighs them against it.
 
 Every row that trains or validates is answered by members that did not see it; on these answers the weights are chosen.
 Wolpert, Stacked generalization, Neural Networks 1992; Caruana et al., Ensemble selection, ICML 2004.
@@ -36,7 +36,7 @@ TREES = ("forest", "boosting")
 
 @dataclass
 class FittedMember:
-    """A member that was judged out of fold on one output.
+    """A fitted member with its out-of-fold scores on one output.
 
     Args:
         scores_RC: what it says of the judged rows.

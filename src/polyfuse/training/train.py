@@ -35,7 +35,7 @@ VALIDATIONS = 40  # at most so many passes over the validation rows
 
 @dataclass(frozen=True)
 class Result:
-    """What happened.
+    """The result of a training.
 
     Args:
         steps, planned: taken, and those of the schedule.
@@ -199,7 +199,7 @@ class _Run:
             (run / CHECKPOINT).unlink(missing_ok=True)
 
     def result(self, seconds: float, unhurried: int) -> Result:
-        """What happened."""
+        """The result of a training."""
         best = self.best if self.best and self.best.weights else None
         quality = self.learner.quality if self.best is None else self.best.quality
         return Result(

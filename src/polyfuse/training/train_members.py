@@ -1,4 +1,4 @@
-"""One training of all that answers: the network, once or without each fold, and the learners beside it.
+"""Trains all ensemble members: the network, once or once per fold, and the learners beside it.
 
 Few rows leave no validation rows that could be trusted, so that each network trains without one fold of the rows and is
 judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfuse.comparison.statistics import measured, p_value
+from polyfuse.comparison.statistics import measure_method, p_value
 from polyfuse.evaluation.judges import headline, judge, measure, text
 from polyfuse.evaluation.outcome import Outcome, output_from_json
 from polyfuse.evaluation.previews import CellPreview
@@ -149,7 +149,7 @@ def test_two_models_are_compared_on_the_same_rows():
     good = Outcome("text", rows, [row[0] for row in rows])
     bad = Outcome("text", rows, ["a dog"] * len(rows))
     for metric in ("cider_d", "bleu_4", "chrf", "wer"):
-        one, other = (measured([outcome], metric, replicates=200) for outcome in (good, bad))
+        one, other = (measure_method([outcome], metric, replicates=200) for outcome in (good, bad))
         assert p_value(one, other) < 0.05, metric
         assert one.interval is not None
 

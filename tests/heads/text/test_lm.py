@@ -142,7 +142,7 @@ def test_the_projector_of_a_frozen_model_learns_by_the_worth_of_texts(folder):
     head.rewarded_by(told, list(told))
     head.reward = lambda rows, texts: np.array([float("w1" in text) for text in texts])
     head.at(1.0)
-    head.loss(heads.joint(), case.targets(transform)).sum().backward()
+    head.loss(heads.random_fused(), case.targets(transform)).sum().backward()
     assert head.decoder.project[0].weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in head.decoder.model.parameters())
 
@@ -151,7 +151,7 @@ def test_the_projector_of_a_frozen_model_learns_by_the_worth_of_texts(folder):
 def test_what_is_frozen_gets_no_gradient(folder, train):
     case = Case(registry.head("text"), {"decoder": {"name": "lm", "path": str(folder), "train": train}}, CELLS)
     head, transform = case.made()
-    head.loss(heads.joint(), case.targets(transform)).sum().backward()
+    head.loss(heads.random_fused(), case.targets(transform)).sum().backward()
     got = {name for name, p in head.decoder.model.named_parameters() if p.grad is not None}
     assert head.decoder.project[0].weight.grad.abs().sum() > 0
     assert bool(got) == (train != "frozen")

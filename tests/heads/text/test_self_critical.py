@@ -134,7 +134,7 @@ def test_the_head_is_rewarded_in_the_last_part_of_its_schedule_alone(decoder):
     learn = {"references": "all", "self_critical": 0.25, "samples": 2}
     case = Case(registry.head("text"), {"decoder": decoder, "learn": learn})
     head, transform = case.made(dropout=0.0)
-    batch, fused = case.targets(transform, missing=(2,)), heads.joint()
+    batch, fused = case.targets(transform, missing=(2,)), heads.random_fused()
     forced = head.loss(fused, batch)
     head.at(1.0)
     assert torch.equal(head.loss(fused, batch), forced)  # nobody gave it references

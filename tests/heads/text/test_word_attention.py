@@ -17,7 +17,7 @@ from polyfuse.heads.text.word_attention import attention_by_word, find_words, un
 from polyfuse.layers.attention import Attention
 from polyfuse.layers.causal import CausalBlock
 from polyfuse.records import Fused, Tokens
-from polyfuse.testing.heads import Case, nameless
+from polyfuse.testing.heads import Case, batch_without_targets
 
 TEXTS = ["a dog's ball, and 3 cats!", "两只狗在跑 fast", "कुत्ता दौड़ता है", "🙂 naïve café", "x"]
 SPELLERS = {unit: Speller.learnt(TEXTS * 3, unit, 600) for unit in ("word", "char", "bpe")}
@@ -157,7 +157,7 @@ def test_a_planted_region_is_looked_at_by_a_transformer():
         head.loss(bright(), batch).mean().backward()
         optimizer.step()
     head.eval()
-    found = head.attended(bright(), nameless())
+    found = head.attended(bright(), batch_without_targets())
     assert [one.text for one in found] == list(CORNERS * 2)
     places = [int(one.by_input["photo"].on_grid.mean(0).argmax()) for one in found]
     assert places == list(PLACES * 2)

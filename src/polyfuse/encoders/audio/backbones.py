@@ -1,4 +1,4 @@
-"""The ways in which checkpoints hear: the waveform itself, Whisper's spectrogram, or AST's filter banks.
+"""Backbones of audio checkpoints by the input they take: a waveform, Whisper's spectrogram, or AST's filter banks.
 
 Each is a module from samples to tokens that padding does not change, though the checkpoints' own code mixes padding in:
 group-norm wav2vec 2.0 (Baevski et al., NeurIPS 2020) and HuBERT (Hsu et al., TASLP 2021) normalise over it, and

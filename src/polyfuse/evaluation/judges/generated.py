@@ -1,4 +1,4 @@
-"""What the judges of pictures and of sounds share: made and real features of rows, and the alarm of sameness."""
+"""Shared by the judges of generated pictures and sounds: metrics of features, and a note on low variety."""
 
 from __future__ import annotations
 

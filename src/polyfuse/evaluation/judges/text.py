@@ -65,7 +65,7 @@ def judge(
     row_values = _values(kept)
     said = [ready.split(one) for one in texts]
     found |= {f"distinct_{n}": finite_or_none(diversity.distinct(said, n)) for n in (1, 2)}
-    found["same_text"] = diversity.commonest(texts)[1] / len(rows)
+    found["same_text"] = diversity.most_common_text(texts)[1] / len(rows)
     score = row_values.get(shown[0], np.full(len(rows), np.nan))
     return OutputReport(
         task=outcome.task,
@@ -297,7 +297,7 @@ def _severity(main: str, of_rows: dict[str, np.ndarray]) -> np.ndarray:
 
 def _notes(kept: dict[str, np.ndarray], found: Values, texts: list[str], ready: _References, main: str) -> list[str]:
     notes = []
-    rows, (text, times) = len(texts), diversity.commonest(texts)
+    rows, (text, times) = len(texts), diversity.most_common_text(texts)
     if ready.signs:
         notes.append(
             "Words are single characters in every metric of words, for these texts have no spaces between words; put "

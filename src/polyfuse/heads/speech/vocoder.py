@@ -54,7 +54,7 @@ class Vocoder(nn.Module):
 
 
 def vocoder_spec(path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a vocoder wants of ``target.audio``, by keyword, and the files that a saved model keeps of it.
+    """Settings of ``target.audio`` that a vocoder needs, by keyword, and its files to save.
 
     Raises:
         FileNotFoundError: no such checkpoint.

@@ -1,4 +1,4 @@
-"""Checkpoints of language models that write: which there are, what a saved model keeps of them, and their models."""
+"""Causal language models from Hugging Face checkpoints: checks, tokenizer, and loading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a language model is spoken to: the form of its conversations, where it has one, as ids of its own tokenizer."""
+"""The chat template of a language model, where it has one, as ids of its own tokenizer."""
 
 from __future__ import annotations
 

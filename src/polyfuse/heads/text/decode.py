@@ -1,4 +1,4 @@
-"""How a text is written once a decoder says what may come next: greedy, beams, drawn; with what may never come.
+"""Text generation from a decoder's logits: greedy search, beam search and sampling, under constraints.
 
 Every decoder that goes step by step is written through this file. A row's text does not depend on its neighbours: rows
 share no state, and draws come from a generator per row, by the seed and the row's number. Length-normalised beams: Wu

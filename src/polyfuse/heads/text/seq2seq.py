@@ -1,4 +1,4 @@
-"""Checkpoints that read something with an encoder and write a text: how each kind is told what was read, and begins.
+"""Decoders of Hugging Face encoder-decoder checkpoints, one adapter per family of models.
 
 One file knows what the kinds do differently; whoever writes with them asks for logits alone.
 """

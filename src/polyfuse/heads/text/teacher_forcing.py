@@ -1,4 +1,4 @@
-"""How a decoder learns from reference texts: teacher forcing, smoothed targets, its own words, and their worth.
+"""Losses of a decoder on reference texts: teacher forcing, label smoothing, scheduled sampling, rewards.
 
 Label smoothing: Szegedy et al., CVPR 2016. Scheduled sampling: Bengio et al., NeurIPS 2015, in two passes over a whole
 text as Mihaylova and Martins, ACL 2019, have it.

@@ -1,4 +1,4 @@
-"""What of its inputs a text was written about, word by word: shares of attention by input, on the grid of its tokens.
+"""Attention of each generated word over the inputs and their tokens, as shares that sum to 1.
 
 A share says where a decoder looked, not why it wrote what it wrote (Jain and Wallace, NAACL 2019); a token after a
 fusion, or behind deep layers, knows of its neighbours as well.

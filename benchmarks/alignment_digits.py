@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from alignment_run import Made, align, meant, number_of_seeds, row
+from alignment_run import Made, align, mean_and_deviation, number_of_seeds, row
 from common import DATA
 from defaults_run import Run, Section
 
@@ -107,7 +107,7 @@ def digits(run: Run) -> Section:
     )
     made = run.each("digits/aligned", lambda seed: measured(run, seed))
     for key, what in MEASURED.items() if made else ():
-        section.lines.append([what, meant((100 * one[key] for one in made), 2), number_of_seeds(made)])
+        section.lines.append([what, mean_and_deviation((100 * one[key] for one in made), 2), number_of_seeds(made)])
     return section
 
 
@@ -166,6 +166,9 @@ def worth(run: Run) -> Section:
             cells = [str(labels)]
             for made in arms.values():
                 low, high = made[0]["interval"]
-                cells += [meant(100 * one["accuracy"] for one in made), f"{100 * low:.1f} to {100 * high:.1f}"]
+                cells += [
+                    mean_and_deviation(100 * one["accuracy"] for one in made),
+                    f"{100 * low:.1f} to {100 * high:.1f}",
+                ]
             section.lines.append([*cells, number_of_seeds(arms["scratch"])])
     return section

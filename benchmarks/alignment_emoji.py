@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from alignment_run import Made, Pair, align, chance, number_of_seeds, plain, row, shown
+from alignment_run import Made, Pair, align, chance, format_recalls, number_of_seeds, row, shorten_findings
 from common import DATA, ROOT
 from defaults_run import Run, Section
 
@@ -62,7 +62,7 @@ def measured(run: Run, seed: int, picture: Path | None) -> Made:
     model, made = align(run, frame, SETTINGS, seed)
     held = compositions(frame)
     if len(held):
-        made["compositions"] = plain(model.evaluate(held, verbose=False).alignment)
+        made["compositions"] = shorten_findings(model.evaluate(held, verbose=False).alignment)
     if picture is not None:
         picture.write_text(drawing(model, frame), encoding="utf8")
     return made
@@ -115,8 +115,8 @@ def emojis(run: Run) -> Section:
     made = run.each("emojis/aligned", lambda seed: measured(run, seed, None if seed else shot))
     held = [{"alignment": one["compositions"]} for one in made if "compositions" in one]
     for pair in PAIRS if made else ():
-        cells = [NAMES[pair[0]], NAMES[pair[1]], shown(made, pair), f"{chance(made[0], pair):.1f}"]
-        cells += [shown(held, pair), f"{chance(held[0], pair):.1f}"] if held else ["–", "–"]
+        cells = [NAMES[pair[0]], NAMES[pair[1]], format_recalls(made, pair), f"{chance(made[0], pair):.1f}"]
+        cells += [format_recalls(held, pair), f"{chance(held[0], pair):.1f}"] if held else ["–", "–"]
         section.lines.append([*cells, number_of_seeds(made)])
     if made:
         section.below = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from alignment_run import Made, Pair, align, chance, number_of_seeds, row, shown, took
+from alignment_run import Made, Pair, align, chance, format_recalls, format_seconds, number_of_seeds, row
 from common import DATA
 from defaults_run import Run, Section
 
@@ -99,8 +99,8 @@ def _steps(run: Run, language: str) -> Section:
         changes = {**changes, **change}
         made = run.each(f"{name}/{step}", lambda seed, now=dict(changes): one_language(run, language, now, seed))
         if made:
-            found = [shown(made, pair) for pair in BOTH_WAYS]
-            section.lines.append([step, *found, took(made), number_of_seeds(made)])
+            found = [format_recalls(made, pair) for pair in BOTH_WAYS]
+            section.lines.append([step, *found, format_seconds(made), number_of_seeds(made)])
         else:
             lacking.append(step)
     if section.lines:
@@ -143,7 +143,7 @@ def flickr_both(run: Run) -> Section:
     pairs = [(one, two) for one in names for two in names if one != two] if made else []
     for pair in pairs:
         luck = chance(made[0], pair, 1 if pair[1] == "image" else CAPTIONS)
-        cells = [names[pair[0]], names[pair[1]], shown(made, pair), f"{luck:.1f}", number_of_seeds(made)]
+        cells = [names[pair[0]], names[pair[1]], format_recalls(made, pair), f"{luck:.1f}", number_of_seeds(made)]
         section.lines.append(cells)
     return section
 
@@ -166,6 +166,6 @@ def flickr_scratch(run: Run) -> Section:
     )
     made = run.each("flickr_scratch/aligned", lambda seed: one_language(run, "en", SCRATCH, seed))
     if made:
-        found = [shown(made, pair) for pair in BOTH_WAYS]
-        section.lines.append(["from scratch", *found, took(made), number_of_seeds(made)])
+        found = [format_recalls(made, pair) for pair in BOTH_WAYS]
+        section.lines.append(["from scratch", *found, format_seconds(made), number_of_seeds(made)])
     return section

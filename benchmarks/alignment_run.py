@@ -40,10 +40,10 @@ def align(
         raise KeyboardInterrupt("training was stopped")
     told = {key: model.facts["training"][key] for key in ("steps", "kept", "quality")}
     spent = {f"{part}_seconds": seconds for part, seconds in model.facts["seconds"].items()}
-    return model, {"alignment": plain(model.evaluation.alignment), **told, **spent}
+    return model, {"alignment": shorten_findings(model.evaluation.alignment), **told, **spent}
 
 
-def plain(findings: Iterable[Mapping[str, Any]]) -> list[Made]:
+def shorten_findings(findings: Iterable[Mapping[str, Any]]) -> list[Made]:
     """Findings of an alignment, as short as a file of many wants them."""
     return [
         {
@@ -72,12 +72,12 @@ def recalls(made: Iterable[Mapping[str, Any]], pair: Pair) -> np.ndarray:
     return np.array([[100 * finding(one, pair)["metrics"][f"recall@{k}"] for k in TOP] for one in made])
 
 
-def shown(made: Iterable[Mapping[str, Any]], pair: Pair) -> str:
+def format_recalls(made: Iterable[Mapping[str, Any]], pair: Pair) -> str:
     """``28.1 ± 0.3 / 55.0 ± 0.4 / 68.2 ± 0.2``; without spread where one seed was measured."""
-    return " / ".join(meant(column) for column in recalls(made, pair).T)
+    return " / ".join(mean_and_deviation(column) for column in recalls(made, pair).T)
 
 
-def meant(values: Iterable[float], digits: int = 1) -> str:
+def mean_and_deviation(values: Iterable[float], digits: int = 1) -> str:
     """Mean and standard deviation, the latter of several values only."""
     values = [float(value) for value in values]
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
@@ -99,7 +99,7 @@ def chance(made: Mapping[str, Any], pair: Pair, belonging: int = 1, k: int = 10)
     return 100 * (1 - missed)
 
 
-def took(made: Iterable[Mapping[str, Any]]) -> str:
+def format_seconds(made: Iterable[Mapping[str, Any]]) -> str:
     """Seconds of training and of the whole, of the slowest seed."""
     made = list(made)
     return f"{max(one['training_seconds'] for one in made):,.0f} of {max(one['seconds'] for one in made):,.0f}"

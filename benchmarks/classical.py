@@ -27,7 +27,7 @@ def sides(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame[~test].reset_index(drop=True), frame[test].reset_index(drop=True)
 
 
-def chosen(model: Any, grid: dict[str, list], x: Any, y: np.ndarray, groups: np.ndarray | None = None) -> Any:
+def tune(model: Any, grid: dict[str, list], x: Any, y: np.ndarray, groups: np.ndarray | None = None) -> Any:
     """The model with the settings that do best over folds, fitted on all rows."""
     from sklearn.base import clone
     from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
@@ -67,7 +67,7 @@ def words(frame: pd.DataFrame, target: str, vectors_ND: np.ndarray | None = None
     grid: dict[str, list] = {"answer__C": list(STRENGTHS)}
     if sparse and dense:
         grid["read__transformer_weights"] = [{"vectors": weight} for weight in WEIGHTS]
-    return float(chosen(model, grid, train, train[target].to_numpy()).score(test, test[target]))
+    return float(tune(model, grid, train, train[target].to_numpy()).score(test, test[target]))
 
 
 def svm(x_ND: np.ndarray, frame: pd.DataFrame, target: str, groups: str | None = None) -> float:
@@ -81,7 +81,7 @@ def svm(x_ND: np.ndarray, frame: pd.DataFrame, target: str, groups: str | None =
     width = x_ND.shape[1]
     grid = {"svc__C": list(MARGINS), "svc__gamma": [narrow / width for narrow in WIDTHS]}
     model = make_pipeline(StandardScaler(), SVC())
-    found = chosen(model, grid, x_ND[~test], y[~test], None if by is None else by[~test])
+    found = tune(model, grid, x_ND[~test], y[~test], None if by is None else by[~test])
     return float(found.score(x_ND[test], y[test]))
 
 

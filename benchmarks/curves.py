@@ -11,7 +11,7 @@ import classical
 import defaults_tables as tables
 import numpy as np
 import pandas as pd
-from defaults_run import Run, Section, error_of_mean, row, shown, values
+from defaults_run import Run, Section, error_of_mean, format_measurement, row, values
 
 SIZES = (50, 200, 1000, None)  # training rows; None for all
 PRESETS: dict[str, list[str]] = {"default": [], "scratch": ["--preset", "scratch"]}
@@ -83,7 +83,9 @@ def curves(run: Run) -> Section:
         for size in _sizes(run):
             made = {learner: _measure(run, name, size, learner) for learner in LEARNERS}
             if any(made.values()):
-                cells = [shown(found, curve.metric, times=learner in PRESETS) for learner, found in made.items()]
+                cells = [
+                    format_measurement(found, curve.metric, times=learner in PRESETS) for learner, found in made.items()
+                ]
                 section.lines.append([name, "all" if size is None else f"{size:,}", *cells])
                 places.append((section.lines[-1][:2], {k: values(found, curve.metric) for k, found in made.items()}))
     section.below = verdict(places)

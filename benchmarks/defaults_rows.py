@@ -10,8 +10,8 @@ import classical
 import defaults_tables as tables
 import numpy as np
 import pandas as pd
-from defaults_run import ON_REQUEST, Run, Section, encoder, row, shown
-from paired import less
+from defaults_run import ON_REQUEST, Run, Section, encoder, format_measurement, row
+from paired import paired_difference
 
 WHISPER = {"name": "pretrained", "path": "starter:whisper-tiny.en", "transfer": "frozen", "cache": "pooled"}
 FROZEN_LITE = {"name": "efficientnet_lite", "transfer": "frozen", "cache": "pooled"}
@@ -55,7 +55,11 @@ def _against_words(run: Run, key: str, name: str, said: str, goal: str) -> list[
     reference = run.kept(
         f"{key}-tfidf", lambda: {"accuracy": classical.words(pd.read_parquet(_texts(run, name)), target)}
     )
-    return [(said, shown(made, times=True), shown([reference]), goal)] if made or reference else []
+    return (
+        [(said, format_measurement(made, times=True), format_measurement([reference]), goal)]
+        if made or reference
+        else []
+    )
 
 
 # --- words and meaning ------------------------------------------------------------------------------------------------
@@ -79,8 +83,11 @@ def words(run: Run) -> Section:
         made = {label: _read(run, name, label) for label in READ_BY}
         simple = {label: _simple(run, name, label) for label in ("tfidf", "vectors", "tfidf-vectors")}
         if any(made.values()) or any(simple.values()):
-            cells = [*map(shown, made.values()), _gain(made["ngrams"], made["both"])]
-            cells += [*(shown([one]) for one in simple.values()), _gain([simple["tfidf"]], [simple["tfidf-vectors"]])]
+            cells = [*map(format_measurement, made.values()), _gain(made["ngrams"], made["both"])]
+            cells += [
+                *(format_measurement([one]) for one in simple.values()),
+                _gain([simple["tfidf"]], [simple["tfidf-vectors"]]),
+            ]
             section.lines.append([name, *cells])
     return section
 
@@ -138,7 +145,7 @@ def houses(run: Run) -> Section:
         "R2 of the log of the price on the test rows of the table. Against columns alone: how much larger R2 is, from "
         "the squared errors of the same test rows, averaged over seeds; 95 % interval and p by 10,000 bootstrap draws "
         f"of rows. Pictures encoded once are kept, so that seconds of later fits are without. "
-        f"Ridge regression on the columns: {shown([ridge], 'r2_log')}."
+        f"Ridge regression on the columns: {format_measurement([ridge], 'r2_log')}."
     )
     return _house_section("Houses: photos beside columns", text, made)
 
@@ -199,7 +206,7 @@ def _house_section(title: str, text: str, made: dict[str, list[dict[str, Any]]])
     base = made["columns alone"]
     for label, found in made.items():
         if found:
-            section.lines.append([label, shown(found, "r2_log", times=True), *_more(base, found)])
+            section.lines.append([label, format_measurement(found, "r2_log", times=True), *_more(base, found)])
     return section
 
 
@@ -209,7 +216,7 @@ def _more(base: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[str]:
     if base is found or not seeds:
         return ["–", "–"]
     first, second = (np.square([one["errors"] for one in runs[:seeds]]) for runs in (base, found))
-    gain, variance = less(first, second), base[0]["variance"]
+    gain, variance = paired_difference(first, second), base[0]["variance"]
     interval = f"{gain.mean / variance:+.3f} ({gain.low / variance:+.3f} to {gain.high / variance:+.3f})"
     return [interval, f"{gain.p:.4f}"]
 
@@ -234,9 +241,11 @@ def fights_frames(run: Run) -> Section:
                 | {"rows": _test_rows(_frames(run))}
             ),
         )
-        section.lines += [[label, shown(made, times=True), str(made[0]["rows"])]] if made else []
+        section.lines += [[label, format_measurement(made, times=True), str(made[0]["rows"])]] if made else []
     simple = run.kept("fights_frames/svm", lambda: _pictures_svm(_frames(run), "label", "source"))
-    section.lines += [["gradients and colours + SVM", shown([simple]), str(simple["rows"])]] if simple else []
+    section.lines += (
+        [["gradients and colours + SVM", format_measurement([simple]), str(simple["rows"])]] if simple else []
+    )
     return section
 
 
@@ -283,7 +292,9 @@ def fsdd_speakers(run: Run) -> Section:
         made = [_heard(run, names, clips, label) for label in HEARD_BY]
         simple = _per_speaker(run, names, f"{clips}/svm", lambda _, table: _sounds_svm(table, "speaker"), clips)
         if any(made) or simple:
-            section.lines.append([str(clips), *(shown(one, times=True) for one in made), shown(simple)])
+            section.lines.append(
+                [str(clips), *(format_measurement(one, times=True) for one in made), format_measurement(simple)]
+            )
     return section
 
 

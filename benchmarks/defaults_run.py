@@ -142,7 +142,7 @@ def values(found: Iterable[dict[str, Any] | None], key: str = "accuracy") -> lis
     return [one[key] for one in found if one is not None]
 
 
-def shown(found: Iterable[dict[str, Any] | None], key: str = "accuracy", *, times: bool = False) -> str:
+def format_measurement(found: Iterable[dict[str, Any] | None], key: str = "accuracy", *, times: bool = False) -> str:
     """Mean and spread of what was measured, with the seconds of the slowest; a dash for nothing."""
     found = [one for one in found if one is not None]
     if not found:

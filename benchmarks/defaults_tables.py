@@ -92,7 +92,7 @@ def _sentences(name: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def being(captions: list[str]) -> str:
+def main_subject(captions: list[str]) -> str:
     """Who at least half of the captions name, and more of them than name any other; else ``other``."""
     named = {kind: sum(bool(re.search(words, text.lower())) for text in captions) for kind, words in BEINGS.items()}
     best, second = sorted(named.values(), reverse=True)[:2]
@@ -101,12 +101,12 @@ def being(captions: list[str]) -> str:
 
 def flickr_en() -> pd.DataFrame:
     """The first caption of a picture to who the other four name."""
-    return _flickr(lambda row: (row.captions_en[0], being(list(row.captions_en[1:]))))
+    return _flickr(lambda row: (row.captions_en[0], main_subject(list(row.captions_en[1:]))))
 
 
 def flickr_zh() -> pd.DataFrame:
     """The first Chinese caption of a picture to who its English captions name."""
-    return _flickr(lambda row: (row.captions_zh[0], being(list(row.captions_en))))
+    return _flickr(lambda row: (row.captions_zh[0], main_subject(list(row.captions_en))))
 
 
 def _flickr(make) -> pd.DataFrame:

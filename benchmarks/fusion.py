@@ -30,8 +30,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 import polyfuse as pf
 from polyfuse import registry
+from polyfuse.comparison.context import Context, Variant
 from polyfuse.comparison.findings import Comparison
-from polyfuse.comparison.stage import Stage, Variant
 from polyfuse.data.tables import read_table
 from polyfuse.recipe import parse
 
@@ -141,17 +141,17 @@ def av_digits_missing(to: Path):
         ("dropout .3, token and unimodal losses", hidden, [{"name": "unimodal", "weight": 1.0}]),
     ):
         recipe = _av_recipe(inputs, epochs=WHOLE, **training)
-        stage = Stage(parse(recipe.model_dump(mode="json") | {"objectives": objectives}), table)
-        runs = [_removed(stage, best, seed, to / f"{label}-{seed}.json") for seed in range(3)]
+        context = Context(parse(recipe.model_dump(mode="json") | {"objectives": objectives}), table)
+        runs = [_removed(context, best, seed, to / f"{label}-{seed}.json") for seed in range(3)]
         made[label] = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
     return {"fusion": best, "training": made}
 
 
-def _removed(stage: Stage, fusion: str, seed: int, kept: Path) -> dict[str, float]:
+def _removed(context: Context, fusion: str, seed: int, kept: Path) -> dict[str, float]:
     """The metric with all inputs and without each, of one training, kept in a file."""
     if not kept.exists():
-        run = stage.run(Variant("fusion", fusion), seed, stage.steps)
-        kept.write_text(json.dumps({"all": stage.value(run.outcome), **run.without}))
+        run = context.run(Variant("fusion", fusion), seed, context.steps)
+        kept.write_text(json.dumps({"all": context.value(run.outcome), **run.without}))
         say(f"{kept.stem}: {kept.read_text()}")
     return json.loads(kept.read_text())
 

@@ -11,7 +11,19 @@ import pandas as pd
 from alignment_run import number_of_seeds
 from common import DATA
 from defaults_run import Run, Section
-from generation_run import BEAM, FROZEN, GREEDY, Made, baseline_cells, cells, judged, photographs, row, took, writer
+from generation_run import (
+    BEAM,
+    FROZEN,
+    GREEDY,
+    Made,
+    baseline_cells,
+    cells,
+    format_minutes,
+    photographs,
+    row,
+    text_metrics,
+    writer,
+)
 
 VALIDATE = 0.1  # share of the pictures
 ANSWERS = (
@@ -55,7 +67,7 @@ def answers(run: Run) -> Section:
     found = run.each("answers/transformer", lambda seed: writer(run, frame, recipe, seed, ways)[1])
     for way in ways if found else ():
         section.lines.append(
-            [way, *cells(found, way, ("exact_match", "same_text")), took(found), number_of_seeds(found)]
+            [way, *cells(found, way, ("exact_match", "same_text")), format_minutes(found), number_of_seeds(found)]
         )
     return section
 
@@ -108,7 +120,7 @@ def _translated(
         }
         found = run.each(f"{key}/{name}", lambda seed, r=recipe: writer(run, frame, r, seed, WAYS)[1])
         if found:
-            section.lines.append([name, *cells(found, "beams 3", SHOWN), took(found), number_of_seeds(found)])
+            section.lines.append([name, *cells(found, "beams 3", SHOWN), format_minutes(found), number_of_seeds(found)])
     for name, at in (("copying", 0), ("nearest neighbour's translation", 1)):
         made = run.kept(f"{key}/{name}", lambda at=at: _judged_neighbour(frame(), at))
         if made:
@@ -117,7 +129,7 @@ def _translated(
 
 
 def _judged_neighbour(frame: pd.DataFrame, at: int) -> Made:
-    return judged(frame.chinese[frame.split == "test"], neighbours(frame)[at], ["text"], "chrf")
+    return text_metrics(frame.chinese[frame.split == "test"], neighbours(frame)[at], ["text"], "chrf")
 
 
 @row

@@ -18,10 +18,10 @@ from generation_run import (
     Made,
     baseline_cells,
     cells,
-    judged,
+    format_minutes,
     photographs,
     row,
-    took,
+    text_metrics,
     writer,
 )
 
@@ -76,7 +76,7 @@ def _described(run: Run, key: str, title: str, text: str, column: str) -> Sectio
         section.lines += [line(name, way, found) for way in WAYS] if found else []
     alike = run.kept(f"{key}/one for all", lambda: one_for_all(frame(), column))
     if alike:
-        section.lines.append(["one caption for all", "", *baseline_cells(alike, BLEU), *beside(alike), "", ""])
+        section.lines.append(["one caption for all", "", *baseline_cells(alike, BLEU), *other_metrics(alike), "", ""])
     if section.lines:
         published = [[name, "", *figures] + [""] * 7 for name, figures in PUBLISHED[column].items()]
         section.lines += published
@@ -86,10 +86,10 @@ def _described(run: Run, key: str, title: str, text: str, column: str) -> Sectio
 def line(name: str, way: str, found: list[Made]) -> list[str]:
     """Of a decoder written in one way."""
     figures = cells(found, way, BLEU) + cells(found, way, BESIDE[:1], digits=3, times=1)
-    return [name, way, *figures, *cells(found, way, BESIDE[1:]), took(found), number_of_seeds(found)]
+    return [name, way, *figures, *cells(found, way, BESIDE[1:]), format_minutes(found), number_of_seeds(found)]
 
 
-def beside(found: Mapping[str, float]) -> list[str]:
+def other_metrics(found: Mapping[str, float]) -> list[str]:
     """The other metrics of a baseline."""
     return baseline_cells(found, BESIDE[:1], digits=3, times=1) + baseline_cells(found, BESIDE[1:])
 
@@ -101,7 +101,7 @@ def one_for_all(frame: pd.DataFrame, column: str) -> Made:
     counts = Counter(word for said in pieces for word in set(said))
     worth = [sum(counts[word] for word in set(said)) / (len(said) + 10) for said in pieces]
     test = frame[column][frame.split == "test"]
-    return judged(test, [texts[int(np.argmax(worth))]] * len(test), ["image"], "cider_d")
+    return text_metrics(test, [texts[int(np.argmax(worth))]] * len(test), ["image"], "cider_d")
 
 
 @row
@@ -147,7 +147,7 @@ def nearest(run: Run, frame: pd.DataFrame, seed: int) -> Made:
     train_RE, test_RE = (model.embed(part.assign(**{column: ""}), of="image") for part in (train, test))
     closest = (test_RE @ train_RE.T).argmax(1)
     said = [train[column].iloc[int(at)][0] for at in closest]
-    return {"written": {"nearest": judged(test[column], said, ["image"], "cider_d")}}
+    return {"written": {"nearest": text_metrics(test[column], said, ["image"], "cider_d")}}
 
 
 @row

@@ -41,7 +41,7 @@ TILE, ACROSS = 56, 20  # pixels of a picture on a contact sheet, pictures in a r
 
 
 @dataclass(frozen=True)
-class Asked:
+class Scope:
     """How much is measured.
 
     Args:
@@ -76,7 +76,7 @@ def pixels(cell: Any) -> np.ndarray:
 
 
 def fitted(
-    asked: Asked, name: str, frame: pd.DataFrame, output: str, inputs: Sequence[str], *settings: str
+    asked: Scope, name: str, frame: pd.DataFrame, output: str, inputs: Sequence[str], *settings: str
 ) -> tuple[Any, dict[str, Any]]:
     """A model, and what its training took; one that lies among the sheets is judged as it is."""
     place, facts = asked.sheets / f"{name}_{asked.seed}", asked.sheets / f"{name}_{asked.seed}.json"
@@ -100,7 +100,7 @@ def best(found: Mapping[str, Any], key: str, higher: bool) -> dict[str, Any]:
     return {"guidance": at, **found[at]}
 
 
-def mnist(asked: Asked) -> dict[str, Any]:
+def mnist(asked: Scope) -> dict[str, Any]:
     """``a handwritten seven`` -> a picture, read by a support vector machine trained on other real digits."""
     from sklearn.svm import SVC
 
@@ -145,7 +145,7 @@ def ear(sound: Sound) -> np.ndarray:
     return np.concatenate([shape(heard, BEATS), [np.log(len(heard))]])
 
 
-def fsdd(asked: Asked) -> dict[str, Any]:
+def fsdd(asked: Scope) -> dict[str, Any]:
     """``seven`` and a speaker -> a sound, read by a support vector machine trained on real recordings."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -176,7 +176,7 @@ def fsdd(asked: Asked) -> dict[str, Any]:
     return {**facts, "reader": sure, "by_guidance": found, "best": best(found, "wer", False)}
 
 
-def emoji(asked: Asked) -> dict[str, Any]:
+def emoji(asked: Scope) -> dict[str, Any]:
     """An emoji's name -> its picture, on names that training did not show."""
     table = pd.read_parquet(next((DATA / "emoji").glob("*.parquet")))
     frame = pd.DataFrame({"name": table["name_en"], "image": list(table["image"]), "split": table["split"]})
@@ -204,7 +204,7 @@ def sheet(made: Sequence[np.ndarray], place: Path, across: int = ACROSS) -> None
     page.save(place)
 
 
-ROWS: dict[str, Callable[[Asked], dict[str, Any]]] = {"mnist": mnist, "fsdd": fsdd, "emoji": emoji}
+ROWS: dict[str, Callable[[Scope], dict[str, Any]]] = {"mnist": mnist, "fsdd": fsdd, "emoji": emoji}
 HEADS = {
     "mnist": ("text to handwritten digit", "accuracy of the reader", "accuracy", "its accuracy on real test digits"),
     "fsdd": ("word and speaker to sound", "WER of the reader", "wer", "its WER on real test recordings"),
@@ -266,14 +266,14 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(str(asked.to / "generation_made"))
     for name in asked.rows or ROWS:
         for seed in range(asked.seeds):
-            one = Asked(asked.minutes, seed, asked.sheets, asked.made, asked.quick)
+            one = Scope(asked.minutes, seed, asked.sheets, asked.made, asked.quick)
             make = partial(_with_machine, ROWS[name], one)
             results.get(f"{name}/{seed}", make)
     write_rows(asked.to / "generation_made.md", page(results.values), "# Pictures and speech made\n")
     return 0
 
 
-def _with_machine(make: Callable[[Asked], dict[str, Any]], asked: Asked) -> dict[str, Any]:
+def _with_machine(make: Callable[[Scope], dict[str, Any]], asked: Scope) -> dict[str, Any]:
     return {**make(asked), "machine": machine(), "minutes": asked.minutes, "seed": asked.seed}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from alignment_run import meant
+from alignment_run import mean_and_deviation
 from common import DATA
 from defaults_run import Run, Section
 
@@ -41,16 +41,18 @@ def photographs(columns: Sequence[str], *, quick: bool = False) -> pd.DataFrame:
         parts.append((part.head(30) if quick else part).assign(split=name.partition("-")[0]))
     frame = pd.concat(parts, ignore_index=True)
     for column in columns:
-        frame[column] = [[plain(text) for text in captions] for captions in frame[column]]
+        frame[column] = [[normalize_text(text) for text in captions] for captions in frame[column]]
     return frame
 
 
-def plain(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Words in lower case, divided by one blank."""
     return " ".join(MARKS.sub(" ", text.lower()).split())
 
 
-def judged(targets: Sequence[Any], texts: Sequence[str], reads: Sequence[str] = (), metric: str | None = None) -> Made:
+def text_metrics(
+    targets: Sequence[Any], texts: Sequence[str], reads: Sequence[str] = (), metric: str | None = None
+) -> Made:
     """All metrics of texts that no model of ours wrote: copies, neighbours, one for all."""
     outcome = Outcome("text", list(targets), list(texts), metric=metric, reads=tuple(reads))
     return numbers(judges.judge(outcome, bootstrap=0).metrics)
@@ -104,7 +106,7 @@ def ways_of(model: pf.Model, test: pd.DataFrame, options: Mapping[str, Any]) -> 
 def cells(made: Iterable[Made], way: str, metrics: Sequence[str], *, digits: int = 1, times: float = 100) -> list[str]:
     """A cell per metric, mean and spread over seeds."""
     made = list(made)
-    return [meant((times * one["written"][way][name] for one in made), digits) for name in metrics]
+    return [mean_and_deviation((times * one["written"][way][name] for one in made), digits) for name in metrics]
 
 
 def baseline_cells(
@@ -114,7 +116,7 @@ def baseline_cells(
     return [f"{times * found[name]:.{digits}f}" if name in found else "" for name in metrics]
 
 
-def took(made: Iterable[Made]) -> str:
+def format_minutes(made: Iterable[Made]) -> str:
     """Minutes of training and of the whole, of the slowest seed."""
     made = list(made)
     return f"{max(m['training_seconds'] for m in made) / 60:.0f} of {max(m['seconds'] for m in made) / 60:.0f}"

@@ -12,7 +12,7 @@ import pandas as pd
 from alignment_run import number_of_seeds
 from common import DATA
 from defaults_run import Run, Section
-from generation_run import BEAM, GREEDY, Made, cells, row, took, writer
+from generation_run import BEAM, GREEDY, Made, cells, format_minutes, row, writer
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 RATE = 8000
@@ -105,7 +105,9 @@ def words(run: Run) -> Section:
 
 def _lines(name: str, found: list[Made]) -> list[list[str]]:
     return (
-        [[name, way, *cells(found, way, SHOWN), took(found), number_of_seeds(found)] for way in WAYS] if found else []
+        [[name, way, *cells(found, way, SHOWN), format_minutes(found), number_of_seeds(found)] for way in WAYS]
+        if found
+        else []
     )
 
 

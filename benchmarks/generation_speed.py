@@ -21,7 +21,7 @@ import transformers
 from common import ROOT, NotMeasured, Results, machine, write_rows
 from transformers.modeling_outputs import BaseModelOutput
 
-from polyfuse.heads.text.decode import Cache, Decoding, Rules, write
+from polyfuse.heads.text.decode import Cache, Decoding, Rules, generate
 from polyfuse.heads.text.transformer import Transformer
 from polyfuse.records import Tokens
 
@@ -70,8 +70,8 @@ def writers(batch: int, length: int, beams: int) -> dict[str, Callable[[], Any]]
     rules = Rules(begin=1, end=2, banned=(0, 1, 3), most=length, least=length)
     options = {"max_new_tokens": length, "min_new_tokens": length, "num_beams": beams, "do_sample": False}
     return {
-        "cache": lambda: write(own, memory, rules, how),
-        "no cache": lambda: write(Uncached(own), memory, rules, how),  # type: ignore[arg-type]
+        "cache": lambda: generate(own, memory, rules, how),
+        "no cache": lambda: generate(Uncached(own), memory, rules, how),  # type: ignore[arg-type]
         "generate": lambda: other.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=x_BSD), attention_mask=mask_BS.long(), **options
         ),

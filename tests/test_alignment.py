@@ -11,7 +11,7 @@ import pytest
 import polyfuse as pf
 from polyfuse.data.batches import Order
 from polyfuse.data.tables import TableError, read_table
-from polyfuse.training.train import mixed
+from polyfuse.training.train import shuffle_validation_rows
 from tests.tiny import FAST, write_table
 
 INPUTS = ["photo@photo=image", "words@words=text", "area@area=columns"]
@@ -163,8 +163,8 @@ def test_every_input_is_pooled_as_its_name_says(tmp_path):
 
 def test_validation_compares_captions_of_many_pictures():
     captions = np.arange(5000)  # five in a row are of one picture
-    order = mixed(SimpleNamespace(aligned=["photo", "words"]), captions)
+    order = shuffle_validation_rows(SimpleNamespace(aligned=["photo", "words"]), captions)
     assert len(np.unique(order[:512] // 5)) > 350
     assert sorted(order) == list(captions)
-    assert list(mixed(SimpleNamespace(aligned=["photo", "words"]), captions)) == list(order)
-    assert list(mixed(SimpleNamespace(aligned=[]), captions)) == list(captions)
+    assert list(shuffle_validation_rows(SimpleNamespace(aligned=["photo", "words"]), captions)) == list(order)
+    assert list(shuffle_validation_rows(SimpleNamespace(aligned=[]), captions)) == list(captions)

@@ -191,12 +191,12 @@ def test_two_rounds_of_folds_make_twice_as_many_networks(table, tmp_path):
 
 
 def test_a_run_of_several_networks_goes_on_with_the_one_that_was_stopped(table, tmp_path, monkeypatch):
-    from polyfuse.training import together
+    from polyfuse.training import train_members
 
     settings = ["training.steps=6", "ensemble.folds=3", "ensemble.networks=3", "ensemble.members=[]"]
     options = {"outputs": ["y"], "split": "split", "settings": settings, "quiet": True}
     whole = polyfuse.fit(table, **options).predict(table)
-    real, calls = together.train, []
+    real, calls = train_members.train, []
 
     def stops(*args, **kwargs):
         calls.append(1)
@@ -204,7 +204,7 @@ def test_a_run_of_several_networks_goes_on_with_the_one_that_was_stopped(table, 
             raise RuntimeError("stopped")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(together, "train", stops)
+    monkeypatch.setattr(train_members, "train", stops)
     with pytest.raises(RuntimeError):
         polyfuse.fit(table, to=tmp_path / "m", **options)
     again = polyfuse.fit(table, to=tmp_path / "m", resume=True, **options)
@@ -220,10 +220,10 @@ def test_a_budget_too_short_for_folds_falls_back_and_says_so(table):
 
 
 def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
-    from polyfuse.training import together
+    from polyfuse.training import train_members
 
     seen = []
-    real = together.train
+    real = train_members.train
 
     def watched(network, recipe, rows, split, **options):
         seen.append(np.concatenate([split.train, split.val]))
@@ -231,7 +231,7 @@ def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
 
     noise = table.assign(y=np.random.default_rng(2).normal(size=len(table)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(together, "train", watched)
+        patch.setattr(train_members, "train", watched)
         settings = [*QUICK, "data.fractions=[0.7,0.3,0]"]
         made = polyfuse.fit(noise.drop(columns="split"), outputs=["y"], settings=settings, quiet=True)
     counts = made.report["training"]["rows"]
@@ -258,9 +258,9 @@ def test_noise_and_missing_inputs_reach_every_member(table, tmp_path):
 
 
 def test_a_network_that_no_member_helps_keeps_the_temperature_of_its_training(table, monkeypatch):
-    from polyfuse.training import join
+    from polyfuse.training import ensemble
 
-    monkeypatch.setattr(join, "weighed", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
+    monkeypatch.setattr(ensemble, "weigh_members", lambda heard, *_: [setattr(heard[0], "weight", 1.0) or heard[0]])
     wide = pd.concat([table] * 3, ignore_index=True)
     wide["kind"] = np.where(wide.y + np.random.default_rng(0).normal(size=len(wide)) > 0, "up", "down")
     settings = [*QUICK, "ensemble.networks=1"]

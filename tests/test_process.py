@@ -13,7 +13,7 @@ import pytest
 
 import polyfuse as pf
 from polyfuse.system.process import Interrupted, SignalListener, training_alone
-from polyfuse.training import together
+from polyfuse.training import train_members
 from polyfuse.training.callbacks import Resumable
 from tests.tiny import FAST
 
@@ -91,7 +91,7 @@ def test_what_is_ignored_stays_ignored():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_kill_while_learners_are_fitted_is_polite_and_says_what_is_kept(frame, tmp_path, monkeypatch, number):
     before = handlers()
-    monkeypatch.setattr(together, "voices", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(train_members, "fit_members", lambda *_: signal.raise_signal(number))
     with pytest.raises(Interrupted, match="nothing to resume from: the same call begins again"):
         fit(frame, to=tmp_path / "m", settings=["preset=scratch", "width=16"])
     assert handlers() == before
@@ -102,7 +102,7 @@ def test_the_command_says_what_is_kept_and_ends_with_130(frame, tmp_path, monkey
     from polyfuse.cli import main
 
     frame.to_csv(tmp_path / "t.csv", index=False)
-    monkeypatch.setattr(together, "voices", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(train_members, "fit_members", lambda *_: signal.raise_signal(signal.SIGTERM))
     words = ["polyfuse", "fit", str(tmp_path / "t.csv"), "--output", "y", "--to", str(tmp_path / "m")]
     monkeypatch.setattr("sys.argv", [*words, "--preset", "scratch"])
     with pytest.raises(SystemExit) as stopped:

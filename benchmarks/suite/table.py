@@ -65,7 +65,7 @@ class Table:
 
     def split(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows with an output, plain types, and a quarter of them as test rows."""
-        frame = _plain(frame[frame[self.output].notna()].reset_index(drop=True), self)
+        frame = _plain_types(frame[frame[self.output].notna()].reset_index(drop=True), self)
         test = held_out(frame, self, seed_of(self.name))
         frame["split"] = np.where(test, "test", "train")
         most = {"train": self.train_rows, "test": self.test_rows}
@@ -141,7 +141,7 @@ def inner(item: Table) -> pd.DataFrame:
     return frame[aside | ~spare].reset_index(drop=True)
 
 
-def _plain(frame: pd.DataFrame, item: Table) -> pd.DataFrame:
+def _plain_types(frame: pd.DataFrame, item: Table) -> pd.DataFrame:
     """Numbers as floats or integers, everything else as text or bytes; a class is text."""
     media = {name for kind, names in item.media.items() for name in names if kind != "text"}
     for name in frame:

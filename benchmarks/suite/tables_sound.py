@@ -29,7 +29,7 @@ def wav(samples_S: np.ndarray, rate: int) -> bytes:
     return whole.getvalue()
 
 
-def heard(path: Path) -> bytes:
+def read_sound(path: Path) -> bytes:
     import soundfile
 
     return wav(*soundfile.read(path, dtype="float32"))
@@ -65,7 +65,7 @@ def _by_language(folder: Path, pattern: str, least: int) -> pd.DataFrame:
     for language in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = sorted(path for path in language.glob(pattern) if path.suffix in (".ogg", ".wav"))
         if len(files) >= least:
-            rows += [{"audio": heard(path), "language": language.name} for path in files]
+            rows += [{"audio": read_sound(path), "language": language.name} for path in files]
     return pd.DataFrame(rows).drop_duplicates("audio")
 
 
@@ -87,7 +87,7 @@ def letter_or_syllable():
     """Whether a letter or a syllable is said, in any language."""
     folder = debian("klettres-data") / "klettres"
     files = [path for path in sorted(folder.glob("*/*/*.ogg")) if path.parts[-3] != "ml"]
-    return pd.DataFrame({"audio": [heard(path) for path in files], "kind": [path.parts[-2] for path in files]})
+    return pd.DataFrame({"audio": [read_sound(path) for path in files], "kind": [path.parts[-2] for path in files]})
 
 
 VOICES = ["m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5", "croak", "whisper", "klatt", "klatt2"]

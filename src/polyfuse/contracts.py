@@ -310,7 +310,7 @@ class ShowsAttention(Protocol):
         """Whether it can, as it is made up."""
 
     def attended(self, fused: Fused, batch: Batch, **options: Any) -> list[Any]:
-        """A ``heads.text.attended.Attended`` for the text of every row, written as ``predict`` writes it."""
+        """A ``heads.text.word_attention.TextAttention`` for the text of every row, written as ``predict`` writes it."""
 
 
 @runtime_checkable

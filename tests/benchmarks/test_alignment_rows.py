@@ -37,8 +37,8 @@ def _made(recall: float, size: int = 100) -> dict:
 
 def test_recall_is_shown_in_percent_with_its_spread():
     pair = ("image", "text")
-    assert alignment_run.shown([_made(0.05)], pair) == "5.0 / 25.0 / 50.0"
-    assert alignment_run.shown([_made(0.05), _made(0.07)], pair).startswith("6.0 ± 1.4 / ")
+    assert alignment_run.format_recalls([_made(0.05)], pair) == "5.0 / 25.0 / 50.0"
+    assert alignment_run.format_recalls([_made(0.05), _made(0.07)], pair).startswith("6.0 ± 1.4 / ")
     with pytest.raises(KeyError):
         alignment_run.finding(_made(0.05), ("image", "sound"))
 

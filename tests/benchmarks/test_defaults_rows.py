@@ -158,7 +158,7 @@ def test_a_cut_keeps_classes_and_test_rows():
     ],
 )
 def test_who_captions_name(captions, expected):
-    assert tables.being(captions) == expected
+    assert tables.main_subject(captions) == expected
 
 
 def test_held_out_speakers_are_never_learnt_from(real_data, tmp_path):
@@ -204,13 +204,13 @@ def test_a_setting_is_never_chosen_by_test_rows(monkeypatch):
     frame = _rows()
     spoilt = frame.assign(y=np.where(frame.split == "test", 0, frame.y))
     seen = []
-    original = classical.chosen
+    original = classical.tune
 
     def spy(model, grid, x, y, groups=None):
         seen.append(np.asarray(y))
         return original(model, grid, x, y, groups)
 
-    monkeypatch.setattr(classical, "chosen", spy)
+    monkeypatch.setattr(classical, "tune", spy)
     for table in (frame, spoilt):
         classical.words(table, "y")
     assert (seen[0] == seen[1]).all()
@@ -231,12 +231,12 @@ def test_paired_difference():
     rng = np.random.default_rng(0)
     base = rng.random((3, 100)) + 1
     better = base - 0.1 + rng.normal(0, 0.05, base.shape)
-    gain = paired.less(base, better)
+    gain = paired.paired_difference(base, better)
     assert gain.p < 0.001
     assert 0 < gain.low < gain.mean < gain.high
-    assert paired.less(better, base).mean == pytest.approx(-gain.mean)
-    assert paired.less(base, base[:, ::-1]).p > 0.2
-    assert paired.less(base, base).p == 1.0
+    assert paired.paired_difference(better, base).mean == pytest.approx(-gain.mean)
+    assert paired.paired_difference(base, base[:, ::-1]).p > 0.2
+    assert paired.paired_difference(base, base).p == 1.0
 
 
 def test_the_verdict_names_where_the_default_is_worst():

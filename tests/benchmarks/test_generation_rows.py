@@ -49,8 +49,8 @@ def test_a_page_has_as_many_cells_in_every_line(tmp_path):
 
 
 def test_captions_are_counted_without_case_and_marks():
-    assert generation_run.plain("A black dog's  ball , in the Snow .") == "a black dog's ball in the snow"
-    found = generation_run.judged([["a dog runs", "the dog runs"]] * 3, ["a dog runs"] * 3, ["image"], "cider_d")
+    assert generation_run.normalize_text("A black dog's  ball , in the Snow .") == "a black dog's ball in the snow"
+    found = generation_run.text_metrics([["a dog runs", "the dog runs"]] * 3, ["a dog runs"] * 3, ["image"], "cider_d")
     assert found["bleu_1"] == pytest.approx(1)
 
 

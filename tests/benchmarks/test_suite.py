@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 
 from benchmarks.suite import HALVES, baselines, features, halves, page, run, sources, tables
 from benchmarks.suite.halves import draw
-from benchmarks.suite.page import Line, difference, replaced, section
+from benchmarks.suite.page import Line, difference, replace_section, section
 from benchmarks.suite.table import Table, held_out, inner
 
 
@@ -157,8 +157,8 @@ def test_page_counts_losses_and_replaces_only_its_section():
     assert "| wide | 300 | columns | R2 | linear 0.300, **forest 0.500** | 0.600 | +2.5 | 10; 2 |" in text
     assert "by more than two on 1 (mini)" in page.summary([lost, won])
     assert "(none)" in page.summary([won])
-    written = replaced("# Defaults\n\n## Presets\n\nkept\n", "One", text)
-    again = replaced(written, "One", section([won], "One", "4 cores"))
+    written = replace_section("# Defaults\n\n## Presets\n\nkept\n", "One", text)
+    again = replace_section(written, "One", section([won], "One", "4 cores"))
     assert "kept" in again
     assert "4 cores" in again
     assert "2 cores" not in again
@@ -174,7 +174,7 @@ def test_each_input_alone_is_compared_with_all_together(cache, monkeypatch):
         row = {"test": {"polyfuse": 1 - np.mean(errors)}}
         (place / f"{name}.json").write_text(json.dumps(row), encoding="utf8")
         np.savez(place / f"{name}.npz", polyfuse=np.array(errors, np.float32))
-    text = page.alone(["mini", "other"], "now", "inner", [0, 1])
+    text = page.single_inputs_table(["mini", "other"], "now", "inner", [0, 1])
     assert "on 1 of 1 tables (mini)" in text
     assert "| mini | columns 0.250, **text 1.000** | 0.500 | -" in text
 

@@ -88,18 +88,18 @@ def test_the_page_and_the_terminal_show_it_and_what_was_run_is_not_run_again(fou
 @pytest.mark.parametrize("weighing", [{}, {"weights": "heavy"}], ids=["plain", "weighted"])
 def test_the_metric_is_that_of_the_report(table, weighing):
     """One alignment, one seed: the comparison's mean recall is the mean over the report's figures."""
-    from polyfuse.comparison.alignments import Aligning
+    from polyfuse.comparison.alignments import AlignmentContext
     from polyfuse.recipe.build import build_recipe
 
     recipe, read = build_recipe(
         table, None, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, **weighing
     )
-    stage = Aligning(recipe, read, device="cpu")
-    run = stage.run(stage.base, 0, stage.steps)
+    context = AlignmentContext(recipe, read, device="cpu")
+    run = context.run(context.base, 0, context.steps)
     model = pf.fit(table, inputs=INPUTS, align="words,numbers", split="split", settings=FAST, quiet=True, **weighing)
     rows = model.evaluation.alignment
     wanted = np.mean([row["metrics"][f"recall@{k}"] for row in rows for k in (1, 5, 10)])
-    assert stage.value(run.outcome) == pytest.approx(wanted, abs=1e-9)
+    assert context.value(run.outcome) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_rows_that_share_a_query_count_for_one():

@@ -15,9 +15,9 @@ from rich.console import Console
 
 import polyfuse as pf
 from polyfuse.cli import main
-from polyfuse.comparison.compare import chosen
+from polyfuse.comparison.compare import choose_fusions
+from polyfuse.comparison.context import Context, Variant, normalize_source
 from polyfuse.comparison.plan import Cost
-from polyfuse.comparison.stage import Stage, Variant, meaning
 from polyfuse.recipe import parse
 from polyfuse.recipe.build import build_recipe
 from polyfuse.registry import FUSION_ALIASES
@@ -170,12 +170,12 @@ def test_every_fusion_trains_and_is_judged(table):
 
 
 def test_aliases_run_once():
-    names, notes = chosen("attention,attention_shared")
+    names, notes = choose_fusions("attention,attention_shared")
     assert names == ["concat", "attention"]
     assert notes == ["attention_shared is another name of attention, which runs once"]
-    assert chosen("late,mean")[0] == ["concat", "late", "mean"]
+    assert choose_fusions("late,mean")[0] == ["concat", "late", "mean"]
     with pytest.raises(ValueError, match="did you mean 'gated'"):
-        chosen("gatd")
+        choose_fusions("gatd")
 
 
 def test_numbers_are_compared_by_their_own_metric(table):
@@ -204,7 +204,7 @@ def test_frozen_encoders_run_once_per_cell(table, tmp_path, monkeypatch):
         return forward(self, fields, present_B)
 
     monkeypatch.setattr(kind, "forward", counted)
-    monkeypatch.setattr("polyfuse.comparison.stage._latency", lambda *_: 0.0)
+    monkeypatch.setattr("polyfuse.comparison.context._latency", lambda *_: 0.0)
     pf.compare(frozen_recipe(tmp_path / "m"), table=table, fusions="concat,gated,mean", seeds=2)
     frame = pd.read_csv(table)
     noised = (frame.split == "test").sum()  # noise gives every row a cell of its own
@@ -224,13 +224,13 @@ def frozen_recipe(model):
 
 def test_noise_heard_once_judges_as_noise_heard_anew(table, tmp_path):
     pf.fit(table, outputs=["label"], inputs=["words=text"], split="split", to=tmp_path / "m", settings=FAST, quiet=True)
-    stage = Stage(frozen_recipe(tmp_path / "m"), pf.read_table(table))
+    context = Context(frozen_recipe(tmp_path / "m"), pf.read_table(table))
     first, second = Variant("fusion", "gated"), Variant("single", "text")
-    stage.run(first, 0, 20)
-    assert stage.heard
-    again = stage.run(second, 0, 20)
-    stage.heard.clear()
-    anew = stage.run(second, 0, 20)
+    context.run(first, 0, 20)
+    assert context.heard
+    again = context.run(second, 0, 20)
+    context.heard.clear()
+    anew = context.run(second, 0, 20)
     assert again.noise == pytest.approx(anew.noise)
     assert again.retention == pytest.approx(anew.retention)
 
@@ -258,7 +258,7 @@ def test_an_interrupted_training_is_not_kept_and_ends_the_comparison(table, tmp_
 
 def test_runs_of_another_version_are_not_gone_on_with(table, tmp_path, monkeypatch):
     compare(table, fusions="concat", seeds=1, to=tmp_path)
-    monkeypatch.setattr("polyfuse.comparison.stage._code", lambda: "another")
+    monkeypatch.setattr("polyfuse.comparison.context._code", lambda: "another")
     with pytest.raises(ValueError, match="version of polyfuse"):
         compare(table, fusions="concat", seeds=1, to=tmp_path)
 
@@ -266,9 +266,9 @@ def test_runs_of_another_version_are_not_gone_on_with(table, tmp_path, monkeypat
 def test_other_words_in_the_code_are_no_other_version():
     code = '"""Says."""\nA = 1\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x  # twice\n'
     said = "# new\nA = 1\ndef f(x):\n    'Gives it twice.'\n    return (2 *\n        x)\n"
-    assert meaning(code) == meaning(said)
-    assert meaning(code) != meaning(code.replace("2 * x", "3 * x"))
-    assert meaning("def f():\n    'Nothing.'") == meaning("def f():\n    pass")
+    assert normalize_source(code) == normalize_source(said)
+    assert normalize_source(code) != normalize_source(code.replace("2 * x", "3 * x"))
+    assert normalize_source("def f():\n    'Nothing.'") == normalize_source("def f():\n    pass")
 
 
 def test_a_budget_that_is_large_enough_leaves_p_values(table):
@@ -294,8 +294,8 @@ def test_what_names_a_comparison_has_one_order(table, tmp_path):
     part = {"columns": "words", "init_from": f"{tmp_path / 'm'}#text", "transfer": "frozen"}
     names = ["d", "b", "e", "a", "c"]  # of a set of five, whose order changes from process to process
     values = {"inputs": dict.fromkeys(names, part), "outputs": {"label": {"column": "label"}}, "width": 16}
-    stage = Stage(parse({**values, "data": {"split": "split", "columns": ["area"]}}), pf.read_table(table))
-    assert list(stage.shared) == sorted(names)
+    context = Context(parse({**values, "data": {"split": "split", "columns": ["area"]}}), pf.read_table(table))
+    assert list(context.shared) == sorted(names)
 
 
 def test_auto_takes_a_fusion_by_validation(table, tmp_path):
@@ -323,8 +323,8 @@ def test_the_terminal_says_which_input_a_fusion_asks_from(table):
 
 def test_an_alias_keeps_the_keywords_of_the_recipe(table):
     settings = (*FAST, "fusion.name=attention_shared", "fusion.depth=3")
-    stage = Stage(*build_recipe(table, None, outputs=["label"], split="split", settings=settings))
-    recipe = stage.variant_recipe(Variant("fusion", "attention"), 0, 1)
+    context = Context(*build_recipe(table, None, outputs=["label"], split="split", settings=settings))
+    recipe = context.variant_recipe(Variant("fusion", "attention"), 0, 1)
     assert recipe.fusion.name == "attention"
     assert recipe.fusion.keywords["depth"] == 3
 
@@ -334,10 +334,10 @@ def test_a_fusion_that_asks_from_a_later_input_shares_frozen_encoders(table, tmp
     text = {"columns": "words", "init_from": f"{tmp_path / 'm'}#text", "transfer": "frozen"}
     values = frozen_recipe(tmp_path / "m").model_dump(mode="json")
     values |= {"inputs": {"area": {"columns": "area", "modality": "columns"}, "text": text}}
-    stage = Stage(parse(values), pf.read_table(table))
-    network, *_ = stage.network(Variant("fusion", "film"), 0, 10)
+    context = Context(parse(values), pf.read_table(table))
+    network, *_ = context.network(Variant("fusion", "film"), 0, 10)
     assert network.fusion.query == "text"
-    assert network.encoder("text") is stage.shared["text"]
+    assert network.encoder("text") is context.shared["text"]
 
 
 def test_an_asymmetric_fusion_asks_from_the_longest_input_and_remembers(table, tmp_path):
@@ -356,13 +356,13 @@ def test_rows_of_a_unit_are_resampled_together(table):
     frame = pd.read_csv(table)
     twice = pd.concat([frame.assign(source=frame.index)] * 2)  # each row again: twice the rows, nothing new
     options = {"outputs": ["label"], "inputs": ["words", "area"], "split": "split", "settings": FAST}
-    stage = Stage(*build_recipe(twice, None, **options), unit="source")
-    outcome = stage.run(Variant("fusion", "concat"), 0, stage.steps).outcome
-    assert stage.groups is not None
-    assert len(stage.groups) == len(outcome.target)
-    half = len(stage.groups) // 2
-    assert list(stage.groups[:half]) == list(stage.groups[half:])
-    assert stage.groups[:half] == [str(row) for row in frame.index[frame.split == "test"]]
+    context = Context(*build_recipe(twice, None, **options), unit="source")
+    outcome = context.run(Variant("fusion", "concat"), 0, context.steps).outcome
+    assert context.groups is not None
+    assert len(context.groups) == len(outcome.target)
+    half = len(context.groups) // 2
+    assert list(context.groups[:half]) == list(context.groups[half:])
+    assert context.groups[:half] == [str(row) for row in frame.index[frame.split == "test"]]
 
 
 def test_an_unjudgeable_comparison_is_refused(table):
@@ -374,7 +374,7 @@ def test_an_unjudgeable_comparison_is_refused(table):
     with pytest.raises(ValueError, match="no column 'sound'"):
         compare(table, unit="sound")
     with pytest.raises(ValueError, match=r"needs an output|nothing to learn"):
-        Stage(parse({}), pf.read_table(table))
+        Context(parse({}), pf.read_table(table))
 
 
 def test_from_the_command_line(table, tmp_path, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfuse.comparison.statistics import holm, measured, p_value
+from polyfuse.comparison.statistics import holm, measure_method, p_value
 from polyfuse.evaluation.outcome import Outcome
 
 
@@ -20,7 +20,7 @@ def outcome(right_N, classes=(0, 1)):
 
 
 def accuracy(*rights, groups=None):
-    return measured([outcome(right) for right in rights], "accuracy", groups=groups, replicates=500)
+    return measure_method([outcome(right) for right in rights], "accuracy", groups=groups, replicates=500)
 
 
 def test_value_deviation_and_interval():
@@ -64,7 +64,7 @@ def test_rows_of_a_group_count_once():
 
 def test_numbers_use_their_own_metric():
     target = np.linspace(1, 2, 50)
-    found = measured([Outcome("number", target.tolist(), (target + 0.1).tolist())], "rmse", replicates=50)
+    found = measure_method([Outcome("number", target.tolist(), (target + 0.1).tolist())], "rmse", replicates=50)
     assert found.value == pytest.approx(0.1)
     np.testing.assert_allclose(found.replicates_R, 0.1)
 

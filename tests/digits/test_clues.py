@@ -58,7 +58,7 @@ def test_every_wording_says_its_digits_and_leaves_some_open(language):
     rng = np.random.default_rng(0)
     for clue in clues.clues():
         for _ in range(20):
-            text = clues.say(clue, language, rng)
+            text = clues.word_clue(clue, language, rng)
             assert read(text) == clues.digits_of(clue), text
             assert 2 <= len(read(text)) <= 5, text
 
@@ -70,7 +70,7 @@ def test_a_drawn_clue_is_true():
 
 
 def test_a_clue_favours_none_of_its_digits():
-    chances = clues.chances()
+    chances = clues.draw_probabilities()
     np.testing.assert_allclose(chances.sum(0), 1, rtol=1e-9)
     assert (chances > 0).sum(1).tolist() == [len(clues.digits_of(clue)) for clue in clues.clues()]
     assert all(len(set(row[row > 0])) == 1 for row in chances)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from polyfuse import registry
-from polyfuse.encoders.checkpoint import blocks_of, keep_layers, tower
+from polyfuse.encoders.checkpoint import find_blocks, keep_layers, tower
 from tests.encoders.checkpoints import config, make
 
 FACTS = {"text": {}, "image": {"image_size": (32, 32)}, "audio": {"rate": 16_000}}
@@ -79,7 +79,7 @@ def test_every_trainable_parameter_is_reached_and_has_one_place_from_bottom_to_t
     assert trainable.keys().isdisjoint(made.unused)
     groups = made.layers_bottom_up()
     assert sorted(id(p) for group in groups for p in group) == sorted(map(id, trainable.values()))
-    blocks = [{id(p) for p in block.parameters() if p.requires_grad} for block in blocks_of(made)]
+    blocks = [{id(p) for p in block.parameters() if p.requires_grad} for block in find_blocks(made)]
     assert [{id(p) for p in group} for group in groups[1 : 1 + len(blocks)]] == blocks
 
 
@@ -94,7 +94,7 @@ def test_layers_bottom_up_does_not_depend_on_what_is_frozen(tmp_path, modality, 
 def test_the_first_blocks_alone_can_be_kept(tmp_path):
     folder = make(tmp_path, "vit")
     whole, first = encoder("image", folder).eval(), encoder("image", folder, layers=1).eval()
-    assert len(blocks_of(first)) == 1
+    assert len(find_blocks(first)) == 1
     assert set(first.state_dict()) < set(whole.state_dict())
     for layers in (0, 3):
         with pytest.raises(ValueError, match=r"has 2; expected 1 to 2"):

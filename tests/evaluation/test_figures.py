@@ -77,7 +77,7 @@ def test_any_range(target, value):
     ("value", "text"), [(0, "0"), (0.25, "0.25"), (150.0, "150"), (1500, "1.5k"), (-2e6, "-2M"), (3.2e10, "32G")]
 )
 def test_axis_labels_are_short(value, text):
-    assert figures.short(value) == text
+    assert figures.short_number(value) == text
 
 
 @pytest.mark.parametrize("values", [(0.9, 0.7, 0.5), (None, None, None), (1e6, -1e6, 0.0), (0.5, 0.5, 0.5)])
@@ -91,9 +91,9 @@ def test_curves_of_any_height(values, metric):
 
 @pytest.mark.parametrize("places", [[0.2, 0.9, 0.95, 0.951, 0.952, 0.99], [0.01, 0.01, 0.02, 0.8], [0.5] * 9])
 def test_labels_stand_apart_within_the_plot(places):
-    found = np.array(figures.apart(places))
+    found = np.array(figures.spread_apart(places))
     assert np.diff(found).min() > figures.LABEL_GAP - 1e-3
     assert found.min() >= 0
     assert found.max() <= 1
-    assert figures.apart([0.1, 0.5]) == [0.1, 0.5]
-    assert figures.apart([]) == []
+    assert figures.spread_apart([0.1, 0.5]) == [0.1, 0.5]
+    assert figures.spread_apart([]) == []

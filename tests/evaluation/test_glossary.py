@@ -18,22 +18,22 @@ from polyfuse.evaluation.judges import text as texts
      (0.01234, "0.012"), (0.000123, "0.000123"), (-0.358, "−0.358"), (1200, "1,200"), (None, "–")],
 )  # fmt: skip
 def test_number(value, text):
-    assert glossary.number(value) == text
+    assert glossary.format_number(value) == text
 
 
 @given(st.floats(0.001, 1e9))
 def test_a_written_number_is_within_half_a_percent(value):
     tolerance = 0.05 if value < 0.1 else 0.005
-    assert float(glossary.number(value).replace(",", "")) == pytest.approx(value, rel=tolerance)
+    assert float(glossary.format_number(value).replace(",", "")) == pytest.approx(value, rel=tolerance)
 
 
 def test_percentages_and_differences():
-    assert glossary.written("accuracy", 0.9734) == "97.3 %"
-    assert glossary.written_interval("accuracy", (0.95, 0.99)) == "95.0 to 99.0 %"
-    assert glossary.written_interval("rmse", (1000.0, 2000.0)) == "1,000 to 2,000"
-    assert glossary.written_interval("rmse", None) == ""
-    assert glossary.difference("accuracy", -0.0321) == "−3.2 points"
-    assert glossary.difference("r2", 0.5) == "+0.500"
+    assert glossary.format_value("accuracy", 0.9734) == "97.3 %"
+    assert glossary.format_interval("accuracy", (0.95, 0.99)) == "95.0 to 99.0 %"
+    assert glossary.format_interval("rmse", (1000.0, 2000.0)) == "1,000 to 2,000"
+    assert glossary.format_interval("rmse", None) == ""
+    assert glossary.format_difference("accuracy", -0.0321) == "−3.2 points"
+    assert glossary.format_difference("r2", 0.5) == "+0.500"
 
 
 def test_every_metric_of_a_judge_has_words():

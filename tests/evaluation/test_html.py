@@ -11,9 +11,9 @@ import pytest
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.evaluation.previews import CellPreview, preview_cell
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
-from polyfuse.evaluation.shown import Shown, show
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 ATTACKS = [
@@ -72,12 +72,12 @@ def category(classes: list, rows: int = 60, seed: int = 0) -> Outcome:
 def full(name: str, outcome: Outcome, words: list[str]) -> Report:
     """A report with every section, with the given words wherever a table could put them."""
     cells = {
-        words[0]: Shown("text", words[0]),
-        "picture": show("image", np.zeros((8, 8), dtype=np.uint8)),
-        "sound": show("audio", {"array": np.zeros(800, dtype=np.float32), "sampling_rate": 8000}),
-        "gone": Shown("missing", ""),
-        "bad": Shown("broken", words[1]),
-        "size": Shown("number", "3.5"),
+        words[0]: CellPreview("text", words[0]),
+        "picture": preview_cell("image", np.zeros((8, 8), dtype=np.uint8)),
+        "sound": preview_cell("audio", {"array": np.zeros(800, dtype=np.float32), "sampling_rate": 8000}),
+        "gone": CellPreview("missing", ""),
+        "bad": CellPreview("broken", words[1]),
+        "size": CellPreview("number", "3.5"),
     }
     found = judge(outcome, bootstrap=50)
     return Report(
@@ -133,7 +133,7 @@ def test_nothing_is_loaded_from_anywhere(tmp_path):
 
 def test_bytes_of_no_known_type_are_not_embedded(tmp_path):
     outcome = category(list("ab"), rows=4)
-    cell = {"c": Shown("image", b"<svg onload='alert(1)'>")}
+    cell = {"c": CellPreview("image", b"<svg onload='alert(1)'>")}
     report = judge(outcome)
     _, parsed = page(Report(4, {"o": report}, samples=samples("o", outcome, report, lambda row: cell)), tmp_path)
     assert "img" not in parsed.tags

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.outcome import Confusion, Outcome, plain
+from polyfuse.evaluation.outcome import Confusion, Outcome, to_plain_json
 
 anything = st.recursive(
     st.one_of(
@@ -25,7 +25,7 @@ anything = st.recursive(
 
 @given(anything)
 def test_plain_is_always_valid_json(value):
-    json.dumps(plain(value), allow_nan=False)
+    json.dumps(to_plain_json(value), allow_nan=False)
 
 
 def test_top_confusions_are_the_largest_off_the_diagonal():

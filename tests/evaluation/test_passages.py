@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
-from polyfuse.evaluation.passages import FOLDED, MOST, passage
+from polyfuse.evaluation.passages import FOLDED, MOST, fold_text
+from polyfuse.evaluation.previews import CellPreview
 from polyfuse.evaluation.rendering import plain_text
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
-from polyfuse.evaluation.shown import Shown
 from tests.evaluation.test_html import Page
 
 
 @given(st.text(max_size=40), st.integers(1, 400))
 def test_a_text_is_whole_or_folded(text, times):
     whole = text * times
-    found = passage(whole)
+    found = fold_text(whole)
     assert whole.strip().startswith(found.text)
     assert found.text.startswith(found.beginning)
     assert len(found.beginning) <= FOLDED
@@ -26,7 +26,7 @@ def test_a_text_is_whole_or_folded(text, times):
     assert bool(found.beginning) == (len(whole.strip()) > FOLDED)
 
 
-def shown(outcome: Outcome, cells: dict[str, Shown]) -> tuple[str, Page]:
+def shown(outcome: Outcome, cells: dict[str, CellPreview]) -> tuple[str, Page]:
     report = judge(outcome, bootstrap=0)
     found = samples("said", outcome, report, lambda row: cells, random=len(outcome.target))
     text = " ".join(
@@ -47,7 +47,9 @@ def test_every_script_has_its_direction_and_nothing_is_invisible(tmp_path, monke
         [],
     ]
     texts = ["孩子在玩。", "كلب على الرمل", "something", "short", "reference 3", long]
-    text, parsed = shown(Outcome("text", references, texts), {"source": Shown("text", long), "none": Shown("text", "")})
+    text, parsed = shown(
+        Outcome("text", references, texts), {"source": CellPreview("text", long), "none": CellPreview("text", "")}
+    )
     assert '<div dir="auto">كلب يركض على الشاطئ</div>' in text
     assert '<div dir="auto">两个孩子在荡秋千。</div>' in text
     assert parsed.text.count("empty reference") == 2

@@ -43,7 +43,7 @@ def test_a_pattern_says_which_neighbours_are_brighter():
 @given(height=st.integers(1, 12), width=st.integers(1, 12), side=st.integers(1, 3), seed=st.integers(0, 99))
 def test_counts_are_shares_of_each_cell(height, width, side, seed):
     code = torch.randint(0, 5, (2, height, width), generator=torch.Generator().manual_seed(seed))
-    shares = histograms.counted(code, 5, side).view(2, side * side, 5)
+    shares = histograms.count_codes(code, 5, side).view(2, side * side, 5)
     torch.testing.assert_close(shares.sum((1, 2)), torch.full((2,), float(side * side)))
     overall = torch.stack([(code == n).float().mean((1, 2)) for n in range(5)], 1)
     torch.testing.assert_close(shares.sum(1) / side**2, overall)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from polyfuse.layers.inputs import NormedMeans, blank_if_absent, chosen, linear, means
+from polyfuse.layers.inputs import NormedMeans, choose_input, linear, mean_tokens, pad_absent_rows
 from tests.fusion.cases import inputs
 from tests.fusion.parity import WIDTH
 
@@ -14,7 +14,10 @@ from tests.fusion.parity import WIDTH
 @settings(max_examples=15, deadline=None)
 @given(tokens=inputs())
 def test_absent_inputs_are_exactly_zero(tokens):
-    for pooled_BMD, present_BM in (means(tokens, list(tokens)), NormedMeans(list(tokens), WIDTH).double()(tokens)):
+    for pooled_BMD, present_BM in (
+        mean_tokens(tokens, list(tokens)),
+        NormedMeans(list(tokens), WIDTH).double()(tokens),
+    ):
         assert not pooled_BMD[~present_BM].any()
         assert pooled_BMD[present_BM].any() or not present_BM.any()
 
@@ -23,7 +26,7 @@ def test_absent_inputs_are_exactly_zero(tokens):
 @given(tokens=inputs(1, 1))
 def test_a_blank_stands_in_where_and_only_where_nothing_is(tokens):
     before = tokens["i0"]
-    after = blank_if_absent(before)
+    after = pad_absent_rows(before)
     assert after.present_B.all()
     assert torch.equal(after.mask_BT[before.present_B], before.mask_BT[before.present_B])
     assert (after.mask_BT[~before.present_B].sum(1) == 1).all()
@@ -38,7 +41,7 @@ def test_linear_keeps_the_scale_it_is_told():
 
 
 def test_an_input_may_be_called_auto():
-    assert chosen(["a", "auto"], "auto") == "auto"
-    assert chosen(["a", "b"], "auto") == "a"
+    assert choose_input(["a", "auto"], "auto") == "auto"
+    assert choose_input(["a", "b"], "auto") == "a"
     with pytest.raises(ValueError, match="unknown input"):
-        chosen(["a", "b"], "c")
+        choose_input(["a", "b"], "c")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.audio_utils import mel_filter_bank
 
-from polyfuse.layers.mel import KaldiMel, LogMel, Spectra, WhisperMel, band_masked, kaldi_filters, slaney_filters
+from polyfuse.layers.mel import KaldiMel, LogMel, Spectra, WhisperMel, kaldi_filters, mask_band, slaney_filters
 
 FRONTENDS = [LogMel(rate=16_000), LogMel(rate=8_000, spare=4), WhisperMel(), KaldiMel()]
 every_frontend = pytest.mark.parametrize("mel", FRONTENDS, ids=["log", "log8k", "whisper", "kaldi"])
@@ -125,7 +125,7 @@ def test_silence_is_finite():
 def test_band_masking_silences_at_most_its_fraction_of_each_axis(fraction, seed, real):
     torch.manual_seed(seed)
     mask_UN = torch.arange(40) < torch.tensor(real)[:, None]
-    kept = band_masked(torch.ones(len(real), 40, 20), mask_UN, fraction) > 0
+    kept = mask_band(torch.ones(len(real), 40, 20), mask_UN, fraction) > 0
     for row, length in enumerate(real):
         frames, frequencies = kept[row].any(-1), kept[row].any(0)
         assert frequencies.sum() >= 20 - fraction * 20 - 1 or not frames.any()
@@ -136,7 +136,7 @@ def test_band_masking_silences_at_most_its_fraction_of_each_axis(fraction, seed,
 
 def test_band_masking_of_nothing_changes_nothing():
     x_UNF = torch.randn(2, 5, 6)
-    assert torch.equal(band_masked(x_UNF, torch.ones(2, 5, dtype=torch.bool), 0.0), x_UNF)
+    assert torch.equal(mask_band(x_UNF, torch.ones(2, 5, dtype=torch.bool), 0.0), x_UNF)
 
 
 def test_spectra_hear_what_log_mel_hears_at_the_sounds_own_level():

@@ -28,7 +28,7 @@ def test_they_are_those_of_numpy_over_real_frames(frames, seed):
         np.testing.assert_allclose(moments.deviation(x_UNF, weight)[row] ** 2, real.var(0) + 1e-6, atol=1e-9)
         np.testing.assert_allclose(quantiles[row], np.quantile(real, levels, axis=0), atol=1e-9)
         steps = (np.diff(real, axis=0) ** 2).mean(0) if length > 1 else np.zeros(3)
-        np.testing.assert_allclose(moments.change(x_UNF, weight)[row] ** 2, steps + 1e-6, atol=1e-9)
+        np.testing.assert_allclose(moments.root_mean_square_change(x_UNF, weight)[row] ** 2, steps + 1e-6, atol=1e-9)
 
 
 @settings(max_examples=15, deadline=None)
@@ -37,7 +37,7 @@ def test_no_weight_gives_nothing_and_no_gradient_is_infinite(frames, seed):
     x_UNF, _, _ = sample(2, frames, seed)
     x_UNF.requires_grad_()
     none, mask = torch.zeros(2, frames, 1, dtype=torch.float64), torch.zeros(2, frames, dtype=torch.bool)
-    parts = [moments.mean(x_UNF, none), moments.deviation(x_UNF, none), moments.change(x_UNF, none)]
+    parts = [moments.mean(x_UNF, none), moments.deviation(x_UNF, none), moments.root_mean_square_change(x_UNF, none)]
     parts += [moments.course(x_UNF, none, 3), moments.correlations(x_UNF, none, floor=0.1)]
     parts += [moments.quantiles(x_UNF, mask, (0.5,))]
     assert all(part.abs().max() <= 1.001e-3 for part in parts)

@@ -4,12 +4,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polyfuse.layers.positions import masked_until, sinusoidal
+from polyfuse.layers.positions import length_mask, sinusoidal
 
 
 @given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=4), length=st.integers(1, 7))
 def test_the_mask_counts_what_fits(lengths, length):
-    mask = masked_until(torch.tensor(lengths), length)
+    mask = length_mask(torch.tensor(lengths), length)
     assert mask.sum(1).tolist() == [min(n, length) for n in lengths]
     assert (mask.int().diff(dim=1) <= 0).all()
 

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from polyfuse.layers import recurrent
-from polyfuse.layers.positions import masked_until
-from polyfuse.layers.recurrent import Bidirectional, OneWay, reversal
+from polyfuse.layers.positions import length_mask
+from polyfuse.layers.recurrent import Bidirectional, OneWay, reversed_positions
 
 KINDS = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 @given(lengths=st.lists(st.integers(0, 6), min_size=1, max_size=4))
 def test_reversal_turns_real_tokens_round_and_is_its_own_inverse(lengths):
-    order = reversal(masked_until(torch.tensor(lengths), 6))
+    order = reversed_positions(length_mask(torch.tensor(lengths), 6))
     for row, length in enumerate(lengths):
         assert order[row].tolist() == [*reversed(range(length)), *range(length, 6)]
         assert order[row][order[row]].tolist() == list(range(6))
@@ -40,7 +40,7 @@ def reference(net: Bidirectional, kind: str, depth: int) -> nn.Module:
 def test_equals_torch_on_packed_sequences(kind, depth, lengths, seed):
     torch.manual_seed(seed)
     net, x = Bidirectional(5, 4, kind=kind, depth=depth), torch.randn(len(lengths), 6, 5)
-    found = net(x, masked_until(torch.tensor(lengths), 6))
+    found = net(x, length_mask(torch.tensor(lengths), 6))
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
     expected, _ = nn.utils.rnn.pad_packed_sequence(reference(net, kind, depth)(packed)[0], batch_first=True)
     for row, length in enumerate(lengths):
@@ -94,7 +94,7 @@ class Watched(nn.Module):
 
 @pytest.mark.parametrize("able", [True, False])
 def test_autocast_reaches_the_fused_net_only_where_the_processor_can(able, monkeypatch):
-    monkeypatch.setattr(recurrent, "runs_in", lambda kind, dtype: able)
+    monkeypatch.setattr(recurrent, "supports_dtype", lambda kind, dtype: able)
     layer = OneWay(5, 4, kind="lstm")
     layer.net = Watched()
     with torch.autocast("cpu", torch.bfloat16):
@@ -104,7 +104,7 @@ def test_autocast_reaches_the_fused_net_only_where_the_processor_can(able, monke
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_the_processor_cannot_autocast_changes_nothing(kind, monkeypatch):
-    monkeypatch.setattr(recurrent, "runs_in", lambda kind, dtype: False)
+    monkeypatch.setattr(recurrent, "supports_dtype", lambda kind, dtype: False)
     layer, x = OneWay(5, 4, kind=kind), torch.randn(3, 6, 5)
     with torch.autocast("cpu", torch.bfloat16):
         found = layer(x)
@@ -122,13 +122,13 @@ def test_the_processor_is_asked_once_without_a_random_draw(monkeypatch):
     monkeypatch.setitem(recurrent.LAYERS, "lacking", Lacking)
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    assert not any(recurrent.runs_in("lacking", torch.bfloat16) for _ in range(3))
+    assert not any(recurrent.supports_dtype("lacking", torch.bfloat16) for _ in range(3))
     assert tried == [True]
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_without_autocast_the_processor_is_not_asked(monkeypatch):
-    monkeypatch.setattr(recurrent, "runs_in", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(recurrent, "supports_dtype", lambda *_: pytest.fail("asked"))
     OneWay(5, 4)(torch.randn(2, 3, 5))
 
 

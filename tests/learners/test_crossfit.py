@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse import registry
+from polyfuse.learners.blocks import predict_scores
 from polyfuse.learners.crossfit import cross_fit
 from polyfuse.learners.folds import fold_numbers
 from polyfuse.learners.loss import row_losses
-from polyfuse.learners.rows import scores
 from tests.learners.tables import FAST, TASKS, table, words
 
 MEMORY = {"extra": True, "leaf": 1, "features": "sqrt", "trees": 20}  # it knows its own rows by heart
@@ -29,7 +29,7 @@ def test_a_learner_that_knows_rows_by_heart_is_at_chance_out_of_fold():
     rng = np.random.default_rng(0)
     x_RF, target = rng.normal(size=(300, 5)).astype(np.float32), rng.integers(0, 2, 300)
     found = fit("forest", x_RF, target, "category", 2, settings=[MEMORY])
-    assert (scores(found.learner, [x_RF]).argmax(1) == target).mean() == 1
+    assert (predict_scores(found.learner, [x_RF]).argmax(1) == target).mean() == 1
     assert abs((found.scores_RC.argmax(1) == target).mean() - 0.5) < 0.1
     assert found.loss > 0.68  # nor does its confidence promise more
 
@@ -55,7 +55,7 @@ def test_what_comes_back_belongs_together(name, task):
     assert float(found.learner.temperature) == pytest.approx(found.temperature)
     plain = registry.learner(name).fitted([x_RF], target, task, classes, seed=0, **found.setting)
     np.testing.assert_allclose(
-        scores(found.learner, [x_RF]), scores(plain, [x_RF]) / found.temperature, rtol=1e-5, atol=1e-6
+        predict_scores(found.learner, [x_RF]), predict_scores(plain, [x_RF]) / found.temperature, rtol=1e-5, atol=1e-6
     )
 
 

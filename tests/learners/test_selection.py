@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse.learners.loss import row_losses
-from polyfuse.learners.selection import blended, select_weights
+from polyfuse.learners.selection import blend_scores, select_weights
 
 TASKS = ("category", "labels", "number")
 
@@ -55,7 +55,7 @@ def test_weights_sum_to_one_whoever_is_absent(task, noises, rows, seed):
     assert weights_M.shape == (len(noises),)
     assert (weights_M >= 0).all()
     assert weights_M.sum() == pytest.approx(1)
-    assert np.isfinite(blended(scores, present_MR, weights_M, task)).all()
+    assert np.isfinite(blend_scores(scores, present_MR, weights_M, task)).all()
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -73,7 +73,7 @@ def test_the_ensemble_is_no_worse_than_its_best_member_on_other_rows(task):
     weights_M = select_weights(part, everywhere(part), target[:1000], task)
     rest = [s[1000:] for s in scores]
     alone = min(row_losses(s, target[1000:], task).mean() for s in rest)
-    assert row_losses(blended(rest, everywhere(rest), weights_M, task), target[1000:], task).mean() < alone
+    assert row_losses(blend_scores(rest, everywhere(rest), weights_M, task), target[1000:], task).mean() < alone
 
 
 def test_few_rows_lean_to_equal_weights_of_members_alike():
@@ -91,7 +91,7 @@ def test_a_member_for_some_rows_helps_there_and_harms_nowhere():
     present_MR[1, ::2] = False
     weights_M = select_weights(scores, present_MR, target, "number")
     assert weights_M[1] > 0.3
-    mixed_RC = blended(scores, present_MR, weights_M, "number")
+    mixed_RC = blend_scores(scores, present_MR, weights_M, "number")
     np.testing.assert_allclose(mixed_RC[::2], scores[0][::2])
     losses_R = row_losses(mixed_RC, target, "number")
     assert losses_R[1::2].mean() < losses_R[::2].mean()

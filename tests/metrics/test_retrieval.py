@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfuse.metrics.retrieval import ranked, summarised
+from polyfuse.metrics.retrieval import rank_queries, summarise_ranks
 
 
 def by_hand(score, relevant):
@@ -22,7 +22,7 @@ def test_ranks_and_precision_are_those_of_the_definition(queries, gallery, seed)
     rng = np.random.default_rng(seed)
     q, g = rng.normal(size=(queries, 5)), rng.normal(size=(gallery, 5))
     relevant = rng.random((queries, gallery)) < 0.2
-    rank, precision = ranked(q, g, lambda at: relevant[at])
+    rank, precision = rank_queries(q, g, lambda at: relevant[at])
     for n in range(queries):
         if relevant[n].any():
             assert (rank[n], precision[n]) == pytest.approx(by_hand(q[n] @ g.T, relevant[n]))
@@ -33,14 +33,14 @@ def test_ranks_and_precision_are_those_of_the_definition(queries, gallery, seed)
 
 def test_a_space_that_collapsed_is_at_chance():
     same, own = np.ones((100, 3)), np.eye(100, dtype=bool)
-    rank, precision = ranked(same, same, lambda at: own[at])
+    rank, precision = rank_queries(same, same, lambda at: own[at])
     assert (rank == 50.5).all()
-    assert summarised(rank, precision, np.ones(100))["recall@10"][0] == 0
+    assert summarise_ranks(rank, precision, np.ones(100))["recall@10"][0] == 0
 
 
 def test_weights_count_queries_more_than_once():
     rank, precision = np.array([1.0, 7.0, 40.0, np.nan]), np.array([1.0, 0.2, 0.1, np.nan])
-    found = summarised(rank, precision, np.array([[1, 1, 1, 5], [2, 0, 1, 0]]))
+    found = summarise_ranks(rank, precision, np.array([[1, 1, 1, 5], [2, 0, 1, 0]]))
     assert found["recall@1"] == pytest.approx([1 / 3, 2 / 3])
     assert found["recall@10"] == pytest.approx([2 / 3, 2 / 3])
     assert found["median_rank"].tolist() == [7.0, 1.0]
@@ -48,5 +48,5 @@ def test_weights_count_queries_more_than_once():
 
 
 def test_nothing_relevant_gives_no_number():
-    found = summarised(np.full(3, np.nan), np.full(3, np.nan), np.ones((2, 3)))
+    found = summarise_ranks(np.full(3, np.nan), np.full(3, np.nan), np.ones((2, 3)))
     assert np.isnan(found["median_rank"]).all()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse import registry
-from polyfuse.objectives.pairs import compared, same_rows
+from polyfuse.objectives.pairs import aligned_pairs, same_rows
 from polyfuse.records import Batch, Cells, State, Tokens
 
 NAMES = ["a", "b"]
@@ -192,10 +192,10 @@ def test_a_row_that_stands_twice_weighs_two_in_statistics(name):
 
 def test_a_star_compares_with_its_centre_alone():
     names = ["image", "english", "chinese"]
-    assert compared(names, None, None) == [("image", "english"), ("image", "chinese"), ("english", "chinese")]
-    assert compared(names, None, "english") == [("english", "image"), ("english", "chinese")]
-    assert compared(names, ["image", "chinese"], None) == [("image", "chinese")]
-    assert compared(names, ["chinese"], "image") == [("image", "chinese")]
+    assert aligned_pairs(names, None, None) == [("image", "english"), ("image", "chinese"), ("english", "chinese")]
+    assert aligned_pairs(names, None, "english") == [("english", "image"), ("english", "chinese")]
+    assert aligned_pairs(names, ["image", "chinese"], None) == [("image", "chinese")]
+    assert aligned_pairs(names, ["chinese"], "image") == [("image", "chinese")]
 
 
 @pytest.mark.parametrize(

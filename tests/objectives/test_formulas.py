@@ -8,10 +8,10 @@ import torch
 
 from polyfuse.heads.category import Category
 from polyfuse.objectives.distill import MutualDistillation
-from polyfuse.objectives.gradient_blending import GradientBlending, weights
+from polyfuse.objectives.gradient_blending import GradientBlending, blending_weights
 from polyfuse.objectives.impute import Impute
 from polyfuse.objectives.mixup import Mixup
-from polyfuse.objectives.ogm_ge import OGMGE, factors
+from polyfuse.objectives.ogm_ge import OGMGE, gradient_factors
 from polyfuse.objectives.unimodal import Unimodal
 from polyfuse.records import Batch, Cells, Fused, State, Tokens
 
@@ -93,13 +93,13 @@ def test_equal_predictions_have_nothing_to_teach():
 
 
 def test_the_input_that_is_ahead_is_slowed_down():
-    found = factors({"a": 0.8, "b": 0.2}, alpha=0.5)
+    found = gradient_factors({"a": 0.8, "b": 0.2}, alpha=0.5)
     assert found["a"] == pytest.approx(1 - np.tanh(0.5 * 4.0), rel=1e-5)
     assert found["b"] == 1.0
-    three = factors({"a": 0.6, "b": 0.3, "c": 0.1}, alpha=1.0)
+    three = gradient_factors({"a": 0.6, "b": 0.3, "c": 0.1}, alpha=1.0)
     assert three["a"] == pytest.approx(1 - np.tanh(3.0), rel=1e-5)
     assert three["b"] == 1.0
-    assert factors({"a": 0.5}, alpha=1.0) == {"a": 1.0}
+    assert gradient_factors({"a": 0.5}, alpha=1.0) == {"a": 1.0}
 
 
 def test_gradients_are_scaled_and_noise_has_their_deviation():
@@ -133,8 +133,8 @@ def test_blending_weights_follow_gain_over_squared_overfitting():
     now = torch.tensor([[0.5, 0.2, 0.5], [0.7, 0.9, 1.2]])
     gain, over = np.array([0.3, 0.1, 0.0]), np.array([0.2, 0.7, 0.7])
     expected = gain / over**2 / (gain / over**2).sum()
-    np.testing.assert_allclose(weights(before, now).numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(weights(now, now + 1).numpy(), [1 / 3] * 3)
+    np.testing.assert_allclose(blending_weights(before, now).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(blending_weights(now, now + 1).numpy(), [1 / 3] * 3)
 
 
 def test_blending_measures_between_looks_and_reweighs_the_losses():

@@ -104,7 +104,7 @@ def test_judging_is_part_of_the_budget_or_said_before_it_is_spent(monkeypatch, c
     monkeypatch.setattr(fitting, "train_together", spied)
     options = {"outputs": ["y"], "split": "split", "settings": ["preset=plain", "training.epochs=1"], "quiet": True}
     for seconds, room in ((1.0, 1000 - 1.0), (900.0, 600)):
-        monkeypatch.setattr("polyfuse.evaluation.evaluate.judging_seconds", lambda *_, told=seconds: told)
+        monkeypatch.setattr("polyfuse.evaluation.evaluate.estimate_seconds", lambda *_, told=seconds: told)
         model = pf.fit(frame, time=1000, **options)
         assert room - 60 < deadlines[-1] <= room
         assert any("judging 100 rows takes about 900 s" in note for note in model.notes) is (seconds == 900)
@@ -131,9 +131,9 @@ def test_judging_is_timed_on_few_rows(monkeypatch):
         clock.now += 1 + len(rows) / 10
 
     monkeypatch.setattr(evaluate, "evaluate_rows", judge)
-    assert evaluate.judging_seconds(None, None, None, np.arange(1000)) == pytest.approx(1 + 100)
+    assert evaluate.estimate_seconds(None, None, None, np.arange(1000)) == pytest.approx(1 + 100)
     assert judged == [16, 64]
-    assert evaluate.judging_seconds(None, None, None, np.arange(10)) == pytest.approx(2)
+    assert evaluate.estimate_seconds(None, None, None, np.arange(10)) == pytest.approx(2)
 
 
 def test_a_probe_takes_no_longer_than_its_share(monkeypatch):
@@ -146,4 +146,4 @@ def test_a_probe_takes_no_longer_than_its_share(monkeypatch):
     monkeypatch.setattr(speed, "parameter_groups", lambda network, _: [{"params": list(network.parameters())}])
     assert probe() == speed.PROBE
     assert probe(until=time.monotonic() - 1) == speed.LEAST_PROBE
-    assert speed.probed_until(None) is None
+    assert speed.probe_deadline(None) is None

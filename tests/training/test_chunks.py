@@ -8,13 +8,13 @@ from torch import nn
 
 from polyfuse.fusion.concat import Concat
 from polyfuse.heads.category import Category
-from polyfuse.layers.space import Projection
+from polyfuse.layers.shared_space import Projection
 from polyfuse.model.network import Network
 from polyfuse.objectives.clip import Clip
 from polyfuse.objectives.mixup import Mixup
 from polyfuse.objectives.unimodal import Unimodal
 from polyfuse.records import Batch, Cells, Tokens
-from polyfuse.training.chunks import Chunks, part
+from polyfuse.training.chunks import Chunks, select_rows
 
 NAMES = ["a", "b"]
 
@@ -101,7 +101,7 @@ def test_the_second_pass_draws_what_the_first_drew_and_leaves_the_draws_alone():
 def test_a_part_holds_the_cells_of_its_rows_and_no_others():
     data = batch()
     data.own["y"] = Cells({"x": torch.arange(11.0)}, torch.arange(11)[:, None])
-    some = part(data, torch.tensor([2, 5, 7]))
+    some = select_rows(data, torch.tensor([2, 5, 7]))
     for name in NAMES:
         whole, cells = data.inputs[name], some.inputs[name]
         for row, at in zip([2, 5, 7], cells.index_BK[:, 0].tolist(), strict=True):

@@ -11,7 +11,7 @@ import polyfuse
 from polyfuse.cli import app
 from polyfuse.learners.base import Learner
 from polyfuse.recipe import RecipeError
-from polyfuse.training import together
+from polyfuse.training import train_members
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def daily():
 @pytest.mark.parametrize("networks", ["auto", "2"])
 def test_networks_and_members_are_judged_on_later_rows(daily, monkeypatch, test_share, networks):
     fitted, trained = [], []
-    real_path, real_train = Learner.path.__func__, together.train
+    real_path, real_train = Learner.path.__func__, train_members.train
 
     def path(cls, blocks, target, *args, **kwargs):
         fitted.append(np.asarray(blocks[0]).shape[0])
@@ -39,7 +39,7 @@ def test_networks_and_members_are_judged_on_later_rows(daily, monkeypatch, test_
         return real_train(network, recipe, rows, split, **options)
 
     monkeypatch.setattr(Learner, "path", classmethod(path))
-    monkeypatch.setattr(together, "train", train)
+    monkeypatch.setattr(train_members, "train", train)
     settings = [
         "training.steps=10",
         f"ensemble.networks={networks}",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from polyfuse.evaluation import robustness as noising
     from polyfuse.evaluation import summary as summing
     from polyfuse.evaluation.summary import Summary
-    from polyfuse.heads.text.attended import Attended
+    from polyfuse.heads.text.word_attention import TextAttention
     from polyfuse.model import bundle as bundles
     from polyfuse.model import inference
     from polyfuse.model import prepare as reading
@@ -354,7 +354,7 @@ class Model:
         max_broken: float | None = None,
         decode: Mapping[str, Any] | None = None,
         verbose: bool = True,
-    ) -> list[Attended]:
+    ) -> list[TextAttention]:
         """Attention of each word of a row's text to the inputs, for decoders with attention.
 
         Args:
@@ -368,7 +368,7 @@ class Model:
 
         Returns:
             Per row ``text``, ``words``, and ``by_input``: input -> its share of the attention of every word, with the
-            grid and the spans of its tokens; see ``polyfuse.heads.text.attended``.
+            grid and the spans of its tokens; see ``polyfuse.heads.text.word_attention``.
 
         Raises:
             ValueError: no output writes, or its decoder has no attention (``ctc``, ``lm``).

@@ -166,7 +166,7 @@ def fit(
         recipe, note = comparing.best_fusion(recipe, read, started=started, device=device)
         choice = [note]
     options: dict[str, Any] = {"run": run, "resume": resume, "quiet": quiet, "started": started, "device": device}
-    options["judging"] = evaluate.judging_seconds
+    options["judging"] = evaluate.estimate_seconds
     if recipe.data.folds is not None:
         fitted, report = validating.cross_validate(recipe, read, name=name, **options)
         model = _attach_report(fitted, name, report)

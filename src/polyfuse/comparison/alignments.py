@@ -11,34 +11,34 @@ import numpy as np
 import torch
 
 from polyfuse import registry
-from polyfuse.comparison.stage import LATENCY_CALLS, Run, Stage, Variant, without_augmentation
+from polyfuse.comparison.context import LATENCY_CALLS, Context, Run, Variant, without_augmentation
 from polyfuse.contracts import says
-from polyfuse.evaluation.evaluate import things_of
+from polyfuse.evaluation.evaluate import alignment_keys
 from polyfuse.evaluation.outcome import Outcome
-from polyfuse.evaluation.retrieval import ranks
+from polyfuse.evaluation.retrieval import retrieval_outcome
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.network import Network
 from polyfuse.recipe import ObjectiveRecipe, Recipe, RecipeError, parse
 from polyfuse.recipe.validate import own_keywords
 from polyfuse.system.device import device_of
-from polyfuse.training.fit import Ready
+from polyfuse.training.fit import TrainingData
 from polyfuse.training.train import train
 
 WHOSE = ("between", "around", "key", "weight")  # what of the recipe's own alignment the others take over
 
 
-def alignments() -> list[str]:
+def alignment_names() -> list[str]:
     """Names of the objectives that align inputs."""
     return [name for name in registry.table_of("objective") if says(registry.objective(name), "aligning")]
 
 
-def aligning(recipe: Recipe) -> int | None:
+def alignment_index(recipe: Recipe) -> int | None:
     """Place of the first objective of a recipe that aligns inputs."""
     found = [at for at, o in enumerate(recipe.extra_losses) if says(registry.objective(o.name), "aligning")]
     return found[0] if found else None
 
 
-class Aligning(Stage):
+class AlignmentContext(Context):
     """A table and a recipe with an alignment, made ready for any number of runs, each with another alignment.
 
     Raises:
@@ -48,7 +48,7 @@ class Aligning(Stage):
     kind = "alignment"
 
     def _compared(self, output: str | None) -> str:
-        place = aligning(self.recipe)
+        place = alignment_index(self.recipe)
         if output is not None:
             raise RecipeError(f"alignments are compared by how well inputs are found, not by output {output!r}")
         if self.recipe.data.weighted_metrics:  # beside outputs; without any it is refused before
@@ -87,7 +87,7 @@ class Aligning(Stage):
         """
         recipe = self.recipe.model_copy(deep=True)
         assert recipe.objectives is not None
-        recipe.objectives[self.place] = replaced(self.own, variant.name)
+        recipe.objectives[self.place] = replace_alignment(self.own, variant.name)
         recipe.training.seed, recipe.training.steps = seed, steps
         return recipe
 
@@ -110,8 +110,8 @@ class Aligning(Stage):
             predict_ms=_latency(network, self.ready, self.judged),
         )
 
-    def _found(self, bundle: Bundle, kept: Ready, rows: np.ndarray) -> Outcome:
-        return ranks(bundle, kept.prepared, rows, things_of(bundle, self.table))
+    def _found(self, bundle: Bundle, kept: TrainingData, rows: np.ndarray) -> Outcome:
+        return retrieval_outcome(bundle, kept.prepared, rows, alignment_keys(bundle, self.table))
 
     @property
     def metric(self) -> str:
@@ -119,7 +119,7 @@ class Aligning(Stage):
         return "mean_recall"
 
 
-def replaced(own: ObjectiveRecipe, name: str) -> ObjectiveRecipe:
+def replace_alignment(own: ObjectiveRecipe, name: str) -> ObjectiveRecipe:
     """Another alignment of the same inputs; keywords beyond these stay with the one that they were given to.
 
     Raises:
@@ -141,13 +141,13 @@ def replaced(own: ObjectiveRecipe, name: str) -> ObjectiveRecipe:
     return made[0]
 
 
-def chosen(names: str | Sequence[str], own: str) -> list[str]:
+def choose_alignments(names: str | Sequence[str], own: str) -> list[str]:
     """The alignments to run, the recipe's own among them and each once.
 
     Raises:
         RecipeError: one that is no alignment.
     """
-    known = alignments()
+    known = alignment_names()
     if isinstance(names, str):
         names = known if names == "all" else [name.strip() for name in names.split(",")]
     for name in names:
@@ -156,7 +156,7 @@ def chosen(names: str | Sequence[str], own: str) -> list[str]:
     return list(dict.fromkeys([own, *names]))
 
 
-def _latency(network: Network, ready: Ready, numbers: np.ndarray) -> float:
+def _latency(network: Network, ready: TrainingData, numbers: np.ndarray) -> float:
     """Median milliseconds from the prepared cells of one row to its vectors, encoders included."""
     plain = without_augmentation(ready.rows)
     network.eval()

@@ -11,16 +11,16 @@ from datetime import date
 from pathlib import Path
 
 from polyfuse import registry
-from polyfuse.comparison.alignments import Aligning, aligning
-from polyfuse.comparison.alignments import chosen as aligned_by
-from polyfuse.comparison.findings import Comparison, judged
-from polyfuse.comparison.plan import Budget, Say, Tried, choose, run_all
-from polyfuse.comparison.stage import Stage
+from polyfuse.comparison.alignments import AlignmentContext, alignment_index
+from polyfuse.comparison.alignments import choose_alignments as aligned_by
+from polyfuse.comparison.context import Context
+from polyfuse.comparison.findings import Comparison, build_comparison
+from polyfuse.comparison.plan import Budget, Say, Trial, choose_fusion, run_all
 from polyfuse.comparison.store import Runs
 from polyfuse.contracts import Decides, offers
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.evaluate import input_facts
-from polyfuse.evaluation.glossary import settings
+from polyfuse.evaluation.glossary import format_settings
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.recipe.outputs import outputs_without_scores
 
@@ -66,52 +66,54 @@ def compare(
     started = time.monotonic()
     if recipe.data.folds is not None:
         raise RecipeError("data.folds: a comparison judges on one split; leave folds out (--set data.folds=null)")
-    stage: Stage
-    if alignments or (not recipe.outputs and aligning(recipe) is not None):
+    context: Context
+    if alignments or (not recipe.outputs and alignment_index(recipe) is not None):
         if fusions != "all":
             raise RecipeError(
                 "alignments are compared, which see inputs before any fusion: leave fusions out, or name an output and "
                 "no alignments"
             )
-        stage = Aligning(recipe, table, output, unit, device)
-        names, dropped = aligned_by(alignments or "all", stage.base.name), list[str]()
+        context = AlignmentContext(recipe, table, output, unit, device)
+        names, dropped = aligned_by(alignments or "all", context.base.name), list[str]()
     else:
-        names, dropped = chosen(fusions)
-        stage = Stage(recipe, table, output, unit, device)
-        names, said = _able(stage.recipe, names, asked=fusions != "all")
+        names, dropped = choose_fusions(fusions)
+        context = Context(recipe, table, output, unit, device)
+        names, said = _supported_fusions(context.recipe, names, asked=fusions != "all")
         dropped += said
-    if not len(stage.splits.test):
+    if not len(context.splits.test):
         raise RecipeError("comparing needs test rows, other than those that choose: mark some in a split column")
-    if not stage.judgeable:
-        raise RecipeError(f"comparing needs test rows with a value of output {stage.output!r}, and no test row has one")
-    first = stage.recipe.training.seed
-    kept = Runs(runs, stage.fingerprint)
+    if not context.judgeable:
+        raise RecipeError(
+            f"comparing needs test rows with a value of output {context.output!r}, and no test row has one"
+        )
+    first = context.recipe.training.seed
+    kept = Runs(runs, context.fingerprint)
     limit = None if budget is None else Budget(budget, started)
-    tried = run_all(stage, names, range(first, first + seeds), limit, kept, say or (lambda _: None))
+    tried = run_all(context, names, range(first, first + seeds), limit, kept, say or (lambda _: None))
     steps = max((run.steps for one in tried for run in one.runs), default=0)
-    notes = [*stage.notes, *dropped, *_stopped(tried)]
-    cut = f"the budget had room for {steps:,} of {stage.steps:,} steps of each training"
-    counts = {side: len(getattr(stage.splits, side)) for side in ("train", "val", "test")}
+    notes = [*context.notes, *dropped, *_stopped(tried)]
+    cut = f"the budget had room for {steps:,} of {context.steps:,} steps of each training"
+    counts = {side: len(getattr(context.splits, side)) for side in ("train", "val", "test")}
     meta = {
         "table": table.name,
         "date": date.today().isoformat(),
         "rows": counts,
-        "inputs": input_facts(stage.recipe),
+        "inputs": input_facts(context.recipe),
         "seeds": seeds,
         "steps": steps,
         **({} if budget is None else {"budget": budget}),
         "seconds": round(time.monotonic() - started, 1),
-        "machine": machine(stage.device.type),
-        "notes": [*notes, *([cut] if limit and steps < stage.steps else []), *_over(limit)],
+        "machine": describe_machine(context.device.type),
+        "notes": [*notes, *([cut] if limit and steps < context.steps else []), *_note_over_budget(limit)],
     }
     if decoding := next((run.outcome.decoding for one in tried for run in one.runs), None):
-        meta["answers made with"] = settings(decoding)
+        meta["answers made with"] = format_settings(decoding)
     if unit is not None:
         meta["resampled by"] = unit
-    return judged(stage, tried, meta)
+    return build_comparison(context, tried, meta)
 
 
-def _over(limit: Budget | None) -> list[str]:
+def _note_over_budget(limit: Budget | None) -> list[str]:
     """A note where the budget did not hold."""
     spent = 0.0 if limit is None else limit.spent()
     if limit is None or spent <= OVER * limit.seconds:
@@ -119,12 +121,12 @@ def _over(limit: Budget | None) -> list[str]:
     return [f"it took {spent:.0f} s, more than the budget of {limit.seconds:.0f} s; fewer fusions or seeds take less"]
 
 
-def _stopped(tried: Sequence[Tried]) -> list[str]:
+def _stopped(tried: Sequence[Trial]) -> list[str]:
     names = [one.variant.name for one in tried if one.partial is not None and not one.completed]
     return [f"stopped early by the budget, judged on one short training: {', '.join(names)}"] if names else []
 
 
-def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
+def choose_fusions(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     """The fusions to run, aliases replaced by what they stand for and each once, and notes on it."""
     if isinstance(fusions, str):
         fusions = (
@@ -141,7 +143,7 @@ def chosen(fusions: str | Sequence[str]) -> tuple[list[str], list[str]]:
     return names, notes
 
 
-def _able(recipe: Recipe, names: list[str], *, asked: bool) -> tuple[list[str], list[str]]:
+def _supported_fusions(recipe: Recipe, names: list[str], *, asked: bool) -> tuple[list[str], list[str]]:
     """Those of some fusions that the outputs can have, and a note on the others; what was asked for by name stays."""
     alone = outputs_without_scores(recipe)
     joining = [name for name in names if alone and offers(registry.fusion(name), Decides)]
@@ -151,7 +153,7 @@ def _able(recipe: Recipe, names: list[str], *, asked: bool) -> tuple[list[str], 
     return [name for name in names if name not in joining], left
 
 
-def machine(device: str = "cpu") -> str:
+def describe_machine(device: str = "cpu") -> str:
     """Cores, memory, accelerator and versions, for whoever reads seconds."""
     import torch
 
@@ -177,11 +179,11 @@ def best_fusion(
     started, whole = time.monotonic() if started is None else started, recipe.training.time
     recipe = recipe.model_copy(deep=True)
     recipe.training.time = None
-    stage = Stage(recipe, table, device=device)
-    if not len(stage.split.val):
+    context = Context(recipe, table, device=device)
+    if not len(context.split.val):
         raise RecipeError("fusion: auto chooses on validation rows, and there are none; name a fusion, or give some")
     limit = None if whole is None else Budget(whole / 2, started)
-    names, _ = _able(stage.recipe, chosen("all")[0], asked=False)
-    found, tried = choose(stage, names, AUTO_TRAININGS, limit, say or (lambda _: None))
+    names, _ = _supported_fusions(context.recipe, choose_fusions("all")[0], asked=False)
+    found, tried = choose_fusion(context, names, AUTO_TRAININGS, limit, say or (lambda _: None))
     recipe.fusion, recipe.training.time = parse({"fusion": found}).fusion, whole
     return recipe, f"fusion: auto took {found}, the best of {tried} on validation rows"

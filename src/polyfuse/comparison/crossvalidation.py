@@ -23,10 +23,10 @@ from polyfuse.contracts import Tempered, WatchesValidation, offers
 from polyfuse.data.splits import Splits, make_strata
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import split_evenly
-from polyfuse.evaluation.evaluate import Kept, outcomes_by_inputs, report_of
+from polyfuse.evaluation.evaluate import Kept, build_report, outcomes_by_inputs
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.judges import judge
-from polyfuse.evaluation.outcome import KEPT, Outcome, plain
+from polyfuse.evaluation.outcome import KEPT, Outcome, to_plain_json
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.targets import metric_weights
 from polyfuse.learners.folds import fold_numbers
@@ -42,7 +42,7 @@ FEW = 50  # rows below which no temperature is fitted
 
 
 @dataclass(frozen=True)
-class Judged:
+class FoldResult:
     """What the model of one fold said of the rows that it did not see.
 
     Args:
@@ -95,11 +95,11 @@ def cross_validate(
         for old in run.glob(f"{FOLD}*"):
             shutil.rmtree(old, ignore_errors=True)
     shared: dict[str, Any] = {"quiet": quiet, "device": device}
-    found: list[Judged] = []
+    found: list[FoldResult] = []
     try:
         for k, split in enumerate(splits):
             place = None if run is None else run / f"{FOLD}{k}"
-            done = _taken(place, recipe) if place is not None and resume else None
+            done = _load_fold(place, recipe) if place is not None and resume else None
             if done is None:
                 own, again = (
                     _share(recipe, started, len(splits) + 1 - k),
@@ -107,19 +107,19 @@ def cross_validate(
                 )
                 fitted = fit(own, table, splits=split, run=place, resume=again, judging=judging, **shared)
                 with show_bars(not quiet):
-                    done = _judged(fitted)
-                _keep(place, recipe, done)
+                    done = _fold_result(fitted)
+                _save_fold(place, recipe, done)
             found.append(done)
-        whole, own = _whole(recipe, table, validated=not found[0].alone), _share(recipe, started, 1)
+        whole, own = _final_splits(recipe, table, validated=not found[0].alone), _share(recipe, started, 1)
         reporting = None if own.training.time is None else _reporting(found)
         before = time.monotonic()
         final = fit(own, table, splits=whole, run=run, resume=resume, judging=reporting, **shared)
     except KeyboardInterrupt as stop:
         where = f"in fold {len(found) + 1} of" if len(found) < len(splits) else "in the final model, after"
-        raise Interrupted(f"{where} {len(splits)} folds; {_way_on(run)}") from stop
+        raise Interrupted(f"{where} {len(splits)} folds; {_resume_hint(run)}") from stop
     spent = final.bundle.report["seconds"]
     spent["folds"] = round(before - started, 2)
-    rows, kept = _pooled(final, found)
+    rows, kept = _pool_rows(final, found)
     _calibrate(final, kept)
     if run is not None and not final.result.interrupted:
         for k in range(len(splits)):
@@ -136,7 +136,7 @@ def cross_validate(
         final.notes.append("how well aligned inputs find each other is not measured in folds: give a split for that")
     began, facts = time.monotonic(), {"name": name, "notes": final.notes, "folds": folds, "seconds": spent}
     try:
-        report = report_of(final.bundle, table, final.prepared, rows, kept, **facts)
+        report = build_report(final.bundle, table, final.prepared, rows, kept, **facts)
     except KeyboardInterrupt:  # what was learned is not lost with what it is worth
         final.bundle.report["training"]["interrupted"] = True
         final.notes.append("interrupted while it was judged: the model is whole, its figures are not there")
@@ -145,7 +145,7 @@ def cross_validate(
     return final, report
 
 
-def _reporting(found: Sequence[Judged]) -> Judging:
+def _reporting(found: Sequence[FoldResult]) -> Judging:
     """How long the report of all rows takes, by the metrics of the first fold, whose predictions are there."""
     began = time.monotonic()
     for outcomes in found[0].kept.values():
@@ -155,7 +155,7 @@ def _reporting(found: Sequence[Judged]) -> Judging:
     return lambda *_: needed
 
 
-def _way_on(run: Path | None) -> str:
+def _resume_hint(run: Path | None) -> str:
     if run is None:
         return "to go on from where it was, give a folder (to=...)"
     return "the same command with --resume (resume=True) goes on"
@@ -205,7 +205,7 @@ def fold_splits(recipe: Recipe, table: Table) -> tuple[list[Splits], str]:
     return found, by
 
 
-def _whole(recipe: Recipe, table: Table, validated: bool) -> Splits:
+def _final_splits(recipe: Recipe, table: Table, validated: bool) -> Splits:
     """All rows for the final model, some of them to validate where it needs that."""
     sides = np.zeros(len(table), np.int64)
     fractions = recipe.data.fractions if validated else (1.0, 0.0, 0.0)
@@ -223,27 +223,31 @@ def _share(recipe: Recipe, started: float, left: int) -> Recipe:
     return own
 
 
-def _judged(fitted: Fitted) -> Judged:
+def _fold_result(fitted: Fitted) -> FoldResult:
     if fitted.result.interrupted:  # a part of a training says nothing of the recipe
         raise KeyboardInterrupt
     recipe, rows = fitted.bundle.recipe, fitted.splits.test
     measuring = any(offers(registry.objective(o.name), WatchesValidation) for o in recipe.extra_losses)
     alone = fitted.bundle.network.ensemble is None and recipe.training.select == "last" and not measuring
     members = recipe.ensemble.members or recipe.ensemble.networks not in ("auto", 1)
-    return Judged(rows, outcomes_by_inputs(fitted.bundle, fitted.table, fitted.prepared, rows), alone and not members)
+    return FoldResult(
+        rows, outcomes_by_inputs(fitted.bundle, fitted.table, fitted.prepared, rows), alone and not members
+    )
 
 
 # --- all folds together -----------------------------------------------------------------------------------------------
 
 
-def _pooled(final: Fitted, found: Sequence[Judged]) -> tuple[np.ndarray, Kept]:
+def _pool_rows(final: Fitted, found: Sequence[FoldResult]) -> tuple[np.ndarray, Kept]:
     """Every judged row in the order of the table, with what the model of its fold said."""
     rows = np.concatenate([one.rows for one in found])
     order = np.argsort(rows)
     weights = metric_weights(final.bundle.recipe, final.table, rows[order])
     kept: Kept = {}
     for inputs, outcomes in found[0].kept.items():
-        kept[inputs] = {o: _joined([one.kept[inputs][o] for one in found], _classes(final, o), order) for o in outcomes}
+        kept[inputs] = {
+            o: _concat_outcomes([one.kept[inputs][o] for one in found], _classes(final, o), order) for o in outcomes
+        }
         kept[inputs] = {o: replace(outcome, weights=weights) for o, outcome in kept[inputs].items()}
     return rows[order], kept
 
@@ -252,7 +256,7 @@ def _classes(final: Fitted, output: str) -> list[Any] | None:
     return final.bundle.transforms[f"out:{output}"].facts().get("classes")
 
 
-def _joined(outcomes: Sequence[Outcome], classes: list[Any] | None, order: np.ndarray) -> Outcome:
+def _concat_outcomes(outcomes: Sequence[Outcome], classes: list[Any] | None, order: np.ndarray) -> Outcome:
     """Outcomes one after the other, then in order; a class that a fold's model never saw has no probability there."""
     known = None if classes is None else [*classes]
     for outcome in outcomes if known is not None else ():
@@ -301,7 +305,7 @@ def _said(folds: int, judging: str, rows: int) -> str:
 # --- kept for going on ------------------------------------------------------------------------------------------------
 
 
-def _keep(place: Path | None, recipe: Recipe, judged: Judged) -> None:
+def _save_fold(place: Path | None, recipe: Recipe, judged: FoldResult) -> None:
     """What a fold's model said; it is there as a whole or not at all."""
     if place is None:
         return
@@ -317,10 +321,10 @@ def _keep(place: Path | None, recipe: Recipe, judged: Judged) -> None:
     place.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(place / "judged.npz", **arrays)  # type: ignore[arg-type]
     content = {"recipe": recipe.model_dump(mode="json"), "alone": judged.alone, "outcomes": listed}
-    write_json(place / "judged.json", plain(content))
+    write_json(place / "judged.json", to_plain_json(content))
 
 
-def _taken(place: Path, recipe: Recipe) -> Judged | None:
+def _load_fold(place: Path, recipe: Recipe) -> FoldResult | None:
     """What a fold's model said before; None where it did not come to its end.
 
     Raises:
@@ -329,7 +333,7 @@ def _taken(place: Path, recipe: Recipe) -> Judged | None:
     if not (place / "judged.json").exists():
         return None
     content = json.loads((place / "judged.json").read_text(encoding="utf8"))
-    if content["recipe"] != plain(recipe.model_dump(mode="json")):
+    if content["recipe"] != to_plain_json(recipe.model_dump(mode="json")):
         raise RecipeError(f"{place} was begun with another recipe: give the same again, or leave resume out")
     kept: Kept = {}
     with np.load(place / "judged.npz") as file:
@@ -341,4 +345,4 @@ def _taken(place: Path, recipe: Recipe) -> Judged | None:
             key: arrays.get(f"{at}:{output}:{key}") for key in ("probabilities", "scores", "weights")
         }
         kept.setdefault(inputs, {})[output] = Outcome(**one, **own)
-    return Judged(rows, kept, content["alone"])
+    return FoldResult(rows, kept, content["alone"])

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.comparison.plan import Tried
-from polyfuse.comparison.stage import Run, Stage
-from polyfuse.comparison.statistics import Measured, holm, measured, p_value
-from polyfuse.evaluation.outcome import plain
+from polyfuse.comparison.context import Context, Run
+from polyfuse.comparison.plan import Trial
+from polyfuse.comparison.statistics import MethodMetric, holm, measure_method, p_value
+from polyfuse.evaluation.outcome import to_plain_json
 from polyfuse.evaluation.rendering import RenderedPage
 
 TESTED_FROM = 0.25  # share of the schedule from which on a comparison under a budget has p-values
@@ -32,7 +32,7 @@ class Line:
 
     name: str
     runs: tuple[Run, ...]
-    found: Measured | None
+    found: MethodMetric | None
     completed: bool
     refused: str | None = None
     p_single: float | None = None
@@ -97,7 +97,7 @@ class Comparison(RenderedPage):
         ``accuracy`` is whatever ``metric`` says. Rows with ``"completed": false`` carry no p-value. Of alignments the
         lists are ``alignments`` and an empty ``single``, and ``p_vs_base`` is against the alignment called ``base``.
         """
-        return plain(
+        return to_plain_json(
             {
                 "output": self.output,
                 "metric": self.metric,
@@ -133,15 +133,15 @@ class Comparison(RenderedPage):
         }
 
 
-def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Comparison:
+def build_comparison(context: Context, tried: Sequence[Trial], meta: Mapping[str, Any]) -> Comparison:
     """Metrics, intervals and p-values of all that was tried."""
-    found = {one.variant: _measured(stage, one) for one in tried}
+    found = {one.variant: _measured(context, one) for one in tried}
     single = [one for one in tried if one.variant.kind == "single"]
-    fusions = [one for one in tried if one.variant.kind == stage.kind]
+    fusions = [one for one in tried if one.variant.kind == context.kind]
     notes = list(meta.get("notes", []))
-    against = _best_single(stage, single, found, notes) if single else None
-    told = _told_apart(stage, fusions, meta, notes)
-    base = next((one for one in fusions if one.variant == stage.base and one.completed), None)
+    against = _best_single(context, single, found, notes) if single else None
+    told = _trained_far_enough(context, fusions, meta, notes)
+    base = next((one for one in fusions if one.variant == context.base and one.completed), None)
     done = [one for one in fusions if one.completed]
     tested = done if told else []
     p_single = holm(
@@ -156,36 +156,36 @@ def judged(stage: Stage, tried: Sequence[Tried], meta: Mapping[str, Any]) -> Com
     )
     lines = [_line(one, found[one.variant], p_single, p_concat) for one in fusions]
     return Comparison(
-        output=stage.output,
-        metric=stage.metric,
-        higher=stage.higher,
-        fusions=sorted(lines, key=lambda line: _order(line, stage.higher)),
+        output=context.output,
+        metric=context.metric,
+        higher=context.higher,
+        fusions=sorted(lines, key=lambda line: _order(line, context.higher)),
         single=[_line(one, found[one.variant], {}, {}) for one in single],
-        best=best_on_validation(stage, done),
+        best=best_on_validation(context, done),
         meta={**meta, **({"against": against.variant.name} if against else {}), "notes": notes},
-        kind=stage.kind,
-        base=stage.base.name,
+        kind=context.kind,
+        base=context.base.name,
     )
 
 
-def _told_apart(stage: Stage, fusions: Sequence[Tried], meta: Mapping[str, Any], notes: list[str]) -> bool:
+def _trained_far_enough(context: Context, fusions: Sequence[Trial], meta: Mapping[str, Any], notes: list[str]) -> bool:
     """Whether trainings went far enough for p-values to say something of the fusions, and a note where not."""
     steps = max((run.steps for one in fusions for run in one.runs), default=0)
-    if not meta.get("budget") or steps >= TESTED_FROM * stage.steps:
+    if not meta.get("budget") or steps >= TESTED_FROM * context.steps:
         return True
     notes.append(
-        f"no p-values: trainings took {steps:,} of {stage.steps:,} steps, less than {TESTED_FROM:.0%} of the schedule, "
-        "and what has hardly begun to learn cannot be told apart by them; give a larger budget"
+        f"no p-values: trainings took {steps:,} of {context.steps:,} steps, less than {TESTED_FROM:.0%} of the "
+        "schedule, and what has hardly begun to learn cannot be told apart by them; give a larger budget"
     )
     return False
 
 
-def _measured(stage: Stage, one: Tried) -> Measured | None:
+def _measured(context: Context, one: Trial) -> MethodMetric | None:
     runs = one.runs or ([one.partial] if one.partial else [])
-    return measured([run.outcome for run in runs], stage.metric, groups=stage.groups) if runs else None
+    return measure_method([run.outcome for run in runs], context.metric, groups=context.groups) if runs else None
 
 
-def _line(one: Tried, found: Measured | None, p_single: Mapping, p_concat: Mapping) -> Line:
+def _line(one: Trial, found: MethodMetric | None, p_single: Mapping, p_concat: Mapping) -> Line:
     name = one.variant.name
     runs = tuple(one.runs or ([one.partial] if one.partial else []))
     return Line(name, runs, found, one.completed, one.refused, p_single.get(name), p_concat.get(name))
@@ -197,21 +197,21 @@ def _order(line: Line, higher: bool) -> tuple[int, float]:
     return int(not line.completed), -line.found.value if higher else line.found.value
 
 
-def _best_single(stage: Stage, single: Sequence[Tried], found: Mapping, notes: list[str]) -> Tried:
+def _best_single(context: Context, single: Sequence[Trial], found: Mapping, notes: list[str]) -> Trial:
     """By validation; without it by test, which makes it harder for the fusions."""
     if any(run.validation is None for one in single for run in one.runs):
         notes.append("no validation rows: the best single input is the best on test rows, which favours it")
-        best = max if stage.higher else min
+        best = max if context.higher else min
         return best(single, key=lambda one: found[one.variant].value)
-    return max(single, key=lambda one: _validation(stage, one))
+    return max(single, key=lambda one: _validation(context, one))
 
 
-def best_on_validation(stage: Stage, done: Sequence[Tried]) -> str | None:
+def best_on_validation(context: Context, done: Sequence[Trial]) -> str | None:
     """The fusion to take, chosen without looking at test rows."""
     known = [one for one in done if all(run.validation is not None for run in one.runs)]
-    return max(known, key=lambda one: _validation(stage, one)).variant.name if known else None
+    return max(known, key=lambda one: _validation(context, one)).variant.name if known else None
 
 
-def _validation(stage: Stage, one: Tried) -> float:
+def _validation(context: Context, one: Trial) -> float:
     mean = float(np.mean([run.validation for run in one.runs]))  # type: ignore[arg-type]
-    return mean if stage.higher else -mean
+    return mean if context.higher else -mean

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from polyfuse.comparison.plot import cost
 from polyfuse.comparison.terminal import p_text
 from polyfuse.evaluation import glossary
-from polyfuse.evaluation.html import environment, fact, markup
+from polyfuse.evaluation.html import environment, format_fact, markup
 
 if TYPE_CHECKING:
     from polyfuse.comparison.findings import Comparison, Line
@@ -36,7 +36,7 @@ def _view(comparison: Comparison) -> dict[str, Any]:
         "plot": markup(cost(comparison)),
         "fusions": [_row(line, comparison.metric, inputs) for line in comparison.fusions],
         "single": [_row(line, comparison.metric, inputs) for line in comparison.single],
-        "facts": {key: fact(value) for key, value in meta.items()},
+        "facts": {key: format_fact(value) for key, value in meta.items()},
         "nothing": glossary.NOTHING,
     }
 
@@ -48,15 +48,15 @@ def _row(line: Line, metric: str, inputs: list[str]) -> dict[str, Any]:
         "name": line.name,
         "refused": None,
         "completed": line.completed,
-        "value": glossary.written(metric, line.found.value),
-        "interval": glossary.written_interval(metric, line.found.interval),
+        "value": glossary.format_value(metric, line.found.value),
+        "interval": glossary.format_interval(metric, line.found.interval),
         "seeds": len(line.runs),
-        "deviation": glossary.NOTHING if line.found.deviation is None else glossary.number(line.found.deviation),
+        "deviation": glossary.NOTHING if line.found.deviation is None else glossary.format_number(line.found.deviation),
         "p_single": p_text(line.p_single),
         "p_concat": p_text(line.p_concat),
-        "without": [glossary.written(metric, line.without.get(name)) for name in inputs],
-        "noise": glossary.written(metric, line.mean("noise")),
-        "kept": glossary.written("accuracy", line.mean("retention")),
+        "without": [glossary.format_value(metric, line.without.get(name)) for name in inputs],
+        "noise": glossary.format_value(metric, line.mean("noise")),
+        "kept": glossary.format_value("accuracy", line.mean("retention")),
         "parameters": f"{line.mean('parameters') or 0:,.0f}",
         "seconds": f"{line.mean('train_seconds') or 0:.1f}",
         "latency": f"{line.mean('predict_ms') or 0:.2f}",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polyfuse.evaluation.figures import ACCENT, INK, LINE, WARN, apart, frame, short, svg
-from polyfuse.evaluation.glossary import term, written
+from polyfuse.evaluation.figures import ACCENT, INK, LINE, WARN, empty_plot, short_number, spread_apart, to_svg
+from polyfuse.evaluation.glossary import format_value, term
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,14 +51,14 @@ def cost(comparison: Comparison) -> str:
     if term(comparison.metric).percent:
         high = min(high, 1.02)
     height = max(3.2, (len(points) + 3) * GAP / 72 + 0.6)
-    figure, axes, _ = frame(size=(WIDTH, height))
+    figure, axes, _ = empty_plot(size=(WIDTH, height))
     figure.subplots_adjust(left=0.135, right=0.6, top=0.98, bottom=0.5 / height)
     axes.set_ylim(low, high)
     for point in points:
         _draw(axes, point, low, high)
     _label(axes, comparison, points)
     _name(axes, points, comparison.metric, GAP / 72 / (0.98 * height - 0.5))
-    return svg(figure, f"{comparison.output} against seconds of training")
+    return to_svg(figure, f"{comparison.output} against seconds of training")
 
 
 def _point(comparison: Comparison, line: Line) -> Point:
@@ -113,8 +113,8 @@ def _label(axes: Axes, comparison: Comparison, points: Sequence[Point]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set(xlabel=f"seconds of one training{', log scale' if logarithmic else ''}", ylabel=f"{metric.title}{better}")
-    axes.xaxis.set_major_formatter(lambda v, _: short(v))
-    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.3g} %" if metric.percent else short(v))
+    axes.xaxis.set_major_formatter(lambda v, _: short_number(v))
+    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.3g} %" if metric.percent else short_number(v))
 
 
 def _name(axes: Axes, points: Sequence[Point], metric: str, gap: float) -> None:
@@ -122,9 +122,9 @@ def _name(axes: Axes, points: Sequence[Point], metric: str, gap: float) -> None:
     low, high = axes.get_ylim()
     points = sorted(points, key=lambda point: point.y)
     true = [float(np.clip((point.y - low) / (high - low), 0, 1)) for point in points]
-    for at, place, point in zip(true, apart(true, min(gap, 1 / max(1, len(points) - 1))), points, strict=True):
+    for at, place, point in zip(true, spread_apart(true, min(gap, 1 / max(1, len(points) - 1))), points, strict=True):
         start = axes.transAxes.inverted().transform(axes.transData.transform((point.x, low)))[0]
         axes.plot([start, 1.03], [at, place], color=LINE, linewidth=0.8, transform=axes.transAxes, clip_on=False)
-        beyond = "" if low <= point.y <= high else f" {written(metric, point.y)}"
+        beyond = "" if low <= point.y <= high else f" {format_value(metric, point.y)}"
         text = f"{point.name}{beyond}"
         axes.text(1.045, place, text, color=point.colour, transform=axes.transAxes, va="center", fontsize=9.5)

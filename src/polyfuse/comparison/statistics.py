@@ -19,7 +19,7 @@ REPLICATES = 2000
 
 
 @dataclass(frozen=True)
-class Measured:
+class MethodMetric:
     """One method's metric, mean over its seeds.
 
     Args:
@@ -50,13 +50,13 @@ class Measured:
         return float(low), float(high)
 
 
-def measured(
+def measure_method(
     outcomes: Sequence[Outcome],
     metric: str,
     *,
     groups: Sequence[Hashable] | None = None,
     replicates: int = REPLICATES,
-) -> Measured:
+) -> MethodMetric:
     """The metric of one method.
 
     Args:
@@ -71,10 +71,10 @@ def measured(
         np.mean([of(weights)[metric] for of in measures], axis=0)
         for weights in resamples(len(rows), replicates, 0, judged)
     ]
-    return Measured(tuple(float(of(whole)[metric]) for of in measures), np.concatenate(drawn))
+    return MethodMetric(tuple(float(of(whole)[metric]) for of in measures), np.concatenate(drawn))
 
 
-def p_value(one: Measured, other: Measured) -> float | None:
+def p_value(one: MethodMetric, other: MethodMetric) -> float | None:
     """Two-sided p of "both are equally good": how often resampled rows turn the difference around.
 
     Never 0: with R resamples the smallest is 2 / (R + 1). None where too few resamples have a value.

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.comparison.stage import Run
+from polyfuse.comparison.context import Run
 from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
-from polyfuse.evaluation.outcome import KEPT, Outcome, plain
+from polyfuse.evaluation.outcome import KEPT, Outcome, to_plain_json
 
 MEDIUM = "base64"  # the key of a picture's or sound's bytes
 
@@ -61,7 +61,7 @@ class Runs:
         arrays = self.folder / f"{key}.npz"
         with np.load(arrays) as file:
             outcome |= {name: file[name] for name in file.files}
-        outcome |= {k: list(map(_read, outcome[k])) for k in ("target", "value")}
+        outcome |= {k: list(map(_decode_media, outcome[k])) for k in ("target", "value")}
         return Run(outcome=Outcome(**outcome), **found)
 
     def put(self, key: str, run: Run) -> None:
@@ -71,13 +71,13 @@ class Runs:
         content: dict[str, Any] = {k: v for k, v in asdict(run).items() if k != "outcome"}
         outcome = run.outcome
         content["outcome"] = {k: getattr(outcome, k) for k in KEPT}
-        content["outcome"] |= {k: list(map(_written, getattr(outcome, k))) for k in ("target", "value")}
+        content["outcome"] |= {k: list(map(_encode_media, getattr(outcome, k))) for k in ("target", "value")}
         arrays = {k: v for k in ("probabilities", "scores", "weights") if (v := getattr(outcome, k)) is not None}
         np.savez_compressed(self.folder / f"{key}.npz", **arrays)
-        write_json(self.folder / f"{key}.json", plain(content))
+        write_json(self.folder / f"{key}.json", to_plain_json(content))
 
 
-def _written(value: Any) -> Any:
+def _encode_media(value: Any) -> Any:
     """A picture or a sound as text, as JSON cannot hold it otherwise; anything else as it is."""
     if not (is_sound_value(value) or is_picture_value(value)):
         return value
@@ -87,8 +87,8 @@ def _written(value: Any) -> Any:
     return {MEDIUM: content, "dtype": array.dtype.str, "shape": list(array.shape), "rate": rate}
 
 
-def _read(value: Any) -> Any:
-    """What ``_written`` wrote."""
+def _decode_media(value: Any) -> Any:
+    """What ``_encode_media`` wrote."""
     if not (isinstance(value, dict) and MEDIUM in value):
         return value
     array = np.frombuffer(base64.b64decode(value[MEDIUM]), value["dtype"]).reshape(value["shape"])

@@ -60,14 +60,14 @@ def _columns(comparison: Comparison) -> list[list[Column]]:
     """Headers with what stands under them, for a line whose runs are there, in three groups."""
     metric, inputs = comparison.metric, [line.name for line in comparison.single]
     quality: list[Column] = [
-        (glossary.term(metric).title, lambda line: glossary.written(metric, line.found.value)),
-        ("95 %", lambda line: glossary.written_interval(metric, line.found.interval)),
+        (glossary.term(metric).title, lambda line: glossary.format_value(metric, line.found.value)),
+        ("95 %", lambda line: glossary.format_interval(metric, line.found.interval)),
         *([("p single", lambda line: p_text(line.p_single) if line.completed else "stopped")] if inputs else []),
         (f"p {comparison.base}", lambda line: p_text(line.p_concat) if line.completed else "early"),
     ]
     harm: list[Column] = [
-        *((f"no {n}", lambda line, n=n: glossary.written(metric, line.without.get(n))) for n in inputs),
-        ("noise", lambda line: glossary.written(metric, line.mean("noise"))),
+        *((f"no {n}", lambda line, n=n: glossary.format_value(metric, line.without.get(n))) for n in inputs),
+        ("noise", lambda line: glossary.format_value(metric, line.mean("noise"))),
     ]
     cost: list[Column] = [
         ("params", lambda line: f"{line.mean('parameters') or 0:,.0f}"),
@@ -96,5 +96,5 @@ def _table(comparison: Comparison, columns: Sequence[Column], *, titled: bool = 
 
 def _title(comparison: Comparison) -> str:
     meta = comparison.meta
-    rows = glossary.counted(meta["rows"]["test"], "test row")
+    rows = glossary.format_count(meta["rows"]["test"], "test row")
     return f"{comparison.output}: {glossary.term(comparison.metric).title}, {rows}"

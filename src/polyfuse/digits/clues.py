@@ -104,7 +104,7 @@ def clues() -> tuple[Clue, ...]:
 
 
 @cache
-def chances() -> np.ndarray:
+def draw_probabilities() -> np.ndarray:
     """How often to draw each clue for each digit that it fits.
 
     Shapes: (clues, 10); a row holds one value, and 0 for the digits that the clue rules out; columns sum to 1.
@@ -118,7 +118,7 @@ def chances() -> np.ndarray:
     return chance[:, None] * fits
 
 
-def say(clue: Clue, language: str, rng: np.random.Generator) -> str:
+def word_clue(clue: Clue, language: str, rng: np.random.Generator) -> str:
     """One of the wordings of a clue."""
     phrases = [str(rng.choice(fact.phrases[language])) for fact in clue]
     if len(clue) == 1:
@@ -132,6 +132,6 @@ def say(clue: Clue, language: str, rng: np.random.Generator) -> str:
 
 def draw(digits: Iterable[int], rng: np.random.Generator) -> list[str]:
     """A clue in one of ``LANGUAGES`` for every digit."""
-    upto = chances().cumsum(0)
+    upto = draw_probabilities().cumsum(0)
     rows = [int(np.searchsorted(upto[:, digit], rng.random() * upto[-1, digit], "right")) for digit in digits]
-    return [say(clues()[row], str(rng.choice(LANGUAGES)), rng) for row in rows]
+    return [word_clue(clues()[row], str(rng.choice(LANGUAGES)), rng) for row in rows]

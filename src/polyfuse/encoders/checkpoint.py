@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """No progress bars and warnings of transformers while a checkpoint is read."""
     from transformers.utils import logging
 
@@ -29,7 +29,7 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def config_of(folder: Path) -> Any:
+def load_config(folder: Path) -> Any:
     """The configuration of a checkpoint, as its own class; code that comes with a checkpoint is never run.
 
     Raises:
@@ -38,7 +38,7 @@ def config_of(folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        with quiet():
+        with silence_transformers():
             return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except ValueError:
         written = json.loads((folder / "config.json").read_text(encoding="utf8"))
@@ -63,29 +63,29 @@ STEADY = {
 WHOLE = ("vision-encoder-decoder", "speech-encoder-decoder", "speecht5")
 
 
-def build(folder: Path, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
+def load_model(folder: Path, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
     """The model of a checkpoint in single precision, and those of its parameters that the weights lack."""
     from transformers import AutoModel
 
-    config = config_of(folder)
-    return _made(writes(config) if config.model_type in WHOLE else AutoModel, folder, config, weights)
+    config = load_config(folder)
+    return _load(seq2seq_class(config) if config.model_type in WHOLE else AutoModel, folder, config, weights)
 
 
-def writer(folder: Path, weights: str) -> nn.Module:
+def load_seq2seq(folder: Path, weights: str) -> nn.Module:
     """The whole of a checkpoint that reads something and writes a text, in single precision.
 
     Raises:
         ValueError: it writes no text, or its weights are incomplete.
     """
-    config = config_of(folder)
-    model, missing = _made(writes(config), folder, config, weights)
+    config = load_config(folder)
+    model, missing = _load(seq2seq_class(config), folder, config, weights)
     if missing:
         names = [name for name, p in model.named_parameters() if any(p is lacking for lacking in missing)]
         raise ValueError(f"{folder.name}: its weights lack {len(names)} that writing needs, such as {names[0]}")
     return model
 
 
-def writes(config: Any) -> Any:
+def seq2seq_class(config: Any) -> Any:
     """The class that builds a model which reads something and writes a text; None where there is none."""
     import transformers as hf
 
@@ -97,11 +97,11 @@ def writes(config: Any) -> Any:
     return next((made for made, known in makers.items() if type(config) in known), None)
 
 
-def _made(auto: Any, folder: Path, config: Any, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
+def _load(auto: Any, folder: Path, config: Any, weights: str) -> tuple[nn.Module, list[nn.Parameter]]:
     for own in (config, *(part for part in vars(config).values() if hasattr(part, "model_type"))):
         for name in STEADY.keys() & vars(own).keys():
             setattr(own, name, STEADY[name])
-    with quiet():
+    with silence_transformers():
         if weights == "random":
             return auto.from_config(config, dtype=torch.float32, trust_remote_code=False), []
         model, report = auto.from_pretrained(
@@ -124,7 +124,7 @@ def tokenizer_of(folder: Path) -> Path:
     content = b"".join(f.read_bytes() for f in sorted(folder.iterdir()) if f.suffix in (".txt", ".json", ".model"))
     made = Path(constants.HF_HOME) / "polyfuse" / hashlib.sha256(content).hexdigest()[:16]
     if not (made / "tokenizer.json").is_file():
-        with quiet():
+        with silence_transformers():
             AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).save_pretrained(made)
     if not (made / "tokenizer.json").is_file():
         raise ValueError(f"{folder}: its tokenizer cannot be written as tokenizer.json, which polyfuse reads")
@@ -147,7 +147,7 @@ def keep_layers(model: Any, layers: int | None) -> Any:
     """
     if layers is None:
         return model
-    blocks = blocks_of(model)
+    blocks = find_blocks(model)
     if hasattr(model.config, "depths"):
         raise ValueError(f"layers={layers}: the stages of a {model.config.model_type} model cannot be left out")
     if not 1 <= layers <= len(blocks):
@@ -156,7 +156,7 @@ def keep_layers(model: Any, layers: int | None) -> Any:
     return model
 
 
-def blocks_of(model: nn.Module) -> nn.ModuleList:
+def find_blocks(model: nn.Module) -> nn.ModuleList:
     """The list of blocks that makes up most of a model: its transformer layers, or its stages."""
     lists = [m for m in model.modules() if type(m) is nn.ModuleList]
     return max(lists, key=lambda blocks: sum(p.numel() for p in blocks.parameters()))
@@ -193,7 +193,7 @@ class CheckpointEncoder(nn.Module):
         self.eval()
         with torch.enable_grad():
             tokens = self(sample, torch.ones(1, dtype=torch.bool))
-        reached, absent = _leaves(tokens.x_BTD), {id(p) for p in missing}
+        reached, absent = _source_parameters(tokens.x_BTD), {id(p) for p in missing}
         lacking = [name for name, p in self.named_parameters() if id(p) in reached & absent]
         if lacking:
             raise ValueError(f"the checkpoint's weights lack {len(lacking)} that its tokens need, such as {lacking[0]}")
@@ -205,7 +205,7 @@ class CheckpointEncoder(nn.Module):
 
     def layers_bottom_up(self) -> list[list[nn.Parameter]]:
         """The parameters that tokens depend on: embeddings, then block by block, then the final norm."""
-        place = {id(p): n for n, block in enumerate(blocks_of(self), 1) for p in block.parameters()}
+        place = {id(p): n for n, block in enumerate(find_blocks(self), 1) for p in block.parameters()}
         groups: list[list[nn.Parameter]] = [[] for _ in range(max(place.values()) + 2)]
         after = 0
         for name, parameter in self.named_parameters():
@@ -223,7 +223,7 @@ class CheckpointEncoder(nn.Module):
         return self
 
 
-def _leaves(x: Tensor) -> set[int]:
+def _source_parameters(x: Tensor) -> set[int]:
     """The ids of the parameters that a tensor was computed from."""
     found, seen, todo = set(), set(), [x.grad_fn]
     while todo:

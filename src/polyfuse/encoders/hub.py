@@ -34,13 +34,13 @@ def find(path: str | Path, *, weights: str = "checkpoint", modality: str | None 
         return starter.find(str(path), modality=modality)
     folder = Path(path).expanduser()
     if folder.is_dir():
-        return _complete(folder, weights)
+        return _is_complete(folder, weights)
     if folder.is_absolute() or folder.exists() or str(path).count("/") > 1 or str(path).startswith("."):
         raise FileNotFoundError(f"{path}: no such folder; expected a checkpoint's folder or its name on the Hub")
-    return _cached(str(path), weights) or _downloaded(str(path), weights)
+    return _find_in_cache(str(path), weights) or _download(str(path), weights)
 
 
-def _complete(folder: Path, weights: str) -> Path:
+def _is_complete(folder: Path, weights: str) -> Path:
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder}: no config.json; expected a checkpoint as save_pretrained() writes it")
     if weights == "checkpoint" and not _has_weights(folder):
@@ -58,7 +58,7 @@ def _has_weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin"))
 
 
-def _cached(name: str, weights: str) -> Path | None:
+def _find_in_cache(name: str, weights: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -72,7 +72,7 @@ def _cached(name: str, weights: str) -> Path | None:
     return folder if weights == "random" or _has_weights(folder) else None
 
 
-def _downloaded(name: str, weights: str) -> Path:
+def _download(name: str, weights: str) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -94,10 +94,12 @@ def _downloaded(name: str, weights: str) -> Path:
         ) from None
     except Exception as error:  # whatever the Hub's HTTP client of the day raises
         raise FileNotFoundError(unreachable.format(f" ({type(error).__name__})")) from None
-    return _complete(Path(snapshot_download(name, allow_patterns=_wanted([s.rfilename for s in siblings]))), weights)
+    return _is_complete(
+        Path(snapshot_download(name, allow_patterns=_files_to_download([s.rfilename for s in siblings]))), weights
+    )
 
 
-def _wanted(files: list[str]) -> list[str]:
+def _files_to_download(files: list[str]) -> list[str]:
     """Configuration, vocabulary and one format of weights, from the top of the repository."""
     top = [f for f in files if "/" not in f]
     tensors = [f for f in top if f.endswith(".safetensors")]
@@ -105,6 +107,6 @@ def _wanted(files: list[str]) -> list[str]:
     return [f for f in top if f.endswith(PLAIN)] + (tensors or pickled)
 
 
-def copies(folder: Path, *names: str) -> dict[str, str]:
+def files_to_save(folder: Path, *names: str) -> dict[str, str]:
     """Those of a checkpoint's files that exist, as a ``Spec`` names them; ``config.json`` always."""
     return {name: str(folder / name) for name in ("config.json", *names) if (folder / name).is_file()}

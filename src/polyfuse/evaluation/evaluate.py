@@ -1,4 +1,4 @@
-"""Judging a model on rows of a table: metrics, missing modalities, rows to look at, and what could not be read."""
+"""Evaluates a model on rows of a table: metrics, missing modalities, samples to look at, unreadable cells."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from polyfuse.contracts import ShowsAttention, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import BrokenCell, Prepared
 from polyfuse.data.tables import Table
+from polyfuse.evaluation.attention_view import view_attention
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.evaluation.previews import CellPreview, preview_cell
 from polyfuse.evaluation.report import Report
-from polyfuse.evaluation.retrieval import retrieval
+from polyfuse.evaluation.retrieval import evaluate_retrieval
 from polyfuse.evaluation.samples import Sample, samples
-from polyfuse.evaluation.shown import Shown, show
-from polyfuse.evaluation.strips import looked
-from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
+from polyfuse.evaluation.targets import make_outcomes, metric_weights, note_unlabelled
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, attend, predict_subsets
 from polyfuse.model.prepare import make_rows
@@ -71,12 +71,18 @@ def evaluate_rows(
     Raises:
         ValueError: a label that was not seen in training, with ``unseen="error"``; or no row has any target.
     """
-    notes = [*notes, *unseen_labels(bundle, table, prepared, rows, unseen), *unlabelled(bundle, table, prepared, rows)]
+    notes = [
+        *notes,
+        *note_unseen_labels(bundle, table, prepared, rows, unseen),
+        *note_unlabelled(bundle, table, prepared, rows),
+    ]
     kept = outcomes_by_inputs(bundle, table, prepared, rows, rules, decoding)
     worth = []
     if importance and bundle.recipe.outputs:
         worth = column_importance(bundle, table, prepared, rows, most=importance, rules=rules, decoding=decoding)
-    report = report_of(bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth)
+    report = build_report(
+        bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth
+    )
     return replace(report, samples=_with_attention(bundle, table, prepared, rows, report.samples, decoding))
 
 
@@ -95,14 +101,14 @@ def outcomes_by_inputs(
     found = predict_subsets(bundle.network, network_rows, keeps, numbers=rows, decoding=decoding)
     found = [apply_rules(bundle.network, one, rules or {}) for one in found]
     weights = metric_weights(bundle.recipe, table, rows)
-    outcomes = [outcomes_of(bundle, prepared, rows, one, weights) for one in found]
+    outcomes = [make_outcomes(bundle, prepared, rows, one, weights) for one in found]
     for name, options in (decoding or {}).items():
         said = bundle.network.head(name).writing(**options).said()
         outcomes = [{**one, name: replace(one[name], decoding=said)} for one in outcomes]
     return dict(zip(keeps, outcomes, strict=True))
 
 
-def report_of(
+def build_report(
     bundle: Bundle,
     table: Table,
     prepared: Mapping[str, Prepared],
@@ -124,16 +130,16 @@ def report_of(
         folds: how metrics differ from fold to fold, where folds judged.
     """
     inputs, outcomes = list(bundle.recipe.inputs), next(iter(kept.values()))
-    groups = groups_of(bundle, table, rows)
+    groups = row_groups(bundle, table, rows)
     reports = {output: judge(outcome, groups=groups) for output, outcome in outcomes.items()}
     return Report(
         rows=len(rows),
         outputs=reports,
-        broken=_broken(prepared, table, rows),
+        broken=_broken_cells(prepared, table, rows),
         missing_modality=missing_table(kept.__getitem__, inputs, groups=groups) if len(inputs) > 1 else [],
         samples=_samples(bundle, table, rows, outcomes, reports),
-        alignment=retrieval(bundle, prepared, rows, things_of(bundle, table)) if folds is None else [],
-        meta=facts_of(bundle, table, name, notes),
+        alignment=evaluate_retrieval(bundle, prepared, rows, alignment_keys(bundle, table)) if folds is None else [],
+        meta=report_facts(bundle, table, name, notes),
         folds=folds,
         history=bundle.report.get("training", {}).get("history", []),
         seconds=seconds if seconds is not None else {},
@@ -141,7 +147,7 @@ def report_of(
     )
 
 
-def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> float:
+def estimate_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> float:
     """About how long ``evaluate_rows`` takes, from few of the rows; whether the network is trained changes nothing."""
     spent, few = 0.0, TIMED[0]
     for few in TIMED:
@@ -154,19 +160,19 @@ def judging_seconds(bundle: Bundle, table: Table, prepared: Mapping[str, Prepare
     return spent + each * (len(rows) - few)
 
 
-def things_of(bundle: Bundle, table: Table) -> np.ndarray | None:
+def alignment_keys(bundle: Bundle, table: Table) -> np.ndarray | None:
     """What each row stands for, where an alignment has a key and the table holds it."""
     keys = [key for key in bundle.recipe.keys if key in table.frame]
     return pd.factorize(table.frame[keys[0]].astype(object))[0] if keys else None
 
 
-def groups_of(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:
+def row_groups(bundle: Bundle, table: Table, rows: np.ndarray) -> list[Any] | None:
     """Rows of one speaker or patient are not independent: the intervals resample them together."""
     group = bundle.recipe.data.group
     return table.frame[group].iloc[rows].astype(str).tolist() if group and group in table.frame else None
 
 
-def unseen_labels(
+def note_unseen_labels(
     bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray, unseen: str
 ) -> list[str]:
     """A note per output on rows left out because training never saw their label, where ``unseen`` is ``skip``.
@@ -191,7 +197,7 @@ def unseen_labels(
     return notes
 
 
-def _broken(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:
+def _broken_cells(prepared: Mapping[str, Prepared], table: Table, rows: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     chosen = set(rows.tolist())
     listed: dict[str, dict[int, BrokenCell]] = {}
     for cells in prepared.values():
@@ -242,15 +248,17 @@ def _with_attention(
         numbers = rows[[found[at].position for at in chosen]]
         said = attend(network, make_rows(prepared, len(table)), name, numbers=numbers, decoding=decoding)
         for at, one in zip(chosen, said, strict=True):
-            shown[at] = replace(found[at], looked=looked(bundle, table, one.row, one))
+            shown[at] = replace(found[at], looked=view_attention(bundle, table, one.row, one))
     return shown
 
 
-def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> dict[str, Shown]:
+def _show_row(bundle: Bundle, table: Table, rows: np.ndarray, position: int) -> dict[str, CellPreview]:
     limits = Limits(**bundle.recipe.data.limits.model_dump())
     row = table.frame.iloc[rows[position]]
     kinds = bundle.recipe.data.modalities
-    return {column: show(kind, row[column], table.root, limits, limits.characters) for column, kind in kinds.items()}
+    return {
+        column: preview_cell(kind, row[column], table.root, limits, limits.characters) for column, kind in kinds.items()
+    }
 
 
 def input_facts(recipe: Recipe) -> dict[str, str]:
@@ -258,7 +266,7 @@ def input_facts(recipe: Recipe) -> dict[str, str]:
     return {n: f"{', '.join(i.columns)} ({i.modality}: {i.named})" for n, i in recipe.inputs.items()}
 
 
-def facts_of(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict[str, Any]:
+def report_facts(bundle: Bundle, table: Table, name: str, notes: Sequence[str]) -> dict[str, Any]:
     """Facts of the model and the table for a report."""
     recipe = bundle.recipe
     return {

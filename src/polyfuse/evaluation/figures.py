@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyfuse.evaluation.curves import Curve
-from polyfuse.evaluation.glossary import number, term
+from polyfuse.evaluation.glossary import format_number, term
 from polyfuse.metrics.calibration import ReliabilityBin
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ STYLE: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 10,
 
 def reliability(bins: list[ReliabilityBin]) -> str:
     """Accuracy against confidence, with the share of rows below; on the diagonal, confidence can be believed."""
-    figure, axes, below = frame(rows=True)
+    figure, axes, below = empty_plot(rows=True)
     x = np.array([b.confidence for b in bins])
     y, rows = np.array([b.accuracy for b in bins]), np.array([b.rows for b in bins])
     axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (4, 3)))
@@ -50,13 +50,13 @@ def reliability(bins: list[ReliabilityBin]) -> str:
         axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
         axis.set_label_coords(*((-0.13, 0.5) if side == "y" else (0.5, -0.42)))
     below.locator_params(axis="y", nbins=2)
-    return svg(figure, "Reliability: share of rows predicted right against confidence")
+    return to_svg(figure, "Reliability: share of rows predicted right against confidence")
 
 
 def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> str:
     """Predicted against true; points on the diagonal are right."""
-    x, y = _thinned(target, value, seed)
-    figure, axes, _ = frame()
+    x, y = _thin_out(target, value, seed)
+    figure, axes, _ = empty_plot()
     title = f"Predicted against true {name}"
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     if low > 0 and high / low > SKEWED:
@@ -71,13 +71,13 @@ def scatter(target: np.ndarray, value: np.ndarray, name: str, seed: int = 0) -> 
     axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"true {name}", ylabel=f"predicted {name}")
     for axis in (axes.xaxis, axes.yaxis):
         _short_numbers(axis)
-    return svg(figure, title)
+    return to_svg(figure, title)
 
 
 def training(history: Sequence[dict[str, list[Any]]]) -> str:
     """Loss against steps, in training and on validation, and below it the quality on validation, where there is one."""
     judged = any(one["val_steps"] for one in history)
-    figure, axes, below = frame(rows=judged, heights=(3, 2))
+    figure, axes, below = empty_plot(rows=judged, heights=(3, 2))
     for one in history:
         steps, loss = (np.array(one[name], dtype=float) for name in ("steps", "loss"))
         axes.plot(steps, loss, color=INK, linewidth=0.8, alpha=0.8)
@@ -100,7 +100,7 @@ def training(history: Sequence[dict[str, list[Any]]]) -> str:
         below.locator_params(axis="y", nbins=4)
     below.set_xlabel("steps")
     _short_numbers(below.xaxis)
-    return svg(figure, "Loss and quality against steps of training" if judged else "Loss against steps of training")
+    return to_svg(figure, "Loss and quality against steps of training" if judged else "Loss against steps of training")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ LABEL_GAP = 0.062  # of the height: closer labels would touch
 
 def curves(lines: Sequence[Line], metric: str, baseline: float | None, title: str) -> str:
     """A metric against the severity of noise; the band is the interval of a line that stands out."""
-    figure, axes, _ = frame()
+    figure, axes, _ = empty_plot()
     figure.subplots_adjust(left=0.15, right=0.74, top=0.96, bottom=0.13)
     ends = []
     for line in lines:
@@ -139,9 +139,9 @@ def curves(lines: Sequence[Line], metric: str, baseline: float | None, title: st
     better = "" if term(metric).higher else " (lower is better)"
     axes.set(xlim=(-0.02, max(p.severity for p in lines[0].curve.points) + 0.02), xlabel="severity of the noise")
     axes.set_ylabel(f"{term(metric).title}{better}")
-    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %" if term(metric).percent else short(v))
+    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %" if term(metric).percent else short_number(v))
     _label_ends(axes, ends)
-    return svg(figure, title)
+    return to_svg(figure, title)
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
@@ -150,12 +150,12 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     axes.set_ylim(low, high)
     ends = sorted(ends, key=lambda end: end[0])
     true = [(value - low) / (high - low) for value, _, _ in ends]
-    for at, place, (_, label, colour) in zip(true, apart(true), ends, strict=True):
+    for at, place, (_, label, colour) in zip(true, spread_apart(true), ends, strict=True):
         axes.plot([1, 1.03], [at, place], color=LINE, linewidth=0.8, transform=axes.transAxes, clip_on=False)
         axes.text(1.04, place, label, color=colour, transform=axes.transAxes, va="center", fontsize=9.5)
 
 
-def apart(places: list[float], gap: float = LABEL_GAP) -> list[float]:
+def spread_apart(places: list[float], gap: float = LABEL_GAP) -> list[float]:
     """Rising places, neighbours at least a gap apart and moved as little as that takes, none beyond an edge."""
     found = np.array(places)
     for _ in range(1000):
@@ -168,7 +168,7 @@ def apart(places: list[float], gap: float = LABEL_GAP) -> list[float]:
     return list(found)
 
 
-def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _thin_out(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     kept = np.flatnonzero(np.isfinite(value))
     if len(kept) > MOST_POINTS:
         kept = np.random.default_rng(seed).choice(kept, MOST_POINTS, replace=False)
@@ -178,19 +178,19 @@ def _thinned(target: np.ndarray, value: np.ndarray, seed: int) -> tuple[np.ndarr
 def _short_numbers(axis: Axis) -> None:
     from matplotlib.ticker import NullFormatter
 
-    axis.set_major_formatter(lambda v, _: short(v))
+    axis.set_major_formatter(lambda v, _: short_number(v))
     axis.set_minor_formatter(NullFormatter())
 
 
-def short(value: float) -> str:
+def short_number(value: float) -> str:
     """An axis label: 1500000 -> 1.5M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}" if abs(value) < 100 else number(round(value))
+    return f"{value:.3g}" if abs(value) < 100 else format_number(round(value))
 
 
-def frame(
+def empty_plot(
     rows: bool = False, size: tuple[float, float] = (4.4, 4.0), heights: tuple[int, int] = (5, 1)
 ) -> tuple[Figure, Axes, Axes]:
     """An empty plot, with a flat second one below for counts of rows, in the given proportion of heights."""
@@ -215,7 +215,7 @@ def frame(
     return figure, axes, below
 
 
-def svg(figure: Figure, title: str) -> str:
+def to_svg(figure: Figure, title: str) -> str:
     """A finished plot as part of a page."""
     import matplotlib
 
@@ -225,10 +225,10 @@ def svg(figure: Figure, title: str) -> str:
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
-    return _inline(file.getvalue(), title)
+    return _to_inline_svg(file.getvalue(), title)
 
 
-def _inline(drawn: str, title: str) -> str:
+def _to_inline_svg(drawn: str, title: str) -> str:
     """A file of its own -> part of a page: no header, no ids that meet those of other plots, the page's colours."""
     from markupsafe import escape
 

@@ -119,22 +119,22 @@ def term(name: str) -> Term:
     return TERMS.get(name) or Term(name.replace("_", " "), "")
 
 
-def written(name: str, value: float | None) -> str:
-    """A metric's value for people."""
+def format_value(name: str, value: float | None) -> str:
+    """Format a metric's value."""
     if value is None:
         return NOTHING
-    return f"{100 * value:.1f} %" if term(name).percent else number(value)
+    return f"{100 * value:.1f} %" if term(name).percent else format_number(value)
 
 
-def written_interval(name: str, interval: tuple[float, float] | None) -> str:
+def format_interval(name: str, interval: tuple[float, float] | None) -> str:
     """A metric's 95 % interval for people; empty when there is none."""
     if interval is None:
         return ""
-    low, high = (written(name, bound) for bound in interval)
+    low, high = (format_value(name, bound) for bound in interval)
     return f"{low.removesuffix(' %')} to {high}"
 
 
-def number(value: float | int | None) -> str:
+def format_number(value: float | int | None) -> str:
     """A number to about four digits, thousands separated, without powers of ten where that can be helped."""
     if value is None:
         return NOTHING
@@ -145,44 +145,44 @@ def number(value: float | int | None) -> str:
     return f"{sign}{size:.{digits}f}" if size >= 0.01 or not size else f"{sign}{size:.3g}"
 
 
-def counted(many: int, noun: str) -> str:
+def format_count(many: int, noun: str) -> str:
     """A number of things: ``1 row``, ``2,000 rows``."""
     return f"{many:,} {noun}{'' if many == 1 else 's'}"
 
 
-def signed(value: float) -> str:
+def format_signed(value: float) -> str:
     """A difference of numbers, with its sign."""
-    return f"+{number(value)}" if value > 0 else number(value)
+    return f"+{format_number(value)}" if value > 0 else format_number(value)
 
 
-def difference(name: str, value: float) -> str:
+def format_difference(name: str, value: float) -> str:
     """A metric's distance from another value of it."""
     if not term(name).percent:
-        return signed(value)
+        return format_signed(value)
     sign = "+" if value > 0 else "−" if value < 0 else ""
     return f"{sign}{100 * abs(value):.1f} points"
 
 
-def lost(metric: str, drop: float | None) -> str:
+def format_loss(metric: str, drop: float | None) -> str:
     """How much of a metric is lost, positive whichever way it counts: ``3.1 points``, ``0.12``."""
     if drop is None:
         return NOTHING
-    return f"{100 * drop:.1f} points" if term(metric).percent else number(drop)
+    return f"{100 * drop:.1f} points" if term(metric).percent else format_number(drop)
 
 
-def spent(seconds: Mapping[str, float]) -> str:
-    """Where time went: ``reading 1.2 s, training 34 s``."""
+def format_seconds(seconds: Mapping[str, float]) -> str:
+    """Format seconds per stage: ``reading 1.2 s, training 34 s``."""
     shown = {name: f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for name, value in seconds.items()}
     return ", ".join(f"{name} {value} s" for name, value in shown.items())
 
 
-def settings(given: Mapping[str, Any]) -> str:
+def format_settings(given: Mapping[str, Any]) -> str:
     """Settings by name: ``beams 4, length_penalty 0.6``."""
     return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
-def bytes_(count: int) -> str:
-    """A size for people: ``1.2 MB``."""
+def format_bytes(count: int) -> str:
+    """Format a number of bytes: ``1.2 MB``."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -16,14 +16,14 @@ import numpy as np
 
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.outcome import Confusion, OutputReport
-from polyfuse.evaluation.passages import REFERENCES, Passage, passage
-from polyfuse.evaluation.shown import Shown, shown_value
+from polyfuse.evaluation.passages import REFERENCES, Passage, fold_text
+from polyfuse.evaluation.previews import CellPreview, preview_media
 
 if TYPE_CHECKING:
+    from polyfuse.evaluation.attention_view import AttentionView
     from polyfuse.evaluation.folds import Folds
     from polyfuse.evaluation.report import Report
     from polyfuse.evaluation.samples import Sample
-    from polyfuse.evaluation.strips import Looked
 
 MATRIX = 20  # classes up to which a confusion matrix is readable
 TABLE = 30  # classes listed at most, the weakest ones
@@ -57,7 +57,11 @@ def environment() -> Any:
         lstrip_blocks=True,
     )
     made.filters.update(
-        written=_written, number=glossary.number, counted=glossary.counted, label=_label, term=glossary.term
+        written=_format_value,
+        number=glossary.format_number,
+        counted=glossary.format_count,
+        label=_label,
+        term=glossary.term,
     )
     return made
 
@@ -70,8 +74,8 @@ def _view(report: Report) -> dict[str, Any]:
         "title": str(meta.pop("model", "model")),
         "notes": meta.pop("notes", []),
         "members": meta.pop("members", {}),
-        "facts": {key: fact(value) for key, value in meta.items()}
-        | ({"time": glossary.spent(report.seconds)} if report.seconds else {}),
+        "facts": {key: format_fact(value) for key, value in meta.items()}
+        | ({"time": glossary.format_seconds(report.seconds)} if report.seconds else {}),
         "training": markup(figures.training(report.history)) if any(h["steps"] for h in report.history) else "",
         "networks": len(report.history),
         "validated": any(h["val_steps"] for h in report.history),
@@ -99,12 +103,12 @@ def _output(name: str, output: OutputReport) -> dict[str, Any]:
         "main": {**_metric(output, main), **_bar(output, main)},
         "others": [_metric(output, m) for m in output.headline[1:] if output.metrics[m] is not None],
         "metrics": [_metric(output, metric) for metric in output.metrics],
-        "classes": _weakest(output),
+        "classes": _weakest_classes(output),
         "matrix": _matrix(output.confusion) if output.confusion else None,
         "confusions": output.confusion.top() if output.confusion else [],
         "reliability": markup(figures.reliability(output.reliability)) if output.reliability else "",
         "scatter": _scatter(output, name),
-        "decoding": glossary.settings(output.decoding),
+        "decoding": glossary.format_settings(output.decoding),
         "points": min(output.rows, figures.MOST_POINTS),
     }
 
@@ -128,24 +132,24 @@ def _metric(output: OutputReport, name: str) -> dict[str, Any]:
         "name": name,
         "title": glossary.term(name).title,
         "meaning": glossary.term(name).meaning,
-        "value": glossary.written(name, value),
-        "interval": glossary.written_interval(name, output.intervals.get(name)),
-        "baseline": _written(output.baseline.metrics.get(name), name),
+        "value": glossary.format_value(name, value),
+        "interval": glossary.format_interval(name, output.intervals.get(name)),
+        "baseline": _format_value(output.baseline.metrics.get(name), name),
     }
 
 
 def _bar(output: OutputReport, name: str) -> dict[str, float | None]:
     low, high = output.intervals.get(name, (None, None))
-    return _places(output.metrics[name], low, high, output.baseline.metrics.get(name))
+    return _bar_positions(output.metrics[name], low, high, output.baseline.metrics.get(name))
 
 
-def _places(*values: float | None) -> dict[str, float | None]:
+def _bar_positions(*values: float | None) -> dict[str, float | None]:
     """Where a value, its interval and its baseline lie on a bar, in percent of its length."""
     placed = (None if v is None else round(100 * min(1.0, max(0.0, v)), 2) for v in values)
     return dict(zip(("at", "low", "high", "chance"), placed, strict=True))
 
 
-def _weakest(output: OutputReport) -> list[dict[str, Any]]:
+def _weakest_classes(output: OutputReport) -> list[dict[str, Any]]:
     """Every class in its own order, or the weakest ones when there are many."""
     if len(output.per_class) <= TABLE:
         return output.per_class
@@ -174,9 +178,9 @@ def _folds(folds: Folds) -> list[dict[str, Any]]:
             "metrics": [
                 {
                     "title": glossary.term(metric).title,
-                    "mean": glossary.written(metric, folds.mean(output, metric)),
-                    "spread": glossary.written(metric, folds.spread(output, metric)),
-                    "values": [glossary.written(metric, value) for value in values],
+                    "mean": glossary.format_value(metric, folds.mean(output, metric)),
+                    "spread": glossary.format_value(metric, folds.spread(output, metric)),
+                    "values": [glossary.format_value(metric, value) for value in values],
                 }
                 for metric, values in metrics.items()
             ],
@@ -202,10 +206,10 @@ def _cell(report: Report, row: dict[str, Any], name: str) -> dict[str, Any]:
     return {
         "output": name,
         "title": glossary.term(metric).title,
-        "value": glossary.written(metric, value),
-        "interval": glossary.written_interval(metric, None if low is None else (low, high)),
-        "lost": "" if lost is None else glossary.difference(metric, lost),
-        **_places(value, low, high, output.baseline.metrics.get(metric)),
+        "value": glossary.format_value(metric, value),
+        "interval": glossary.format_interval(metric, None if low is None else (low, high)),
+        "lost": "" if lost is None else glossary.format_difference(metric, lost),
+        **_bar_positions(value, low, high, output.baseline.metrics.get(metric)),
     }
 
 
@@ -216,7 +220,7 @@ def _importance(report: Report, row: dict[str, Any]) -> dict[str, Any]:
         most = max([1e-12, *(other[name]["drop"] or 0 for other in report.importance)])
         drop = row[name]["drop"]
         share = 100 * max(0.0, drop or 0.0) / most
-        cells.append({"lost": glossary.lost(row[name]["metric"], drop), "at": round(share, 1)})
+        cells.append({"lost": glossary.format_loss(row[name]["metric"], drop), "at": round(share, 1)})
     return {"column": row["column"], "inputs": ", ".join(row["inputs"]), "rows": row["rows"], "cells": cells}
 
 
@@ -235,54 +239,55 @@ def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
 def _sample(sample: Sample, task: str) -> dict[str, Any]:
     text = task == "text"
     numeric = sample.right is None and sample.score is None and not text
-    write = glossary.number if numeric else _label
+    write = glossary.format_number if numeric else _label
     references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
-    made = _made(sample)
+    made = _made_media(sample)
     return {
         "sample": sample,
         "target": "" if made else write(sample.target),
         "prediction": "" if made else write(sample.prediction),
         "made": made,
-        "references": [passage(str(one)) for one in references or [""]] if text else [],
-        "said": passage(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
-        "score": None if sample.metric is None else glossary.written(sample.metric, _finite(sample.score)),
+        "references": [fold_text(str(one)) for one in references or [""]] if text else [],
+        "said": fold_text(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
+        "score": None if sample.metric is None else glossary.format_value(sample.metric, _finite(sample.score)),
         "by": None if sample.metric is None else glossary.term(sample.metric).title,
-        "error": glossary.signed(sample.prediction - sample.target) if numeric else None,
-        "looked": None if sample.looked is None else looks(sample.looked),
+        "error": glossary.format_signed(sample.prediction - sample.target) if numeric else None,
+        "looked": None if sample.looked is None else attention_rows(sample.looked),
         "cells": [
-            (column, cell, _source(cell.kind, cell.data), _passage(cell)) for column, cell in sample.cells.items()
+            (column, cell, _data_uri(cell.kind, cell.data), _passage(cell)) for column, cell in sample.cells.items()
         ],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
 
 
-def _made(sample: Sample) -> list[tuple[str, str, str | None]]:
+def _made_media(sample: Sample) -> list[tuple[str, str, str | None]]:
     """Kind and data URI of the reference and of what was made, where they are pictures or sounds."""
-    sides = [("True", shown_value(sample.target)), ("Made", shown_value(sample.prediction))]
-    return [(title, shown.kind, _source(shown.kind, shown.data)) for title, shown in sides if shown is not None]
+    sides = [("True", preview_media(sample.target)), ("Made", preview_media(sample.prediction))]
+    return [(title, shown.kind, _data_uri(shown.kind, shown.data)) for title, shown in sides if shown is not None]
 
 
-def _passage(cell: Shown) -> Passage | None:
+def _passage(cell: CellPreview) -> Passage | None:
     """A cell's text; None of anything else."""
-    return passage(str(cell.data)) if cell.kind == "text" else None
+    return fold_text(str(cell.data)) if cell.kind == "text" else None
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def looks(looked: Looked) -> dict[str, Any]:
+def attention_rows(looked: AttentionView) -> dict[str, Any]:
     """What a text was written about, as ``looks.html`` shows it."""
     return {
         "text": looked.text,
         "shares": [(name or "no single input", share) for name, share in looked.shares.items() if name or share],
         "strips": [
-            replace(s, words=[replace(w, picture=_source("image", w.picture)) for w in s.words]) for s in looked.strips
+            replace(s, words=[replace(w, picture=_data_uri("image", w.picture)) for w in s.words])
+            for s in looked.strips
         ],
     }
 
 
-def _source(kind: str, data: Any) -> str | None:
+def _data_uri(kind: str, data: Any) -> str | None:
     """The data URI of an image or sound; None for other cells, and for bytes of no known type."""
     if not isinstance(data, bytes):
         return None
@@ -302,16 +307,16 @@ def _terms(report: Report) -> list[glossary.Term]:
     return [glossary.term(name) for name in names if glossary.term(name).meaning]
 
 
-def _written(value: float | None, name: str) -> str:
-    return glossary.written(name, value)
+def _format_value(value: float | None, name: str) -> str:
+    return glossary.format_value(name, value)
 
 
-def fact(value: Any) -> str:
+def format_fact(value: Any) -> str:
     """A fact of ``meta`` for people."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {fact(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {format_fact(item)}" for key, item in value.items())
     if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 100_000):
-        return glossary.number(value)
+        return glossary.format_number(value)
     return _label(value)
 
 

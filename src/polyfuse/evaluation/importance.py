@@ -1,4 +1,4 @@
-"""What each column is worth: how much worse the answers become when its cells are shuffled over the rows.
+"""Permutation importance: how much worse metrics become when a column is shuffled over the rows.
 
 Breiman, Random forests, Machine Learning 2001; Fisher et al., All models are wrong, but many are useful, JMLR 2019.
 """
@@ -16,7 +16,7 @@ from polyfuse.data.tables import Table
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome, OutputReport
-from polyfuse.evaluation.targets import metric_weights, outcomes_of
+from polyfuse.evaluation.targets import make_outcomes, metric_weights
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, predict
 from polyfuse.model.prepare import columns_of, make_rows, read_options
@@ -55,7 +55,7 @@ def column_importance(
     some = np.sort(rng.permutation(rows)[:most])
     small = table.select(some)
     cells = {name: replace(one, index_RK=one.index_RK[some], broken=[], unseen=[]) for name, one in prepared.items()}
-    full = _judged(bundle, small, cells, rules, decoding)
+    full = _evaluate(bundle, small, cells, rules, decoding)
     reads: dict[str, list[str]] = {}
     for name, item in bundle.recipe.inputs.items():
         for column in item.columns:
@@ -66,15 +66,17 @@ def column_importance(
     found = []
     for column, inputs in reads.items():
         orders = [rng.permutation(len(some)) for _ in range(SHUFFLES)]
-        mixed = (_shuffled(bundle, small, cells, column, order) for order in orders)
-        shuffled = [_judged(bundle, small, one, rules, decoding) for one in mixed]
-        worth = {output: _worth(report, [one[output] for one in shuffled]) for output, report in full.items()}
+        mixed = (_shuffle_column(bundle, small, cells, column, order) for order in orders)
+        shuffled = [_evaluate(bundle, small, one, rules, decoding) for one in mixed]
+        worth = {
+            output: _loss_by_shuffling(report, [one[output] for one in shuffled]) for output, report in full.items()
+        }
         found.append({"column": column, "inputs": inputs, "rows": len(some), **worth})
     first = next(iter(full))
     return sorted(found, key=lambda row: -(row[first]["drop"] or 0.0))
 
 
-def _worth(full: OutputReport, shuffled: list[OutputReport]) -> dict[str, Any]:
+def _loss_by_shuffling(full: OutputReport, shuffled: list[OutputReport]) -> dict[str, Any]:
     metric = full.headline[0]
     value, sign = full.metrics[metric], 1 if glossary.term(metric).higher else -1
     others = [report.metrics[metric] for report in shuffled]
@@ -83,17 +85,17 @@ def _worth(full: OutputReport, shuffled: list[OutputReport]) -> dict[str, Any]:
     return {"metric": metric, "value": value, "drop": drop, "spread": spread}
 
 
-def _judged(
+def _evaluate(
     bundle: Bundle, table: Table, cells: Mapping[str, Prepared], rules: Rules | None, decoding: Decoding | None
 ) -> dict[str, OutputReport]:
     said = predict(bundle.network, make_rows(cells, len(table), bundle.recipe), decoding=decoding)
     found = apply_rules(bundle.network, said, rules or {})
     weights = metric_weights(bundle.recipe, table, np.arange(len(table)))
-    outcomes: dict[str, Outcome] = outcomes_of(bundle, cells, np.arange(len(table)), found, weights)
+    outcomes: dict[str, Outcome] = make_outcomes(bundle, cells, np.arange(len(table)), found, weights)
     return {output: judge(outcome, bootstrap=0) for output, outcome in outcomes.items()}
 
 
-def _shuffled(
+def _shuffle_column(
     bundle: Bundle, table: Table, cells: Mapping[str, Prepared], column: str, order: np.ndarray
 ) -> dict[str, Prepared]:
     """The cells with those of one column in another order."""

@@ -33,7 +33,7 @@ def missing_table(
         One row per subset: ``{"inputs": ["image"], "digit": {"accuracy": 0.91, "accuracy_ci": [0.88, 0.94], ...}}``.
     """
     return [
-        {"inputs": list(keep), **_judged(predict(keep), bootstrap=bootstrap, seed=seed, groups=groups)}
+        {"inputs": list(keep), **_headline_metrics(predict(keep), bootstrap=bootstrap, seed=seed, groups=groups)}
         for keep in subsets(inputs)
     ]
 
@@ -45,6 +45,6 @@ def subsets(inputs: Sequence[str]) -> list[tuple[str, ...]]:
     return [keep for size in sizes for keep in combinations(inputs, size)]
 
 
-def _judged(outcomes: dict[str, Outcome], **options: Any) -> dict[str, Any]:
+def _headline_metrics(outcomes: dict[str, Outcome], **options: Any) -> dict[str, Any]:
     reports = {name: judge(outcome, **options) for name, outcome in outcomes.items()}
     return {name: report.measured(report.headline) for name, report in reports.items()}

@@ -1,4 +1,4 @@
-"""What is known of one output after prediction over a table, and what a judge finds out about it.
+"""Records of one output: targets and predictions over a table, and the report of its metrics.
 
 ``Outcome`` goes into a judge, ``OutputReport`` comes out. The report is rendered from which of its parts are there, not
 from its task, so a new kind of output brings a judge and needs no change to the pages.
@@ -158,7 +158,7 @@ class OutputReport:
             found["reliability"] = [vars(b) for b in self.reliability]
         if self.decoding:
             found["decoding"] = self.decoding
-        return plain({**found, "notes": self.notes})
+        return to_plain_json({**found, "notes": self.notes})
 
 
 PARTS = (
@@ -192,14 +192,14 @@ def output_from_json(found: Mapping[str, Any]) -> OutputReport:
     )
 
 
-def plain(value: Any) -> Any:
+def to_plain_json(value: Any) -> Any:
     """The same as JSON values: NumPy becomes Python, numbers that are not finite None, anything else its text."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(item) for item in value]
+        return [to_plain_json(item) for item in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return to_plain_json(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

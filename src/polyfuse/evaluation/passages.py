@@ -30,7 +30,7 @@ class Passage:
         return self.characters - len(self.text)
 
 
-def passage(text: str) -> Passage:
+def fold_text(text: str) -> Passage:
     """A text, folded where it is long."""
     bare = text.strip()
     if len(bare) <= FOLDED:
@@ -45,7 +45,7 @@ def _beginning(text: str) -> str:
     return whole if blank and len(whole) > FOLDED - 30 else kept
 
 
-def clipped(text: str) -> str:
+def clip_text(text: str) -> str:
     """The beginning of a text as one line."""
     line = " ".join(text.split())
     return line if len(line) <= CLIPPED else line[: CLIPPED - 1] + "…"

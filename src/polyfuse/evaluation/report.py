@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polyfuse.evaluation.folds import Folds
-from polyfuse.evaluation.outcome import OutputReport, output_from_json, plain
+from polyfuse.evaluation.outcome import OutputReport, output_from_json, to_plain_json
 from polyfuse.evaluation.rendering import RenderedPage
 from polyfuse.evaluation.samples import Sample
 
@@ -24,7 +24,7 @@ class Report(RenderedPage):
         broken: column -> its unreadable cells, each ``{"row", "file", "reason"}``, or just their number.
         missing_modality: rows of ``missing_table``; empty when the model has a single input.
         samples: rows to show on the page.
-        alignment: findings of ``retrieval``: how well each aligned input finds the others.
+        alignment: findings of ``evaluate_retrieval``: how well each aligned input finds the others.
         meta: facts of the model and the data, such as ``model``, ``table``, ``date``, ``seed``, ``parameters``,
             ``versions``; and ``notes``, a list of sentences that the reader must know.
         folds: of a cross-validation, whose rows all models together judged.
@@ -62,15 +62,15 @@ class Report(RenderedPage):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, undefined numbers None; ``json.dumps(..., allow_nan=False)`` takes it as it is."""
-        folds = {} if self.folds is None else {"folds": plain(self.folds.to_json())}
+        folds = {} if self.folds is None else {"folds": to_plain_json(self.folds.to_json())}
         return {
             "rows": self.rows,
-            "broken": plain(self.broken),
+            "broken": to_plain_json(self.broken),
             "outputs": {name: output.to_json() for name, output in self.outputs.items()},
             **folds,
-            "missing_modality": plain(self.missing_modality),
-            "alignment": plain(self.alignment),
-            "importance": plain(self.importance),
-            "seconds": plain(self.seconds),
-            "meta": plain(self.meta),
+            "missing_modality": to_plain_json(self.missing_modality),
+            "alignment": to_plain_json(self.alignment),
+            "importance": to_plain_json(self.importance),
+            "seconds": to_plain_json(self.seconds),
+            "meta": to_plain_json(self.meta),
         }

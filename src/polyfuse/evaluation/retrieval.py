@@ -13,7 +13,7 @@ import numpy as np
 from polyfuse.data.prepare import Prepared
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.metrics.intervals import bootstrap
-from polyfuse.metrics.retrieval import ranked, summarised
+from polyfuse.metrics.retrieval import rank_queries, summarise_ranks
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import shared_vectors
 from polyfuse.model.prepare import make_rows
@@ -35,7 +35,7 @@ class _Side:
     at_N: np.ndarray
 
 
-def retrieval(
+def evaluate_retrieval(
     bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
 ) -> list[dict[str, Any]]:
     """One finding per ordered pair of aligned inputs; none where the model aligns nothing.
@@ -54,7 +54,7 @@ def retrieval(
     return list(_findings(_sides(bundle, prepared, rows, key_R)))
 
 
-def ranks(
+def retrieval_outcome(
     bundle: Bundle, prepared: Mapping[str, Prepared], rows: np.ndarray, key_R: np.ndarray | None = None
 ) -> Outcome:
     """The same row by row, for comparing models on the same rows: an outcome of the task ``retrieval``.
@@ -66,7 +66,7 @@ def ranks(
     rank_RX, share_RX = np.full((len(rows), len(pairs)), np.nan), np.zeros((len(rows), len(pairs)))
     for x, (one, two) in enumerate(pairs):
         query, gallery = sides[one], sides[two]
-        rank_Q = ranked(query.vectors_CE, gallery.vectors_CE, partial(_dense, _belongs(query, gallery)))[0]
+        rank_Q = rank_queries(query.vectors_CE, gallery.vectors_CE, partial(_dense, _belongs(query, gallery)))[0]
         rank_RX[query.at_N, x] = rank_Q[query.cell_N]
         share_N = np.isfinite(rank_Q)[query.cell_N] / np.bincount(query.cell_N)[query.cell_N]
         share_RX[query.at_N, x] = share_N
@@ -103,13 +103,13 @@ def _findings(sides: Mapping[str, _Side]) -> Iterator[dict[str, Any]]:
     for one, two in permutations(sides, 2):
         query, gallery = sides[one], sides[two]
         belongs_QG = _belongs(query, gallery)
-        rank_Q, precision_Q = ranked(query.vectors_CE, gallery.vectors_CE, partial(_dense, belongs_QG))
+        rank_Q, precision_Q = rank_queries(query.vectors_CE, gallery.vectors_CE, partial(_dense, belongs_QG))
         asked_Q = np.isfinite(rank_Q)
         if not asked_Q.any():
             continue
         rank_Q, precision_Q = rank_Q[asked_Q], precision_Q[asked_Q]
-        whole = summarised(rank_Q, precision_Q, np.ones(len(rank_Q)))
-        intervals = bootstrap(partial(summarised, rank_Q, precision_Q), len(rank_Q))
+        whole = summarise_ranks(rank_Q, precision_Q, np.ones(len(rank_Q)))
+        intervals = bootstrap(partial(summarise_ranks, rank_Q, precision_Q), len(rank_Q))
         yield {
             "query": one,
             "gallery": two,

@@ -13,12 +13,12 @@ from polyfuse.data.corrupt.apply import Source
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.curves import SEVERITIES, Curve, Headline, Point, mean_curve
-from polyfuse.evaluation.evaluate import facts_of, groups_of, unseen_labels
+from polyfuse.evaluation.evaluate import note_unseen_labels, report_facts, row_groups
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.noise import CLEAN, Case, Noises, Tables, predict_cases
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
-from polyfuse.evaluation.targets import metric_weights, outcomes_of, unlabelled
+from polyfuse.evaluation.targets import make_outcomes, metric_weights, note_unlabelled
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.prepare import make_rows
 
@@ -75,17 +75,17 @@ def robustness(
     steps = _severities(severities)
     tables = _tables(bundle, inputs, corruptions or {})
     chosen = _metrics(bundle, metrics or {})
-    notes = unseen_labels(bundle, table, prepared, rows, unseen) + unlabelled(bundle, table, prepared, rows)
+    notes = note_unseen_labels(bundle, table, prepared, rows, unseen) + note_unlabelled(bundle, table, prepared, rows)
     reads = bundle.recipe.reads
     sources = {reader: _source(bundle, table, prepared, n, reader) for n in tables for reader in reads[n]}
     every = make_rows(kept or prepared, len(table))
     found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
-    groups = groups_of(bundle, table, rows)
+    groups = row_groups(bundle, table, rows)
     weights = metric_weights(bundle.recipe, table, rows)
     judged = {
         case: {
             output: judge(outcome, bootstrap=bootstrap, groups=groups)
-            for output, outcome in outcomes_of(bundle, prepared, rows, predicted, weights).items()
+            for output, outcome in make_outcomes(bundle, prepared, rows, predicted, weights).items()
         }
         for case, predicted in found.items()
     }
@@ -98,7 +98,7 @@ def robustness(
         headlines=headlines,
         inputs={n: _noised(judged, headlines, sources[n], list(tables[n]), steps, present[n]) for n in tables},
         together=Noised(None, _any_present(sources, rows), together, {}),
-        meta=facts_of(bundle, table, name, [*notes, *_notes(headlines, present, len(rows))]),
+        meta=report_facts(bundle, table, name, [*notes, *_notes(headlines, present, len(rows))]),
     )
 
 

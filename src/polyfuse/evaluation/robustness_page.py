@@ -8,7 +8,7 @@ from polyfuse.data.corrupt import corruptions_for
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.curves import Curve, Headline
 from polyfuse.evaluation.figures import Line
-from polyfuse.evaluation.html import environment, fact, markup
+from polyfuse.evaluation.html import environment, format_fact, markup
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
@@ -28,7 +28,7 @@ def _view(report: RobustnessReport) -> dict[str, Any]:
         "meta": report.meta,
         "title": str(meta.pop("model", "model")),
         "notes": meta.pop("notes", []),
-        "facts": {key: fact(value) for key, value in meta.items()} | {"seed of the noise": str(report.seed)},
+        "facts": {key: format_fact(value) for key, value in meta.items()} | {"seed of the noise": str(report.seed)},
         "severities": [f"{p.severity:g}" for p in next(iter(report.together.curves.values())).points],
         "outputs": [_output(report, name, headline) for name, headline in report.headlines.items()],
         "corruptions": _corruptions(report),
@@ -44,9 +44,9 @@ def _output(report: RobustnessReport, name: str, headline: Headline) -> dict[str
     return {
         "name": name,
         "metric": glossary.term(headline.metric).title,
-        "clean": glossary.written(headline.metric, headline.clean),
-        "interval": glossary.written_interval(headline.metric, headline.interval),
-        "baseline": glossary.written(headline.metric, headline.baseline),
+        "clean": glossary.format_value(headline.metric, headline.clean),
+        "interval": glossary.format_interval(headline.metric, headline.interval),
+        "baseline": glossary.format_value(headline.metric, headline.baseline),
         "baseline_name": headline.baseline_name,
         "higher": headline.higher,
         "plot": _plot(lines, headline, f"{name} under noise in each input"),
@@ -77,10 +77,10 @@ def _row(label: str, curve: Curve, headline: Headline) -> dict[str, Any]:
     kept = curve.retention
     return {
         "label": label,
-        "values": [glossary.written(headline.metric, p.value) for p in curve.points],
-        "intervals": [glossary.written_interval(headline.metric, p.interval) for p in curve.points],
-        "area": glossary.written(headline.metric, curve.area),
-        "kept": glossary.written("accuracy", kept),
+        "values": [glossary.format_value(headline.metric, p.value) for p in curve.points],
+        "intervals": [glossary.format_interval(headline.metric, p.interval) for p in curve.points],
+        "area": glossary.format_value(headline.metric, curve.area),
+        "kept": glossary.format_value("accuracy", kept),
         "at": None if kept is None else round(100 * min(1.0, max(0.0, kept)), 2),
     }
 

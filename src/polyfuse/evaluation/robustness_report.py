@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polyfuse.evaluation.curves import Curve, Headline
-from polyfuse.evaluation.outcome import plain
+from polyfuse.evaluation.outcome import to_plain_json
 from polyfuse.evaluation.rendering import RenderedPage
 
 
@@ -75,7 +75,7 @@ class RobustnessReport(RenderedPage):
         ``[{"severity": 0.0, "value": 0.93, "ci": [0.91, 0.95]}, ...]`` from severity 0 on; ``ci`` may be null.
         ``area`` and ``retention`` are defined in ``evaluation.curves``.
         """
-        return plain(
+        return to_plain_json(
             {
                 "rows": self.rows,
                 "seed": self.seed,

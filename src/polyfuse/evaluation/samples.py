@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyfuse.evaluation.outcome import Outcome, OutputReport
-from polyfuse.evaluation.shown import Shown
+from polyfuse.evaluation.previews import CellPreview
 
 if TYPE_CHECKING:
-    from polyfuse.evaluation.strips import Looked
+    from polyfuse.evaluation.attention_view import AttentionView
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Sample:
     row: int
     output: str
     worst: bool
-    cells: dict[str, Shown]
+    cells: dict[str, CellPreview]
     target: Any
     prediction: Any
     confidence: float | None = None
@@ -47,14 +47,14 @@ class Sample:
     score: float | None = None
     metric: str | None = None
     position: int = 0
-    looked: Looked | None = None
+    looked: AttentionView | None = None
 
 
 def samples(
     name: str,
     outcome: Outcome,
     report: OutputReport,
-    show: Callable[[int], dict[str, Shown]],
+    show: Callable[[int], dict[str, CellPreview]],
     *,
     rows: Sequence[int] | np.ndarray | None = None,
     ids: Sequence[str] | None = None,
@@ -74,7 +74,7 @@ def samples(
         worst, random, best: how many of each at most.
         seed: of the draw.
     """
-    mistakes, good, drawn = choose(report.severity, worst, random, seed, best if report.score is not None else 0)
+    mistakes, good, drawn = choose_rows(report.severity, worst, random, seed, best if report.score is not None else 0)
 
     def sample(position: int, is_worst: bool = False, is_best: bool = False) -> Sample:
         confidence = None if report.confidence is None else float(report.confidence[position])
@@ -93,7 +93,7 @@ def samples(
     return shown + [sample(p) for p in drawn]
 
 
-def choose(
+def choose_rows(
     severity: np.ndarray, worst: int, random: int, seed: int, best: int = 0
 ) -> tuple[list[int], list[int], list[int]]:
     """Positions of the worst mistakes, of the best of the others, and of other judged rows by chance, in row order."""

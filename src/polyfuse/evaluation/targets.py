@@ -1,4 +1,4 @@
-"""What is known of each output: its true values beside what was said, and whether there are any."""
+"""Joins targets with predictions into one ``Outcome`` per output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from polyfuse.recipe.outputs import head_columns
 from polyfuse.records import Prediction
 
 
-def outcomes_of(
+def make_outcomes(
     bundle: Bundle,
     prepared: Mapping[str, Prepared],
     rows: np.ndarray,
@@ -29,14 +29,14 @@ def outcomes_of(
     return {
         output: Outcome(
             task=bundle.network.head(output).task,
-            target=targets_of(prepared[f"out:{output}"], rows),
+            target=true_values(prepared[f"out:{output}"], rows),
             value=prediction.value,
             probabilities=prediction.extra.get("probabilities"),
             classes=bundle.transforms[f"out:{output}"].facts().get("classes"),
             scores=None if prediction.scores is None else prediction.scores.float().numpy(),
             weights=weights,
             metric=says(bundle.network.head(output), "metric"),
-            reads=modalities(bundle.recipe),
+            reads=input_modalities(bundle.recipe),
             decoding=_decoding(says(bundle.network.head(output), "decoding"), prediction),
         )
         for output, prediction in found.items()
@@ -55,7 +55,7 @@ def metric_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray
     return None if weights is None else weights[rows]
 
 
-def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> list[str]:
+def note_unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], rows: np.ndarray) -> list[str]:
     """A note per output that has no target in any row.
 
     Raises:
@@ -77,7 +77,7 @@ def unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], r
     return [f"output {output!r} is not judged: no row has a value of it" for output in empty]
 
 
-def modalities(recipe: Recipe) -> tuple[str, ...]:
+def input_modalities(recipe: Recipe) -> tuple[str, ...]:
     """What the inputs of a model hold, each once, and text where a head reads columns itself."""
     found = [str(item.modality) for item in recipe.inputs.values()]
     return tuple(dict.fromkeys([*found, *(["text"] if head_columns(recipe) else [])]))
@@ -89,7 +89,7 @@ def _decoding(settings: Mapping[str, Any], prediction: Prediction) -> dict[str, 
     return {**settings, **({"by": ", ".join(said)} if said else {})}
 
 
-def targets_of(prepared: Prepared, rows: np.ndarray) -> list[Any]:
+def true_values(prepared: Prepared, rows: np.ndarray) -> list[Any]:
     """The true values in original labels and units; None where missing."""
     values = prepared.transform.decode(prepared.cells)  # type: ignore[attr-defined]
     return [values[k] if k >= 0 else None for k in prepared.index_RK[rows, 0]]

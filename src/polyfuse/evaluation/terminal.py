@@ -12,7 +12,7 @@ from rich.table import Table
 
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.outcome import OutputReport
-from polyfuse.evaluation.passages import clipped
+from polyfuse.evaluation.passages import clip_text
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.curves import Curve, Headline
@@ -49,7 +49,7 @@ def render(report: Report) -> RenderableType:
     if report.broken:
         parts += _broken(report.broken)
     if report.seconds:
-        parts += [f"\n[dim]time: {escape(glossary.spent(report.seconds))}[/dim]"]
+        parts += [f"\n[dim]time: {escape(glossary.format_seconds(report.seconds))}[/dim]"]
     parts += [f"[yellow]note:[/yellow] {escape(str(note))}" for note in report.meta.get("notes", [])]
     return Group(*parts)
 
@@ -69,17 +69,17 @@ def _table(*columns: str, text: int = 1) -> Table:
 def _metrics(name: str, output: OutputReport) -> list[RenderableType]:
     table = _table("metric", "value", "95 % interval", "baseline")
     for metric, value in output.metrics.items():
-        interval = glossary.written_interval(metric, output.intervals.get(metric))
+        interval = glossary.format_interval(metric, output.intervals.get(metric))
         baseline = output.baseline.metrics.get(metric)
         table.add_row(
             glossary.term(metric).title,
-            glossary.written(metric, value),
+            glossary.format_value(metric, value),
             interval,
-            "" if baseline is None else glossary.written(metric, baseline),
+            "" if baseline is None else glossary.format_value(metric, baseline),
             style="bold" if metric in output.headline else "",
         )
-    judged = glossary.counted(output.rows, "row")
-    decoding = f"; answers made with {glossary.settings(output.decoding)}" if output.decoding else ""
+    judged = glossary.format_count(output.rows, "row")
+    decoding = f"; answers made with {glossary.format_settings(output.decoding)}" if output.decoding else ""
     return [_heading(name, f"{output.task}, {judged}; baseline: {output.baseline.name}{decoding}"), table]
 
 
@@ -94,9 +94,9 @@ def _texts(name: str, report: Report) -> list[RenderableType]:
         own = [s for s in report.samples if s.output == name and (s.worst, s.best) == kind]
         for sample in own[:TEXTS]:
             marks = {True: "right", False: "wrong", None: glossary.NOTHING}
-            score = marks[sample.right] if sample.score is None else glossary.written(metric, sample.score)
+            score = marks[sample.right] if sample.score is None else glossary.format_value(metric, sample.score)
             target = sample.target if isinstance(sample.target, str) else "".join(sample.target[:1])
-            said = (clipped("" if sample.prediction is None else str(sample.prediction)), clipped(target))
+            said = (clip_text("" if sample.prediction is None else str(sample.prediction)), clip_text(target))
             table.add_row(str(sample.row), title, score, *(escape(text) or "[dim]empty[/dim]" for text in said))
     return [_heading(f"{name} in some rows", "the first reference of each"), table] if table.rows else []
 
@@ -108,7 +108,7 @@ def _classes(name: str, output: OutputReport) -> list[RenderableType]:
         rows, facts = weakest[:CLASSES], f"the weakest of {len(rows):,}"
     table = _table("class", "rows", "precision", "recall", "F1")
     for row in rows:
-        shares = (glossary.written("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
+        shares = (glossary.format_value("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
         table.add_row(escape(str(row["class"])), f"{row['support']:,}", *shares)
     return [_heading(f"{name} by class", facts), table]
 
@@ -121,7 +121,7 @@ def _folds(folds: Folds) -> list[RenderableType]:
         table = _table("metric", "mean", "spread", *(f"fold {k + 1}" for k in range(few)))
         for metric, values in metrics.items():
             found = (folds.mean(output, metric), folds.spread(output, metric), *values[:few])
-            table.add_row(glossary.term(metric).title, *(glossary.written(metric, value) for value in found))
+            table.add_row(glossary.term(metric).title, *(glossary.format_value(metric, value) for value in found))
         parts += [_heading(f"{output} in {len(folds.rows)} folds", "spread: standard deviation"), table]
     return parts
 
@@ -130,7 +130,7 @@ def _alignment(report: Report) -> list[RenderableType]:
     names = list(report.alignment[0]["metrics"])
     table = _table("query", "finds", "queries", "gallery", *(glossary.term(n).title for n in names), text=2)
     for row in report.alignment:
-        shown = (glossary.written(name, row["metrics"][name]) for name in names)
+        shown = (glossary.format_value(name, row["metrics"][name]) for name in names)
         table.add_row(escape(row["query"]), escape(row["gallery"]), f"{row['queries']:,}", f"{row['size']:,}", *shown)
     return [_heading("alignment", "each cell against the whole gallery"), table]
 
@@ -141,8 +141,8 @@ def _missing(report: Report) -> list[RenderableType]:
     headings = [f"{name}: {glossary.term(metric).title}" for name, metric in metrics.items()]
     table = _table("inputs", *headings, *(["95 % interval"] if alone else []))
     for row in report.missing_modality:
-        cells = [glossary.written(metric, row[name][metric]) for name, metric in metrics.items()]
-        intervals = [glossary.written_interval(m, row[n].get(f"{m}_ci")) for n, m in metrics.items()]
+        cells = [glossary.format_value(metric, row[name][metric]) for name, metric in metrics.items()]
+        intervals = [glossary.format_interval(m, row[n].get(f"{m}_ci")) for n, m in metrics.items()]
         table.add_row(escape(" + ".join(row["inputs"])), *cells, *(intervals if alone else []))
     return [_heading("with only some inputs present"), table]
 
@@ -154,11 +154,11 @@ def _importance(report: Report) -> list[RenderableType]:
         table.add_row(
             escape(row["column"]),
             escape(", ".join(row["inputs"])),
-            *(glossary.lost(row[name]["metric"], row[name]["drop"]) for name in report.outputs),
+            *(glossary.format_loss(row[name]["metric"], row[name]["drop"]) for name in report.outputs),
         )
     rows, count = report.importance[0]["rows"], len(report.importance)
     most = f"the first {COLUMNS} of {count:,}, " if count > COLUMNS else ""
-    return [_heading("what is lost when one column is shuffled", f"{most}{glossary.counted(rows, 'row')}"), table]
+    return [_heading("what is lost when one column is shuffled", f"{most}{glossary.format_count(rows, 'row')}"), table]
 
 
 def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
@@ -170,7 +170,7 @@ def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
             texts = (column, cell["row"], cell.get("file") or "", cell["reason"])
             table.add_row(*(escape(str(text)) for text in texts))
         if count > len(listed):
-            total = glossary.counted(count, "cell") + (" in all" if listed else "")
+            total = glossary.format_count(count, "cell") + (" in all" if listed else "")
             table.add_row(escape(column), "", "", f"[dim]{total}[/dim]")
     return [_heading("cells that could not be read, counted as missing"), table]
 
@@ -180,8 +180,8 @@ def render_robustness(report: RobustnessReport) -> RenderableType:
     parts: list[RenderableType] = []
     for name, headline in report.headlines.items():
         direction = "higher" if headline.higher else "lower"
-        baseline = f"{headline.baseline_name} reaches {glossary.written(headline.metric, headline.baseline)}"
-        facts = f"{glossary.counted(report.rows, 'row')}, {direction} is better; {baseline}"
+        baseline = f"{headline.baseline_name} reaches {glossary.format_value(headline.metric, headline.baseline)}"
+        facts = f"{glossary.format_count(report.rows, 'row')}, {direction} is better; {baseline}"
         unit = " (%)" if glossary.term(headline.metric).percent else ""
         parts += [_heading(f"{name}: {glossary.term(headline.metric).title} under noise{unit}", facts)]
         parts += [_severity_table(report, name, headline)]
@@ -195,9 +195,9 @@ def _severity_table(report: RobustnessReport, output: str, headline: Headline) -
     table = _table("noise in", *(f"{p.severity:g}" for p in points), "area", "kept")
 
     def add(label: str, curve: Curve, style: str) -> None:
-        values = [glossary.written(headline.metric, v) for v in (*(p.value for p in curve.points), curve.area)]
+        values = [glossary.format_value(headline.metric, v) for v in (*(p.value for p in curve.points), curve.area)]
         values = [value.removesuffix(" %") for value in values]  # the heading says it, and names need the room
-        table.add_row(escape(label), *values, glossary.written("accuracy", curve.retention), style=style)
+        table.add_row(escape(label), *values, glossary.format_value("accuracy", curve.retention), style=style)
 
     for name, found in report.inputs.items():
         add(name, found.curves[output], "bold")
@@ -239,10 +239,17 @@ def render_summary(summary: Summary) -> RenderableType:
     table = _table("part", "name", "what", "trained", "parameters", "size", *(["ms a row"] if timed else []), text=4)
     for part in summary.parts:
         cost = "" if part.milliseconds is None else f"{part.milliseconds:.2f}"
-        cells = (part.kind, part.name, part.what, part.trained, f"{part.parameters:,}", glossary.bytes_(part.size))
+        cells = (
+            part.kind,
+            part.name,
+            part.what,
+            part.trained,
+            f"{part.parameters:,}",
+            glossary.format_bytes(part.size),
+        )
         table.add_row(*map(escape, cells), *([cost] if timed else []))
     place = f" in {summary.folder}" if summary.folder else ""
-    facts = f"{summary.parameters:,} parameters, {glossary.bytes_(summary.size)}{place}"
+    facts = f"{summary.parameters:,} parameters, {glossary.format_bytes(summary.size)}{place}"
     rows, steps = summary.facts.get("rows", {}), summary.facts.get("steps")
-    trained = f"trained on {glossary.counted(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
+    trained = f"trained on {glossary.format_count(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
     return Group(_heading(summary.name, facts), table, *([f"[dim]{trained}[/dim]"] if trained else []))

@@ -67,11 +67,11 @@ class _CoLayer(nn.Module):
         """M streams (B, T_m, D) and masks (B, T_m) -> M streams."""
         if self.cross:
             streams = [
-                cross(streams[m], torch.cat(_but(streams, m), 1), torch.cat(_but(masks, m), 1))
+                cross(streams[m], torch.cat(_all_but(streams, m), 1), torch.cat(_all_but(masks, m), 1))
                 for m, cross in enumerate(self.cross)
             ]
         return [own(x_BTD, mask_BT) for own, x_BTD, mask_BT in zip(self.own, streams, masks, strict=True)]
 
 
-def _but(items: list[Tensor], at: int) -> list[Tensor]:
+def _all_but(items: list[Tensor], at: int) -> list[Tensor]:
     return items[:at] + items[at + 1 :]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from polyfuse.layers.inputs import NormedMeans, blank_if_absent, chosen, one_token, with_values
+from polyfuse.layers.inputs import NormedMeans, choose_input, one_token, pad_absent_rows, replace_values
 from polyfuse.layers.pooling import masked_max
 from polyfuse.records import Fused, Tokens
 
@@ -60,7 +60,7 @@ class FiLM(nn.Module):
         if depth < 1:
             raise ValueError(f"depth: expected at least 1, found {depth}")
         self.inputs = tuple(inputs)
-        self.query = chosen(self.inputs, query)
+        self.query = choose_input(self.inputs, query)
         others = [name for name in self.inputs if name != self.query] or [self.query]
         self.context = NormedMeans(others, width)
         self.layers = nn.ModuleList(_Layer(width, width * len(others), dropout) for _ in range(depth))
@@ -68,11 +68,11 @@ class FiLM(nn.Module):
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
         context_BMD, present_BM = self.context(tokens)
-        seen = blank_if_absent(tokens[self.query])
+        seen = pad_absent_rows(tokens[self.query])
         x_BTD = seen.x_BTD
         for layer in self.layers:
             x_BTD = layer(x_BTD, context_BMD.flatten(1))
         some_B1 = present_BM.any(1, keepdim=True) | tokens[self.query].present_B[:, None]
         fused = one_token(masked_max(x_BTD, seen.mask_BT), some_B1, tokens)
-        fused.by_input[self.query] = with_values(tokens[self.query], x_BTD)
+        fused.by_input[self.query] = replace_values(tokens[self.query], x_BTD)
         return fused

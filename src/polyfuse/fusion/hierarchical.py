@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from polyfuse.layers.inputs import means, one_token
+from polyfuse.layers.inputs import mean_tokens, one_token
 from polyfuse.records import Fused, Tokens
 
 
@@ -55,7 +55,7 @@ class Hierarchical(nn.Module):
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
-        pooled_BMD, present_BM = means(tokens, self.inputs)
+        pooled_BMD, present_BM = mean_tokens(tokens, self.inputs)
         joined_BX = pooled_BMD.flatten(1)
         z_BD = self.first(joined_BX)
         for level in self.levels:

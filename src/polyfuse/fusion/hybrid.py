@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Attention, FeedForward
-from polyfuse.layers.inputs import means, one_token
+from polyfuse.layers.inputs import mean_tokens, one_token
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Fused, Tokens
 
@@ -60,7 +60,7 @@ class Hybrid(nn.Module):
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
-        pooled_BMD, present_BM = means(tokens, self.inputs)
+        pooled_BMD, present_BM = mean_tokens(tokens, self.inputs)
         joined_BX = pooled_BMD.flatten(1)
         early_BD = self.first(joined_BX) + self.early(joined_BX)
         late = [x_BD + tower(x_BD) for x_BD, tower in zip(pooled_BMD.unbind(1), self.towers, strict=True)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import FeedForward
-from polyfuse.layers.inputs import means, one_token
+from polyfuse.layers.inputs import mean_tokens, one_token
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Fused, Tokens
 
@@ -58,7 +58,7 @@ class Late(nn.Module):
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
-        pooled_BMD, present_BM = means(tokens, self.inputs)
+        pooled_BMD, present_BM = mean_tokens(tokens, self.inputs)
         towers_BMD = torch.stack([self._tower(m, x_BD) for m, x_BD in enumerate(pooled_BMD.unbind(1))], 1)
         if self.join is not None:
             x_BD = self.join((towers_BMD * present_BM[..., None].to(towers_BMD.dtype)).flatten(1))

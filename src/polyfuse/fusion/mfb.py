@@ -46,10 +46,10 @@ class MFB(nn.Module):
             factor_BX = project(pooled_BMD[:, m])
             product_BX = product_BX * torch.where(present_BM[:, m, None], factor_BX, torch.ones_like(factor_BX))
         x_BD = self.drop(product_BX).unflatten(-1, (-1, self.rank)).sum(-1)
-        return one_token(_normalised(x_BD), present_BM, tokens)
+        return one_token(_normalize(x_BD), present_BM, tokens)
 
 
-def _normalised(x_BD: Tensor) -> Tensor:
+def _normalize(x_BD: Tensor) -> Tensor:
     """sign(x) sqrt(|x|), then brought to length sqrt(D)."""
     root_BD = x_BD * (x_BD.abs() + SMOOTH).rsqrt()
     return nn.functional.normalize(root_BD, dim=-1, eps=SMOOTH) * x_BD.shape[-1] ** 0.5

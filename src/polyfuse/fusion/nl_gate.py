@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from polyfuse.layers.attention import Attention, FeedForward
-from polyfuse.layers.inputs import blank_if_absent, chosen, one_token, with_values
+from polyfuse.layers.inputs import choose_input, one_token, pad_absent_rows, replace_values
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.records import Fused, Tokens
 
@@ -51,7 +51,7 @@ class NLGate(nn.Module):
     ):
         super().__init__()
         self.inputs = tuple(inputs)
-        self.query = chosen(self.inputs, query)
+        self.query = choose_input(self.inputs, query)
         self.others = tuple(name for name in self.inputs if name != self.query) or (self.query,)
         self.norm = nn.LayerNorm(width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.others)
@@ -64,11 +64,11 @@ class NLGate(nn.Module):
         """{input: Tokens} -> Fused."""
         context_BSD = torch.cat([n(tokens[o].x_BTD) for n, o in zip(self.norms, self.others, strict=True)], 1)
         mask_BS = torch.cat([tokens[other].mask_BT for other in self.others], 1)
-        seen = blank_if_absent(tokens[self.query])
+        seen = pad_absent_rows(tokens[self.query])
         x_BTD = seen.x_BTD + self.attention(self.norm(seen.x_BTD), context_BSD, mask_BS)
         for layer in self.trunk:
             x_BTD = x_BTD + layer(x_BTD)
         some_B1 = (mask_BS.any(1) | tokens[self.query].present_B)[:, None]
         fused = one_token(masked_mean(x_BTD, seen.mask_BT), some_B1, tokens)
-        fused.by_input[self.query] = with_values(tokens[self.query], x_BTD)
+        fused.by_input[self.query] = replace_values(tokens[self.query], x_BTD)
         return fused

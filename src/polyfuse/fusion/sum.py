@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from polyfuse.layers.attention import FeedForward
-from polyfuse.layers.inputs import means, one_token
+from polyfuse.layers.inputs import mean_tokens, one_token
 from polyfuse.records import Fused, Tokens
 
 
@@ -43,7 +43,7 @@ class Sum(nn.Module):
 
     def forward(self, tokens: dict[str, Tokens]) -> Fused:
         """{input: Tokens} -> Fused."""
-        pooled_BMD, present_BM = means(tokens, self.inputs)
+        pooled_BMD, present_BM = mean_tokens(tokens, self.inputs)
         aligned = [align(x_BD) for align, x_BD in zip(self.align, pooled_BMD.unbind(1), strict=True)]
         x_BD = torch.stack(aligned, 1).sum(1)
         for layer in self.trunk:

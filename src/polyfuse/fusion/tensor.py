@@ -43,8 +43,8 @@ class TensorProduct(nn.Module):
     ):
         super().__init__()
         self.inputs = tuple(inputs)
-        self.size = _largest(len(self.inputs), width) if size == "auto" else int(size)
-        needed = _parameters(self.size, len(self.inputs), width)
+        self.size = _largest_size(len(self.inputs), width) if size == "auto" else int(size)
+        needed = _count_parameters(self.size, len(self.inputs), width)
         if needed > MOST_PARAMETERS:
             raise ValueError(
                 f"tensor: size {self.size} with {len(self.inputs)} inputs of width {width} needs {needed:,} parameters "
@@ -60,20 +60,20 @@ class TensorProduct(nn.Module):
         pooled_BMD, present_BM = self.pool(tokens)
         product_BX = torch.ones_like(pooled_BMD[:, 0, :1])
         for layer, x_BD in zip(self.project, pooled_BMD.unbind(1), strict=True):
-            product_BX = _outer(product_BX, layer(x_BD))
+            product_BX = _outer_product(product_BX, layer(x_BD))
         return one_token(self.out(self.drop(product_BX)), present_BM, tokens)
 
 
-def _outer(product_BX: Tensor, h_BS: Tensor) -> Tensor:
+def _outer_product(product_BX: Tensor, h_BS: Tensor) -> Tensor:
     """Outer product with [1; h], flattened: (B, X), (B, S) -> (B, X * (S + 1))."""
     h_BS = nn.functional.pad(h_BS, (1, 0), value=1.0)
     return (product_BX[:, :, None] * h_BS[:, None, :]).flatten(1)
 
 
-def _parameters(size: int, inputs: int, width: int) -> int:
+def _count_parameters(size: int, inputs: int, width: int) -> int:
     return (size + 1) ** inputs * width
 
 
-def _largest(inputs: int, width: int) -> int:
-    fits = [s for s in range(1, min(AUTO_SIZE, width) + 1) if _parameters(s, inputs, width) <= AUTO_PARAMETERS]
+def _largest_size(inputs: int, width: int) -> int:
+    fits = [s for s in range(1, min(AUTO_SIZE, width) + 1) if _count_parameters(s, inputs, width) <= AUTO_PARAMETERS]
     return max(fits, default=1)

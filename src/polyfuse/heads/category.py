@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from polyfuse.contracts import spec_of
-from polyfuse.heads.decision import Given, per_class
+from polyfuse.heads.decision_rule import Given, values_per_class
 from polyfuse.heads.scored import OneClassHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
@@ -98,14 +98,16 @@ class Category(OneClassHead):
         if cost is not None and threshold is not None:
             raise ValueError(f"output {self.name!r}: expected a cost or a threshold, found both")
         if threshold is None:
-            return per_class(cost, self.classes, f"output {self.name!r}, cost", 1.0)
+            return values_per_class(cost, self.classes, f"output {self.name!r}, cost", 1.0)
         if not isinstance(threshold, Mapping) or len(threshold) != 1 or len(self.classes) != 2:
             raise ValueError(
                 f"output {self.name!r}: a threshold is the probability from which one of two classes is the answer, "
                 f"{{class: probability}}; found {threshold!r} for {len(self.classes)} classes. With more classes, give "
                 "each its cost"
             )
-        p_C = per_class(threshold, self.classes, f"output {self.name!r}, threshold", 0.5, 1.0).clip(1e-12, 1 - 1e-12)
+        p_C = values_per_class(threshold, self.classes, f"output {self.name!r}, threshold", 0.5, 1.0).clip(
+            1e-12, 1 - 1e-12
+        )
         return np.where([str(name) in map(str, threshold) for name in self.classes], (1 - p_C) / p_C, 1.0)
 
     def decode(self, scores_BC: Tensor, rule_C: np.ndarray | None = None) -> Prediction:

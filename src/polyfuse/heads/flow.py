@@ -34,7 +34,7 @@ Denoise = Callable[[Tensor, Tensor, "Conditions"], Tensor]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How data are made of noise.
+    """Options of sampling from noise.
 
     Args:
         steps: of the way from noise to data; more are finer, and take longer.
@@ -92,7 +92,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is made is made from this.
+    """The conditions of sampling.
 
     Shapes: ``memory`` (B, S, D), every token there is to read; ``mean_BD``, of the real ones.
     """
@@ -114,7 +114,7 @@ class Conditions:
         return Conditions(both, torch.cat([self.mean_BD, none.mean_BD]))
 
 
-class Reading(nn.Module):
+class ConditionReader(nn.Module):
     """Fused -> Conditions: the tokens of the fusion and of every input, and their mean.
 
     Args:
@@ -153,13 +153,13 @@ class Time(nn.Module):
         return self.time(code_BE.to(mean_BD.dtype)) + self.given(mean_BD)
 
 
-def noise_of(rows: Iterable[int], seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
+def draw_noise(rows: Iterable[int], seed: int, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Standard normal noise, that of each row by the seed and its own number: (B, *shape)."""
     drawn = [np.random.default_rng((seed, row)).standard_normal(shape, np.float32) for row in rows]
     return torch.from_numpy(np.stack(drawn)).to(like.device)
 
 
-def times(rows_B: Tensor, training: bool) -> Tensor:
+def draw_times(rows_B: Tensor, training: bool) -> Tensor:
     """Where on its line each row is learnt (B,): drawn in training; else by its number, the same every time."""
     if training:
         normal_B = torch.randn(len(rows_B), device=rows_B.device)
@@ -180,19 +180,19 @@ def flow_loss(
         rows_B: numbers of the rows, by which noise is drawn where nothing is trained.
         forget: share of rows that are learnt as if they had no inputs, for guidance; in training.
     """
-    t_B = times(rows_B, training)
+    t_B = draw_times(rows_B, training)
     if training:
         noise = torch.randn_like(data)
         given = given.hidden(torch.rand(len(data), device=data.device) >= forget)
     else:
-        noise = noise_of(rows_B.tolist(), JUDGED, tuple(data.shape[1:]), data)
+        noise = draw_noise(rows_B.tolist(), JUDGED, tuple(data.shape[1:]), data)
     t = t_B.view(-1, *[1] * (data.ndim - 1))
     guess = denoise((1 - t) * noise + t * data, t_B, given).float()
     return ((guess - data) / (1 - t).clamp_min(NEAREST)).square()
 
 
-def made(denoise: Denoise, noise: Tensor, given: Conditions, how: Sampling) -> Tensor:
-    """Data (B, ...) made of noise (B, ...), by Heun's method and a last step of Euler's."""
+def sample(denoise: Denoise, noise: Tensor, given: Conditions, how: Sampling) -> Tensor:
+    """Integrate from noise (B, ...) to data (B, ...), by Heun's method and a last step of Euler's."""
     both = given.twice() if how.guidance != 1 else given
 
     def velocity(x: Tensor, t: float) -> Tensor:

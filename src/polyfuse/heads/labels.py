@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from polyfuse.contracts import spec_of
-from polyfuse.heads.decision import Given, per_class
+from polyfuse.heads.decision_rule import Given, values_per_class
 from polyfuse.heads.scored import ScoredHead
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Batch, Fused, Prediction, Spec
@@ -110,8 +110,8 @@ class Labels(ScoredHead):
         if cost is not None and threshold is not None:
             raise ValueError(f"output {self.name!r}: expected a cost or a threshold, found both")
         if cost is not None:
-            return 1 / (1 + per_class(cost, self.classes, f"output {self.name!r}, cost", 1.0))
-        return per_class(threshold, self.classes, f"output {self.name!r}, threshold", 0.5, 1.0)
+            return 1 / (1 + values_per_class(cost, self.classes, f"output {self.name!r}, cost", 1.0))
+        return values_per_class(threshold, self.classes, f"output {self.name!r}, threshold", 0.5, 1.0)
 
     def decode(self, scores_BC: Tensor, rule_C: np.ndarray | None = None) -> Prediction:
         """Lists of labels, with ``probabilities`` (B, C).

@@ -17,7 +17,7 @@ Kept = tuple[Tensor, Tensor]
 ROOM = 16  # tokens for which there is room at first
 
 
-def _with_room(kept: Kept | None, own: Kept, at: int) -> Kept:
+def _grow_cache(kept: Kept | None, own: Kept, at: int) -> Kept:
     """Keys and values with room for a further token; where there is none, for twice as many."""
     if kept is not None and at < kept[0].shape[2]:
         return kept
@@ -76,7 +76,7 @@ class CausalBlock(nn.Module):
         """
         normed = self.norm_before(x_N1D)
         own = self.before.keys_values(normed)
-        kept = _with_room(kept, own, at)
+        kept = _grow_cache(kept, own, at)
         for room, new in zip(kept, own, strict=True):
             room[:, :, at : at + 1] = new
         key, value = (room[:, :, : at + 1] for room in kept)

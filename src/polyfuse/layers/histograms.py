@@ -66,14 +66,14 @@ def gradients(rgb_U3HW: Tensor) -> tuple[Tensor, Tensor]:
     return (power[:, 0] + 1e-12).sqrt(), torch.atan2(down, across) / (2 * math.pi)
 
 
-def normed_nearby(cells_UOGG: Tensor) -> Tensor:
+def normalize_locally(cells_UOGG: Tensor) -> Tensor:
     """Cells of oriented gradients, each over the strength of the 3 x 3 cells around it, at most 1: same shape."""
     power_U1GG = cells_UOGG.square().sum(1, keepdim=True)
     around = F.avg_pool2d(power_U1GG, 3, 1, 1, count_include_pad=False)
     return (cells_UOGG / (around + 1e-5).sqrt()).clamp_max(1)
 
 
-def normed_overall(cells_UOGG: Tensor) -> Tensor:
+def normalize_globally(cells_UOGG: Tensor) -> Tensor:
     """Cells of oriented gradients over the strength of all cells of the picture: same shape."""
     power = cells_UOGG.square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
     return cells_UOGG / (power + 1e-5).sqrt()
@@ -121,7 +121,7 @@ def _pattern(brighter: list[bool]) -> tuple[int, int]:
     return (2 + (count - 1) * 8 + begins[0] if begins else int(count > 0)), count
 
 
-def counted(code_UHW: Tensor, bins: int, side: int = 1) -> Tensor:
+def count_codes(code_UHW: Tensor, bins: int, side: int = 1) -> Tensor:
     """How often each code occurs in each cell of a grid: (U, H, W) whole numbers -> shares (U, side * side * bins)."""
     height, width = code_UHW.shape[1:]
     rows, columns = (torch.arange(n, device=code_UHW.device) * side // n for n in (height, width))

@@ -1,4 +1,4 @@
-"""What fusions share: inputs pooled to one vector each, the one-token result, and the choice of an input by name."""
+"""Helpers of fusions: pooling each input to one vector, single-token results, choosing an input by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from polyfuse.records import Fused, Tokens
 from polyfuse.registry import choose
 
 
-def means(tokens: dict[str, Tokens], inputs: Sequence[str]) -> tuple[Tensor, Tensor]:
+def mean_tokens(tokens: dict[str, Tokens], inputs: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Mean token of each input, zeros where absent, and which are present: (B, M, D), (B, M)."""
     pooled_BMD = torch.stack([masked_mean(tokens[name].x_BTD, tokens[name].mask_BT) for name in inputs], 1)
     return pooled_BMD, torch.stack([tokens[name].present_B for name in inputs], 1)
@@ -35,7 +35,7 @@ class NormedMeans(nn.Module):
 
     def forward(self, tokens: dict[str, Tokens]) -> tuple[Tensor, Tensor]:
         """{input: Tokens} -> vectors and presence."""
-        pooled_BMD, present_BM = means(tokens, self.inputs)
+        pooled_BMD, present_BM = mean_tokens(tokens, self.inputs)
         normed = [norm(x_BD) for norm, x_BD in zip(self.norms, pooled_BMD.unbind(1), strict=True)]
         normed_BMD = torch.stack(normed, 1)
         return normed_BMD * present_BM[..., None].to(normed_BMD.dtype), present_BM
@@ -58,7 +58,7 @@ def one_token(x_BD: Tensor, present_BM: Tensor, tokens: dict[str, Tokens]) -> Fu
     return Fused(Tokens(x_BD[:, None], present_BM.any(1, keepdim=True)), dict(tokens))
 
 
-def chosen(inputs: Sequence[str], query: str) -> str:
+def choose_input(inputs: Sequence[str], query: str) -> str:
     """The input that ``query`` names; ``auto`` is the first.
 
     Raises:
@@ -83,7 +83,7 @@ def named_inputs(inputs: Sequence[str], named: str | Sequence[str] | None, keywo
     return names
 
 
-def blank_if_absent(tokens: Tokens) -> Tokens:
+def pad_absent_rows(tokens: Tokens) -> Tokens:
     """Rows without any token get one of zeros in the first place, so that what acts on the input has a place to act."""
     absent_B1 = ~tokens.present_B[:, None]
     # padding after a blank must not be read either
@@ -93,6 +93,6 @@ def blank_if_absent(tokens: Tokens) -> Tokens:
     return Tokens(x_BTD, mask_BT, tokens.grid, tokens.prefix, tokens.span_BT2)
 
 
-def with_values(tokens: Tokens, x_BTD: Tensor) -> Tokens:
+def replace_values(tokens: Tokens, x_BTD: Tensor) -> Tokens:
     """The same tokens with other vectors; mask, grid, prefix and span stay."""
     return Tokens(x_BTD, tokens.mask_BT, tokens.grid, tokens.prefix, tokens.span_BT2)

@@ -72,7 +72,7 @@ class Join(nn.Module):
         return Tokens((x_BKTD + self.slot[:, None]).flatten(1, 2), mask_BKT.flatten(1, 2), grid, 0, span, own)
 
 
-def side_by_side(parts: Sequence[Tokens]) -> Tokens:
+def concat_tokens(parts: Sequence[Tokens]) -> Tokens:
     """Tokens of several encoders of one input as those of one, along T, each encoder with the same say in their mean.
 
     A mean over tokens would else hear one sentence vector beside thirty words as one of thirty-one. The length of a
@@ -83,7 +83,7 @@ def side_by_side(parts: Sequence[Tokens]) -> Tokens:
     """
     if len(parts) == 1:
         return parts[0]
-    parts = sorted(parts, key=lambda part: -len(part.grid) if in_place(part) else 0)
+    parts = sorted(parts, key=lambda part: -len(part.grid) if has_grid(part) else 0)
     counts_BP = torch.stack([part.mask_BT.sum(1) for part in parts], 1).to(parts[0].x_BTD.dtype)
     share_BP = counts_BP.sum(1, keepdim=True) / (
         counts_BP.clamp_min(1) * (counts_BP > 0).sum(1, keepdim=True).clamp_min(1)
@@ -93,19 +93,19 @@ def side_by_side(parts: Sequence[Tokens]) -> Tokens:
     spans = [part.span_BT2 for part in parts]
     known = [span for span in spans if span is not None]
     span = torch.cat(known, 1) if len(known) == len(spans) else None
-    if not in_place(first):
+    if not has_grid(first):
         return Tokens(x_BTD, mask_BT, span_BT2=span)
     if span is None and first.span_BT2 is not None:
         span = F.pad(first.span_BT2, (0, 0, 0, mask_BT.shape[1] - first.mask_BT.shape[1]))
     return Tokens(x_BTD, mask_BT, first.grid, span_BT2=span)
 
 
-def in_place(tokens: Tokens) -> bool:
+def has_grid(tokens: Tokens) -> bool:
     """Whether all of the tokens lie in a grid."""
     return bool(tokens.grid) and not tokens.prefix
 
 
-def stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:
+def insert_stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:
     """Rows without any token get one in the first place: the same for all (D,), or each its own (B, D)."""
     absent_B = ~tokens.present_B
     first_BT = torch.zeros_like(tokens.mask_BT)
@@ -116,6 +116,6 @@ def stand_in(tokens: Tokens, token_D: Tensor) -> Tokens:
     return Tokens(x_BTD, tokens.mask_BT | first_BT, tokens.grid, tokens.prefix, tokens.span_BT2)
 
 
-def hide(encoded: dict[str, Tokens], keep_BM: Tensor) -> dict[str, Tokens]:
+def hide_inputs(encoded: dict[str, Tokens], keep_BM: Tensor) -> dict[str, Tokens]:
     """The same inputs, in rows and columns where ``keep_BM`` (B, M) is False without any token."""
     return {name: replace(t, mask_BT=t.mask_BT & keep_BM[:, m, None]) for m, (name, t) in enumerate(encoded.items())}

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 
 Fields = dict[str, Tensor]
 
@@ -80,7 +80,7 @@ class Subwords:
     def units(self, fields: Fields) -> Units:
         """Every subword but the marks."""
         ids_UT = fields["ids"]
-        real_UT = masked_until(fields["lengths"], ids_UT.shape[1])
+        real_UT = length_mask(fields["lengths"], ids_UT.shape[1])
         for mark in self.kept:
             real_UT = real_UT & (ids_UT != mark)
         return Units(real_UT[:, self.prefix :], ids_UN=ids_UT[:, self.prefix :])
@@ -185,7 +185,7 @@ class Steps:
 
     def units(self, fields: Fields) -> Units:
         """Every vector."""
-        return Units(masked_until(fields["lengths"], fields["x"].shape[1]), fields["x"])
+        return Units(length_mask(fields["lengths"], fields["x"].shape[1]), fields["x"])
 
     def hide(self, fields: Fields, hidden_UN: Tensor, fill_F: Tensor) -> Fields:
         """One learnt vector in place of theirs."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.data.cells.spectrogram import slaney_filters, triangles
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 
 
 def kaldi_filters(bins: int, fft: int, rate: int, *, low: float = 20.0, high: float | None = None) -> np.ndarray:
@@ -82,12 +82,12 @@ class LogMel(_Mel):
 
         Shapes: (U, S), (U,) -> (U, N, F) and its mask (U, N); at least one frame per sound is real.
         """
-        wave_US = wave_US * masked_until(lengths_U, wave_US.shape[1])
+        wave_US = wave_US * length_mask(lengths_U, wave_US.shape[1])
         count = (wave_US.shape[1] + self.hop - 1) // self.hop + self.spare
         energy_UNF = self._energy(self._cut(wave_US, count, before=len(self.window) // 2))
         real_U = ((lengths_U + self.hop - 1) // self.hop).clamp_min(1)
-        mask_UN = masked_until(real_U, count)
-        return _standardised(energy_UNF.clamp_min(self.FLOOR).log(), mask_UN), mask_UN
+        mask_UN = length_mask(real_U, count)
+        return _standardize(energy_UNF.clamp_min(self.FLOOR).log(), mask_UN), mask_UN
 
 
 class Spectra(_Mel):
@@ -114,16 +114,16 @@ class Spectra(_Mel):
 
         Shapes: (U, S), (U,) -> samples (U, N, width), power (U, N, fft // 2 + 1), log-mel (U, N, F), mask (U, N).
         """
-        wave_US = wave_US.float() * masked_until(lengths_U, wave_US.shape[1])
+        wave_US = wave_US.float() * length_mask(lengths_U, wave_US.shape[1])
         count = (wave_US.shape[1] + self.hop - 1) // self.hop + self.SPARE
         frames_UNS = self._cut(wave_US, count, before=len(self.window) // 2)
         power_UNB = self._power(frames_UNS)
         real_U = ((lengths_U + self.hop - 1) // self.hop).clamp_min(1)
         log_UNF = (power_UNB @ self.filters).clamp_min(self.FLOOR).log()
-        return frames_UNS, power_UNB, log_UNF, masked_until(real_U, count)
+        return frames_UNS, power_UNB, log_UNF, length_mask(real_U, count)
 
 
-def _standardised(x_UNF: Tensor, mask_UN: Tensor) -> Tensor:
+def _standardize(x_UNF: Tensor, mask_UN: Tensor) -> Tensor:
     """Mean 0 and deviation 1 over the real frames of each sound, and 0 elsewhere."""
     mask_UN1 = mask_UN[..., None]
     values_U = mask_UN.sum(1) * x_UNF.shape[-1]
@@ -156,13 +156,13 @@ class WhisperMel(_Mel):
         Shapes: (U, S), (U,) -> (U, N, F) and its mask (U, N), N = ceil(S / hop) + 2. Frames behind ``seconds`` are 0.
         """
         count, limit = (wave_US.shape[1] + self.hop - 1) // self.hop + 2, self.samples // self.hop
-        wave_US = self._mirrored(wave_US * masked_until(lengths_U, wave_US.shape[1]), count)
+        wave_US = self._mirrored(wave_US * length_mask(lengths_U, wave_US.shape[1]), count)
         energy_UNF = self._energy(wave_US.unfold(-1, self.fft, self.hop))
         exists_N1 = torch.arange(count, device=wave_US.device)[:, None] < limit
         log_UNF = torch.where(exists_N1, energy_UNF, 0.0).clamp_min(self.SILENCE).log10()
         log_UNF = torch.maximum(log_UNF, log_UNF.amax((1, 2), keepdim=True) - 8)
         real_U = ((lengths_U + self.hop - 1) // self.hop).clamp(1, limit)
-        return (log_UNF + 4) / 4 * exists_N1, masked_until(real_U, count)
+        return (log_UNF + 4) / 4 * exists_N1, length_mask(real_U, count)
 
     def _mirrored(self, wave_US: Tensor, count: int) -> Tensor:
         """Silence behind each sound, and the samples around both ends of ``self.samples`` mirrored, as STFT does."""
@@ -190,17 +190,17 @@ class KaldiMel(_Mel):
 
         Shapes: (U, S), (U,) -> (U, N, F), 0 where not real, and its mask (U, N).
         """
-        wave_US = wave_US * masked_until(lengths_U, wave_US.shape[1])
+        wave_US = wave_US * length_mask(lengths_U, wave_US.shape[1])
         frames_UNS = self._cut(wave_US, (wave_US.shape[1] + self.hop - 1) // self.hop + 1, before=0)
         frames_UNS = frames_UNS - frames_UNS.mean(-1, keepdim=True)
         earlier_UNS = torch.cat([frames_UNS[..., :1], frames_UNS[..., :-1]], -1)
         energy_UNF = self._energy(frames_UNS - 0.97 * earlier_UNS)
         real_U = ((lengths_U - len(self.window)).clamp_min(0) // self.hop) + 1
-        mask_UN = masked_until(real_U, frames_UNS.shape[1])
+        mask_UN = length_mask(real_U, frames_UNS.shape[1])
         return energy_UNF.clamp_min(self.FLOOR).log() * mask_UN[..., None], mask_UN
 
 
-def band_masked(x_UNF: Tensor, mask_UN: Tensor, fraction: float) -> Tensor:
+def mask_band(x_UNF: Tensor, mask_UN: Tensor, fraction: float) -> Tensor:
     """Silence one random band of frequencies and one random stretch of each sound (Park et al., Interspeech 2019).
 
     Args:

@@ -11,14 +11,14 @@ from torch import Tensor
 SMALL = 1e-6
 
 
-def share(weight_UN1: Tensor) -> Tensor:
+def normalize_weights(weight_UN1: Tensor) -> Tensor:
     """Weights that sum to 1 along time, or to 0 where all are 0: (U, N, 1) -> (U, N, 1)."""
     return weight_UN1 / weight_UN1.sum(1, keepdim=True).clamp_min(SMALL)
 
 
 def mean(x_UNF: Tensor, weight_UN1: Tensor) -> Tensor:
     """Weighted mean along time: (U, N, F), (U, N, 1) -> (U, F)."""
-    return (x_UNF * share(weight_UN1)).sum(1)
+    return (x_UNF * normalize_weights(weight_UN1)).sum(1)
 
 
 def deviation(x_UNF: Tensor, weight_UN1: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def deviation(x_UNF: Tensor, weight_UN1: Tensor) -> Tensor:
     return (mean(centred_UNF.square(), weight_UN1) + SMALL).sqrt()
 
 
-def change(x_UNF: Tensor, weight_UN1: Tensor) -> Tensor:
+def root_mean_square_change(x_UNF: Tensor, weight_UN1: Tensor) -> Tensor:
     """Root of the mean squared difference of neighbouring frames, weighted: (U, N, F), (U, N, 1) -> (U, F).
 
     Both neighbours must have weight, so that the step into silence or padding does not count.
@@ -67,7 +67,7 @@ def correlations(x_UNF: Tensor, weight_UN1: Tensor, *, floor: float) -> Tensor:
         floor: added to each deviation, so that what hardly moves does not correlate.
     """
     centred_UNF = x_UNF - mean(x_UNF, weight_UN1)[:, None]
-    joint_UFF = (centred_UNF * share(weight_UN1)).transpose(1, 2) @ centred_UNF
+    joint_UFF = (centred_UNF * normalize_weights(weight_UN1)).transpose(1, 2) @ centred_UNF
     deviation_UF = deviation(x_UNF, weight_UN1) + floor
     joint_UFF = joint_UFF / (deviation_UF[:, :, None] * deviation_UF[:, None])
     one, other = torch.triu_indices(x_UNF.shape[2], x_UNF.shape[2], 1, device=x_UNF.device)

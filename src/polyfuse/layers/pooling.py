@@ -20,7 +20,7 @@ def masked_max(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     return top * mask_BT.any(-1, keepdim=True).to(x_BTD.dtype)
 
 
-def pooled(tokens: Tokens) -> Tokens:
+def pool_tokens(tokens: Tokens) -> Tokens:
     """The mean of a row's real tokens as its only one; a row without tokens stays without."""
     x_BD = masked_mean(tokens.x_BTD, tokens.mask_BT)
     return Tokens(x_BD[:, None], tokens.present_B[:, None], grid=(1,))

@@ -1,4 +1,4 @@
-"""Where a token lies: masks from lengths, and the sinusoidal code of positions (Vaswani et al., NeurIPS 2017).
+"""Padding masks from lengths, and sinusoidal position encodings (Vaswani et al., NeurIPS 2017).
 
 The code is computed, not learned, so that any length works, in training and in exported files.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def masked_until(lengths_B: Tensor, length: int) -> Tensor:
+def length_mask(lengths_B: Tensor, length: int) -> Tensor:
     """True for each row's first tokens, as many as its length says: (B,) -> (B, length)."""
     return torch.arange(length, device=lengths_B.device) < lengths_B[:, None]
 

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch._higher_order_ops import scan
 
 
-def reversal(mask_BT: Tensor) -> Tensor:
+def reversed_positions(mask_BT: Tensor) -> Tensor:
     """Positions that reverse each row's real tokens and leave its padding in place: (B, T) -> (B, T); its own inverse.
 
-    >>> reversal(torch.tensor([[True, True, True, False]]))
+    >>> reversed_positions(torch.tensor([[True, True, True, False]]))
     tensor([[2, 1, 0, 3]])
     """
     place_1T = torch.arange(mask_BT.shape[1], device=mask_BT.device)[None]
@@ -31,7 +31,7 @@ LAYERS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 @cache
-def runs_in(kind: str, dtype: torch.dtype) -> bool:
+def supports_dtype(kind: str, dtype: torch.dtype) -> bool:
     """Whether this processor runs the fused net of a kind in ``dtype`` under autocast; tried once, on one number.
 
     oneDNN has an LSTM in bfloat16 only where the processor has instructions for it, and says so by failing.
@@ -67,7 +67,7 @@ class OneWay(nn.Module):
 
     def _fused(self, x_BTD: Tensor) -> Tensor:
         narrow = x_BTD.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        if not narrow or runs_in(self.kind, torch.get_autocast_dtype("cpu")):
+        if not narrow or supports_dtype(self.kind, torch.get_autocast_dtype("cpu")):
             return self.net(x_BTD)[0]
         with torch.autocast("cpu", enabled=False):
             return self.net(x_BTD.float())[0]
@@ -124,14 +124,14 @@ class Bidirectional(nn.Module):
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         """Shapes: (B, T, size), (B, T) -> (B, T, 2 * hidden). Real tokens come first in each row."""
-        order_BT = reversal(mask_BT)
+        order_BT = reversed_positions(mask_BT)
         for layer, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             x_BTD = self.drop(x_BTD) if layer else x_BTD
-            back_BTD = _reordered(back(_reordered(x_BTD, order_BT)), order_BT)
+            back_BTD = _reorder(back(_reorder(x_BTD, order_BT)), order_BT)
             x_BTD = torch.cat([ahead(x_BTD), back_BTD], -1)
         return x_BTD
 
 
-def _reordered(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
+def _reorder(x_BTD: Tensor, order_BT: Tensor) -> Tensor:
     # not take_along_dim, which fixes batch and length in an exported file
     return x_BTD.gather(1, order_BT[..., None].expand(-1, -1, x_BTD.shape[-1]))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.features import Bag, rows
-from polyfuse.learners.rows import LIMIT, Rows, is_sparse, measures, standardised, taken
+from polyfuse.learners.blocks import LIMIT, Rows, centre_and_spread, is_sparse, select_rows, standardize
 
 TASKS = ("category", "labels", "number")
 Setting = dict[str, Any]
@@ -160,7 +160,7 @@ class Learner(nn.Module):
         if weights is not None:
             heavy_R = weights > 0
             some = heavy_R if heavy_R.any() else slice(None)  # where none counts, all count the same
-            blocks, target, weights = taken(blocks, some), target[some], weights[some] if heavy_R.any() else None
+            blocks, target, weights = select_rows(blocks, some), target[some], weights[some] if heavy_R.any() else None
         problem = Problem.of(target, task, classes, weights)
         if not cls.sparse and any(is_sparse(b) for b in blocks):
             raise ValueError(f"{cls.__name__} takes dense blocks only, found a sparse one; leave it out")
@@ -228,5 +228,5 @@ def dense_rows(blocks: Sequence[Rows]) -> tuple[np.ndarray, Arrays]:
     """The dense blocks side by side, standardised, with the arrays that ``Learner.dense`` needs."""
     found = [np.asarray(b, np.float32) for b in blocks if not is_sparse(b)]
     x_RF = np.concatenate(found, 1) if found else np.zeros((blocks[0].shape[0], 0), np.float32)
-    centre_F, spread_F = measures(x_RF)
-    return standardised(x_RF, centre_F, spread_F), {"centre_F": centre_F, "spread_F": spread_F}
+    centre_F, spread_F = centre_and_spread(x_RF)
+    return standardize(x_RF, centre_F, spread_F), {"centre_F": centre_F, "spread_F": spread_F}

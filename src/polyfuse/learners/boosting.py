@@ -12,8 +12,8 @@ from torch import Tensor
 from polyfuse.errors import extra
 from polyfuse.layers.features import Bag
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.rows import Rows
-from polyfuse.learners.trees import Tree, flat, leaves
+from polyfuse.learners.blocks import Rows
+from polyfuse.learners.trees import Tree, flatten_trees, reached_leaves
 
 LABELS = 10  # more labels than this would take as many models
 ROUNDS = (25, 50, 100, 200, 400)
@@ -81,7 +81,7 @@ class Boosting(Learner):
     def answer(self, blocks: Sequence[Tensor | Bag]) -> Tensor:
         """Scores (B, P)."""
         arrays = {n: getattr(self, n) for n in ("root_T", "child_N2", "feature_N", "threshold_N")}
-        value_BT = self.value_L[leaves(self.dense(blocks), arrays, self.levels)]
+        value_BT = self.value_L[reached_leaves(self.dense(blocks), arrays, self.levels)]
         # trees of one round stand side by side, one per score
         score_BK = value_BT.unflatten(1, (-1, self.start_P.shape[0])).sum(1) + self.start_P
         if self.task == "category" and self.present_P.shape[0] == 2:
@@ -120,7 +120,7 @@ def _arrays(models: list[Any]) -> Arrays:
         for n in nodes
     ]
     return {
-        **flat(trees),
+        **flatten_trees(trees),
         "value_L": np.concatenate([n["value"][n["is_leaf"].astype(bool)] for n in nodes]).astype(np.float32),
         "start_P": np.concatenate([np.ravel(m._baseline_prediction) for m in models]).astype(np.float32),
     }

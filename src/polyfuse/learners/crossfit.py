@@ -1,4 +1,4 @@
-"""A learner's settings chosen, and its answers given, on rows that it did not see: out of fold.
+"""Chooses a learner's settings by cross-validation and gives its out-of-fold predictions.
 
 Wolpert, Stacked generalization, Neural Networks 1992. Letters: R rows, C classes (1 for a number).
 """
@@ -14,8 +14,8 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.learners.base import Learner, Setting
-from polyfuse.learners.loss import row_losses, shares, some, temperature
-from polyfuse.learners.rows import Rows, is_sparse, scores, taken
+from polyfuse.learners.blocks import Rows, is_sparse, predict_scores, select_rows
+from polyfuse.learners.loss import mean_one_weights, row_losses, temperature, weights_of_rows
 
 PATIENCE = 2  # settings of a path in a row that are worse than its best end it
 NOISE = 0.5  # standard errors by which a more regular setting may lose and still be taken
@@ -160,7 +160,7 @@ class _Race:
 
     def _path(self, fold: int, settings: list[Setting]) -> Iterator[Learner]:
         rows = self.folds_R < fold if self.forward else self.folds_R != fold
-        blocks, target, weights = taken(self.blocks, rows), self.target[rows], some(self.weights, rows)
+        blocks, target, weights = select_rows(self.blocks, rows), self.target[rows], weights_of_rows(self.weights, rows)
         return self.kind.path(blocks, target, self.task, self.classes, settings, seed=self.seed, weights=weights)
 
     def _held_out(self, paths: list[Iterator[Learner]], spent: list[float]) -> np.ndarray | None:
@@ -171,7 +171,7 @@ class _Race:
                 self.over = True
                 return None
             started, held_R = time.monotonic(), self.folds_R == fold
-            found_RC[held_R] = scores(next(path), taken(self.blocks, held_R))
+            found_RC[held_R] = predict_scores(next(path), select_rows(self.blocks, held_R))
             self.round = time.monotonic() - started
             spent[number] += self.round
             self.slowest = max(self.slowest, spent[number])
@@ -183,7 +183,7 @@ class _Race:
 
     def _trial(self, setting: Setting, scores_RC: np.ndarray) -> _Trial:
         held_R = self.folds_R >= 0
-        target, weights = self.target[held_R], some(self.weights, held_R)
+        target, weights = self.target[held_R], weights_of_rows(self.weights, held_R)
         heat = temperature(scores_RC, target, self.task, weights)
         losses_R = row_losses(scores_RC / heat, target, self.task)
-        return _Trial(setting, scores_RC, losses_R * shares(weights, len(losses_R)), heat)
+        return _Trial(setting, scores_RC, losses_R * mean_one_weights(weights, len(losses_R)), heat)

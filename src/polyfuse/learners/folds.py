@@ -28,8 +28,8 @@ def fold_numbers(target: np.ndarray, task: str, groups_R: np.ndarray | None, k: 
         return None
     rng = np.random.default_rng(seed)
     if groups == len(strata_R):
-        return _dealt(strata_R, k, rng)
-    return _placed(strata_R, groups_R, k, rng)[groups_R]
+        return _deal(strata_R, k, rng)
+    return _place_groups(strata_R, groups_R, k, rng)[groups_R]
 
 
 def _strata(target: np.ndarray, task: str) -> np.ndarray:
@@ -45,7 +45,7 @@ def _strata(target: np.ndarray, task: str) -> np.ndarray:
     return ranks_R * min(10, max(len(target) // 5, 1)) // max(len(target), 1)
 
 
-def _dealt(strata_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def _deal(strata_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Like cards, stratum by stratum, going on where the last one ended."""
     order_R = np.lexsort((rng.random(len(strata_R)), strata_R))
     folds_R = np.empty(len(strata_R), np.int64)
@@ -53,7 +53,7 @@ def _dealt(strata_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
     return folds_R
 
 
-def _placed(strata_R: np.ndarray, groups_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+def _place_groups(strata_R: np.ndarray, groups_R: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """The fold of each group, the largest first, each where its classes and rows are scarcest."""
     size_G = np.bincount(groups_R)
     share_S = 1 / np.bincount(strata_R).clip(1)

@@ -13,8 +13,8 @@ from torch import Tensor
 from polyfuse.errors import extra
 from polyfuse.layers.features import Bag
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.rows import Rows
-from polyfuse.learners.trees import Tree, flat, leaves
+from polyfuse.learners.blocks import Rows
+from polyfuse.learners.trees import Tree, flatten_trees, reached_leaves
 
 MEGABYTES = 48  # of arrays at most; more rows than they hold make larger leaves
 TREES = 100
@@ -77,7 +77,7 @@ class Forest(Learner):
             value_LP = np.concatenate(values)[:, 0] if problem.task == "category" else np.concatenate(values)[..., 0]
             yield {
                 **scales,
-                **flat(
+                **flatten_trees(
                     [
                         Tree(t.feature, t.threshold, t.children_left, t.children_right, t.children_left < 0)
                         for t in trees
@@ -99,7 +99,7 @@ class Forest(Learner):
     def mean(self, blocks: Sequence[Tensor | Bag]) -> Tensor:
         """What the trees say on average: shares of the P learnt classes or labels, or a number: (B, P)."""
         arrays = {n: getattr(self, n) for n in ("root_T", "child_N2", "feature_N", "threshold_N")}
-        reached_BT = leaves(self.dense(blocks), arrays, self.levels)
+        reached_BT = reached_leaves(self.dense(blocks), arrays, self.levels)
         if torch.compiler.is_exporting():
             return self.value_LP[reached_BT].mean(1)
         return F.embedding_bag(reached_BT, self.value_LP, mode="mean")

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from polyfuse.layers.features import Bag, width
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
+from polyfuse.learners.blocks import Rows
 from polyfuse.learners.newton import Design, Likelihood, Sigmoid, Softmax, Square, Weighted, newton
-from polyfuse.learners.rows import Rows
 
 CLOSED = 2000  # columns up to which a ridge is solved by the eigenvectors of its Gram matrix
 
@@ -77,7 +77,7 @@ class Linear(Learner):
         for block in blocks:
             weight_FP = self.weight_FP[at : at + width(block)]
             if isinstance(block, Bag):
-                total_BP = total_BP + _weighed(block, weight_FP)
+                total_BP = total_BP + _weighted_sum(block, weight_FP)
             else:
                 part = slice(dense_at, dense_at + width(block))
                 total_BP = total_BP + self.dense([block], part) @ weight_FP
@@ -86,7 +86,7 @@ class Linear(Learner):
         return total_BP
 
 
-def _weighed(bag: Bag, weight_FP: Tensor) -> Tensor:
+def _weighted_sum(bag: Bag, weight_FP: Tensor) -> Tensor:
     """Sum of the weights of a bag's ids, without making (B, K, P) except in an exported file."""
     weights_BK = bag.weights_BK.to(weight_FP.dtype)
     if torch.compiler.is_exporting():  # a bag would fix that there is more than one id
@@ -102,14 +102,14 @@ def _solver(design: Design, problem: Problem) -> Callable[..., np.ndarray]:
         return likelihood if weight_R is None else Weighted(likelihood, weight_R)
 
     if problem.task == "number":
-        square = _descent(design, weighed(Square(target[:, None])), problem.base_C)
+        square = _newton_solver(design, weighed(Square(target[:, None])), problem.base_C)
         return _ridge(design, target, weight_R) if design.columns <= CLOSED else square
     if problem.task == "category" and len(problem.present_P) > 2:
         share_K = np.bincount(target, weight_R) / len(target)
-        return _descent(design, weighed(Softmax(target)), np.log(share_K))
+        return _newton_solver(design, weighed(Softmax(target)), np.log(share_K))
     yes_RK = target.reshape(len(target), -1).astype(np.float64)
     share_K = yes_RK.mean(0) if weight_R is None else weight_R @ yes_RK / len(yes_RK)
-    return _descent(design, weighed(Sigmoid(yes_RK)), np.log(share_K / (1 - share_K)))
+    return _newton_solver(design, weighed(Sigmoid(yes_RK)), np.log(share_K / (1 - share_K)))
 
 
 def _ridge(design: Design, target_R: np.ndarray, weight_R: np.ndarray | None) -> Callable[..., np.ndarray]:
@@ -131,7 +131,7 @@ def _ridge(design: Design, target_R: np.ndarray, weight_R: np.ndarray | None) ->
     return solve
 
 
-def _descent(design: Design, likelihood: Likelihood, bias_K: np.ndarray) -> Callable[..., np.ndarray]:
+def _newton_solver(design: Design, likelihood: Likelihood, bias_K: np.ndarray) -> Callable[..., np.ndarray]:
     """From the last solution, or from nothing but the bias."""
 
     def solve(strength: float, start: np.ndarray | None, tolerance: float) -> np.ndarray:

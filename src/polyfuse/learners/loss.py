@@ -1,4 +1,4 @@
-"""How wrong scores are, row by row, and the temperature that makes them honest."""
+"""Loss of scores per row, and the temperature that calibrates them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def row_losses(scores_RC: np.ndarray, target: np.ndarray, task: str) -> np.ndarr
     return np.log(np.exp(shifted_RC).sum(1)) - shifted_RC[np.arange(len(shifted_RC)), target]
 
 
-def some(weights_R: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+def weights_of_rows(weights_R: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     """The weights of some rows, where there are weights."""
     return None if weights_R is None else weights_R[rows]
 
 
-def shares(weights_R: np.ndarray | None, rows: int) -> np.ndarray:
+def mean_one_weights(weights_R: np.ndarray | None, rows: int) -> np.ndarray:
     """Weights whose mean is 1, so that a plain mean of what they multiply is a weighted one; 1 without any."""
     if weights_R is None or not weights_R.sum():
         return np.ones(rows)
@@ -54,4 +54,4 @@ def temperature(scores_RC: np.ndarray, target: np.ndarray, task: str, weights_R:
 
 def _one_more(weights_R: np.ndarray | None) -> np.ndarray | None:
     """The weights of rows and of one of usual weight behind them."""
-    return None if weights_R is None else np.append(shares(weights_R, len(weights_R)), 1.0)
+    return None if weights_R is None else np.append(mean_one_weights(weights_R, len(weights_R)), 1.0)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from polyfuse.learners.rows import Rows, is_sparse
+from polyfuse.learners.blocks import Rows, is_sparse
 
 SMALL = 2_000_000  # cells; up to here float64 costs nothing
 STEPS, INNER, HALVINGS = 40, 60, 20
@@ -228,23 +228,23 @@ def newton(design: Design, likelihood: Likelihood, penalty: float, start: np.nda
     penalties = np.append(np.full(design.columns, penalty), 0.0)[:, None]
     for _ in range(STEPS):
         answer_RK = likelihood.answer(score_RK)
-        slope = _slope(design, likelihood.error(answer_RK)) + penalties * weight
+        slope = _gradient(design, likelihood.error(answer_RK)) + penalties * weight
         if np.abs(slope).max() <= tolerance:
             break
         scale = squares * likelihood.diagonal(answer_RK).mean(0) + penalties + 1e-12
-        step, change_RK = _inner(design, likelihood, answer_RK, slope, scale, penalties)
-        share = _length(likelihood, score_RK, change_RK, penalties, weight, step, float((slope * step).sum()))
+        step, change_RK = _newton_direction(design, likelihood, answer_RK, slope, scale, penalties)
+        share = _line_search(likelihood, score_RK, change_RK, penalties, weight, step, float((slope * step).sum()))
         if share == 0:
             break
         weight, score_RK = weight + share * step, score_RK + share * change_RK
     return weight
 
 
-def _slope(design: Design, error_RK: np.ndarray) -> np.ndarray:
+def _gradient(design: Design, error_RK: np.ndarray) -> np.ndarray:
     return np.vstack([design.back(error_RK) / design.rows, error_RK.mean(0)])
 
 
-def _inner(
+def _newton_direction(
     design: Design,
     likelihood: Likelihood,
     answer_RK: np.ndarray,
@@ -259,7 +259,7 @@ def _inner(
     enough = energy * min(0.25, np.sqrt(np.sqrt(energy))) ** 2  # closer, the nearer the end
     for _ in range(INNER):
         moved_RK = design.times(toward[:-1]) + toward[-1]
-        curved = _slope(design, likelihood.curved(answer_RK, moved_RK)) + penalties * toward
+        curved = _gradient(design, likelihood.curved(answer_RK, moved_RK)) + penalties * toward
         bend = float((toward * curved).sum())
         if bend <= 0:  # rounding, at the very bottom
             break
@@ -273,7 +273,7 @@ def _inner(
     return step, change_RK
 
 
-def _length(
+def _line_search(
     likelihood: Likelihood,
     score_RK: np.ndarray,
     change_RK: np.ndarray,

@@ -1,4 +1,4 @@
-"""How much each member of an ensemble counts, chosen greedily on out-of-fold scores.
+"""Weights of ensemble members, selected greedily on out-of-fold scores.
 
 Caruana et al., Ensemble selection from libraries of models, ICML 2004. Letters: M members, R rows, C classes (1 for a
 number), N entries: a row, or a row's label.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyfuse.learners.loss import shares
+from polyfuse.learners.loss import mean_one_weights
 
 ROUNDS, BAGS, SHARE = 50, 15, 0.6
 FEW = 100  # rows at which greed counts as much as equal weights of the members that may all be best
@@ -56,18 +56,22 @@ def select_weights(
     judged_R = present_MR.any(0)
     value_MRK = value_MN.reshape(len(value_MN), -1, max(entries, 1))[:, judged_R]
     present_MR = present_MR[:, judged_R]
-    share_R = None if weights is None else shares(np.asarray(weights, np.float64)[judged_R], int(judged_R.sum()))
+    share_R = (
+        None if weights is None else mean_one_weights(np.asarray(weights, np.float64)[judged_R], int(judged_R.sum()))
+    )
     if len(value_MN) == 1 or not judged_R.any():
         return np.full(len(value_MN), 1 / len(value_MN))
     value_MRK = np.where(present_MR[..., None], value_MRK, 0)
-    greedy_M = np.mean([_bag(value_MRK, present_MR, task, rng, share_R) for rng in _streams(seed)], 0)
+    greedy_M = np.mean([_bagged_weights(value_MRK, present_MR, task, rng, share_R) for rng in _streams(seed)], 0)
     rows = present_MR.shape[1]
-    weight_M = (rows * greedy_M + FEW * _equals(value_MRK, present_MR, task, share_R)) / (rows + FEW)
+    weight_M = (rows * greedy_M + FEW * _equal_weights(value_MRK, present_MR, task, share_R)) / (rows + FEW)
     weight_M = np.where(weight_M < TRIFLE, 0, weight_M)
     return weight_M / weight_M.sum()
 
 
-def blended(scores_MRC: Sequence[np.ndarray], present_MR: np.ndarray, weights_M: np.ndarray, task: str) -> np.ndarray:
+def blend_scores(
+    scores_MRC: Sequence[np.ndarray], present_MR: np.ndarray, weights_M: np.ndarray, task: str
+) -> np.ndarray:
     """Scores (R, C) of the weighted mean of the present members' probabilities, or numbers.
 
     Where no member with a weight is present, the present ones count the same; where none is at all, the result is 0.
@@ -80,7 +84,7 @@ def blended(scores_MRC: Sequence[np.ndarray], present_MR: np.ndarray, weights_M:
     total_RC = np.zeros(np.shape(scores_MRC[0]))
     for scores_RC, share_R in zip(scores_MRC, share_MR, strict=True):
         at = share_R > 0
-        total_RC[at] += share_R[at, None] * _meaning(np.asarray(scores_RC, np.float64)[at], task)
+        total_RC[at] += share_R[at, None] * _to_probabilities(np.asarray(scores_RC, np.float64)[at], task)
     if task == "number":
         return total_RC
     none_R = ~share_MR.any(0)
@@ -96,7 +100,7 @@ def _shares(weights_M: np.ndarray, present_MR: np.ndarray) -> np.ndarray:
     return share_MR / share_MR.sum(0).clip(1e-12)
 
 
-def _meaning(scores_RC: np.ndarray, task: str) -> np.ndarray:
+def _to_probabilities(scores_RC: np.ndarray, task: str) -> np.ndarray:
     """Probabilities, or the numbers themselves."""
     if task == "number":
         return scores_RC
@@ -108,7 +112,7 @@ def _meaning(scores_RC: np.ndarray, task: str) -> np.ndarray:
 
 def _values(scores_RC: np.ndarray, target: np.ndarray, task: str) -> np.ndarray:
     """All that a loss of mixtures needs: the probability of the truth, or the error of a number, entry by entry."""
-    meaning_RC = _meaning(scores_RC, task)
+    meaning_RC = _to_probabilities(scores_RC, task)
     if task == "number":
         return meaning_RC[:, 0] - np.asarray(target, np.float64).reshape(-1)
     if task == "labels":
@@ -124,7 +128,7 @@ def _streams(seed: int) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, bag]) for bag in range(BAGS)]
 
 
-def _bag(
+def _bagged_weights(
     value_MRK: np.ndarray, present_MR: np.ndarray, task: str, rng: np.random.Generator, share_R: np.ndarray | None
 ) -> np.ndarray:
     """The greedy choice on a random part of the rows: (M,)."""
@@ -145,7 +149,7 @@ def _bag(
     return chosen_M / ROUNDS
 
 
-def _equals(value_MRK: np.ndarray, present_MR: np.ndarray, task: str, share_R: np.ndarray | None) -> np.ndarray:
+def _equal_weights(value_MRK: np.ndarray, present_MR: np.ndarray, task: str, share_R: np.ndarray | None) -> np.ndarray:
     """Equal weights of the best member and of those that are, on the rows of both, within two standard errors."""
     share = 1.0 if share_R is None else share_R
     loss_MR = _loss(value_MRK, task).mean(2) * share

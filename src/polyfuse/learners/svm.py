@@ -13,7 +13,7 @@ from torch import Tensor
 from polyfuse.errors import extra
 from polyfuse.layers.features import Bag
 from polyfuse.learners.base import Arrays, Learner, Problem, Setting, dense_rows
-from polyfuse.learners.rows import Rows
+from polyfuse.learners.blocks import Rows
 
 ROWS, CLASSES, LABELS = 4000, 50, 10
 SOFT = 4.0  # how sharply a comparison of two classes counts as won
@@ -58,7 +58,7 @@ class SVM(Learner):
         """A machine per setting; nothing in it is random."""
         x_RF, scales = dense_rows(blocks)
         columns = max(np.count_nonzero(x_RF.any(0)), 1)
-        gap_RR, reach = _gaps(x_RF), None
+        gap_RR, reach = _squared_distances(x_RF), None
         for setting in settings:
             gamma = setting["reach"] / columns
             if setting["reach"] != reach:
@@ -104,7 +104,7 @@ def _sides(problem: Problem) -> np.ndarray:
     return side_KP
 
 
-def _gaps(x_RF: np.ndarray) -> np.ndarray:
+def _squared_distances(x_RF: np.ndarray) -> np.ndarray:
     """Squared distance of any two rows: one matrix product, where libsvm would sum pair by pair."""
     x_RF = np.asarray(x_RF, np.float64)
     long_R = (x_RF**2).sum(1)

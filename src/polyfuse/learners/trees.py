@@ -30,7 +30,7 @@ class Tree:
     leaf: np.ndarray
 
 
-def flat(trees: Sequence[Tree]) -> Arrays:
+def flatten_trees(trees: Sequence[Tree]) -> Arrays:
     """Arrays of all trees. A place is the number of an inner node, or minus one minus the number of a leaf.
 
     Leaves are numbered tree by tree, in the order of their nodes, which is the order for the values beside them.
@@ -48,7 +48,7 @@ def flat(trees: Sequence[Tree]) -> Arrays:
         "root_T": np.array([place[0] for place in places], np.int32),
         "child_N2": _at_least_one(np.concatenate(children).astype(np.int32)),
         "feature_N": _at_least_one(np.concatenate(features).astype(np.int32)),
-        "threshold_N": _at_least_one(rounded_down(np.concatenate(thresholds))),
+        "threshold_N": _at_least_one(round_down(np.concatenate(thresholds))),
         "depth": np.array(max(_depth(tree) for tree in trees)),
     }
 
@@ -58,7 +58,7 @@ def _at_least_one(values: np.ndarray) -> np.ndarray:
     return values if len(values) else np.zeros((1, *values.shape[1:]), values.dtype)
 
 
-def rounded_down(threshold_N: np.ndarray) -> np.ndarray:
+def round_down(threshold_N: np.ndarray) -> np.ndarray:
     """The largest float32 not above each threshold: a float32 cell lies on the same side of both."""
     near_N = threshold_N.astype(np.float32)
     return np.where(near_N > threshold_N, np.nextafter(near_N, np.float32(-np.inf)), near_N)
@@ -72,11 +72,11 @@ def _depth(tree: Tree) -> int:
     return depth
 
 
-def leaves(x_BF: Tensor, arrays: dict[str, Tensor], depth: int) -> Tensor:
+def reached_leaves(x_BF: Tensor, arrays: dict[str, Tensor], depth: int) -> Tensor:
     """The number of the leaf that each row reaches in each tree: (B, F) -> (B, T).
 
     Args:
-        arrays: those of ``flat``.
+        arrays: those of ``flatten_trees``.
         depth: their ``depth`` as a plain number, which bounds the walk.
     """
     child, feature_N, threshold_N = arrays["child_N2"].flatten(), arrays["feature_N"], arrays["threshold_N"]

@@ -22,10 +22,10 @@ def cepstra(log_NF: np.ndarray) -> np.ndarray:
 def distortion(one_NC: np.ndarray, other_MC: np.ndarray) -> float:
     """Mean distance along the best alignment, in decibels; 0 of equal sounds."""
     square = np.square(one_NC).sum(1)[:, None] - 2 * one_NC @ other_MC.T + np.square(other_MC).sum(1)
-    return float(DECIBEL * aligned(np.sqrt(np.maximum(square, 0))))
+    return float(DECIBEL * alignment_cost(np.sqrt(np.maximum(square, 0))))
 
 
-def aligned(cost_NM: np.ndarray) -> float:
+def alignment_cost(cost_NM: np.ndarray) -> float:
     """Mean cost along the path from the first to the last pair whose sum is least, diagonal by diagonal."""
     rows, columns = cost_NM.shape
     total = np.full((rows + 1, columns + 1), np.inf)

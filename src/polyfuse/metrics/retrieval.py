@@ -14,7 +14,7 @@ TOP = (1, 5, 10)
 CHUNK = 512  # queries whose similarities are held at once
 
 
-def ranked(
+def rank_queries(
     query_QE: np.ndarray, gallery_GE: np.ndarray, relevant: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best rank and average precision of every query, by dot product over the whole gallery.
@@ -53,7 +53,7 @@ def _of_query(score_G: np.ndarray, relevant_G: np.ndarray) -> tuple[float, float
     return float(place_K[0]), float(np.mean(np.arange(1, len(place_K) + 1) / place_K))
 
 
-def summarised(rank_Q: np.ndarray, precision_Q: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+def summarise_ranks(rank_Q: np.ndarray, precision_Q: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     """Recall at 1, 5 and 10, median rank and mAP under weights of the queries.
 
     Args:

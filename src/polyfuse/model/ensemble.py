@@ -1,6 +1,6 @@
 """Ensembles: classical learners and further networks beside a network, averaged by weights at decision level.
 
-Weights are fitted on rows that no member saw while it was trained (``training/stack.py``). Wolpert, Stacked
+Weights are fitted on rows that no member saw while it was trained (``training/stacking.py``). Wolpert, Stacked
 generalization, Neural Networks 1992; Caruana et al., Ensemble selection from libraries of models, ICML 2004.
 """
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from polyfuse.contracts import Ruled, ShowsAttention, Streams, Writes, offers
 from polyfuse.data.batches import Order, Rows, loader
-from polyfuse.heads.text.attended import Attended
+from polyfuse.heads.text.word_attention import TextAttention
 from polyfuse.layers.pooling import masked_mean
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import normalize
 from polyfuse.model.ensemble import MemberInputs, hide_inputs
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Prediction, State, Tokens
@@ -217,13 +217,13 @@ def attend(
     *,
     numbers: np.ndarray | None = None,
     decoding: Decoding | None = None,
-) -> list[Attended]:
+) -> list[TextAttention]:
     """Compute the attention of each row's text to its inputs.
 
     Args:
         output: one whose head can say it; see ``contracts.ShowsAttention``.
     """
-    found: list[Attended] = []
+    found: list[TextAttention] = []
     for batch, (state,) in iter_states(network, rows, numbers=numbers):
         said = network.head(output).attended(state.fused, batch, **(decoding or {}).get(output, {}))
         present = {name: tokens.present_B.tolist() for name, tokens in state.encoded.items()}
@@ -292,7 +292,7 @@ def shared_vectors(
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in network.aligned}
     for _, (state,) in iter_states(network, rows, numbers=numbers):
         for name, parts in found.items():
-            parts.append((unit(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
+            parts.append((normalize(state.shared[name]).cpu().numpy(), state.encoded[name].present_B.cpu().numpy()))
     return {name: tuple(np.concatenate(side) for side in zip(*parts, strict=True)) for name, parts in found.items()}  # type: ignore[misc]
 
 

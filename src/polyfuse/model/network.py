@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from polyfuse import registry
 from polyfuse.contracts import Decides, ReadsAgain, Rebuilds, Scores, StandsIn, offers, says
-from polyfuse.layers.join import Join, hide, side_by_side, stand_in
+from polyfuse.layers.join import Join, concat_tokens, hide_inputs, insert_stand_in
 from polyfuse.layers.lora import inject
-from polyfuse.layers.pooling import pooled as mean_token
-from polyfuse.layers.space import Projection
+from polyfuse.layers.pooling import pool_tokens as mean_token
+from polyfuse.layers.shared_space import Projection
 from polyfuse.model.ensemble import Ensemble, MemberInputs
 from polyfuse.recipe import InputRecipe, Recipe
 from polyfuse.records import Batch, Cells, Fused, Prediction, State, Tokens
@@ -153,7 +153,7 @@ class Network(nn.Module):
 
     def encode_input(self, name: str, batch: Batch) -> Tokens:
         """One input's tokens at the model width, those of several encoders side by side (B, T_m, D)."""
-        return side_by_side([self._encode_one(reader, batch.inputs[reader]) for reader in self.fused[name]])
+        return concat_tokens([self._encode_one(reader, batch.inputs[reader]) for reader in self.fused[name]])
 
     def _encode_one(self, reader: str, cells: Cells) -> Tokens:
         read = self.read(reader, cells)
@@ -193,16 +193,19 @@ class Network(nn.Module):
         keep_BM = drawn_BM >= torch.tensor(chances, device=present_BM.device)
         # of the present inputs the one with the highest draw stays, so that no row is left with nothing
         stays_B = (drawn_BM * present_BM).argmax(1, keepdim=True)
-        return hide(encoded, keep_BM.scatter(1, stays_B, True))
+        return hide_inputs(encoded, keep_BM.scatter(1, stays_B, True))
 
     def _with_absent(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:
         for objective in self.objectives:
             if offers(objective, StandsIn):
                 guesses, known_B = objective.stand_ins(encoded)
-                encoded = {name: _where(known_B, stand_in(t, guesses[name]), t) for name, t in encoded.items()}
+                encoded = {name: _where(known_B, insert_stand_in(t, guesses[name]), t) for name, t in encoded.items()}
         if self.absent is None:
             return encoded
-        return {n: stand_in(tokens, token_D) for (n, tokens), token_D in zip(encoded.items(), self.absent, strict=True)}
+        return {
+            n: insert_stand_in(tokens, token_D)
+            for (n, tokens), token_D in zip(encoded.items(), self.absent, strict=True)
+        }
 
     def forward(self, batch: Batch) -> State:
         """Batch -> State."""

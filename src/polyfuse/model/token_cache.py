@@ -23,7 +23,7 @@ from polyfuse.data.batches import collate_cells
 from polyfuse.data.cells.transform import pad
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint, recently_used_bytes
-from polyfuse.layers.pooling import pooled
+from polyfuse.layers.pooling import pool_tokens
 from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Tokens
@@ -174,7 +174,7 @@ class _Encoding:
         self.encoder.eval()
         with torch.inference_mode():
             tokens = self.encoder(fields, torch.ones(len(places), dtype=torch.bool, device=self.device))
-        tokens = (pooled(tokens) if self.pools else tokens).to("cpu")
+        tokens = (pool_tokens(tokens) if self.pools else tokens).to("cpu")
         return tokens, [self._one(tokens, row) for row in range(len(places))]
 
     @staticmethod

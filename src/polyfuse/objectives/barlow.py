@@ -45,13 +45,13 @@ class BarlowTwins(PairwiseAlignment):
         weight_P1 = (pair.weight_P / pair.weight_P.sum().clamp_min(1e-6))[:, None]
         if len(pair.weight_P) < 2:
             return pair.one_PE.new_zeros(()) + 0 * (pair.one_PE.sum() + pair.two_PE.sum())
-        one_PE, two_PE = (_standard(x.float(), weight_P1) for x in (pair.one_PE, pair.two_PE))
+        one_PE, two_PE = (_standardize(x.float(), weight_P1) for x in (pair.one_PE, pair.two_PE))
         corr_EE = (one_PE * weight_P1).T @ two_PE
         own = corr_EE.diagonal()
         return (1 - own).square().sum() + self.redundancy * (corr_EE.square().sum() - own.square().sum())
 
 
-def _standard(x_PE: Tensor, weight_P1: Tensor) -> Tensor:
+def _standardize(x_PE: Tensor, weight_P1: Tensor) -> Tensor:
     """Each dimension with mean 0 and deviation 1 over the rows."""
     x_PE = x_PE - (x_PE * weight_P1).sum(0)
     return x_PE / ((x_PE.square() * weight_P1).sum(0) + 1e-6).sqrt()

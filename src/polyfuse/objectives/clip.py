@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, alike, mean_over
+from polyfuse.layers.shared_space import normalize
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, collapse_vectors, weighted_mean_loss
 from polyfuse.records import Batch
 
 
@@ -66,7 +66,7 @@ class Clip(PairwiseAlignment):
 
     def chance(self, judged: Vectors, batch: Batch) -> Tensor:
         """The loss of a space that tells nothing apart: the logarithm of the number of rows to choose from."""
-        return super().loss(alike(judged), batch, {})
+        return super().loss(collapse_vectors(judged), batch, {})
 
     def at_bound(self) -> str | None:
         """What to say where the learned temperature has come to its floor."""
@@ -78,8 +78,8 @@ class Clip(PairwiseAlignment):
         )
 
     def of(self, pair: Pair) -> Tensor:
-        logits_PP = self.scale * unit(pair.one_PE) @ unit(pair.two_PE).T
+        logits_PP = self.scale * normalize(pair.one_PE) @ normalize(pair.two_PE).T
         others_PP = pair.same_PP & ~torch.eye(len(logits_PP), dtype=torch.bool, device=logits_PP.device)
         logits_PP = logits_PP.masked_fill(others_PP, float("-inf"))
         both_P = logits_PP.log_softmax(1).diagonal() + logits_PP.log_softmax(0).diagonal()
-        return -mean_over(both_P, pair.weight_P) / 2
+        return -weighted_mean_loss(both_P, pair.weight_P) / 2

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.objectives.per_input import Alone, alone, mean_over
+from polyfuse.objectives.per_input import Alone, mean_over_rows, single_input_scores
 from polyfuse.records import Batch, State
 
 
@@ -39,7 +39,7 @@ class MutualDistillation(nn.Module):
 
     def represent(self, state: State) -> tuple[Alone, dict[str, Tensor]]:
         """Scores of each input alone, and of all together."""
-        return alone(state), state.scores
+        return single_input_scores(state), state.scores
 
     def loss(self, judged: tuple[Alone, dict[str, Tensor]], batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar: the sum over outputs and inputs."""
@@ -52,4 +52,4 @@ class MutualDistillation(nn.Module):
     def _pair(self, head: Any, one_BC: Tensor, all_BC: Tensor, present_B: Tensor, batch: Batch) -> Tensor:
         learns_B = head.divergence(one_BC, all_BC.detach(), self.temperature)
         teaches_B = head.divergence(all_BC, one_BC.detach(), self.temperature)
-        return mean_over(torch.add(learns_B, teaches_B, alpha=self.back), present_B, batch)
+        return mean_over_rows(torch.add(learns_B, teaches_B, alpha=self.back), present_B, batch)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.objectives.per_input import Alone, alone, losses, mean_over
+from polyfuse.objectives.per_input import Alone, mean_over_rows, single_input_losses, single_input_scores
 from polyfuse.records import Batch, State
 
 
@@ -52,11 +52,11 @@ class GradientBlending(nn.Module):
 
     def represent(self, state: State) -> tuple[Alone, dict[str, Tensor]]:
         """Scores of each input alone, and of all together."""
-        return alone(state), state.scores
+        return single_input_scores(state), state.scores
 
     def loss(self, judged: tuple[Alone, dict[str, Tensor]], batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar; with the plain loss of the outputs it adds up to the sum of w_k L_k times the number of streams."""
-        by_output = losses(judged[0], batch, heads)
+        by_output = single_input_losses(judged[0], batch, heads)
         if not by_output:
             return batch.weights_B.new_zeros(())
         alone_K = [torch.stack([found[name] for found in by_output.values()]).sum() for name in self.inputs]
@@ -70,7 +70,7 @@ class GradientBlending(nn.Module):
 
     @staticmethod
     def _fused(output: str, scores_BC: Tensor, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
-        return mean_over(heads[output].loss_of(scores_BC, batch), batch.outputs[output].present_B, batch)
+        return mean_over_rows(heads[output].loss_of(scores_BC, batch), batch.outputs[output].present_B, batch)
 
     def after_validation(self) -> None:
         """Measure, once every few looks at validation."""
@@ -79,13 +79,13 @@ class GradientBlending(nn.Module):
             return
         now_2K = self.seen_2K / self.count_2[:, None]
         if torch.isfinite(self.before_2K).all():
-            self.weight_K.copy_(weights(self.before_2K, now_2K))
+            self.weight_K.copy_(blending_weights(self.before_2K, now_2K))
         self.before_2K.copy_(now_2K)
         self.seen_2K.zero_()
         self.count_2.zero_()
 
 
-def weights(before_2K: Tensor, now_2K: Tensor) -> Tensor:
+def blending_weights(before_2K: Tensor, now_2K: Tensor) -> Tensor:
     """G / O^2, brought to sum 1; rows are training and validation loss. Streams that generalise no more get nothing.
 
     When no stream generalises any more, all are equal.

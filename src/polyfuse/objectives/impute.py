@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polyfuse.layers.attention import FeedForward
 from polyfuse.layers.pooling import masked_mean
-from polyfuse.objectives.per_input import mean_over
+from polyfuse.objectives.per_input import mean_over_rows
 from polyfuse.records import Batch, State, Tokens
 
 
@@ -67,7 +67,7 @@ class Impute(nn.Module):
         error_BM = F.mse_loss(guess_BMD.float(), truth_BMD.float(), reduction="none").mean(-1) / spread
         judged_BM = present_BM & (present_BM.sum(1, keepdim=True) > 1)
         mean_B = (error_BM * judged_BM).sum(1) / judged_BM.sum(1).clamp_min(1)
-        return mean_over(mean_B, judged_BM.any(1), batch)
+        return mean_over_rows(mean_B, judged_BM.any(1), batch)
 
     def stand_ins(self, encoded: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], Tensor]:
         """Input -> guess (B, D), and the rows (B,) that have an input to guess from."""

@@ -136,7 +136,7 @@ class Masked(nn.Module):
         own_BKTD = own.x_BTD.unflatten(1, (slots, -1))
         hidden_BKN = hidden_UN[cells.index_BK.clamp_min(0)] & (cells.index_BK >= 0)[..., None]
         row_H, slot_H, unit_H = hidden_BKN.nonzero(as_tuple=True)
-        asked = _asked(units, cells.index_BK[row_H, slot_H], unit_H)
+        asked = _select_units(units, cells.index_BK[row_H, slot_H], unit_H)
         if masking.along:
             x_HD = own_BKTD[row_H, slot_H, unit_H + tokens.prefix]
         else:
@@ -167,7 +167,7 @@ Asked: TypeAlias = tuple[Tensor | None, Tensor | None, Tensor | None]
 """Values (H, P), which of them are known (H, P), and ids (H,) of hidden units; each None where there are none."""
 
 
-def _asked(units: Units, cell_H: Tensor, unit_H: Tensor) -> Asked:
+def _select_units(units: Units, cell_H: Tensor, unit_H: Tensor) -> Asked:
     parts = (units.values_UNP, units.known_UNP, units.ids_UN)
     return tuple(None if part is None else part[cell_H, unit_H] for part in parts)  # type: ignore[return-value]
 

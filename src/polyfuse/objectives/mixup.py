@@ -57,7 +57,9 @@ class Mixup(nn.Module):
         mixed_BD = share * judged + (1 - share) * judged[other_B]
         mixed = Fused(Tokens(mixed_BD[:, None], mixed_BD.new_ones(len(judged), 1, dtype=torch.bool)), {})
         weight_B, of_others_B = batch.weights_B, batch.weights_B[other_B]
-        others = replace(batch, outputs={name: _of_others(cells, other_B) for name, cells in batch.outputs.items()})
+        others = replace(
+            batch, outputs={name: _shuffle_targets(cells, other_B) for name, cells in batch.outputs.items()}
+        )
         for name, head in heads.items():
             if not offers(head, Scores):
                 continue
@@ -69,6 +71,6 @@ class Mixup(nn.Module):
         return total
 
 
-def _of_others(cells: Cells, other_B: Tensor) -> Cells:
+def _shuffle_targets(cells: Cells, other_B: Tensor) -> Cells:
     """The targets of the rows that each row is blended with."""
     return replace(cells, index_BK=cells.index_BK[other_B])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.objectives.per_input import Alone, alone, losses
+from polyfuse.objectives.per_input import Alone, single_input_losses, single_input_scores
 from polyfuse.records import Batch, State
 
 
@@ -45,11 +45,11 @@ class OGMGE(nn.Module):
 
     def represent(self, state: State) -> Alone:
         """Scores of each input alone."""
-        return alone(state)
+        return single_input_scores(state)
 
     def loss(self, judged: Alone, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar that trains the watching heads; the factors of ``rebalance`` are found on the way."""
-        found = losses(judged, batch, heads)
+        found = single_input_losses(judged, batch, heads)
         if not found:
             return batch.weights_B.new_zeros(())
         totals = {name: torch.stack([by_input[name] for by_input in found.values()]).sum() for name in self.inputs}
@@ -57,7 +57,7 @@ class OGMGE(nn.Module):
         # that no row of the batch has says nothing of how far it is
         there = [n for n in self.inputs if any(bool(by_input[n][1].any()) for by_input in judged.values())]
         sure = {name: float(torch.exp(-totals[name].detach() / len(found))) for name in there}
-        self.factors = factors(sure, self.alpha)
+        self.factors = gradient_factors(sure, self.alpha)
         return torch.stack(list(totals.values())).sum()
 
     def rebalance(self, parameters: Mapping[str, list[nn.Parameter]]) -> None:
@@ -72,7 +72,7 @@ class OGMGE(nn.Module):
                     parameter.grad.add_(torch.randn_like(parameter.grad) * deviation)
 
 
-def factors(sure: Mapping[str, float], alpha: float) -> dict[str, float]:
+def gradient_factors(sure: Mapping[str, float], alpha: float) -> dict[str, float]:
     """Input -> factor on its gradients, from how sure each alone is of the truth."""
     found = {}
     for name, own in sure.items():

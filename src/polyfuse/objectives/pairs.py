@@ -34,7 +34,7 @@ class Pair:
     weight_P: Tensor
 
 
-def compared(inputs: Sequence[str], between: Sequence[str] | None, around: str | None) -> list[tuple[str, str]]:
+def aligned_pairs(inputs: Sequence[str], between: Sequence[str] | None, around: str | None) -> list[tuple[str, str]]:
     """Pairs of inputs that are aligned: all of ``between`` with each other, or each with ``around``.
 
     Args:
@@ -59,7 +59,7 @@ class PairwiseAlignment(nn.Module):
 
     Args:
         inputs: names of the inputs.
-        between, around: as for ``compared``.
+        between, around: as for ``aligned_pairs``.
         key: column whose equal values make rows the same thing.
     """
 
@@ -69,7 +69,7 @@ class PairwiseAlignment(nn.Module):
         self, inputs: Sequence[str], between: Sequence[str] | None, around: str | None, key: str | None = None
     ):
         super().__init__()
-        self.pairs, self.key = compared(inputs, between, around), key
+        self.pairs, self.key = aligned_pairs(inputs, between, around), key
 
     @property
     def aligns(self) -> list[str]:
@@ -78,29 +78,29 @@ class PairwiseAlignment(nn.Module):
 
     def represent(self, state: State) -> Vectors:
         """The inputs' vectors in the shared space."""
-        return vectors(state, self.aligns)
+        return input_vectors(state, self.aligns)
 
     def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar: the mean over pairs of inputs."""
         del heads
-        return torch.stack([self.of(pair) for pair in each(judged, self.pairs, batch, self.key)]).mean()
+        return torch.stack([self.of(pair) for pair in pairs_of_rows(judged, self.pairs, batch, self.key)]).mean()
 
     @abstractmethod
     def of(self, pair: Pair) -> Tensor:
         """Scalar: the loss of two inputs over the rows that have both, which may be none or one."""
 
 
-def vectors(state: State, names: Sequence[str]) -> Vectors:
+def input_vectors(state: State, names: Sequence[str]) -> Vectors:
     """The vectors of some inputs."""
     return {name: (state.shared[name], state.encoded[name].present_B) for name in names}
 
 
-def alike(judged: Vectors) -> Vectors:
+def collapse_vectors(judged: Vectors) -> Vectors:
     """The same rows with one vector for all: a space that tells nothing apart."""
     return {name: (torch.ones_like(x_BE), present_B) for name, (x_BE, present_B) in judged.items()}
 
 
-def each(judged: Vectors, pairs: Sequence[tuple[str, str]], batch: Batch, key: str | None) -> Iterator[Pair]:
+def pairs_of_rows(judged: Vectors, pairs: Sequence[tuple[str, str]], batch: Batch, key: str | None) -> Iterator[Pair]:
     """Every pair of inputs over the rows that have both, and a weight: one without is no negative either."""
     for one, two in pairs:
         (one_BE, here_B), (two_BE, there_B) = judged[one], judged[two]
@@ -126,6 +126,6 @@ def same_rows(batch: Batch, names: Sequence[str], key: str | None = None) -> Ten
     return same_BB
 
 
-def mean_over(loss_P: Tensor, weight_P: Tensor) -> Tensor:
+def weighted_mean_loss(loss_P: Tensor, weight_P: Tensor) -> Tensor:
     """Mean of weighted losses over the rows that have a weight; 0 where there is none."""
     return (loss_P * weight_P).sum() / (weight_P > 0).sum().clamp_min(1)

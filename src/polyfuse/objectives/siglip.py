@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, each, mean_over
+from polyfuse.layers.shared_space import normalize
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, pairs_of_rows, weighted_mean_loss
 from polyfuse.records import Batch
 
 
@@ -51,15 +51,17 @@ class SigLip(PairwiseAlignment):
     def chance(self, judged: Vectors, batch: Batch) -> Tensor:
         """The least loss of a space that tells nothing apart: of n rows asked about, one in n is the same."""
         found = []
-        for pair in each(judged, self.pairs, batch, self.key):
+        for pair in pairs_of_rows(judged, self.pairs, batch, self.key):
             asked_P = (~pair.same_PP).sum(1) + 1.0
             others_P = asked_P - 1
-            found.append(mean_over(asked_P.log() + others_P * (asked_P / others_P.clamp_min(1)).log(), pair.weight_P))
+            found.append(
+                weighted_mean_loss(asked_P.log() + others_P * (asked_P / others_P.clamp_min(1)).log(), pair.weight_P)
+            )
         return torch.stack(found).mean()
 
     def of(self, pair: Pair) -> Tensor:
-        logits_PP = self.log_scale.exp() * unit(pair.one_PE) @ unit(pair.two_PE).T + self.bias
+        logits_PP = self.log_scale.exp() * normalize(pair.one_PE) @ normalize(pair.two_PE).T + self.bias
         own_PP = torch.eye(len(logits_PP), dtype=torch.bool, device=logits_PP.device)
         sign_PP = torch.where(own_PP, 1.0, -1.0)
         asked_PP = own_PP | ~pair.same_PP
-        return mean_over(-(F.logsigmoid(sign_PP * logits_PP) * asked_PP).sum(1), pair.weight_P)
+        return weighted_mean_loss(-(F.logsigmoid(sign_PP * logits_PP) * asked_PP).sum(1), pair.weight_P)

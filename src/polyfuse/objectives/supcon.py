@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.inputs import named_inputs
-from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Vectors, alike, mean_over, same_rows, vectors
+from polyfuse.layers.shared_space import normalize
+from polyfuse.objectives.pairs import Vectors, collapse_vectors, input_vectors, same_rows, weighted_mean_loss
 from polyfuse.records import Batch, State
 
 
@@ -48,12 +48,12 @@ class SupCon(nn.Module):
 
     def represent(self, state: State) -> Vectors:
         """The inputs' vectors in the shared space."""
-        return vectors(state, self.aligns)
+        return input_vectors(state, self.aligns)
 
     def loss(self, judged: Vectors, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar: the mean over vectors that have another one of their class."""
         del heads
-        z_VE = torch.cat([unit(z_BE) for z_BE, _ in judged.values()])
+        z_VE = torch.cat([normalize(z_BE) for z_BE, _ in judged.values()])
         there_V = torch.cat([present_B for _, present_B in judged.values()])
         same_VV = same_rows(batch, self.aligns, self.key).repeat(len(judged), len(judged))
         weight_V = batch.weights_B.repeat(len(judged))
@@ -65,8 +65,8 @@ class SupCon(nn.Module):
         log_VV = logits_VV.log_softmax(1)
         count_V = positive_VV.sum(1)
         loss_V = -(log_VV * positive_VV).sum(1) / count_V.clamp_min(1)
-        return mean_over(loss_V, weight_V * (count_V > 0))
+        return weighted_mean_loss(loss_V, weight_V * (count_V > 0))
 
     def chance(self, judged: Vectors, batch: Batch) -> Tensor:
         """The loss of a space that tells nothing apart: the logarithm of the number of other vectors."""
-        return self.loss(alike(judged), batch, {})
+        return self.loss(collapse_vectors(judged), batch, {})

@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from polyfuse.layers.space import unit
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, each, mean_over
+from polyfuse.layers.shared_space import normalize
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, Vectors, pairs_of_rows, weighted_mean_loss
 from polyfuse.records import Batch
 
 NEGATIVES = ("semihard", "hardest", "all")
@@ -55,7 +55,7 @@ class Triplet(PairwiseAlignment):
 
     def chance(self, judged: Vectors, batch: Batch) -> Tensor:
         """The loss of the same vectors paired at random: for hard negatives it depends on how they spread."""
-        found = [self._mispaired(pair) for pair in each(judged, self.pairs, batch, self.key)]
+        found = [self._mispaired(pair) for pair in pairs_of_rows(judged, self.pairs, batch, self.key)]
         return torch.stack(found).mean()
 
     def _mispaired(self, pair: Pair) -> Tensor:
@@ -63,9 +63,9 @@ class Triplet(PairwiseAlignment):
         return torch.stack([self.of(replace(pair, two_PE=pair.two_PE.roll(n, 0))) for n in shifts]).mean()
 
     def of(self, pair: Pair) -> Tensor:
-        near_PP = unit(pair.one_PE) @ unit(pair.two_PE).T
+        near_PP = normalize(pair.one_PE) @ normalize(pair.two_PE).T
         both_P = self._one_way(near_PP, pair.same_PP) + self._one_way(near_PP.T, pair.same_PP.T)
-        return mean_over(both_P, pair.weight_P)
+        return weighted_mean_loss(both_P, pair.weight_P)
 
     def _one_way(self, near_PP: Tensor, same_PP: Tensor) -> Tensor:
         own_P1 = near_PP.diagonal()[:, None]

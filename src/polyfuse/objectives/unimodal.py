@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.objectives.per_input import Alone, alone, losses
+from polyfuse.objectives.per_input import Alone, single_input_losses, single_input_scores
 from polyfuse.records import Batch, State
 
 
@@ -34,9 +34,9 @@ class Unimodal(nn.Module):
 
     def represent(self, state: State) -> Alone:
         """Scores of each input alone."""
-        return alone(state)
+        return single_input_scores(state)
 
     def loss(self, judged: Alone, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
         """Scalar: the sum over inputs, and over outputs."""
-        found = [loss for by_input in losses(judged, batch, heads).values() for loss in by_input.values()]
+        found = [loss for by_input in single_input_losses(judged, batch, heads).values() for loss in by_input.values()]
         return torch.stack(found).sum() if found else batch.weights_B.new_zeros(())

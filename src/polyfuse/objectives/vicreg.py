@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from polyfuse.objectives.pairs import Pair, PairwiseAlignment, mean_over
+from polyfuse.objectives.pairs import Pair, PairwiseAlignment, weighted_mean_loss
 
 
 class VICReg(PairwiseAlignment):
@@ -45,7 +45,7 @@ class VICReg(PairwiseAlignment):
 
     def of(self, pair: Pair) -> Tensor:
         one_PE, two_PE = pair.one_PE.float(), pair.two_PE.float()
-        together = mean_over((one_PE - two_PE).square().mean(1), pair.weight_P)
+        together = weighted_mean_loss((one_PE - two_PE).square().mean(1), pair.weight_P)
         if len(one_PE) < 2:  # one row has no spread
             return self.invariance * together
         spreads = [_covariances(x, pair.weight_P) for x in (one_PE, two_PE)]

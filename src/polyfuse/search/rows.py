@@ -11,7 +11,7 @@ import soundfile
 
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.tables import Table
-from polyfuse.evaluation.shown import show
+from polyfuse.evaluation.previews import preview_cell
 
 MEDIA = ("image", "audio", "video")
 PLAIN = (str, int, float, bool)
@@ -48,7 +48,7 @@ def make_thumbnails(
     """
     found = {}
     for name, (modality, column) in columns.items():
-        cells = [show(modality, cell, table.root, limits) for cell in table.frame[column]]
+        cells = [preview_cell(modality, cell, table.root, limits) for cell in table.frame[column]]
         found[name] = [c.data if c.kind == modality and isinstance(c.data, bytes) else None for c in cells]
         if modality == "audio":
             found[name] = [None if sound is None else _compress_sound(sound) for sound in found[name]]

@@ -42,7 +42,7 @@ class Sample:
         """Cells of these lengths, padded to the longest and ``extra`` beyond; each depends on its place and length."""
         cells = [self.cell(n, torch.Generator().manual_seed(100 * at + n)) for at, n in enumerate(lengths)]
         longer = {key: extra * self.stretch * (key in self.free) for key in cells[0]}
-        fields = {key: padded([cell[key] for cell in cells], longer[key]) for key in cells[0]}
+        fields = {key: pad_cells([cell[key] for cell in cells], longer[key]) for key in cells[0]}
         if self.free:
             fields["lengths"] = torch.tensor(lengths) * self.stretch
         return fields
@@ -57,7 +57,7 @@ class Sample:
         return {k: {0: batch, **{n: named[a] for n, a in enumerate(self.free.get(k, ()), 1)}} for k in fields}
 
 
-def padded(cells: Sequence[Tensor], extra: int) -> Tensor:
+def pad_cells(cells: Sequence[Tensor], extra: int) -> Tensor:
     """Cells in one tensor, zeros behind their ends and ``extra`` more."""
     shape = [max(cell.shape[axis] for cell in cells) for axis in range(cells[0].ndim)]
     out = cells[0].new_zeros(len(cells), *([shape[0] + extra, *shape[1:]] if shape else []))

@@ -79,7 +79,7 @@ class Case:
         return Batch({}, {"y": Cells(fields, index[:, None])}, torch.arange(ROWS), torch.ones(ROWS))
 
 
-def joint(rows: int = ROWS, seed: int = 0, mask: Tensor | None = None, prefix: int = 0) -> Fused:
+def random_fused(rows: int = ROWS, seed: int = 0, mask: Tensor | None = None, prefix: int = 0) -> Fused:
     """A fused representation of some rows."""
     draw = torch.Generator().manual_seed(seed)
     x = torch.randn(rows, LENGTH, WIDTH, generator=draw)
@@ -87,7 +87,7 @@ def joint(rows: int = ROWS, seed: int = 0, mask: Tensor | None = None, prefix: i
     return Fused(Tokens(x, mask, prefix=prefix), {})
 
 
-def nameless(rows: int = ROWS) -> Batch:
+def batch_without_targets(rows: int = ROWS) -> Batch:
     """A batch of some rows without any target."""
     return Batch({}, {}, torch.arange(rows), torch.ones(rows))
 
@@ -156,7 +156,7 @@ def says_what_it_is_and_wants(case: Case) -> None:
 def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
     """Eight rows are learnt by heart within 200 steps, and predicted."""
     head, transform = case.made(dropout=0.0)
-    fused, batch = joint(), case.targets(transform)
+    fused, batch = random_fused(), case.targets(transform)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05 if _scored(head) else 0.01)
     head.eval()
     first = head.loss(fused, batch).mean().item()
@@ -195,7 +195,7 @@ def missing_targets_have_no_loss_and_no_gradient(case: Case) -> None:
     """A row without a target has a loss of 0 and no gradient; the others have one each."""
     head, transform = case.made()
     head.eval()
-    fused = joint()
+    fused = random_fused()
     fused.tokens.x_BTD.requires_grad_()
     loss_B = head.loss(fused, case.targets(transform, missing=(0, 3)))
     assert loss_B.shape == (ROWS,), f"the loss is {tuple(loss_B.shape)}, expected one number per row"
@@ -212,7 +212,7 @@ def no_target_at_all_is_a_loss_of_zero(case: Case) -> None:
     head, transform = case.made()
     blank = {key: torch.from_numpy(values) for key, values in transform.collate([transform.blank()]).items()}
     batch = Batch({}, {"y": Cells(blank, torch.full((ROWS, 1), -1))}, torch.arange(ROWS), torch.ones(ROWS))
-    loss = head.loss(joint(), batch).sum()
+    loss = head.loss(random_fused(), batch).sum()
     loss.backward()
     assert loss.item() == 0
     assert all((p.grad == 0).all() for p in head.parameters())
@@ -222,8 +222,8 @@ def a_row_depends_on_itself_alone(case: Case) -> None:
     """The loss of a row does not depend on the other rows."""
     head, transform = case.made()
     head.eval()
-    all_B = head.loss(joint(), case.targets(transform))
-    few_B = head.loss(joint(), case.targets(transform, missing=(1, 2)))
+    all_B = head.loss(random_fused(), case.targets(transform))
+    few_B = head.loss(random_fused(), case.targets(transform, missing=(1, 2)))
     assert torch.equal(all_B[[0, 3, 4]], few_B[[0, 3, 4]])
 
 
@@ -231,7 +231,7 @@ def parts_of_loss_and_prediction_are_the_whole(case: Case) -> None:
     """``loss`` is ``loss_of`` its ``scores``, and ``predict`` is ``decode`` of them, where it has any."""
     head, transform = case.made()
     head.eval()
-    fused, batch = joint(), case.targets(transform)
+    fused, batch = random_fused(), case.targets(transform)
     if not _scored(head):
         assert head.predict(fused, batch).scores is None, "expected no scores of a head without"
         return
@@ -253,10 +253,10 @@ def masked_tokens_change_nothing_and_empty_rows_are_finite(
             head.eval()
             mask = torch.ones(ROWS, LENGTH, dtype=torch.bool)
             mask[:, 2], mask[0] = False, False
-            fused, other = joint(mask=mask, prefix=prefix), joint(mask=mask, prefix=prefix)
+            fused, other = random_fused(mask=mask, prefix=prefix), random_fused(mask=mask, prefix=prefix)
             other.tokens.x_BTD[~mask] = 7.0
             if not _scored(head):
-                one, same = (head.predict(f, nameless()) for f in (fused, other))
+                one, same = (head.predict(f, batch_without_targets()) for f in (fused, other))
                 assert _same(one.value, same.value), f"pool {pool}: masked tokens are read"
                 assert all(np.allclose(one.extra[key], same.extra[key]) for key in one.extra)
                 continue
@@ -270,7 +270,7 @@ def every_parameter_gets_a_gradient(case: Case, pools: Sequence[str] = ("auto", 
     """Every parameter gets a gradient."""
     for pool in pools if case.takes("pool") else pools[:1]:
         head, transform = case.made(pool=pool)
-        head.loss(joint(), case.targets(transform)).sum().backward()
+        head.loss(random_fused(), case.targets(transform)).sum().backward()
         without = [key for key, p in head.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert without == [], f"pool {pool}: without a gradient {without}"
 
@@ -288,7 +288,10 @@ def predictions_survive_saving(case: Case) -> None:
     again.load_state_dict(torch.load(file))
     head.eval()
     again.eval()
-    one, other = head.predict(joint(), nameless()), again.predict(joint(), nameless())
+    one, other = (
+        head.predict(random_fused(), batch_without_targets()),
+        again.predict(random_fused(), batch_without_targets()),
+    )
     assert _same(one.value, other.value)
     assert not _scored(head) or torch.equal(one.scores, other.scores)
     assert all(np.array_equal(one.extra[key], other.extra[key]) for key in one.extra)
@@ -298,7 +301,7 @@ def predictions_have_an_entry_per_row(case: Case) -> None:
     """A prediction has one value, one row of scores and one entry of each extra per row."""
     head, _ = case.made()
     head.eval()
-    found = head.predict(joint(5), nameless(5))
+    found = head.predict(random_fused(5), batch_without_targets(5))
     assert len(found.value) == 5
     assert not _scored(head) or len(found.scores) == 5
     assert all(len(entry) == 5 for entry in found.extra.values())
@@ -322,7 +325,7 @@ def scores_export_for_any_batch_and_length(case: Case, pools: Sequence[str] = ("
         head, _ = case.made(pool=pool)
         module = _Scores(head).eval()
         batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-        example = joint().tokens
+        example = random_fused().tokens
         shapes = ({0: batch, 1: length}, {0: batch, 1: length})
         exported = torch.export.export(module, (example.x_BTD, example.mask_BT), dynamic_shapes=shapes).module()
         for rows, tokens in ((1, 1), (2, 5), (7, 3)):
@@ -334,14 +337,14 @@ def bf16_autocast_keeps_losses_finite(case: Case) -> None:
     """Under bfloat16 autocast losses are finite, in float32, and scores decode."""
     head, transform = case.made()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss_B = head.loss(joint(), case.targets(transform))
+        loss_B = head.loss(random_fused(), case.targets(transform))
     assert loss_B.dtype == torch.float32, f"the loss is {loss_B.dtype}, expected float32"
     assert torch.isfinite(loss_B).all()
     if _scored(head):
-        assert head.decode(head.scores(joint(), None).bfloat16()).value
+        assert head.decode(head.scores(random_fused(), None).bfloat16()).value
     else:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert head.eval().predict(joint(), nameless()).value
+            assert head.eval().predict(random_fused(), batch_without_targets()).value
 
 
 def a_row_is_written_as_it_is_alone(case: Case) -> None:
@@ -355,15 +358,15 @@ def a_row_is_written_as_it_is_alone(case: Case) -> None:
             head.writing(**options)
         except ValueError:
             continue  # not every head writes in every way
-        together = head.predict(joint(), nameless(), **options).value
+        together = head.predict(random_fused(), batch_without_targets(), **options).value
         for row in range(ROWS):
-            tokens = joint().tokens
+            tokens = random_fused().tokens
             own = Fused(Tokens(tokens.x_BTD[[row]], tokens.mask_BT[[row]]), {})
-            said = head.predict(own, replace(nameless(1), rows_B=torch.tensor([row])), **options).value
+            said = head.predict(own, replace(batch_without_targets(1), rows_B=torch.tensor([row])), **options).value
             assert _same(said, together[row : row + 1]), f"{options}: row {row} alone is {said}, else {together[row]!r}"
         if not _streams(head):
             continue
-        seen = list(head.stream(joint(), nameless(), **options))
+        seen = list(head.stream(random_fused(), batch_without_targets(), **options))
         assert seen[-1] == together, f"{options}: what is streamed ends as {seen[-1]}, expected {together}"
 
 
@@ -374,12 +377,12 @@ def attention_is_shared_out(case: Case) -> None:
     if shows is None or not shows.attends:
         return
     head.eval()
-    tokens, mask = joint().tokens, torch.ones(ROWS, LENGTH, dtype=torch.bool)
+    tokens, mask = random_fused().tokens, torch.ones(ROWS, LENGTH, dtype=torch.bool)
     mask[0], mask[1, 1:] = False, False
     one, other = Tokens(tokens.x_BTD, mask, grid=(LENGTH,)), Tokens(tokens.x_BTD.flip(1), ~tokens.mask_BT)
     fused = Fused(Tokens(tokens.x_BTD[:, :1], mask[:, :1]), {"one": one, "other": other})
-    said = head.predict(fused, nameless()).value
-    for row, found in enumerate(shows.attended(fused, nameless())):
+    said = head.predict(fused, batch_without_targets()).value
+    for row, found in enumerate(shows.attended(fused, batch_without_targets())):
         assert found.text == said[row], f"the text is {found.text!r}, predicted was {said[row]!r}"
         total_W = found.elsewhere_W + sum(look.total_W for look in found.by_input.values())
         assert np.allclose(total_W, float(mask[row].any()), atol=1e-5), f"row {row}: the shares sum to {total_W}"

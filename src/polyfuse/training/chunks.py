@@ -27,7 +27,7 @@ class Chunks:
 
     def __init__(self, network: Network, batch: Batch, rows: int):
         self.network, self.batch = network, batch
-        self.parts = [part(batch, at_b) for at_b in torch.arange(len(batch)).split(rows)]
+        self.parts = [select_rows(batch, at_b) for at_b in torch.arange(len(batch)).split(rows)]
         self.states: list[Any] = []
         self.leaves: list[Tensor] = []
 
@@ -35,7 +35,7 @@ class Chunks:
         """Of every objective over the whole batch. Losses of outputs are added by ``backward``, chunk by chunk."""
         found = []
         for chunk in self.parts:
-            self.states.append(_draws())
+            self.states.append(_random_state())
             with torch.no_grad():
                 found.append(tree.tree_flatten(self.network.represent(self.network(chunk), chunk)))
         whole = [torch.cat(tensors) for tensors in zip(*(leaves for leaves, _ in found), strict=True)]
@@ -48,9 +48,9 @@ class Chunks:
 
     def backward(self) -> None:
         """The second pass: the gradient of everything, into the network's parameters."""
-        after, start = _draws(), 0
+        after, start = _random_state(), 0
         for chunk, draws in zip(self.parts, self.states, strict=True):
-            _draw_again(draws)
+            _restore_random_state(draws)
             state, stop = self.network(chunk), start + len(chunk)
             surrogate = self._outputs(state, chunk)
             leaves = tree.tree_flatten(self.network.represent(state, chunk))[0]
@@ -60,24 +60,24 @@ class Chunks:
             if surrogate.requires_grad:
                 surrogate.backward()
             start = stop
-        _draw_again(after)
+        _restore_random_state(after)
 
     def _outputs(self, state: State, chunk: Batch) -> Tensor:
         """The chunk's share in the mean losses of the outputs."""
         total = chunk.weights_B.new_zeros(())
         for name, loss in self.network.output_losses(state, chunk).items():
             output = name.removeprefix("out:")
-            own, all_ = (_counting(one, output).clamp_min(1) for one in (chunk, self.batch))
+            own, all_ = (_count_targets(one, output).clamp_min(1) for one in (chunk, self.batch))
             total = total + loss * own / all_
         return total
 
 
-def _counting(batch: Batch, output: str) -> Tensor:
+def _count_targets(batch: Batch, output: str) -> Tensor:
     """How many rows have the target and a weight."""
     return (batch.weights_B * batch.outputs[output].present_B > 0).sum()
 
 
-def losses_of(network: Network, batch: Batch, chunk: int | None) -> tuple[dict[str, Tensor], Chunks | None]:
+def step_losses(network: Network, batch: Batch, chunk: int | None) -> tuple[dict[str, Tensor], Chunks | None]:
     """Losses of a step by name, and what must pass once more after their backward pass where the batch is in chunks."""
     if chunk is None or len(batch) <= chunk:
         return network.losses(network(batch), batch), None
@@ -85,20 +85,20 @@ def losses_of(network: Network, batch: Batch, chunk: int | None) -> tuple[dict[s
     return chunks.losses(), chunks
 
 
-def part(batch: Batch, at_b: Tensor) -> Batch:
-    """Some rows of a batch, with the cells that they use."""
+def select_rows(batch: Batch, at_b: Tensor) -> Batch:
+    """Select rows of a batch, with the cells that they use."""
     at_b = at_b.to(batch.weights_B.device)
     return Batch(
-        {name: _cells(cells, at_b) for name, cells in batch.inputs.items()},
-        {name: _cells(cells, at_b) for name, cells in batch.outputs.items()},
+        {name: _select_cells(cells, at_b) for name, cells in batch.inputs.items()},
+        {name: _select_cells(cells, at_b) for name, cells in batch.outputs.items()},
         batch.rows_B[at_b],
         batch.weights_B[at_b],
         {name: code_B[at_b] for name, code_B in batch.keys.items()},
-        {name: _cells(cells, at_b) for name, cells in batch.own.items()},
+        {name: _select_cells(cells, at_b) for name, cells in batch.own.items()},
     )
 
 
-def _cells(cells: Cells, at_b: Tensor) -> Cells:
+def _select_cells(cells: Cells, at_b: Tensor) -> Cells:
     index_bK = cells.index_BK[at_b]
     used_U = index_bK[index_bK >= 0].unique()
     if not len(used_U):  # one blank cell stands where all are missing
@@ -106,23 +106,23 @@ def _cells(cells: Cells, at_b: Tensor) -> Cells:
     place_U = index_bK.new_full((int(cells.index_BK.max().clamp_min(int(used_U.max()))) + 2,), -1)
     place_U[used_U] = torch.arange(len(used_U), device=used_U.device)
     digests = tuple(cells.digests[at] for at in used_U.tolist()) if cells.digests else ()
-    return Cells(_taken(cells.fields, used_U), torch.where(index_bK >= 0, place_U[index_bK], -1), digests)
+    return Cells(_select_fields(cells.fields, used_U), torch.where(index_bK >= 0, place_U[index_bK], -1), digests)
 
 
-def _taken(fields: dict[str, Tensor] | Tokens, at_U: Tensor) -> dict[str, Tensor] | Tokens:
+def _select_fields(fields: dict[str, Tensor] | Tokens, at_U: Tensor) -> dict[str, Tensor] | Tokens:
     if isinstance(fields, dict):
         return {name: value[at_U] for name, value in fields.items()}
     span = None if fields.span_BT2 is None else fields.span_BT2[at_U]
     return replace(fields, x_BTD=fields.x_BTD[at_U], mask_BT=fields.mask_BT[at_U], span_BT2=span)
 
 
-def _draws() -> Any:
+def _random_state() -> Any:
     """The state of all random numbers."""
     devices: Iterator[int] = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else range(0)  # type: ignore[assignment]
     return torch.get_rng_state(), [(device, torch.cuda.get_rng_state(device)) for device in devices]
 
 
-def _draw_again(draws: Any) -> None:
+def _restore_random_state(draws: Any) -> None:
     torch.set_rng_state(draws[0])
     for device, state in draws[1]:
         torch.cuda.set_rng_state(state, device)

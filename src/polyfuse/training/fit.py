@@ -43,11 +43,11 @@ from polyfuse.system.device import choose_device, device_of, place
 from polyfuse.system.messages import show_bars
 from polyfuse.system.process import Interrupted
 from polyfuse.training import reward
-from polyfuse.training.alarms import alarms
-from polyfuse.training.guessed import guessed
-from polyfuse.training.resume import begun, way_on
-from polyfuse.training.together import train_together
+from polyfuse.training.alignment_checks import check_alignments
+from polyfuse.training.masked_evaluation import evaluate_guesses
+from polyfuse.training.resume import resume_hint, start_or_resume
 from polyfuse.training.train import Result, Split
+from polyfuse.training.train_members import train_together
 
 JUDGING_SHARE = 0.4  # of a time budget, at most, that training leaves for judging
 Judging: TypeAlias = Callable[[Bundle, Table, dict[str, Prepared], np.ndarray], float]
@@ -108,14 +108,14 @@ def fit(
         ready = prepare_for_training(recipe, table, splits)
     read = time.monotonic()
     network = build_network(recipe, ready, device=where)
-    ready, kept = encoded_once(network, recipe, ready)
-    settle(network, ready.rows, splits.train)
-    network, said = asked(network, recipe, ready, splits.train)
+    ready, kept = encode_frozen_inputs(network, recipe, ready)
+    standardize_frozen_tokens(network, ready.rows, splits.train)
+    network, said = resolve_query(network, recipe, ready, splits.train)
     notes += [*ready.notes, *kept, *said]
     if run is not None:
-        recipe, said = begun(recipe, run, resume)
+        recipe, said = start_or_resume(recipe, run, resume)
         notes += said
-    split = labelled(ready.rows, splits)
+    split = labelled_rows(ready.rows, splits)
     has_R = has_target(ready.rows)
     tested = bool(has_R[splits.test].any())
     judged = splits.test if tested else split.val
@@ -123,18 +123,18 @@ def fit(
     if deadline is not None and judging is not None:
         bundle = Bundle(recipe, network, ready.transforms, ready.specs)
         known_first = judged[np.argsort(~has_R[judged], kind="stable")]  # timed on few: some that can be judged
-        share, said = _judging_share(judging, bundle, table, ready.prepared, known_first, deadline)
+        share, said = _reserve_evaluation_time(judging, bundle, table, ready.prepared, known_first, deadline)
         deadline -= share
         notes += said
-    notes += _unlabelled(recipe, ready.rows, splits)
-    notes += _idle_tokens(network, ready.rows, split)
+    notes += _note_unlabelled(recipe, ready.rows, splits)
+    notes += _note_unused_stand_ins(network, ready.rows, split)
     shared = {name: network.encoder(name) for name in network.frozen}
 
     def further(seed: int) -> Network:
         own = recipe.model_copy(deep=True)
         own.training.seed = seed
         made = build_network(own, ready, shared, device=where)
-        settle(made, ready.rows, splits.train)
+        standardize_frozen_tokens(made, ready.rows, splits.train)
         return made
 
     encoded, line = time.monotonic(), row_times(recipe, table)
@@ -155,15 +155,15 @@ def fit(
             judging=share,
         )
     except KeyboardInterrupt as stop:  # while learners were fitted or weighed, or a second one
-        raise Interrupted(f"before there was a model; {way_on(run, recipe.training.checkpoint)}") from stop
+        raise Interrupted(f"before there was a model; {resume_hint(run, recipe.training.checkpoint)}") from stop
     spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
-    notes += [*trained.notes, *reward.said(network, result.planned)]
+    notes += [*trained.notes, *reward.note_reward_stages(network, result.planned)]
     plain = replace(ready.rows, augment={})
-    said, aligned = alarms(network, recipe, plain, split.train)
+    said, aligned = check_alignments(network, recipe, plain, split.train)
     notes += said
     looked_at, numbers = ("validation", split.val) if len(split.val) else ("training", split.train)
-    said, masked = guessed(network, plain, numbers, looked_at)
+    said, masked = evaluate_guesses(network, plain, numbers, looked_at)
     notes += said
     if result.planned < result.unhurried:
         enough = result.planned * int(recipe.training.batch_size) >= len(split.train)
@@ -178,7 +178,7 @@ def fit(
             "model nearly, not exactly"
         )
     if result.interrupted:
-        way = way_on(run, recipe.training.checkpoint)
+        way = resume_hint(run, recipe.training.checkpoint)
         notes.append(f"interrupted after {result.steps} of {result.planned} steps; {way}")
     counts = {side: len(getattr(splits, side)) for side in ("train", "val", "test")}
     seconds = {name: round(value, 2) for name, value in spent.items()}
@@ -189,7 +189,7 @@ def fit(
     return Fitted(made, table, splits, ready.prepared, result, judged, notes)
 
 
-def _unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
+def _note_unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
     """A note per output that no test row has a value of; ``note_missing_targets`` counts those that lack one."""
     return [
         f"output {name!r}: no test row has a value of {output.column!r} that can be judged; its figures cannot come "
@@ -199,7 +199,7 @@ def _unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
     ]
 
 
-def _judging_share(
+def _reserve_evaluation_time(
     judging: Judging, bundle: Bundle, table: Table, prepared: dict[str, Prepared], rows: np.ndarray, deadline: float
 ) -> tuple[float, list[str]]:
     """Seconds of a time budget that are left for judging, and what to say where it takes more than that."""
@@ -217,7 +217,7 @@ def _judging_share(
     return JUDGING_SHARE * left, [said]
 
 
-def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
+def standardize_frozen_tokens(network: Network, rows: Rows, numbers: np.ndarray) -> None:
     """Standardise single tokens of encoders that never change by some training rows: their scale is their own."""
     some = np.random.default_rng(0).permutation(numbers)[:SETTLED]
     seen = {reader for own in network.fused.values() for reader in own}
@@ -233,7 +233,7 @@ def settle(network: Network, rows: Rows, numbers: np.ndarray) -> None:
                 network.join(name).settle(tokens.x_BTD[tokens.mask_BT])
 
 
-def _idle_tokens(network: Network, rows: Rows, split: Split) -> list[str]:
+def _note_unused_stand_ins(network: Network, rows: Rows, split: Split) -> list[str]:
     """A note where tokens are to stand in for missing inputs and training shows none that is missing."""
     hidden = any(network.modality_dropout.values())
     missing = any((cells.index_RK[split.train] < 0).all(1).any() for cells in rows.inputs.values())
@@ -246,7 +246,7 @@ def _idle_tokens(network: Network, rows: Rows, split: Split) -> list[str]:
 
 
 @dataclass
-class Ready:
+class TrainingData:
     """All that a completed recipe needs of a table before a network is built.
 
     Args:
@@ -262,33 +262,33 @@ class Ready:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> Ready:
+def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> TrainingData:
     """Fit the transforms on training rows and read every cell of the table."""
     specs, reading = _specs(recipe), read_options(recipe, table)
-    transforms = _transforms(recipe, specs, table, splits, reading)
+    transforms = _fit_transforms(recipe, specs, table, splits, reading)
     prepared = prepare_all(recipe, transforms, table, reading)
     weights = sample_weights(recipe, table, np.concatenate([splits.train, splits.val]))
     rows = replace(
         make_rows(prepared, len(table), recipe),
         augment=augmentations(recipe, prepared),
         weights_R=weights,
-        keys=_keys(recipe, table),
+        keys=_key_numbers(recipe, table),
         origin_R=table.rows_N if recipe.data.draw == "one" else None,
     )
     sides = {"train": splits.train, "validate": splits.val, "test": splits.test}
     notes = note_missing_targets(prepared, table, sides) + prediction_notes(prepared, table)
     notes += dict.fromkeys(note for transform in transforms.values() for note in getattr(transform, "notes", ()))
-    return Ready(
+    return TrainingData(
         specs, transforms, prepared, rows, notes + note_truncated(recipe, prepared, table, splits.train, reading)
     )
 
 
-def _keys(recipe: Recipe, table: Table) -> dict[str, np.ndarray]:
+def _key_numbers(recipe: Recipe, table: Table) -> dict[str, np.ndarray]:
     """Column that an objective asked for -> a number per row, -1 where its cell is empty."""
     return {name: pd.factorize(table.require(name).astype(object))[0].astype(np.int64) for name in recipe.keys}
 
 
-def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready, list[str]]:
+def encode_frozen_inputs(network: Network, recipe: Recipe, ready: TrainingData) -> tuple[TrainingData, list[str]]:
     """The same with tokens in place of the cells of frozen encoders."""
     prepared, notes = encode_once(network, recipe, ready.prepared)
     inputs = {name: prepared[f"in:{name}"] for name in ready.rows.inputs}
@@ -298,7 +298,7 @@ def encoded_once(network: Network, recipe: Recipe, ready: Ready) -> tuple[Ready,
 
 def build_network(
     recipe: Recipe,
-    ready: Ready,
+    ready: TrainingData,
     encoders: Mapping[str, nn.Module] | None = None,
     *,
     device: torch.device = torch.device("cpu"),
@@ -314,11 +314,13 @@ def build_network(
     network = build(recipe, facts, bundles.count_slots(recipe, ready.transforms), encoders=encoders)
     for name, item in recipe.readers.items():
         if item.init_from and name not in (encoders or {}):
-            _start(network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from)
+            _load_start_weights(
+                network.encoder(name), bundles.read_input(item.init_from).weights, f"inputs.{name}", item.init_from
+            )
     return place(network, device)
 
 
-def _start(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: str) -> None:
+def _load_start_weights(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: str) -> None:
     """Take the weights of another model's encoder; adapters (``transfer: lora``) may be new, around the old layers.
 
     Raises:
@@ -339,10 +341,10 @@ def _start(encoder: nn.Module, weights: Mapping[str, Any], where: str, source: s
     encoder.load_state_dict(given, strict=False)
 
 
-def asked(
+def resolve_query(
     network: Network,
     recipe: Recipe,
-    ready: Ready,
+    ready: TrainingData,
     train_rows: np.ndarray,
     encoders: Mapping[str, nn.Module] | None = None,
 ) -> tuple[Network, list[str]]:
@@ -362,7 +364,7 @@ def asked(
     found = network
     if query != taken:
         found = build_network(recipe, ready, encoders, device=device_of(network))
-        settle(found, ready.rows, train_rows)
+        standardize_frozen_tokens(found, ready.rows, train_rows)
     counts = ", ".join(f"{name} {length:.0f}" for name, length in lengths.items())
     return found, [f"{recipe.fusion.name} asks from input {query!r}, which has the most tokens ({counts} per row)"]
 
@@ -387,7 +389,7 @@ def _specs(recipe: Recipe) -> dict[str, Spec]:
     return specs
 
 
-def _transforms(
+def _fit_transforms(
     recipe: Recipe, specs: Mapping[str, Spec], table: Table, splits: Splits, reading: Reading
 ) -> dict[str, Transform]:
     """Fitted on training rows; an input that starts from another model keeps that model's preprocessing."""
@@ -402,7 +404,7 @@ def _transforms(
     return made
 
 
-def labelled(rows: Rows, splits: Splits) -> Split:
+def labelled_rows(rows: Rows, splits: Splits) -> Split:
     """The training and validation rows that have at least one target to learn from."""
     has_R = has_target(rows)
     return Split(*(numbers[has_R[numbers]] for numbers in (splits.train, splits.val)))

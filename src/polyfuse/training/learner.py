@@ -14,7 +14,7 @@ from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch
 from polyfuse.training import reward
-from polyfuse.training.chunks import Chunks, losses_of
+from polyfuse.training.chunks import Chunks, step_losses
 from polyfuse.training.schedule import Unfreezer, dropout_share, factor, parameter_groups
 
 
@@ -45,11 +45,11 @@ class Learner(L.LightningModule):
         place = self.global_step + self.ahead
         self.unfreezer.step(int(place))
         training = self.recipe.training
-        reward.at(self.network, min(1.0, place / self.total))
+        reward.set_progress(self.network, min(1.0, place / self.total))
         self.network.dropout_share = dropout_share(training.modality_dropout_schedule, min(1.0, place / self.total))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        losses, self.pending = losses_of(self.network, batch, self.recipe.training.chunk)
+        losses, self.pending = step_losses(self.network, batch, self.recipe.training.chunk)
         loss = torch.stack(list(losses.values())).sum()
         if self.global_step % 10 == 0 and self.loggers:
             values = {f"train/{name}": value.item() for name, value in losses.items()}

@@ -1,4 +1,4 @@
-"""Going on after an interruption: the same recipe, the steps that a time budget fixed, and no other run's weights."""
+"""Resumes an interrupted training: checks the recipe, restores measured steps and finished networks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FREE = ("data.table", "data.media_root", "training.time", "training.checkpoint",
 """What may differ between a run and its continuation: it changes nothing that is learned."""
 
 
-def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
-    """The recipe to train in a run's folder, and notes.
+def start_or_resume(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
+    """Start a run in its folder or resume it: the recipe to train, and notes.
 
     Args:
         recipe: complete.
@@ -36,9 +36,9 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
         (run / CHECKPOINT).unlink(missing_ok=True)
         (run / METRICS).unlink(missing_ok=True)
         shutil.rmtree(run / EVENTS, ignore_errors=True)
-        clear(run)
+        remove_finished(run)
         return recipe, []
-    notes = [] if to_go_on_from(run) else [f"{run} holds no checkpoint to go on from: trained from the start"]
+    notes = [] if can_resume(run) else [f"{run} holds no checkpoint to go on from: trained from the start"]
     if not (run / "recipe.yaml").exists():
         return recipe, notes
     before = read_recipe(run / "recipe.yaml")
@@ -46,7 +46,7 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
         values = recipe.model_dump(mode="json")
         values["training"].update(steps=before.training.steps, time=None)
         recipe = parse(values)
-    old, new = (dict(_flat(r.model_dump(mode="json"))) for r in (before, recipe))
+    old, new = (dict(_flatten(r.model_dump(mode="json"))) for r in (before, recipe))
     other = [key for key in {**old, **new} if key not in FREE and old.get(key) != new.get(key)]
     if other and not notes:
         shown = ", ".join(f"{key} was {old.get(key)!r} and is {new.get(key)!r}" for key in other[:3])
@@ -54,7 +54,7 @@ def begun(recipe: Recipe, run: Path, resume: bool) -> tuple[Recipe, list[str]]:
     return recipe, notes
 
 
-def to_go_on_from(run: Path | None) -> bool:
+def can_resume(run: Path | None) -> bool:
     """Whether a run's folder holds anything from which ``resume`` would go on."""
     if run is None:
         return False
@@ -62,15 +62,15 @@ def to_go_on_from(run: Path | None) -> bool:
     return any((one / name).exists() for one in own for name in (CHECKPOINT, DONE))
 
 
-def way_on(run: Path | None, every: float) -> str:
-    """What someone who interrupts a training may do next; only what is true.
+def resume_hint(run: Path | None, every: float) -> str:
+    """Tell a user who interrupts a training how to resume it, where that is possible.
 
     Args:
         every: least seconds between two checkpoints.
     """
     if run is None:
         return "to go on from where it was, give a folder (to=...)"
-    if to_go_on_from(run):
+    if can_resume(run):
         return f"go on with: polyfuse fit {run} --resume --to {run.with_suffix('')}"
     return (
         f"no checkpoint had been written yet (at ends of epochs, at most one in {every:g} s), so there is nothing to "
@@ -78,20 +78,20 @@ def way_on(run: Path | None, every: float) -> str:
     )
 
 
-def clear(run: Path) -> None:
+def remove_finished(run: Path) -> None:
     """Remove what single networks of a run left."""
     for one in run.glob(f"{NETWORK}*"):
         shutil.rmtree(one, ignore_errors=True)
 
 
-def keep_done(run: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
+def save_finished(run: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
     """Keep a network that came to its end, so that a continuation goes on with the next one."""
     fresh = run / f"{DONE}.new"
     torch.save({"weights": network.state_dict(), "facts": dict(facts)}, fresh)
     fresh.replace(run / DONE)
 
 
-def take_done(run: Path, network: nn.Module) -> dict[str, Any] | None:
+def load_finished(run: Path, network: nn.Module) -> dict[str, Any] | None:
     """Give a network the weights that it came to its end with, and return the facts; None where it did not."""
     if not (run / DONE).exists():
         return None
@@ -105,10 +105,10 @@ def steps_taken(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["global_step"])
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted names -> values of a recipe."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

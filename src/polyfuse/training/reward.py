@@ -1,4 +1,4 @@
-"""The last stage of training, in which heads learn by what their own answers are worth: when it is, what it needs."""
+"""The reward stage at the end of training, for heads that learn from scores of their own outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe, RecipeError
 
 
-def rewarded(network: Network) -> dict[str, Any]:
+def rewarded_heads(network: Network) -> dict[str, Any]:
     """Output -> its head, of those that have such a stage."""
     heads = {name: network.head(name) for name in network.outputs}
     return {name: head for name, head in heads.items() if offers(head, Rewarded) and head.rewarded_from < 1}
@@ -20,12 +20,12 @@ def rewarded(network: Network) -> dict[str, Any]:
 
 def stage_starts(network: Network) -> list[float]:
     """Shares of the schedule at which its stages begin, 0 first."""
-    return sorted({0.0, *(head.rewarded_from for head in rewarded(network).values())})
+    return sorted({0.0, *(head.rewarded_from for head in rewarded_heads(network).values())})
 
 
-def at(network: Network, progress: float) -> None:
-    """Say how much of the schedule is over."""
-    for head in rewarded(network).values():
+def set_progress(network: Network, progress: float) -> None:
+    """Tell the heads how much of the schedule is over, from 0 to 1."""
+    for head in rewarded_heads(network).values():
         head.at(progress)
 
 
@@ -36,7 +36,7 @@ def give_targets(network: Network, recipe: Recipe, rows: Rows, train: np.ndarray
         RecipeError: the best weights are to be chosen by the loss, which rises in that stage.
     """
     settings = recipe.training
-    for name, head in rewarded(network).items():
+    for name, head in rewarded_heads(network).items():
         if settings.select == "best" and settings.judge == "loss":
             raise RecipeError(
                 f"training.judge: loss would choose weights from before output {name!r} learns by the worth of its "
@@ -49,16 +49,16 @@ def give_targets(network: Network, recipe: Recipe, rows: Rows, train: np.ndarray
         head.rewarded_by(dict(zip(known.tolist(), told, strict=True)), train.tolist())
 
 
-def said(network: Network, total: int) -> list[str]:
+def note_reward_stages(network: Network, total: int) -> list[str]:
     """A note per output that has such a stage."""
     return [
         f"output {name!r} learnt from its references for {round(head.rewarded_from * total):,} steps, and for "
         f"{total - round(head.rewarded_from * total):,} more by the worth of what it said itself"
-        for name, head in rewarded(network).items()
+        for name, head in rewarded_heads(network).items()
     ]
 
 
 def forget_targets(network: Network) -> None:
-    """They are for training alone."""
-    for head in rewarded(network).values():
+    """Drop the targets again; they are needed in training only."""
+    for head in rewarded_heads(network).values():
         head.rewarded_by({}, [])

@@ -58,7 +58,7 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict]:
         RecipeError: ``training.learning_rates`` names what is not there, or is not trained.
     """
     training = recipe.training
-    own = own_rates(network, recipe)
+    own = rates_by_name(network, recipe)
     owned: set[int] = set()
     groups: list[dict] = []
     readers, inputs = recipe.readers, _input_of(network)
@@ -68,23 +68,23 @@ def parameter_groups(network: Network, recipe: Recipe) -> list[dict]:
         owned.update(map(id, fresh))
         base = training.learning_rates.get(f"inputs.{inputs[stage.reader]}", item.learning_rate)
         rate = float(base) * training.layer_decay ** (stage.layers - 1 - stage.depth)
-        for parameters, given in _by_rate(fresh, own, skip=f"inputs.{inputs[stage.reader]}"):
+        for parameters, given in _group_by_rate(fresh, own, skip=f"inputs.{inputs[stage.reader]}"):
             groups += _with_and_without_decay(parameters, rate if given is None else given, float(item.weight_decay))
     rest = [p for p in network.parameters() if p.requires_grad and id(p) not in owned]
-    for parameters, given in _by_rate(rest, own):
+    for parameters, given in _group_by_rate(rest, own):
         rate = float(training.learning_rate) if given is None else given
         groups += _with_and_without_decay(parameters, rate, float(training.weight_decay))
     return groups
 
 
-def own_rates(network: Network, recipe: Recipe) -> dict[int, tuple[str, float]]:
+def rates_by_name(network: Network, recipe: Recipe) -> dict[int, tuple[str, float]]:
     """Id of a parameter -> the longest name in ``training.learning_rates`` that it goes by, and that name's rate.
 
     Raises:
         RecipeError: a name by which nothing goes that is trained.
     """
     rates, found = recipe.training.learning_rates, {}
-    for parameter, name in _paths(network) if rates else ():
+    for parameter, name in _parameter_paths(network) if rates else ():
         fitting = [key for key in rates if parameter.requires_grad and f"{name}.".startswith(f"{key}.")]
         if fitting:
             key = max(fitting, key=len)
@@ -99,7 +99,7 @@ def own_rates(network: Network, recipe: Recipe) -> dict[int, tuple[str, float]]:
     return found
 
 
-def _paths(network: Network) -> Iterator[tuple[nn.Parameter, str]]:
+def _parameter_paths(network: Network) -> Iterator[tuple[nn.Parameter, str]]:
     """Every parameter, with the name of its part in the recipe and its own inside it."""
     inputs = _input_of(network)
     places: list[tuple[str, nn.Module | None]] = []
@@ -120,7 +120,7 @@ def _input_of(network: Network) -> dict[str, str]:
     return {reader: name for name, own in network.reads.items() for reader in own}
 
 
-def _by_rate(
+def _group_by_rate(
     parameters: list[nn.Parameter], own: dict[int, tuple[str, float]], skip: str = ""
 ) -> Iterator[tuple[list[nn.Parameter], float | None]]:
     """Parameters with the rate that is theirs by name, or None.

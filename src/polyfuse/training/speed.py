@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.system.device import device_of, generators
-from polyfuse.training.chunks import losses_of
-from polyfuse.training.reward import at, stage_starts
+from polyfuse.training.chunks import step_losses
+from polyfuse.training.reward import set_progress, stage_starts
 from polyfuse.training.schedule import parameter_groups
 
 PROBE = 12  # steps measured
@@ -29,13 +29,13 @@ def affordable_steps(
 
     The probe trains a copy of the network; the network itself and its random draws stay as they were.
     """
-    seconds = step_seconds(copy.deepcopy(network), recipe, batches, until=probed_until(deadline))
+    seconds = step_seconds(copy.deepcopy(network), recipe, batches, until=probe_deadline(deadline))
     reserve = VALIDATION_SHARE if validates else 0.1
     left = max(0.0, deadline - time.monotonic()) * (1 - reserve)
     return max(1, min(planned, int(left / seconds)))
 
 
-def probed_until(deadline: float | None) -> float | None:
+def probe_deadline(deadline: float | None) -> float | None:
     """When a probe has to end that has some time until a deadline."""
     return None if deadline is None else time.monotonic() + PROBE_SHARE * max(0.0, deadline - time.monotonic())
 
@@ -53,7 +53,7 @@ def step_seconds(
     """
     starts, now, total = stage_starts(network), time.monotonic(), 0.0
     for n, (start, end) in enumerate(pairwise([*starts, 1.0])):
-        at(network, start)
+        set_progress(network, start)
         left = None if until is None else now + (until - now) * (n + 1) / len(starts)
         total += (end - start) * _stage_seconds(network, recipe, batches, steps, left)
     return max(1e-4, total)
@@ -68,7 +68,7 @@ def _stage_seconds(network: Network, recipe: Recipe, batches: DataLoader, steps:
     with torch.random.fork_rng(devices=generators(device)):
         started = time.monotonic()
         for batch in (batch.to(device) for batch in islice(batches, steps)):
-            losses, pending = losses_of(network, batch, recipe.training.chunk)
+            losses, pending = step_losses(network, batch, recipe.training.chunk)
             loss = torch.stack(list(losses.values())).sum()
             optimizer.zero_grad()
             loss.backward()

@@ -35,7 +35,7 @@ VALIDATIONS = 40  # at most so many passes over the validation rows
 
 @dataclass(frozen=True)
 class Result:
-    """What happened.
+    """The result of a training.
 
     Args:
         steps, planned: taken, and those of the schedule.
@@ -101,7 +101,7 @@ def train(
     batches = loader(rows, order, settings.workers)
     unhurried = planned_steps(recipe, len(order))
     if unhurried == 0:
-        return _untrained(network)
+        return _untrained_result(network)
     give_targets(network, recipe, rows, split.train, split.val)
     if deadline is not None and settings.time is not None:
         settings.steps = affordable_steps(network, recipe, batches, unhurried, bool(len(split.val)), deadline)
@@ -118,7 +118,7 @@ def train(
     return training.result(time.monotonic() - started, unhurried)
 
 
-def _untrained(network: Network) -> Result:
+def _untrained_result(network: Network) -> Result:
     """No step is to be taken: the network answers as its parts came."""
     network.eval()
     return Result(0, 0, 0, 0.0, "as its parts came: no step was to be taken", None, interrupted=False)
@@ -168,9 +168,13 @@ class _Run:
             (run / "recipe.yaml").write_text(self.recipe.to_yaml(), encoding="utf8")
         device = device_of(self.network)
         self.network.train()  # Lightning keeps the mode that it finds
-        with _quiet():
+        with _silence_lightning():
             trainer = _trainer(self.recipe, self.total, watching, run, self.every, device)
-            checks = loader(self.plain, Order(mixed(self.network, self.val), BATCH)) if self.every else None
+            checks = (
+                loader(self.plain, Order(shuffle_validation_rows(self.network, self.val), BATCH))
+                if self.every
+                else None
+            )
             path = str(last) if resume and last is not None and last.exists() else None
             # worker processes ask for rows before any callback is heard
             order.at_step(steps_taken(last) if path and last else 0)
@@ -195,7 +199,7 @@ class _Run:
             (run / CHECKPOINT).unlink(missing_ok=True)
 
     def result(self, seconds: float, unhurried: int) -> Result:
-        """What happened."""
+        """The result of a training."""
         best = self.best if self.best and self.best.weights else None
         quality = self.learner.quality if self.best is None else self.best.quality
         return Result(
@@ -211,7 +215,7 @@ class _Run:
         )
 
 
-def mixed(network: Network, numbers: np.ndarray) -> np.ndarray:
+def shuffle_validation_rows(network: Network, numbers: np.ndarray) -> np.ndarray:
     """Rows to validate on, in an order by which a batch is no list's own where inputs are aligned.
 
     Captions of one picture stand in a row: in their order 512 of them would be compared over 100 pictures alone.
@@ -250,7 +254,7 @@ def _trainer(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_lightning() -> Iterator[None]:
     """Lightning's advice on loaders and devices is not for the user of a table."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfuse.comparison.statistics import measured, p_value
+from polyfuse.comparison.statistics import measure_method, p_value
 from polyfuse.evaluation.judges import headline, judge, measure, text
 from polyfuse.evaluation.outcome import Outcome, output_from_json
+from polyfuse.evaluation.previews import CellPreview
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
-from polyfuse.evaluation.shown import Shown
 from tests.metrics.text.examples import REFERENCES, TEXTS
 
 CAPTIONS = Outcome("text", REFERENCES, TEXTS)
@@ -40,7 +40,9 @@ def test_a_known_table():
 def test_a_row_is_shown_with_its_score_best_worst_and_by_chance():
     report = judge(CAPTIONS, bootstrap=0)
     assert report.score == pytest.approx([2.550930326, 4.047795052, 0.946267, 0.13471084, 0, 2.91849020])
-    found = samples("caption", CAPTIONS, report, lambda i: {"note": Shown("text", "a cell")}, worst=2, best=2, random=1)
+    found = samples(
+        "caption", CAPTIONS, report, lambda i: {"note": CellPreview("text", "a cell")}, worst=2, best=2, random=1
+    )
     assert [(s.row, s.worst, s.best) for s in found[:4]] == [
         (4, True, False), (3, True, False), (1, False, True), (5, False, True)
     ]  # fmt: skip
@@ -147,7 +149,7 @@ def test_two_models_are_compared_on_the_same_rows():
     good = Outcome("text", rows, [row[0] for row in rows])
     bad = Outcome("text", rows, ["a dog"] * len(rows))
     for metric in ("cider_d", "bleu_4", "chrf", "wer"):
-        one, other = (measured([outcome], metric, replicates=200) for outcome in (good, bad))
+        one, other = (measure_method([outcome], metric, replicates=200) for outcome in (good, bad))
         assert p_value(one, other) < 0.05, metric
         assert one.interval is not None
 

@@ -10,7 +10,7 @@ from polyfuse import registry
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.heads.speech.head import Speech
 from polyfuse.records import Fused, Tokens
-from polyfuse.testing.heads import nameless
+from polyfuse.testing.heads import batch_without_targets
 
 CONFIG = {
     "model_in_dim": 16, "sampling_rate": 8000, "upsample_initial_channel": 8, "upsample_rates": [4, 4, 4],
@@ -36,13 +36,13 @@ def test_it_says_how_frames_are_made_and_makes_samples(folder):
     assert transform.facts()["mel"] == {"rate": 8000, "bins": 16, "hop": 64, "floor": 1e-10}
     head = Speech(name="y", width=16, vocoder=str(folder), channels=8, depth=1, **transform.facts()).eval()
     fused = Fused(Tokens(torch.randn(2, 1, 16), torch.ones(2, 1, dtype=torch.bool)), {})
-    found = head.predict(fused, nameless(2), steps=2).value
+    found = head.predict(fused, batch_without_targets(2), steps=2).value
     assert all(len(sound["array"]) % 64 == 0 and sound["sampling_rate"] == 8000 for sound in found)
     assert head.decoding["samples"] == "the vocoder"
     assert not any(p.requires_grad for p in head.vocoder.parameters())
     again = Speech(name="y", width=16, vocoder="gone", files=folder, channels=8, depth=1, **transform.facts()).eval()
     again.load_state_dict(head.state_dict())
-    for one, other in zip(found, again.predict(fused, nameless(2), steps=2).value, strict=True):
+    for one, other in zip(found, again.predict(fused, batch_without_targets(2), steps=2).value, strict=True):
         assert np.array_equal(one["array"], other["array"])
 
 

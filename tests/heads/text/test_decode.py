@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from polyfuse.data.cells.spelling import Speller
 from polyfuse.heads.text.ctc import CTC, ctc_loss, prefix_beam
-from polyfuse.heads.text.decode import Decoding, Rules, steps, write
+from polyfuse.heads.text.decode import Decoding, Rules, generate, generate_steps
 from polyfuse.heads.text.gru import GRU
-from polyfuse.heads.text.rules import Trie, repeating
+from polyfuse.heads.text.rules import Trie, repeated_units
 from polyfuse.heads.text.transformer import Transformer
 from polyfuse.records import Fused, Tokens
 
@@ -66,7 +66,7 @@ def every_text(decoder: Table, row: int, rules: Rules, penalty: float) -> dict[t
 @given(seed=st.integers(0, 10_000), penalty=st.sampled_from([0.0, 0.7, 1.0, 2.0]))
 def test_beams_that_hold_every_text_find_the_likeliest(seed, penalty):
     decoder, how = Table(seed), Decoding(beams=40, length_penalty=penalty)
-    found = write(decoder, memory(2), RULES, how)
+    found = generate(decoder, memory(2), RULES, how)
     for row in range(2):
         scores = every_text(decoder, row, RULES, penalty)
         best = max(scores, key=lambda text: scores[text])
@@ -82,14 +82,14 @@ def test_beams_that_hold_every_text_find_the_likeliest(seed, penalty):
 def test_of_a_closed_list_beams_find_the_likeliest_and_greedy_one_of_it(seed, answers):
     decoder, rules = Table(seed), Rules(1, 2, (0, 1, 3), MOST, answers=[list(a) for a in answers])
     scores = every_text(decoder, 0, RULES, 1.0)
-    found = tuple(write(decoder, memory(1), rules, Decoding(beams=40)).ids[0])
+    found = tuple(generate(decoder, memory(1), rules, Decoding(beams=40)).ids[0])
     assert found == max(answers, key=lambda text: scores[text])
-    assert tuple(write(decoder, memory(1), rules, Decoding()).ids[0]) in answers
+    assert tuple(generate(decoder, memory(1), rules, Decoding()).ids[0]) in answers
 
 
 def test_greedy_takes_the_likeliest_unit_every_time_and_stops_at_the_end():
     decoder = Table(3)
-    found = write(decoder, memory(4), RULES, Decoding())
+    found = generate(decoder, memory(4), RULES, Decoding())
     for row, ids in enumerate(found.ids):
         before, expected = (1,), []
         for _ in range(MOST):
@@ -105,11 +105,11 @@ def test_greedy_takes_the_likeliest_unit_every_time_and_stops_at_the_end():
 def test_rules_hold():
     rules = Rules(1, 2, (0, 1, 3), most=8, least=5, no_repeat=2)
     for how in (Decoding(), Decoding(beams=3), Decoding(sample=True)):
-        for ids in write(Table(0, 12), memory(5), rules, how).ids:
+        for ids in generate(Table(0, 12), memory(5), rules, how).ids:
             assert 5 <= len(ids) <= 8
             pairs = list(itertools.pairwise(ids))
             assert len(pairs) == len(set(pairs))
-        for ids in write(Table(0), memory(5), rules, how).ids:  # two units make four pairs, then nothing is left
+        for ids in generate(Table(0), memory(5), rules, how).ids:  # two units make four pairs, then nothing is left
             assert set(ids) <= {4, 5}
             assert len(ids) <= 5
 
@@ -118,23 +118,23 @@ def test_draws_follow_the_probabilities_and_their_seed():
     decoder, rows = Table(1), 600
     many = Tokens(torch.zeros(rows, 1, WIDTH), torch.ones(rows, 1, dtype=torch.bool))
     rules = Rules(1, 2, (0, 1, 3), most=1)
-    first = np.array([ids[0] if ids else 2 for ids in write(decoder, many, rules, Decoding(sample=True)).ids])
+    first = np.array([ids[0] if ids else 2 for ids in generate(decoder, many, rules, Decoding(sample=True)).ids])
     logits = decoder.of(0, (1,))
     wanted = np.exp(logits) * ~np.isin(np.arange(VOCABULARY), rules.banned)
     shares = np.bincount(first, minlength=VOCABULARY) / rows
     assert np.allclose(shares, wanted / wanted.sum(), atol=0.08)
-    again = write(decoder, many, rules, Decoding(sample=True))
-    other = write(decoder, many, rules, Decoding(sample=True, seed=1))
-    assert again.ids == write(decoder, many, rules, Decoding(sample=True)).ids != other.ids
-    likeliest = write(decoder, memory(3), RULES, Decoding())
+    again = generate(decoder, many, rules, Decoding(sample=True))
+    other = generate(decoder, many, rules, Decoding(sample=True, seed=1))
+    assert again.ids == generate(decoder, many, rules, Decoding(sample=True)).ids != other.ids
+    likeliest = generate(decoder, memory(3), RULES, Decoding())
     for how in (
         Decoding(sample=True, top_k=1),
         Decoding(sample=True, top_p=1e-6),
         Decoding(sample=True, temperature=1e-3),
     ):
-        assert write(decoder, memory(3), RULES, how).ids == likeliest.ids
-    alone = write(decoder, Tokens(many.x_BTD[:1], many.mask_BT[:1]), RULES, Decoding(sample=True), [7])
-    assert alone.ids[0] == write(decoder, many, RULES, Decoding(sample=True)).ids[7]
+        assert generate(decoder, memory(3), RULES, how).ids == likeliest.ids
+    alone = generate(decoder, Tokens(many.x_BTD[:1], many.mask_BT[:1]), RULES, Decoding(sample=True), [7])
+    assert alone.ids[0] == generate(decoder, many, RULES, Decoding(sample=True)).ids[7]
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -195,14 +195,14 @@ def test_a_narrow_beam_is_what_one_writes_down_for_a_single_row(seed, beams, pen
     decoder, listed = Table(seed, 7), None if answers is None else [list(a) for a in answers]
     rules = Rules(1, 2, (0, 1, 3), most=5, least=least, no_repeat=run, answers=listed)
     how = Decoding(beams=beams, length_penalty=penalty)
-    found = write(decoder, memory(5), rules, how)
+    found = generate(decoder, memory(5), rules, how)
     assert list(map(tuple, found.ids)) == [slowly(decoder, row, rules, how) for row in range(5)]
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.integers(4, 6), min_size=7, max_size=7), min_size=1, max_size=4), st.integers(1, 4))
 def test_what_would_repeat_a_run_is_found_for_all_rows_at_once(rows, run):
-    found = set(zip(*(at.tolist() for at in repeating(torch.tensor(rows), run)), strict=True))
+    found = set(zip(*(at.tolist() for at in repeated_units(torch.tensor(rows), run)), strict=True))
     expected = set()
     for n, row in enumerate(rows):
         runs = {tuple(row[at : at + run]) for at in range(len(row) - run + 1)}
@@ -233,7 +233,7 @@ def test_draws_are_among_the_likeliest_as_often_as_their_probabilities_say(optio
     decoder, rows = Table(2, 12), 2000
     many = Tokens(torch.zeros(rows, 1, WIDTH), torch.ones(rows, 1, dtype=torch.bool))
     how = Decoding(sample=True, **options)
-    found = write(decoder, many, Rules(1, 2, (0, 1, 3), most=1), how)
+    found = generate(decoder, many, Rules(1, 2, (0, 1, 3), most=1), how)
     first = np.array([ids[0] if ids else 2 for ids in found.ids])
     logits = decoder.of(0, (1,))
     chance = np.exp(logits / how.temperature) * ~np.isin(np.arange(12), (0, 1, 3))
@@ -324,7 +324,7 @@ def test_what_is_kept_between_steps_changes_no_text(name):
         for how in (Decoding(), Decoding(beams=3), Decoding(sample=True)):
             rules = Rules(1, 2, (0, 1, 3), most=18, least=18 if whole is memory else 0)
             with torch.no_grad():
-                kept, again = write(decoder, whole, rules, how), write(Again(decoder), whole, rules, how)
+                kept, again = generate(decoder, whole, rules, how), generate(Again(decoder), whole, rules, how)
             assert kept.ids == again.ids
             assert kept.scores == pytest.approx(again.scores, abs=1e-3)
 
@@ -343,8 +343,8 @@ def test_a_transcript_is_its_own_rows_alone_in_every_way():
 
 
 def test_the_steps_end_as_the_text_is_written():
-    found = [written.ids for written in steps(Table(3), memory(4), RULES, Decoding())]
-    assert found[-1] == write(Table(3), memory(4), RULES, Decoding()).ids
+    found = [written.ids for written in generate_steps(Table(3), memory(4), RULES, Decoding())]
+    assert found[-1] == generate(Table(3), memory(4), RULES, Decoding()).ids
     assert all(len(a) <= len(b) for a, b in zip(found[0], found[-1], strict=True))
 
 

@@ -15,12 +15,12 @@ import torch
 
 import polyfuse
 from polyfuse import registry
-from polyfuse.heads.text.conversation import Conversation
-from polyfuse.heads.text.decode import Decoding, Rules, write
-from polyfuse.heads.text.learning import Learning, References
+from polyfuse.heads.text.chat_template import Conversation
+from polyfuse.heads.text.decode import Decoding, Rules, generate
 from polyfuse.heads.text.lm import LM
-from polyfuse.heads.text.memory import of_rows
-from polyfuse.heads.text.packing import packed
+from polyfuse.heads.text.memory import select_rows
+from polyfuse.heads.text.packing import pack_rows
+from polyfuse.heads.text.teacher_forcing import Learning, References
 from polyfuse.records import Tokens
 from polyfuse.testing import heads
 from polyfuse.testing.heads import Case
@@ -68,7 +68,7 @@ def test_it_writes_as_the_library_does(folder):
     x, mask = decoder._prefix(memory())
     own = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": 3, "pad_token_id": 3}
     with torch.no_grad():
-        found = write(decoder, memory(), Rules(3, 3, most=6), Decoding())
+        found = generate(decoder, memory(), Rules(3, 3, most=6), Decoding())
         for row in range(3):  # without padding, which the library wants on the left
             theirs = decoder.model.generate(inputs_embeds=x[row : row + 1, mask[row]], **own)[0].tolist()
             assert found.ids[row] == (theirs[: theirs.index(3)] if 3 in theirs else theirs)
@@ -142,7 +142,7 @@ def test_the_projector_of_a_frozen_model_learns_by_the_worth_of_texts(folder):
     head.rewarded_by(told, list(told))
     head.reward = lambda rows, texts: np.array([float("w1" in text) for text in texts])
     head.at(1.0)
-    head.loss(heads.joint(), case.targets(transform)).sum().backward()
+    head.loss(heads.random_fused(), case.targets(transform)).sum().backward()
     assert head.decoder.project[0].weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in head.decoder.model.parameters())
 
@@ -151,7 +151,7 @@ def test_the_projector_of_a_frozen_model_learns_by_the_worth_of_texts(folder):
 def test_what_is_frozen_gets_no_gradient(folder, train):
     case = Case(registry.head("text"), {"decoder": {"name": "lm", "path": str(folder), "train": train}}, CELLS)
     head, transform = case.made()
-    head.loss(heads.joint(), case.targets(transform)).sum().backward()
+    head.loss(heads.random_fused(), case.targets(transform)).sum().backward()
     got = {name for name, p in head.decoder.model.named_parameters() if p.grad is not None}
     assert head.decoder.project[0].weight.grad.abs().sum() > 0
     assert bool(got) == (train != "frozen")
@@ -318,7 +318,7 @@ def test_packed_is_unpacked(folder, tmp_path, attention, train, template):
         first.register_forward_pre_hook(lambda _, args: tokens.append(args[0].shape[0] * args[0].shape[1]))
         told = decoder.told(memory(), ["w2 w1 w5", "w2", "w2 w6"])
         texts = References(ids, lengths, whole, row_N if decoder is dense else None)
-        losses.append(decoder.loss(told if decoder is dense else of_rows(told, row_N), texts, Learning()))
+        losses.append(decoder.loss(told if decoder is dense else select_rows(told, row_N), texts, Learning()))
     torch.testing.assert_close(losses[1], losses[0], atol=1e-5, rtol=0)
     for loss in losses:
         loss.sum().backward()
@@ -328,7 +328,7 @@ def test_packed_is_unpacked(folder, tmp_path, attention, train, template):
 
 
 def test_a_row_longer_than_a_sequence_has_its_own():
-    found = packed(torch.ones(3, 5, dtype=torch.bool), torch.ones(3, 2, dtype=torch.bool), torch.arange(3), 6)
+    found = pack_rows(torch.ones(3, 5, dtype=torch.bool), torch.ones(3, 2, dtype=torch.bool), torch.arange(3), 6)
     assert found.position_SL.tolist() == [list(range(7))] * 3
 
 

@@ -16,7 +16,7 @@ from polyfuse import registry
 from polyfuse.data.cells.spelling import Speller
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.pretrained import Pretrained
-from polyfuse.heads.text.self_critical import drawn
+from polyfuse.heads.text.self_critical import as_references
 from polyfuse.recipe import RecipeError
 from polyfuse.records import Tokens
 from polyfuse.testing import heads
@@ -141,7 +141,7 @@ def test_a_text_is_as_likely_as_it_was_when_it_was_written(kind, folders):
     rules = Rules(decoder.end, decoder.end, (), 5, 1)
     with torch.no_grad():
         made = decoder.write(memory(), rules, Decoding(), range(3))
-        texts = drawn(made.ids, rules, torch.device("cpu"))
+        texts = as_references(made.ids, rules, torch.device("cpu"))
         found = decoder.log_probability(memory(), texts, ())
     assert torch.isfinite(found).all()
     assert torch.allclose(found.double(), torch.tensor(made.scores).double(), atol=1e-3)
@@ -151,7 +151,7 @@ def test_a_text_is_as_likely_as_it_was_when_it_was_written(kind, folders):
 def test_what_is_frozen_gets_no_gradient(folders, train):
     own = {"name": "pretrained", "path": str(folders("bart")), "train": train, "input": "none"}
     head, transform = (case := Case(registry.head("text"), {"decoder": own}, CELLS)).made()
-    head.loss(heads.joint(), case.targets(transform)).sum().backward()
+    head.loss(heads.random_fused(), case.targets(transform)).sum().backward()
     got = {name for name, p in head.decoder.model.named_parameters() if p.grad is not None}
     assert head.decoder.project[0].weight.grad.abs().sum() > 0
     assert bool(got) == (train != "frozen")

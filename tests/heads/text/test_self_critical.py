@@ -14,8 +14,8 @@ import polyfuse
 from polyfuse import registry
 from polyfuse.heads.text.decode import Decoding, Rules
 from polyfuse.heads.text.gru import GRU
-from polyfuse.heads.text.learning import References
-from polyfuse.heads.text.self_critical import Reward, drawn, self_critical
+from polyfuse.heads.text.self_critical import Reward, as_references, self_critical
+from polyfuse.heads.text.teacher_forcing import References
 from polyfuse.heads.text.transformer import Transformer
 from polyfuse.metrics.text import cider, tokens
 from polyfuse.recipe import RecipeError
@@ -68,7 +68,7 @@ TEXTS = [[], *([a] for a in (4, 5)), *([a, b] for a in (4, 5) for b in (4, 5))]
 def probabilities(decoder, memory) -> torch.Tensor:
     """Of every text there is (7,), by the decoder's steps."""
     wide = Tokens(memory.x_BTD.expand(len(TEXTS), -1, -1), memory.mask_BT.expand(len(TEXTS), -1))
-    return decoder.log_probability(wide, drawn(TEXTS, RULES, torch.device("cpu")), RULES.banned).exp()
+    return decoder.log_probability(wide, as_references(TEXTS, RULES, torch.device("cpu")), RULES.banned).exp()
 
 
 @pytest.mark.parametrize("kind", [Transformer, GRU])
@@ -134,7 +134,7 @@ def test_the_head_is_rewarded_in_the_last_part_of_its_schedule_alone(decoder):
     learn = {"references": "all", "self_critical": 0.25, "samples": 2}
     case = Case(registry.head("text"), {"decoder": decoder, "learn": learn})
     head, transform = case.made(dropout=0.0)
-    batch, fused = case.targets(transform, missing=(2,)), heads.joint()
+    batch, fused = case.targets(transform, missing=(2,)), heads.random_fused()
     forced = head.loss(fused, batch)
     head.at(1.0)
     assert torch.equal(head.loss(fused, batch), forced)  # nobody gave it references
@@ -173,7 +173,7 @@ def test_what_cannot_be_is_refused_by_name():
 
 
 def test_a_drawn_text_that_was_cut_has_no_end():
-    texts = drawn([[4, 5], [], [4]], RULES, torch.device("cpu"))
+    texts = as_references([[4, 5], [], [4]], RULES, torch.device("cpu"))
     assert isinstance(texts, References)
     assert texts.ids_NT.tolist() == [[4, 5], [0, 0], [4, 0]]
     assert texts.whole_N.tolist() == [False, True, True]

@@ -57,11 +57,11 @@ def _config(kind: str) -> Any:
 
 def make(folder: Path, kind: str) -> Path:
     """A checkpoint that reads and writes, with the tokenizer of words and what prepares its input."""
-    from polyfuse.encoders.checkpoint import writes
+    from polyfuse.encoders.checkpoint import seq2seq_class
 
     torch.manual_seed(1)
     config = _config(kind)
-    model = writes(config).from_config(config)
+    model = seq2seq_class(config).from_config(config)
     for parameter in model.parameters():  # texts that differ, and come to an end
         parameter.data += 0.3 * torch.randn_like(parameter)
     for name, parameter in model.named_parameters():  # which follow what is read
@@ -85,11 +85,11 @@ def make(folder: Path, kind: str) -> Path:
 
 def library(folder: Path, **inputs: Any) -> list[list[int]]:
     """Ids of the texts that the library's own ``generate`` writes, greedily; without signs."""
-    from polyfuse.encoders.checkpoint import config_of, quiet, writes
+    from polyfuse.encoders.checkpoint import load_config, seq2seq_class, silence_transformers
 
-    config = config_of(folder)
-    with quiet():
-        model = writes(config).from_pretrained(folder).eval()
+    config = load_config(folder)
+    with silence_transformers():
+        model = seq2seq_class(config).from_pretrained(folder).eval()
     how = model.generation_config
     banned = sorted({*(how.suppress_tokens or ()), 0, 2})
     more = {} if config.model_type == "whisper" else {"min_new_tokens": 1}  # no text is empty here

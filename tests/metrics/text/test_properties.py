@@ -97,7 +97,7 @@ def test_common_subsequence(one, other):
     for i, a in enumerate(one):
         for j, b in enumerate(other):
             table[i + 1, j + 1] = table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
-    assert rouge.common(rouge.places(one), len(one), other) == table[-1, -1]
+    assert rouge.common_subsequence_length(rouge.token_positions(one), len(one), other) == table[-1, -1]
 
 
 def test_sums_of_weighted_rows_are_the_corpus_with_rows_repeated():

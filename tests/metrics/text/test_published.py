@@ -168,4 +168,4 @@ def test_diversity():
     assert diversity.distinct(said, 1) == 2 / 5
     assert diversity.distinct(said, 2) == 2 / 3
     assert np.isnan(diversity.distinct([()], 1))
-    assert diversity.commonest(["x", "y", "y"]) == ("y", 2)
+    assert diversity.most_common_text(["x", "y", "y"]) == ("y", 2)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.data.cells.audio import LONGEST
-from polyfuse.layers.mel import LogMel, band_masked
+from polyfuse.layers.mel import LogMel, mask_band
 from polyfuse.records import Spec
 
 
@@ -50,7 +50,7 @@ class Frames(nn.Module):
         """
         x_UNF, mask_UN = self.mel(fields["wave"], fields["lengths"])
         if self.training and self.mask:
-            x_UNF = band_masked(x_UNF, mask_UN, self.mask)
+            x_UNF = mask_band(x_UNF, mask_UN, self.mask)
         if "hidden" in fields:
             hidden_UN = fields["hidden"].repeat_interleave(self.stride, 1)[:, : x_UNF.shape[1], None]
             x_UNF = torch.where(hidden_UN, fields["fill"].to(x_UNF.dtype), x_UNF)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from polyfuse.contracts import spec_of
 from polyfuse.data.cells.audio import LONGEST
-from polyfuse.encoders.audio.families import Spectrogram, SpeechT5, Waveform, Whisper
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
-from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.audio.backbones import Spectrogram, SpeechT5, Waveform, Whisper
+from polyfuse.encoders.checkpoint import CheckpointEncoder, keep_layers, load_model, silence_transformers, tower
+from polyfuse.encoders.hub import files_to_save, find
 from polyfuse.records import Spec, Tokens
 
 FAMILIES = {
@@ -53,9 +53,9 @@ class Pretrained(CheckpointEncoder):
     def wants(path: str, weights: str, seconds: float | str) -> Spec:
         """Samples at the checkpoint's rate."""
         folder = find(path, weights=weights, modality="audio")
-        extractor = _extractor(folder)
-        keywords = {"rate": extractor["sampling_rate"], "seconds": _seconds(extractor, seconds)}
-        return Spec("audio.wave", keywords, copies(folder, "preprocessor_config.json", "processor_config.json"))
+        extractor = _load_extractor(folder)
+        keywords = {"rate": extractor["sampling_rate"], "seconds": _clip_seconds(extractor, seconds)}
+        return Spec("audio.wave", keywords, files_to_save(folder, "preprocessor_config.json", "processor_config.json"))
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class Pretrained(CheckpointEncoder):
     ):
         super().__init__()
         folder = find(path, weights=weights, modality="audio")
-        extractor = _extractor(folder)
-        model, missing = build(folder, weights)
+        extractor = _load_extractor(folder)
+        model, missing = load_model(folder, weights)
         model = keep_layers(tower(model), layers)
         family = FAMILIES[extractor["feature_extractor_type"]]
         if whole and family is not Whisper:
@@ -84,12 +84,12 @@ class Pretrained(CheckpointEncoder):
         return replace(tokens, mask_BT=tokens.mask_BT & present_B[:, None])
 
 
-def _extractor(folder: Path) -> dict[str, Any]:
+def _load_extractor(folder: Path) -> dict[str, Any]:
     """What the checkpoint does to a sound, defaults filled in."""
     from transformers import AutoFeatureExtractor
 
     try:
-        with quiet():
+        with silence_transformers():
             extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True).to_dict()
     except OSError:
         raise FileNotFoundError(f"{folder}: no preprocessor_config.json, so its sounds cannot be prepared") from None
@@ -99,9 +99,9 @@ def _extractor(folder: Path) -> dict[str, Any]:
     return extractor
 
 
-def _seconds(extractor: dict[str, Any], wanted: float | str) -> float | str:
+def _clip_seconds(extractor: dict[str, Any], wanted: float | str) -> float | str:
     """The wanted length, within what the checkpoint hears at a time."""
-    limit = _longest(extractor)
+    limit = _max_seconds(extractor)
     if wanted == "auto":
         return "auto" if limit >= LONGEST else limit
     if float(wanted) > limit:
@@ -109,7 +109,7 @@ def _seconds(extractor: dict[str, Any], wanted: float | str) -> float | str:
     return wanted
 
 
-def _longest(extractor: dict[str, Any]) -> float:
+def _max_seconds(extractor: dict[str, Any]) -> float:
     """Seconds that the checkpoint hears at a time."""
     if "chunk_length" in extractor:
         return extractor["chunk_length"]

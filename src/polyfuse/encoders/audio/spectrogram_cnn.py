@@ -15,7 +15,7 @@ from polyfuse.contracts import spec_of
 from polyfuse.encoders.audio.frontend import Frames, wave_spec
 from polyfuse.layers.masking import Stretches
 from polyfuse.layers.norm import MaskedGroupNorm
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 from polyfuse.records import Spec, Tokens
 
 
@@ -79,7 +79,7 @@ class SpectrogramCNN(nn.Module):
         x_UND = self.out(x_UNFC.flatten(2))
         count = x_UND.shape[1]
         span_UN2 = self.frames.spans(fields["lengths"], count)
-        return Tokens(x_UND, masked_until(real_U, count), grid=(count,), span_BT2=span_UN2)
+        return Tokens(x_UND, length_mask(real_U, count), grid=(count,), span_BT2=span_UN2)
 
 
 class _Layer(nn.Module):
@@ -99,6 +99,6 @@ class _Layer(nn.Module):
         """Shapes: (U, N, F, C) and how many of the N are real (U,) -> the same, after this layer."""
         x_UNFC = self.conv(x_UNFC.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
         real_U = (real_U + self.stride - 1) // self.stride
-        mask_UN = masked_until(real_U, x_UNFC.shape[1])
+        mask_UN = length_mask(real_U, x_UNFC.shape[1])
         x_UNFC = x_UNFC * mask_UN[..., None, None] if self.norm is None else self.norm(x_UNFC, mask_UN)
         return F.relu(x_UNFC), real_U

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from polyfuse.contracts import spec_of
 from polyfuse.encoders.audio.frontend import wave_spec
 from polyfuse.layers.mel import Spectra
-from polyfuse.layers.moments import change, correlations, course, deviation, mean, quantiles
+from polyfuse.layers.moments import correlations, course, deviation, mean, quantiles, root_mean_square_change
 from polyfuse.records import Spec, Tokens
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -104,14 +104,14 @@ class Statistics(nn.Module):
     def _features(self, wave_US: Tensor, lengths_U: Tensor) -> Tensor:
         frames_UNS, power_UNB, log_UNF, mask_UN = self.spectra(wave_US, lengths_U)
         real_UN1 = mask_UN[..., None].to(log_UNF.dtype)
-        heard_UN1 = _loud(log_UNF, mask_UN) * real_UN1
+        heard_UN1 = _loudness(log_UNF, mask_UN) * real_UN1
         voice_UNV, voiced_UN1 = self.pitch(power_UNB, self.spectra.window, real_UN1)
         length_U1 = lengths_U[:, None].to(log_UNF.dtype) / self.rate
         parts = [
             *self._cepstra(log_UNF @ self.cosines, real_UN1, heard_UN1, mask_UN),
-            _levelled(mean(log_UNF, heard_UN1)),
-            *_spread(_shape(frames_UNS, power_UNB, log_UNF), heard_UN1),
-            *_voice(voice_UNV, voiced_UN1, real_UN1, mask_UN),
+            _normalize_level(mean(log_UNF, heard_UN1)),
+            *_spread(_spectral_shape(frames_UNS, power_UNB, log_UNF), heard_UN1),
+            *_voice_statistics(voice_UNV, voiced_UN1, real_UN1, mask_UN),
             self._modulation(log_UNF, real_UN1),
             mean(heard_UN1, real_UN1),
             (length_U1 + 0.01).log(),
@@ -125,7 +125,7 @@ class Statistics(nn.Module):
             quantiles(x_UNC, mask_UN, QUANTILES),
             mean(x_UNC, heard_UN1),
             deviation(x_UNC, heard_UN1),
-            change(x_UNC, real_UN1),
+            root_mean_square_change(x_UNC, real_UN1),
             course(x_UNC[..., :COURSE], heard_UN1, PARTS),
             correlations(x_UNC[..., :RELATED], heard_UN1, floor=0.05),
         ]
@@ -174,18 +174,18 @@ def _cosines(bins: int, coefficients: int) -> Tensor:
     return cosines
 
 
-def _loud(log_UNF: Tensor, mask_UN: Tensor) -> Tensor:
+def _loudness(log_UNF: Tensor, mask_UN: Tensor) -> Tensor:
     """How much a frame counts, 0 to 1, by its loudest band beside the loudest of the sound: (U, N, 1)."""
     loudest_UN = log_UNF.amax(2)
     top_U1 = loudest_UN.masked_fill(~mask_UN, -torch.inf).amax(1, keepdim=True)
     return torch.sigmoid((loudest_UN - top_U1 + LOUD) / SOFT)[..., None]
 
 
-def _levelled(mean_UF: Tensor) -> Tensor:
+def _normalize_level(mean_UF: Tensor) -> Tensor:
     return mean_UF - mean_UF.mean(1, keepdim=True)
 
 
-def _shape(frames_UNS: Tensor, power_UNB: Tensor, log_UNF: Tensor) -> Tensor:
+def _spectral_shape(frames_UNS: Tensor, power_UNB: Tensor, log_UNF: Tensor) -> Tensor:
     """Centre, width, two roll-offs, flatness, zero crossings, level and onset of each frame: (U, N, 8)."""
     pitch_B = torch.linspace(0, 1, power_UNB.shape[2], device=power_UNB.device)
     size_UNB = power_UNB.sqrt()
@@ -212,7 +212,7 @@ def _spread(x_UNF: Tensor, weight_UN1: Tensor) -> list[Tensor]:
     return [mean(x_UNF, weight_UN1), deviation(x_UNF, weight_UN1)]
 
 
-def _voice(voice_UNV: Tensor, weight_UN1: Tensor, real_UN1: Tensor, mask_UN: Tensor) -> list[Tensor]:
+def _voice_statistics(voice_UNV: Tensor, weight_UN1: Tensor, real_UN1: Tensor, mask_UN: Tensor) -> list[Tensor]:
     """Pitch of voiced frames (the usual one where none is), how it moves, and how voiced the sound is."""
     pitch_UN1, voicing_UN1 = voice_UNV[..., :1], voice_UNV[..., 1:]
     some_U1 = (weight_UN1 > 0).any(1)
@@ -220,7 +220,7 @@ def _voice(voice_UNV: Tensor, weight_UN1: Tensor, real_UN1: Tensor, mask_UN: Ten
     return [
         level_U1,
         deviation(pitch_UN1, weight_UN1),
-        change(pitch_UN1, weight_UN1).clamp_max(0.3),
+        root_mean_square_change(pitch_UN1, weight_UN1).clamp_max(0.3),
         *_spread(voicing_UN1, real_UN1),
         quantiles(voicing_UN1, mask_UN, QUANTILES),
         mean((voicing_UN1 > VOICED).to(voicing_UN1.dtype), real_UN1),

@@ -9,7 +9,7 @@ from polyfuse.contracts import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Steps
 from polyfuse.layers.pooling import masked_mean
-from polyfuse.layers.positions import masked_until, sinusoidal
+from polyfuse.layers.positions import length_mask, sinusoidal
 from polyfuse.records import Spec, Tokens
 
 
@@ -59,7 +59,7 @@ class Sequence(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``x`` (U, T, size), ``lengths`` (U,) -> one token per vector (U, T, D)."""
         count = fields["x"].shape[1]
-        mask_UT = masked_until(fields["lengths"], count) & present_B[:, None]
+        mask_UT = length_mask(fields["lengths"], count) & present_B[:, None]
         x_UTD = self.embed(self.drop(fields["x"]))
         if self.blocks:
             x_UTD = x_UTD + sinusoidal(count, self.width, like=x_UTD)
@@ -69,7 +69,7 @@ class Sequence(nn.Module):
 
     def features(self, fields: dict[str, Tensor]) -> Tensor:
         """What is known before any training: mean and deviation of each feature over time (U, 2 * size)."""
-        x_UTF, real_UT = fields["x"], masked_until(fields["lengths"], fields["x"].shape[1])
+        x_UTF, real_UT = fields["x"], length_mask(fields["lengths"], fields["x"].shape[1])
         mean_UF = masked_mean(x_UTF, real_UT)
         variance_UF = masked_mean((x_UTF - mean_UF[:, None]).square(), real_UT)
         return torch.cat([mean_UF, variance_UF.sqrt()], 1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.encoders.checkpoint import CheckpointEncoder
-from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.hub import files_to_save, find
 from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
@@ -65,7 +65,11 @@ class EfficientNetLite(CheckpointEncoder):
         """Pixels of one size."""
         if not isinstance(size, int) or size < SMALLEST:
             raise ValueError(f"size={size!r}: efficientnet_lite sees pictures from {SMALLEST} pixels, 224 as trained")
-        return Spec("image.pixels", {"size": size, "fit": fit, "resample": "bicubic"}, copies(_found(path, weights)))
+        return Spec(
+            "image.pixels",
+            {"size": size, "fit": fit, "resample": "bicubic"},
+            files_to_save(_find_weights(path, weights)),
+        )
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class EfficientNetLite(CheckpointEncoder):
         fit: str = "crop",
     ):
         super().__init__()
-        folder = _found(path, weights)
+        folder = _find_weights(path, weights)
         self.stem = Convolution(3, 32, 3, stride=2)
         self.blocks, channels = nn.ModuleList(), 32
         for count, side, stride, widening, out in STAGES:
@@ -137,14 +141,14 @@ class Convolution(nn.Module):
         assert norm.running_var is not None
         scale_C = norm.weight / (norm.running_var + norm.eps).sqrt()
         weight, bias_C = conv.weight * scale_C[:, None, None, None], norm.bias - norm.running_mean * scale_C
-        top, bottom = _around(x_UCHW.shape[2], conv.kernel_size[0], conv.stride[0])
-        left, right = _around(x_UCHW.shape[3], conv.kernel_size[1], conv.stride[1])
+        top, bottom = _same_padding(x_UCHW.shape[2], conv.kernel_size[0], conv.stride[0])
+        left, right = _same_padding(x_UCHW.shape[3], conv.kernel_size[1], conv.stride[1])
         if (top, left) != (bottom, right):
             x_UCHW, top, left = F.pad(x_UCHW, (left, right, top, bottom)), 0, 0
         return F.conv2d(x_UCHW, weight, bias_C, conv.stride, (top, left), groups=conv.groups)
 
 
-def _around(length: int, side: int, stride: int) -> tuple[int, int]:
+def _same_padding(length: int, side: int, stride: int) -> tuple[int, int]:
     """Zeros before and behind, with which a filter stands on every ``stride``-th place; the odd one goes behind."""
     lacking = max((-(-length // stride) - 1) * stride + side - length, 0)
     return lacking // 2, lacking - lacking // 2
@@ -171,7 +175,7 @@ def _relu6(x: Tensor) -> Tensor:
     return F.relu6(x, inplace=not torch.compiler.is_exporting())
 
 
-def _found(path: str, weights: str) -> Path:
+def _find_weights(path: str, weights: str) -> Path:
     """The converted folder.
 
     Raises:

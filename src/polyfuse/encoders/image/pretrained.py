@@ -11,8 +11,8 @@ from torch import Tensor
 
 from polyfuse.contracts import spec_of
 from polyfuse.data.cells.image import from_processor
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, keep_layers, quiet, tower
-from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.checkpoint import CheckpointEncoder, keep_layers, load_model, silence_transformers, tower
+from polyfuse.encoders.hub import files_to_save, find
 from polyfuse.layers.masking import Patches
 from polyfuse.layers.patches import tokens_of_map
 from polyfuse.records import Spec, Tokens
@@ -44,17 +44,17 @@ class Pretrained(CheckpointEncoder):
     def wants(path: str, weights: str) -> Spec:
         """Pixels resized and cropped as the checkpoint's own image processor does."""
         folder = find(path, weights=weights, modality="image")
-        files = copies(folder, "preprocessor_config.json", "processor_config.json")
-        return Spec("image.pixels", from_processor(_processor(folder)), files)
+        files = files_to_save(folder, "preprocessor_config.json", "processor_config.json")
+        return Spec("image.pixels", from_processor(_load_processor(folder)), files)
 
     def __init__(
         self, *, image_size: tuple[int, int], path: str, weights: str = "checkpoint", layers: int | None = None
     ):
         super().__init__()
         folder = find(path, weights=weights, modality="image")
-        model, missing = build(folder, weights)
+        model, missing = load_model(folder, weights)
         self.model = keep_layers(tower(model, "vision_model", "image_model", "image_encoder"), layers)
-        scale, shift = _normalising(_processor(folder))
+        scale, shift = _scale_and_shift(_load_processor(folder))
         self.register_buffer("scale_311", scale, persistent=False)
         self.register_buffer("shift_311", shift, persistent=False)
         self.image_size = tuple(image_size)
@@ -89,18 +89,18 @@ class Pretrained(CheckpointEncoder):
         return round(height / merged), round(width / merged)
 
 
-def _processor(folder: Path) -> dict[str, Any]:
+def _load_processor(folder: Path) -> dict[str, Any]:
     """What the checkpoint does to a picture, defaults filled in."""
     from transformers import AutoImageProcessor
 
     try:
-        with quiet():
+        with silence_transformers():
             return AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True).to_dict()
     except OSError:
         raise FileNotFoundError(f"{folder}: no preprocessor_config.json, so its pixels cannot be prepared") from None
 
 
-def _normalising(processor: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def _scale_and_shift(processor: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Scale and shift, (3, 1, 1) each, that turn bytes into what the checkpoint saw."""
     rescale = processor["rescale_factor"] if processor.get("do_rescale", True) else 1.0
     normal = processor.get("do_normalize", True)

@@ -74,16 +74,18 @@ class Statistics(nn.Module):
         strength, turn = histograms.gradients(rgb_U3HW)
         oriented = histograms.round_bins(2 * turn, ORIENTATIONS) * strength[:, None]
         directed = histograms.round_bins(turn, DIRECTIONS) * strength.sqrt()[:, None]
-        fine = histograms.normed_nearby(histograms.grid_means(oriented, self.cells))
-        coarse = histograms.normed_overall(histograms.grid_means(directed, COARSE))
+        fine = histograms.normalize_locally(histograms.grid_means(oriented, self.cells))
+        coarse = histograms.normalize_globally(histograms.grid_means(directed, COARSE))
         return [fine.flatten(1).sqrt(), coarse.flatten(1).sqrt()]
 
     def _texture(self, grey_UHW: Tensor) -> list[Tensor]:
         """Patterns one pixel wide for the whole, and those one and two pixels wide, turned alike, on a grid."""
         small, small_turned = self.patterns(grey_UHW, 1)
         _, large_turned = self.patterns(grey_UHW, 2)
-        turned = [histograms.counted(code, histograms.TURNED, COARSE).sqrt() for code in (small_turned, large_turned)]
-        return [histograms.counted(small, histograms.PATTERNS).sqrt(), *turned]
+        turned = [
+            histograms.count_codes(code, histograms.TURNED, COARSE).sqrt() for code in (small_turned, large_turned)
+        ]
+        return [histograms.count_codes(small, histograms.PATTERNS).sqrt(), *turned]
 
 
 def _colours(rgb_U3HW: Tensor, grey_UHW: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.layers.masking import Subwords
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Spec, Tokens
 
@@ -63,6 +63,6 @@ class GRU(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
         ids_UT = fields["ids"]
-        real_UT = masked_until(fields["lengths"], ids_UT.shape[1])
+        real_UT = length_mask(fields["lengths"], ids_UT.shape[1])
         x_UTD = self.drop(self.read(self.drop(self.embed(ids_UT)), real_UT))
         return Tokens(x_UTD, real_UT & present_B[:, None], grid=(ids_UT.shape[1],), span_BT2=fields["span"])

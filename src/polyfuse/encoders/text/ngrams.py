@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.layers.features import Bag
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 from polyfuse.records import Spec, Tokens
 
 
@@ -69,7 +69,7 @@ class NGrams(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T, K), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per word (U, T, D)."""
         ids_UTK = fields["ids"]
-        mask_UT = masked_until(fields["lengths"], ids_UTK.shape[1]) & present_B[:, None]
+        mask_UT = length_mask(fields["lengths"], ids_UTK.shape[1]) & present_B[:, None]
         if self.training and self.hidden:
             ids_UTK = ids_UTK * (torch.rand(ids_UTK.shape, device=ids_UTK.device) >= self.hidden)
         x_UTD = self.drop(self._sums(ids_UTK)) + self.base_D

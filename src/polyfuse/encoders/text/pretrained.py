@@ -12,10 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
-from polyfuse.encoders.checkpoint import CheckpointEncoder, build, config_of, keep_layers, quiet, tokenizer_of, tower
-from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.checkpoint import (
+    CheckpointEncoder,
+    keep_layers,
+    load_config,
+    load_model,
+    silence_transformers,
+    tokenizer_of,
+    tower,
+)
+from polyfuse.encoders.hub import files_to_save, find
 from polyfuse.layers.masking import Subwords
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 from polyfuse.records import Spec, Tokens
 
 USUAL = 256  # tokens that "auto" keeps: most texts fit, and attention stays quick
@@ -46,18 +54,18 @@ class Pretrained(CheckpointEncoder):
         """Ids of the checkpoint's own tokenizer."""
         folder = find(path, weights=weights, modality="text")
         tokenizer = str(tokenizer_of(folder))
-        files = {**copies(folder, "tokenizer_config.json"), "tokenizer.json": tokenizer}
-        return Spec("text.tokenizer", {"file": tokenizer, "max_tokens": _length(folder, max_tokens)}, files)
+        files = {**files_to_save(folder, "tokenizer_config.json"), "tokenizer.json": tokenizer}
+        return Spec("text.tokenizer", {"file": tokenizer, "max_tokens": _max_tokens(folder, max_tokens)}, files)
 
     def __init__(
         self, *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
     ):
         super().__init__()
         folder = find(path, weights=weights, modality="text")
-        model, missing = build(folder, weights)
+        model, missing = load_model(folder, weights)
         self.model = keep_layers(tower(model, "text_model"), layers)
         self.prefix = _leading_specials(tokenizer_of(folder))
-        self.marks = _marks(tokenizer_of(folder))
+        self.marks = _special_tokens(tokenizer_of(folder))
         sample = {"ids": torch.ones(1, 3, dtype=torch.long), "span": torch.zeros(1, 3, 2, dtype=torch.long)}
         self.settle({**sample, "lengths": torch.tensor([3])}, missing)
 
@@ -74,7 +82,7 @@ class Pretrained(CheckpointEncoder):
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
-        mask_UT = masked_until(fields["lengths"].clamp_min(1), fields["ids"].shape[1])
+        mask_UT = length_mask(fields["lengths"].clamp_min(1), fields["ids"].shape[1])
         x_UTD = self.model(input_ids=fields["ids"], attention_mask=mask_UT.long()).last_hidden_state
         grid = (x_UTD.shape[1] - self.prefix,)
         return Tokens(x_UTD, mask_UT & present_B[:, None], grid, self.prefix, fields["span"])
@@ -87,15 +95,15 @@ def _leading_specials(tokenizer: Path) -> int:
     return len(list(takewhile(bool, Tokenizer.from_file(str(tokenizer)).encode("a").special_tokens_mask)))
 
 
-def _marks(tokenizer: Path) -> dict[str, int]:
+def _special_tokens(tokenizer: Path) -> dict[str, int]:
     """Special tokens of a tokenizer, which stand for no piece of a text, and their ids."""
     added = json.loads(tokenizer.read_text(encoding="utf8")).get("added_tokens", [])
     return {token["content"]: int(token["id"]) for token in added if token.get("special")}
 
 
-def _length(folder: Path, wanted: int | str) -> int:
+def _max_tokens(folder: Path, wanted: int | str) -> int:
     """How many tokens of a text to keep, within the positions of the checkpoint."""
-    limit = _positions(folder)
+    limit = _max_positions(folder)
     if wanted == "auto":
         return min(USUAL, limit)
     if not isinstance(wanted, int) or not 2 <= wanted <= limit:
@@ -103,20 +111,20 @@ def _length(folder: Path, wanted: int | str) -> int:
     return wanted
 
 
-def _positions(folder: Path) -> int:
+def _max_positions(folder: Path) -> int:
     """The most tokens that a checkpoint has positions for; counted without making weights."""
     from transformers import AutoModel
 
-    with torch.device("meta"), quiet():
-        model = tower(AutoModel.from_config(config_of(folder), trust_remote_code=False), "text_model")
-    limits = [getattr(model.config, "max_position_embeddings", None), _stated(folder)]
+    with torch.device("meta"), silence_transformers():
+        model = tower(AutoModel.from_config(load_config(folder), trust_remote_code=False), "text_model")
+    limits = [getattr(model.config, "max_position_embeddings", None), _model_max_length(folder)]
     for name, table in model.named_modules():
         if "position" in name and isinstance(table, nn.Embedding):  # RoBERTa counts from behind its padding
             limits.append(table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1))
     return min((limit for limit in limits if limit), default=10**6)
 
 
-def _stated(folder: Path) -> int | None:
+def _model_max_length(folder: Path) -> int | None:
     """``model_max_length`` of the tokenizer; some state a number beyond all use."""
     file = folder / "tokenizer_config.json"
     stated = json.loads(file.read_text(encoding="utf8")).get("model_max_length") if file.is_file() else None

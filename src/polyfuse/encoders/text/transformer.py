@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polyfuse.contracts import spec_of
 from polyfuse.layers.attention import Block
 from polyfuse.layers.masking import Subwords
-from polyfuse.layers.positions import masked_until, sinusoidal
+from polyfuse.layers.positions import length_mask, sinusoidal
 from polyfuse.records import Spec, Tokens
 
 
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
         ids_UT = fields["ids"]
-        mask_UT = masked_until(fields["lengths"], ids_UT.shape[1]) & present_B[:, None]
+        mask_UT = length_mask(fields["lengths"], ids_UT.shape[1]) & present_B[:, None]
         x_UTD = self.embed(ids_UT)
         x_UTD = self.drop(x_UTD + sinusoidal(ids_UT.shape[1], self.width, like=x_UTD))
         for block in self.blocks:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.data.cells.universal import BEGIN, END, WIDTH, shapes, vectors
-from polyfuse.encoders.hub import copies, find
-from polyfuse.layers.positions import masked_until
+from polyfuse.encoders.hub import files_to_save, find
+from polyfuse.layers.positions import length_mask
 from polyfuse.records import Spec, Tokens
 
 
@@ -51,17 +51,17 @@ class Universal(nn.Module):
     @staticmethod
     def wants(path: str, weights: str, stretch: int, most: int) -> Spec:
         """Stretches of pieces."""
-        folder = _found(path, weights)
+        folder = _find_weights(path, weights)
         keywords = {"file": str(folder / "tokenizer.json"), "stretch": stretch, "most": most, "around": [BEGIN, END]}
-        return Spec("text.stretches", keywords, copies(folder))  # the fitted transform keeps the tokenizer
+        return Spec("text.stretches", keywords, files_to_save(folder))  # the fitted transform keeps the tokenizer
 
     def __init__(
         self, *, path: str = "starter:universal", weights: str = "checkpoint", stretch: int = 128, most: int = 8
     ):
         super().__init__()
-        folder = _found(path, weights)
+        folder = _find_weights(path, weights)
         self.width, self.names = WIDTH, list(shapes())
-        for name, value in (_read(folder) if weights == "checkpoint" else _random()).items():
+        for name, value in (_read_weights(folder) if weights == "checkpoint" else _random_weights()).items():
             if name == "table":
                 self.register_buffer(name, value)  # bytes
             else:
@@ -74,11 +74,11 @@ class Universal(nn.Module):
             weights, traced = {name: getattr(self, name) for name in self.names}, torch.compiler.is_compiling()
             x_ND = vectors(torch, weights, ids_USL.flatten(0, 1), whole=traced)
         x_USD = x_ND.reshape(ids_USL.shape[0], ids_USL.shape[1], WIDTH)
-        mask_US = masked_until(fields["lengths"].clamp_min(1), ids_USL.shape[1])
+        mask_US = length_mask(fields["lengths"].clamp_min(1), ids_USL.shape[1])
         return Tokens(x_USD, mask_US & present_B[:, None], (ids_USL.shape[1],), span_BT2=fields["span"])
 
 
-def _found(path: str, weights: str) -> Path:
+def _find_weights(path: str, weights: str) -> Path:
     """The converted folder.
 
     Raises:
@@ -91,13 +91,13 @@ def _found(path: str, weights: str) -> Path:
     return folder
 
 
-def _read(folder: Path) -> dict[str, Tensor]:
+def _read_weights(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(folder / "model.safetensors")
 
 
-def _random() -> dict[str, Tensor]:
+def _random_weights() -> dict[str, Tensor]:
     """Weights in the right shapes, small enough that nothing overflows."""
     drawn = {name: 0.05 * torch.randn(shape) for name, shape in shapes().items() if name != "table"}
     return {"table": torch.randint(0, 64, shapes()["table"], dtype=torch.uint8), **drawn}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
-from polyfuse.evaluation.judges.common import weighted
+from polyfuse.evaluation.judges.common import with_row_weights
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.metrics.intervals import Measure
 from polyfuse.registry import HEADLINES, JUDGES, MEASURES, choose, resolve
@@ -49,4 +49,4 @@ def measure(outcome: Outcome) -> Measure:
     Where rows have weights of their own, these are multiplied by the ones given.
     """
     found: Measure = resolve(choose(MEASURES, outcome.task, "task"))(outcome)
-    return weighted(found, outcome.judged_weights())
+    return with_row_weights(found, outcome.judged_weights())

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import counted, written
+from polyfuse.evaluation.glossary import format_count, format_value
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,
-    coded,
-    finite,
-    nothing_to_judge,
-    opening_notes,
-    spread,
-    values,
+    common_notes,
+    empty_report,
+    encode_labels,
+    finite_or_none,
+    measure_values,
+    spread_over_rows,
 )
 from polyfuse.evaluation.outcome import Baseline, Confusion, Outcome, OutputReport
 from polyfuse.metrics import classification
@@ -35,10 +35,10 @@ def judge(
     """Accuracy, F1, log loss, AUROC, calibration, per-class report and confusion matrix; see ``judges.judge``."""
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, HEADLINE)
+        return empty_report(outcome, NAMES, HEADLINE)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
-    target, predicted = (coded(side, classes, rows) for side in (outcome.target, outcome.value))
+    target, predicted = (encode_labels(side, classes, rows) for side in (outcome.target, outcome.value))
     p = None if outcome.probabilities is None else np.asarray(outcome.probabilities)[rows]
     found, intervals = _measured(target, predicted, p, len(classes), resampling)
     return report_of_classes(
@@ -91,7 +91,7 @@ def report_of_classes(
     target, predicted, classes, p = answers.target, answers.predicted, answers.classes, answers.p
     right, confidence = target == predicted, answers.confidence
     counts = classification.class_counts(target, predicted, len(classes), resampling.weights)
-    calibration = {} if p is None else {"ece": finite(calibration_error(confidence, right, resampling.weights))}
+    calibration = {} if p is None else {"ece": finite_or_none(calibration_error(confidence, right, resampling.weights))}
     severity = ~right * np.maximum(confidence, 1e-9) if severity is None else severity
     return OutputReport(
         task=outcome.task,
@@ -100,12 +100,12 @@ def report_of_classes(
         intervals=intervals,
         headline=headline,
         baseline=baseline,
-        severity=spread(severity, rows, len(outcome.target)),
-        confidence=None if p is None else spread(confidence, rows, len(outcome.target)),
+        severity=spread_over_rows(severity, rows, len(outcome.target)),
+        confidence=None if p is None else spread_over_rows(confidence, rows, len(outcome.target)),
         per_class=per_class(counts, classes, np.bincount(target, minlength=len(classes))),
         confusion=Confusion(classes, classification.confusion_matrix(target, predicted, len(classes))),
         reliability=[] if p is None else reliability_bins(confidence, right),
-        notes=opening_notes(outcome, rows, resampling) + notes,
+        notes=common_notes(outcome, rows, resampling) + notes,
     )
 
 
@@ -113,7 +113,7 @@ def measure(outcome: Outcome) -> Measure:
     """The metrics of the judged rows as functions of weights of these rows; see ``judges.measure``."""
     rows = outcome.judged()
     classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
-    target, predicted = (coded(side, classes, rows) for side in (outcome.target, outcome.value))
+    target, predicted = (encode_labels(side, classes, rows) for side in (outcome.target, outcome.value))
     p = None if outcome.probabilities is None else np.asarray(outcome.probabilities)[rows]
     return partial(_measure, target, predicted, p, len(classes))
 
@@ -156,7 +156,7 @@ def _baseline(target_N: np.ndarray, classes: list, weights_N: np.ndarray | None)
     """Always the most frequent class, with the class shares as probabilities."""
     shares = class_shares(target_N, len(classes), weights_N)
     constant, p = np.full_like(target_N, shares.argmax()), np.broadcast_to(shares, (len(target_N), len(classes)))
-    found = values(partial(_measure, target_N, constant, p, len(classes)), len(target_N), weights_N)
+    found = measure_values(partial(_measure, target_N, constant, p, len(classes)), len(target_N), weights_N)
     if np.count_nonzero(shares) > 1:
         found["auroc"] = 0.5  # whatever the classes, a score that tells nothing
     return Baseline(f"always {str(classes[shares.argmax()])!r}", found)
@@ -174,7 +174,13 @@ def per_class(counts: classification.ClassCounts, classes: list, rows_C: np.ndar
         classes, classification.precision(counts), classification.recall(counts), classification.f1(counts), strict=True
     )
     return [
-        {"class": label, "precision": finite(p), "recall": finite(r), "f1": finite(f), "support": int(support)}
+        {
+            "class": label,
+            "precision": finite_or_none(p),
+            "recall": finite_or_none(r),
+            "f1": finite_or_none(f),
+            "support": int(support),
+        }
         for (label, p, r, f), support in zip(columns, rows_C, strict=True)
     ]
 
@@ -193,6 +199,6 @@ def _notes(
         notes.append("All rows have the same label, so AUROC is undefined and accuracy tells little.")
     if (target_N == predicted_N).all() and groups is None:
         # the bootstrap interval is a point then; 0.05 = (1 - error)^rows gives error = 3 / rows
-        error = written("accuracy", min(1.0, 3 / rows))
-        notes.append(f"No mistake in {counted(rows, 'row')}: the true error may still be up to {error}.")
+        error = format_value("accuracy", min(1.0, 3 / rows))
+        notes.append(f"No mistake in {format_count(rows, 'row')}: the true error may still be up to {error}.")
     return notes

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import counted
+from polyfuse.evaluation.glossary import format_count
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.intervals import Interval, Measure, bootstrap
 
@@ -38,38 +38,38 @@ class Resampling:
 
     def measured(self, measure: Measure, rows: int, work: int = 1) -> tuple[Values, dict[str, Interval]]:
         """Values of some metrics on the rows as they are, and their intervals."""
-        measure = weighted(measure, self.weights)
+        measure = with_row_weights(measure, self.weights)
         intervals = bootstrap(measure, rows, replicates=self.replicates, seed=self.seed, groups=self.groups, work=work)
-        return values(measure, rows), intervals
+        return measure_values(measure, rows), intervals
 
 
-def weighted(measure: Measure, weights_N: np.ndarray | None) -> Measure:
+def with_row_weights(measure: Measure, weights_N: np.ndarray | None) -> Measure:
     """Metrics of rows that have weights of their own beside those that resamples give them."""
     return measure if weights_N is None else lambda times: measure(times * weights_N)
 
 
-def values(measure: Measure, rows: int, weights: np.ndarray | None = None) -> Values:
+def measure_values(measure: Measure, rows: int, weights: np.ndarray | None = None) -> Values:
     """Values of some metrics on the rows as they are; None where undefined."""
-    return {name: finite(value) for name, value in weighted(measure, weights)(np.ones(rows)).items()}
+    return {name: finite_or_none(value) for name, value in with_row_weights(measure, weights)(np.ones(rows)).items()}
 
 
-def finite(value: Any) -> float | None:
+def finite_or_none(value: Any) -> float | None:
     """A plain float, or None for NaN and infinity."""
     return float(value) if np.isfinite(value) else None
 
 
-def coded(labels: list, classes: list, rows: np.ndarray) -> np.ndarray:
+def encode_labels(labels: list, classes: list, rows: np.ndarray) -> np.ndarray:
     """The codes of the judged rows' labels.
 
     Raises:
         ValueError: a label that is not one of the classes, named with its row.
     """
     codes = {label: code for code, label in enumerate(classes)}
-    return np.array([code_of(labels[row], codes, row) for row in rows])
+    return np.array([encode_label(labels[row], codes, row) for row in rows])
 
 
-def code_of(label: Hashable, codes: dict[Any, int], row: int) -> int:
-    """The code of one label; ``row`` is for the error of ``coded``."""
+def encode_label(label: Hashable, codes: dict[Any, int], row: int) -> int:
+    """The code of one label; ``row`` is for the error of ``encode_labels``."""
     if label not in codes:
         known = ", ".join(str(c) for c in list(codes)[:20]) + (", ..." if len(codes) > 20 else "")
         raise ValueError(
@@ -79,14 +79,14 @@ def code_of(label: Hashable, codes: dict[Any, int], row: int) -> int:
     return codes[label]
 
 
-def spread(values: np.ndarray, rows: np.ndarray, total: int) -> np.ndarray:
+def spread_over_rows(values: np.ndarray, rows: np.ndarray, total: int) -> np.ndarray:
     """Values of the judged rows laid out over all rows, NaN elsewhere."""
     everywhere = np.full(total, np.nan)
     everywhere[rows] = values
     return everywhere
 
 
-def opening_notes(outcome: Outcome, rows: np.ndarray, resampling: Resampling) -> list[str]:
+def common_notes(outcome: Outcome, rows: np.ndarray, resampling: Resampling) -> list[str]:
     """Notes that hold for every task."""
     notes = []
     if missing := len(outcome.target) - len(rows):
@@ -99,9 +99,9 @@ def opening_notes(outcome: Outcome, rows: np.ndarray, resampling: Resampling) ->
     return notes
 
 
-def nothing_to_judge(outcome: Outcome, names: tuple[str, ...], headline: tuple[str, ...]) -> OutputReport:
+def empty_report(outcome: Outcome, names: tuple[str, ...], headline: tuple[str, ...]) -> OutputReport:
     """The report when no row has a target: every metric None, and why."""
     nothing = Baseline("none", dict.fromkeys(headline))
     unknown = np.full(len(outcome.target), np.nan)
-    notes = [f"No target in {counted(len(outcome.target), 'row')}, so there is nothing to judge."]
+    notes = [f"No target in {format_count(len(outcome.target), 'row')}, so there is nothing to judge."]
     return OutputReport(outcome.task, 0, dict.fromkeys(names), {}, headline, nothing, unknown, notes=notes)

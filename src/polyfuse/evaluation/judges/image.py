@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 
 from polyfuse import registry
-from polyfuse.evaluation.glossary import counted
-from polyfuse.evaluation.judges.common import Resampling, finite, nothing_to_judge, opening_notes, spread
-from polyfuse.evaluation.judges.made import alarm, matching, means, varied
+from polyfuse.evaluation.glossary import format_count
+from polyfuse.evaluation.judges.common import Resampling, common_notes, empty_report, finite_or_none, spread_over_rows
+from polyfuse.evaluation.judges.generated import match_scores, mean_metrics, note_sameness, variety_share
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
+from polyfuse.metrics.generated import frechet
 from polyfuse.metrics.intervals import Measure
-from polyfuse.metrics.made import frechet
 from polyfuse.starter import StarterError
 
 HEADLINE = ("match", "frechet_pixels", "frechet_efficientnet", "variety")
@@ -38,13 +38,13 @@ def judge(
     """Match, Frechet distances and variety; see ``judges.judge``."""
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, HEADLINE)
+        return empty_report(outcome, NAMES, HEADLINE)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     made, real = _sides(outcome, rows)
-    of_rows = {"match": matching(made, real)}
-    found, intervals = resampling.measured(partial(means, of_rows), len(rows))
-    found["frechet_pixels"] = finite(frechet(np.stack(made), np.stack(real)))
-    found["variety"] = finite(varied(made, real))
+    of_rows = {"match": match_scores(made, real)}
+    found, intervals = resampling.measured(partial(mean_metrics, of_rows), len(rows))
+    found["frechet_pixels"] = finite_or_none(frechet(np.stack(made), np.stack(real)))
+    found["variety"] = finite_or_none(variety_share(made, real))
     found["frechet_efficientnet"], notes = _by_network(outcome, rows)
     still = np.square(np.stack(real) - np.mean(real, 0)).sum() / max(1, len(real) - 1)
     return OutputReport(
@@ -54,9 +54,9 @@ def judge(
         intervals=intervals,
         headline=HEADLINE,
         baseline=Baseline("always the mean picture", {"match": 0.5, "frechet_pixels": float(still), "variety": 0.0}),
-        severity=spread(1 - of_rows["match"], rows, len(outcome.target)),
-        score=spread(of_rows["match"], rows, len(outcome.target)),
-        notes=opening_notes(outcome, rows, resampling) + alarm(found["variety"] or np.nan, "pictures") + notes,
+        severity=spread_over_rows(1 - of_rows["match"], rows, len(outcome.target)),
+        score=spread_over_rows(of_rows["match"], rows, len(outcome.target)),
+        notes=common_notes(outcome, rows, resampling) + note_sameness(found["variety"] or np.nan, "pictures") + notes,
         decoding=dict(outcome.decoding),
     )
 
@@ -64,7 +64,7 @@ def judge(
 def measure(outcome: Outcome) -> Measure:
     """The metrics of the judged rows as functions of weights of these rows; see ``judges.measure``."""
     made, real = _sides(outcome, outcome.judged())
-    return partial(means, {"match": matching(made, real)})
+    return partial(mean_metrics, {"match": match_scores(made, real)})
 
 
 def _sides(outcome: Outcome, rows: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -88,12 +88,12 @@ def _by_network(outcome: Outcome, rows: np.ndarray) -> tuple[float | None, list[
             "'polyfuse[starter]'); frechet_pixels is that of pictures pooled to 8 x 8."
         ]
     some = rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int)]
-    made, real = (np.stack([_seen(side[row]) for row in some]) for side in (outcome.value, outcome.target))
-    notes = [f"frechet_efficientnet is taken on {counted(len(some), 'row')}."] if len(some) < len(rows) else []
-    return finite(frechet(_features(made), _features(real))), notes
+    made, real = (np.stack([_to_network_input(side[row]) for row in some]) for side in (outcome.value, outcome.target))
+    notes = [f"frechet_efficientnet is taken on {format_count(len(some), 'row')}."] if len(some) < len(rows) else []
+    return finite_or_none(frechet(_features(made), _features(real))), notes
 
 
-def _seen(pixels: np.ndarray) -> np.ndarray:
+def _to_network_input(pixels: np.ndarray) -> np.ndarray:
     """A picture as the network sees it, (3, H, W)."""
     picture = Image.fromarray(np.asarray(pixels, np.uint8)).convert("RGB")
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).transpose(2, 0, 1)

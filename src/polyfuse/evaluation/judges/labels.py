@@ -11,12 +11,12 @@ from polyfuse.evaluation.judges.category import per_class
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,
-    code_of,
-    finite,
-    nothing_to_judge,
-    opening_notes,
-    spread,
-    values,
+    common_notes,
+    empty_report,
+    encode_label,
+    finite_or_none,
+    measure_values,
+    spread_over_rows,
 )
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import multilabel as metrics
@@ -33,7 +33,7 @@ def judge(
     """F1 over all labels and per label, exact match, mean average precision; see ``judges.judge``."""
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, HEADLINE)
+        return empty_report(outcome, NAMES, HEADLINE)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     classes = outcome.classes if outcome.classes is not None else _observed(outcome, rows)
     target, predicted = (_matrix(side, classes, rows) for side in (outcome.target, outcome.value))
@@ -44,14 +44,14 @@ def judge(
         task=outcome.task,
         rows=len(rows),
         metrics={name: found.get(name) for name in NAMES}
-        | ({} if p is None else {"ece": finite(calibration_error(p.ravel(), target.ravel(), each))}),
+        | ({} if p is None else {"ece": finite_or_none(calibration_error(p.ravel(), target.ravel(), each))}),
         intervals=intervals,
         headline=HEADLINE,
         baseline=_baseline(target, classes, resampling.weights),
-        severity=spread((target != predicted).sum(-1), rows, len(outcome.target)),
+        severity=spread_over_rows((target != predicted).sum(-1), rows, len(outcome.target)),
         per_class=_per_label(target, predicted, p, classes, resampling.weights),
         reliability=[] if p is None else reliability_bins(p.ravel(), target.ravel()),
-        notes=opening_notes(outcome, rows, resampling) + _notes(target, classes, p),
+        notes=common_notes(outcome, rows, resampling) + _notes(target, classes, p),
     )
 
 
@@ -71,7 +71,7 @@ def _matrix(labels: list, classes: list, rows: np.ndarray) -> np.ndarray:
     codes = {label: code for code, label in enumerate(classes)}
     matrix = np.zeros((len(rows), len(classes)), dtype=bool)
     for position, row in enumerate(rows):
-        matrix[position, [code_of(label, codes, row) for label in labels[row]]] = True
+        matrix[position, [encode_label(label, codes, row) for label in labels[row]]] = True
     return matrix
 
 
@@ -101,8 +101,10 @@ def _baseline(target_NC: np.ndarray, classes: list, weights_N: np.ndarray | None
     """Always the most frequent set of labels; for mAP, scores that rank nothing."""
     sets, codes_N = np.unique(target_NC, axis=0, return_inverse=True)
     common = sets[np.bincount(codes_N.reshape(-1), weights_N).argmax()]
-    found = values(partial(_measure, target_NC, np.broadcast_to(common, target_NC.shape)), len(target_NC), weights_N)
-    found["map"] = finite(metrics.mean_average_precision(np.zeros(target_NC.shape), target_NC, weights_N))
+    found = measure_values(
+        partial(_measure, target_NC, np.broadcast_to(common, target_NC.shape)), len(target_NC), weights_N
+    )
+    found["map"] = finite_or_none(metrics.mean_average_precision(np.zeros(target_NC.shape), target_NC, weights_N))
     named = ", ".join(str(label) for label, member in zip(classes, common, strict=True) if member)
     return Baseline(f"always {named!r}" if named else "never any label", found)
 
@@ -118,7 +120,7 @@ def _per_label(
     if p_NC is None:
         return found
     each = metrics.average_precisions(p_NC, target_NC, weights_N)
-    return [row | {"ap": finite(ap)} for row, ap in zip(found, each, strict=True)]
+    return [row | {"ap": finite_or_none(ap)} for row, ap in zip(found, each, strict=True)]
 
 
 def _notes(target_NC: np.ndarray, classes: list, p_NC: np.ndarray | None) -> list[str]:

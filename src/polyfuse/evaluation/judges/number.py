@@ -8,8 +8,15 @@ from functools import partial
 import numpy as np
 
 from polyfuse.data.cells.targets import find_outliers
-from polyfuse.evaluation.glossary import counted
-from polyfuse.evaluation.judges.common import Resampling, Values, nothing_to_judge, opening_notes, spread, values
+from polyfuse.evaluation.glossary import format_count
+from polyfuse.evaluation.judges.common import (
+    Resampling,
+    Values,
+    common_notes,
+    empty_report,
+    measure_values,
+    spread_over_rows,
+)
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import regression as metrics
 from polyfuse.metrics.intervals import Interval, Measure
@@ -24,7 +31,7 @@ def judge(
     """Errors in the column's units, variance explained, relative error, rank correlation; see ``judges.judge``."""
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, HEADLINE)
+        return empty_report(outcome, NAMES, HEADLINE)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     target, value = (np.array([side[row] for row in rows], dtype=float) for side in (outcome.target, outcome.value))
     found, intervals = _measured(target, value, resampling)
@@ -35,9 +42,9 @@ def judge(
         intervals=intervals,
         headline=HEADLINE,
         baseline=_baseline(target, resampling.weights),
-        severity=spread(np.nan_to_num(np.abs(target - value), nan=np.inf), rows, len(outcome.target)),
+        severity=spread_over_rows(np.nan_to_num(np.abs(target - value), nan=np.inf), rows, len(outcome.target)),
         scatter=(target, value),
-        notes=opening_notes(outcome, rows, resampling) + _notes(target, value),
+        notes=common_notes(outcome, rows, resampling) + _notes(target, value),
     )
 
 
@@ -74,7 +81,7 @@ def _baseline(target_N: np.ndarray, weights_N: np.ndarray | None) -> Baseline:
     """Always one number, for each metric the one that is best for it."""
 
     def always(number: float, *names: str) -> Values:
-        found = values(partial(_measure, target_N, np.full_like(target_N, number)), len(target_N), weights_N)
+        found = measure_values(partial(_measure, target_N, np.full_like(target_N, number)), len(target_N), weights_N)
         return {name: found[name] for name in names if name in found}
 
     def mean(values_N: np.ndarray) -> float:
@@ -101,17 +108,17 @@ def _weighted_median(values_N: np.ndarray, weights_N: np.ndarray) -> float:
 def _notes(target_N: np.ndarray, value_N: np.ndarray) -> list[str]:
     notes = []
     if broken := int((~np.isfinite(value_N)).sum()):
-        notes.append(f"Not a finite number: {counted(broken, 'prediction')}, so no metric can be given.")
+        notes.append(f"Not a finite number: {format_count(broken, 'prediction')}, so no metric can be given.")
     if far := int(find_outliers(target_N).sum()):
         largest = target_N[np.abs(target_N - np.median(target_N)).argmax()]
         notes.append(
-            f"Far from all other targets: {counted(far, 'row')}, such as {largest:g}, which decide RMSE, R² and the "
-            "mean absolute error nearly alone; look at the median absolute error."
+            f"Far from all other targets: {format_count(far, 'row')}, such as {largest:g}, which decide RMSE, R² and "
+            "the mean absolute error nearly alone; look at the median absolute error."
         )
     if np.ptp(target_N) == 0:
         notes.append("All rows have the same target, so R² and Spearman are undefined.")
     if (target_N < 0).any():
         notes.append("Some targets are below 0, so RMSLE and R² of logs are undefined.")
     elif below := int((value_N < 0).sum()):
-        notes.append(f"Below 0 although no target is: {counted(below, 'prediction')}; RMSLE takes 0 instead.")
+        notes.append(f"Below 0 although no target is: {format_count(below, 'prediction')}; RMSLE takes 0 instead.")
     return notes

@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import counted
+from polyfuse.evaluation.glossary import format_count
 from polyfuse.evaluation.judges.category import Answers, class_shares, report_of_classes
 from polyfuse.evaluation.judges.common import (
     Resampling,
-    coded,
-    nothing_to_judge,
-    values,
+    empty_report,
+    encode_labels,
+    measure_values,
 )
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics import classification, ordinal
@@ -29,7 +29,7 @@ def judge(
     """Quadratic weighted kappa, accuracy, distance in steps overall and per class; see ``judges.judge``."""
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, HEADLINE)
+        return empty_report(outcome, NAMES, HEADLINE)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     target, predicted, p, classes = _read(outcome, rows)
     found, intervals = resampling.measured(partial(_measure, target, predicted, p, len(classes)), len(rows))
@@ -61,7 +61,7 @@ def _read(outcome: Outcome, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """
     if outcome.classes is None:
         raise ValueError("an ordinal outcome needs its classes, from the lowest to the highest; found none")
-    target, predicted = (coded(side, outcome.classes, rows) for side in (outcome.target, outcome.value))
+    target, predicted = (encode_labels(side, outcome.classes, rows) for side in (outcome.target, outcome.value))
     p = None if outcome.probabilities is None else np.asarray(outcome.probabilities)[rows]
     return target, predicted, p, outcome.classes
 
@@ -83,7 +83,7 @@ def _baseline(target_N: np.ndarray, classes: list, weights_N: np.ndarray | None)
     shares = class_shares(target_N, len(classes), weights_N)
     middle = int(np.searchsorted(shares.cumsum(), 0.5 - 1e-12))
     constant, p = np.full_like(target_N, middle), np.broadcast_to(shares, (len(target_N), len(classes)))
-    found = values(partial(_measure, target_N, constant, p, len(classes)), len(target_N), weights_N)
+    found = measure_values(partial(_measure, target_N, constant, p, len(classes)), len(target_N), weights_N)
     return Baseline(f"always {str(classes[middle])!r}", found)
 
 
@@ -96,5 +96,5 @@ def _notes(target_N: np.ndarray, predicted_N: np.ndarray, classes: list) -> list
     if np.ptp(target_N) == 0:
         notes.append("All rows have the same label, so that agreement beyond chance tells nothing.")
     if far := int((np.abs(target_N - predicted_N) > 1).sum()):
-        notes.append(f"Off by more than one step: {counted(far, 'row')} of {len(target_N):,}.")
+        notes.append(f"Off by more than one step: {format_count(far, 'row')} of {len(target_N):,}.")
     return notes

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from polyfuse.evaluation.judges.common import Resampling, nothing_to_judge
+from polyfuse.evaluation.judges.common import Resampling, empty_report
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.intervals import Measure
 from polyfuse.metrics.retrieval import TOP
@@ -25,7 +25,7 @@ def judge(
     """
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, HEADLINE, HEADLINE)
+        return empty_report(outcome, HEADLINE, HEADLINE)
     found, intervals = Resampling.of(outcome, bootstrap, seed, groups).measured(measure(outcome), len(rows))
     sizes = np.array(outcome.classes or [], dtype=float)
     chance = {f"recall@{k}": float(np.minimum(1, k / sizes).mean()) for k in TOP}

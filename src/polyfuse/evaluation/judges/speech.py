@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from polyfuse.data.cells.spectrogram import Mel
-from polyfuse.evaluation.judges.common import Resampling, finite, nothing_to_judge, opening_notes, spread, values
-from polyfuse.evaluation.judges.made import alarm, matching, means, varied
+from polyfuse.evaluation.judges.common import (
+    Resampling,
+    common_notes,
+    empty_report,
+    finite_or_none,
+    measure_values,
+    spread_over_rows,
+)
+from polyfuse.evaluation.judges.generated import match_scores, mean_metrics, note_sameness, variety_share
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.cepstra import cepstra, distortion, shape
 from polyfuse.metrics.intervals import Measure
@@ -29,15 +36,15 @@ def judge(
     """Mel-cepstral distortion, match, error of length and variety; see ``judges.judge``."""
     rows = outcome.judged()
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, HEADLINE)
+        return empty_report(outcome, NAMES, HEADLINE)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
-    made, real = ([_heard(side[row]) for row in rows] for side in (outcome.value, outcome.target))
+    made, real = ([_to_cepstra(side[row]) for row in rows] for side in (outcome.value, outcome.target))
     of_rows = _of_rows(made, real)
-    found, intervals = resampling.measured(partial(means, of_rows), len(rows))
-    found["variety"] = finite(varied(*_shapes(made, real)))
+    found, intervals = resampling.measured(partial(mean_metrics, of_rows), len(rows))
+    found["variety"] = finite_or_none(variety_share(*_shapes(made, real)))
     usual = real[int(np.argsort([len(one) for one in real], kind="stable")[len(real) // 2])]
     always = {name: value for name, value in _of_rows([usual] * len(real), real).items() if name != "match"}
-    baseline = values(partial(means, always), len(rows), resampling.weights)
+    baseline = measure_values(partial(mean_metrics, always), len(rows), resampling.weights)
     return OutputReport(
         task=outcome.task,
         rows=len(rows),
@@ -45,9 +52,9 @@ def judge(
         intervals=intervals,
         headline=HEADLINE,
         baseline=Baseline("always the reference of middle length", {**baseline, "match": 0.5, "variety": 0.0}),
-        severity=spread(of_rows["mcd"], rows, len(outcome.target)),
-        score=spread(of_rows["mcd"], rows, len(outcome.target)),
-        notes=opening_notes(outcome, rows, resampling) + alarm(found["variety"] or np.nan, "sounds"),
+        severity=spread_over_rows(of_rows["mcd"], rows, len(outcome.target)),
+        score=spread_over_rows(of_rows["mcd"], rows, len(outcome.target)),
+        notes=common_notes(outcome, rows, resampling) + note_sameness(found["variety"] or np.nan, "sounds"),
         decoding=dict(outcome.decoding),
     )
 
@@ -55,8 +62,8 @@ def judge(
 def measure(outcome: Outcome) -> Measure:
     """The metrics of the judged rows as functions of weights of these rows; see ``judges.measure``."""
     rows = outcome.judged()
-    made, real = ([_heard(side[row]) for row in rows] for side in (outcome.value, outcome.target))
-    return partial(means, _of_rows(made, real))
+    made, real = ([_to_cepstra(side[row]) for row in rows] for side in (outcome.value, outcome.target))
+    return partial(mean_metrics, _of_rows(made, real))
 
 
 def _of_rows(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -64,7 +71,7 @@ def _of_rows(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> dict[str
     return {
         "mcd": np.array([distortion(one, other) for one, other in pairs]),
         "length_error": np.array([abs(len(one) - len(other)) / len(other) for one, other in pairs]),
-        "match": matching(*_shapes(made, real)),
+        "match": match_scores(*_shapes(made, real)),
     }
 
 
@@ -73,7 +80,7 @@ def _shapes(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> tuple[lis
     return [shape(one) for one in made], [shape(one) for one in real]
 
 
-def _heard(sound: Mapping[str, Any]) -> np.ndarray:
+def _to_cepstra(sound: Mapping[str, Any]) -> np.ndarray:
     """A sound as cepstra (N, 13)."""
     samples, rate = np.asarray(sound["array"], np.float32), int(sound["sampling_rate"])
     loudest = float(np.abs(samples).max(initial=0))

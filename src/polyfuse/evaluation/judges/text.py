@@ -9,15 +9,15 @@ from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import counted, term, written
+from polyfuse.evaluation.glossary import format_count, format_value, term
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,
-    finite,
-    nothing_to_judge,
-    opening_notes,
-    spread,
-    values,
+    common_notes,
+    empty_report,
+    finite_or_none,
+    measure_values,
+    spread_over_rows,
 )
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.intervals import Measure
@@ -57,15 +57,15 @@ def judge(
     rows = outcome.judged()
     shown = headline(outcome)
     if not len(rows):
-        return nothing_to_judge(outcome, NAMES, shown)
+        return empty_report(outcome, NAMES, shown)
     resampling = Resampling.of(outcome, bootstrap, seed, groups)
     texts, ready = _sides(outcome, rows)
     kept = ready.statistics(texts)
     found, intervals = resampling.measured(partial(_measure, kept), len(rows))
     row_values = _values(kept)
     said = [ready.split(one) for one in texts]
-    found |= {f"distinct_{n}": finite(diversity.distinct(said, n)) for n in (1, 2)}
-    found["same_text"] = diversity.commonest(texts)[1] / len(rows)
+    found |= {f"distinct_{n}": finite_or_none(diversity.distinct(said, n)) for n in (1, 2)}
+    found["same_text"] = diversity.most_common_text(texts)[1] / len(rows)
     score = row_values.get(shown[0], np.full(len(rows), np.nan))
     return OutputReport(
         task=outcome.task,
@@ -74,9 +74,9 @@ def judge(
         intervals=intervals,
         headline=shown,
         baseline=ready.baseline(shown, resampling.weights),
-        severity=spread(_severity(shown[0], row_values), rows, len(outcome.target)),
-        score=None if shown[0] in RIGHT else spread(score, rows, len(outcome.target)),
-        notes=opening_notes(outcome, rows, resampling) + _notes(kept, found, texts, ready, shown[0]),
+        severity=spread_over_rows(_severity(shown[0], row_values), rows, len(outcome.target)),
+        score=None if shown[0] in RIGHT else spread_over_rows(score, rows, len(outcome.target)),
+        notes=common_notes(outcome, rows, resampling) + _notes(kept, found, texts, ready, shown[0]),
         decoding=dict(outcome.decoding),
     )
 
@@ -108,7 +108,7 @@ def headline(outcome: Outcome) -> tuple[str, ...]:
 
 def _sides(outcome: Outcome, rows: np.ndarray) -> tuple[list[str], _References]:
     texts = ["" if outcome.value[row] is None else str(outcome.value[row]) for row in rows]
-    return texts, _ready(tuple(_several(outcome.target[row]) for row in rows))
+    return texts, _prepare_references(tuple(_several(outcome.target[row]) for row in rows))
 
 
 def _several(target: str | Iterable[str]) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def _several(target: str | Iterable[str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2)
-def _ready(references: tuple[tuple[str, ...], ...]) -> _References:
+def _prepare_references(references: tuple[tuple[str, ...], ...]) -> _References:
     """Kept, for a model is judged many times on the same rows: with fewer inputs, under noise, seed by seed."""
     return _References(references)
 
@@ -176,20 +176,20 @@ class _References:
 
     def baseline(self, shown: Collection[str], weights_N: np.ndarray | None) -> Baseline:
         """Always the same text."""
-        text, kept = _constant(self, tuple(shown))
-        found = values(partial(_measure, kept), len(self.texts), weights_N)
+        text, kept = _constant_baseline(self, tuple(shown))
+        found = measure_values(partial(_measure, kept), len(self.texts), weights_N)
         short = text if len(text) <= 60 else text[:59] + "…"
         return Baseline(f"always {short!r}", {name: found.get(name) for name in shown if name in MEASURED})
 
 
 @lru_cache(maxsize=2)
-def _constant(ready: _References, shown: tuple[str, ...]) -> tuple[str, dict[str, np.ndarray]]:
+def _constant_baseline(ready: _References, shown: tuple[str, ...]) -> tuple[str, dict[str, np.ndarray]]:
     """The text that is always said, and how it does."""
-    text = _typical(ready.texts, ready.words)
+    text = _typical_reference(ready.texts, ready.words)
     return text, ready.statistics([text] * len(ready.texts), shown)
 
 
-def _typical(texts: Sequence[Sequence[str]], words: Sequence[Sequence[tokens.Words]]) -> str:
+def _typical_reference(texts: Sequence[Sequence[str]], words: Sequence[Sequence[tokens.Words]]) -> str:
     """The reference that fits most rows: the commonest as a whole, or else by the words that it shares with others."""
     whole: dict[str, str] = {}
     rows = Counter(n for row in texts for n in {_known(whole, text) for text in row})
@@ -297,7 +297,7 @@ def _severity(main: str, of_rows: dict[str, np.ndarray]) -> np.ndarray:
 
 def _notes(kept: dict[str, np.ndarray], found: Values, texts: list[str], ready: _References, main: str) -> list[str]:
     notes = []
-    rows, (text, times) = len(texts), diversity.commonest(texts)
+    rows, (text, times) = len(texts), diversity.most_common_text(texts)
     if ready.signs:
         notes.append(
             "Words are single characters in every metric of words, for these texts have no spaces between words; put "
@@ -306,16 +306,16 @@ def _notes(kept: dict[str, np.ndarray], found: Values, texts: list[str], ready: 
     distinct = len({answers.squad_normal(row[0]) for row in ready.texts})
     if times > 1 and times > ALARM * rows and distinct > rows * (1 - ALARM):
         notes.append(
-            f"ALARM: {written('same_text', times / rows)} of the rows get the same text, {text!r}, though their "
+            f"ALARM: {format_value('same_text', times / rows)} of the rows get the same text, {text!r}, though their "
             "references differ: the model does not look at its inputs."
         )
     if empty := sum(not one.strip() for one in texts):
-        notes.append(f"Nothing was said to {counted(empty, 'row')}.")
+        notes.append(f"Nothing was said to {format_count(empty, 'row')}.")
     if main in ("wer", "cer"):
         inserted, deleted, replaced, length = (int(n) for n in kept[main].sum(0))
         unit = "word" if main == "wer" else "character"
         notes.append(
-            f"{term(main).title}: of {counted(length, unit)} {deleted:,} left out, {replaced:,} replaced, and "
+            f"{term(main).title}: of {format_count(length, unit)} {deleted:,} left out, {replaced:,} replaced, and "
             f"{inserted:,} put in."
         )
     if found.get("cider_d") is None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
-from polyfuse.heads.flow import FORGOTTEN, Reading, Sampling, flow_loss, made, noise_of
+from polyfuse.heads.flow import FORGOTTEN, ConditionReader, Sampling, draw_noise, flow_loss, sample
 from polyfuse.heads.image.unet import UNet
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
@@ -71,7 +71,7 @@ class Image(nn.Module):
     ):
         super().__init__()
         self.name, self.shape = name, (channels, *image_size)
-        self.reading = Reading(width)
+        self.reading = ConditionReader(width)
         self.net = UNet(channels, (image_size[0], image_size[1]), width, base=base, depth=depth, dropout=dropout)
         self.how = Sampling().changed(decode or {})
 
@@ -109,10 +109,10 @@ class Image(nn.Module):
         """
         how = self.writing(**options)
         given = self.reading(fused)
-        noise = noise_of(batch.rows_B.tolist(), how.seed, self.shape, given.mean_BD)
-        pixels = (made(self.net, noise, given, how) * HALF + HALF).round().clamp(0, 255).to(torch.uint8)
-        return Prediction([_picture(one) for one in pixels.permute(0, 2, 3, 1).cpu().numpy()], None, {})
+        noise = draw_noise(batch.rows_B.tolist(), how.seed, self.shape, given.mean_BD)
+        pixels = (sample(self.net, noise, given, how) * HALF + HALF).round().clamp(0, 255).to(torch.uint8)
+        return Prediction([_to_image(one) for one in pixels.permute(0, 2, 3, 1).cpu().numpy()], None, {})
 
 
-def _picture(pixels_HWC: np.ndarray) -> np.ndarray:
+def _to_image(pixels_HWC: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels_HWC[..., 0] if pixels_HWC.shape[-1] == 1 else pixels_HWC)

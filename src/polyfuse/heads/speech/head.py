@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.data.cells.spectrogram import Mel
-from polyfuse.heads.flow import FORGOTTEN, Conditions, Denoise, Reading, Sampling, flow_loss, made, noise_of
+from polyfuse.heads.flow import FORGOTTEN, ConditionReader, Conditions, Denoise, Sampling, draw_noise, flow_loss, sample
 from polyfuse.heads.speech.frames import Frames
-from polyfuse.heads.speech.vocoder import Vocoder, asked
-from polyfuse.layers.positions import masked_until
+from polyfuse.heads.speech.vocoder import Vocoder, vocoder_spec
+from polyfuse.layers.positions import length_mask
 from polyfuse.records import Batch, Fused, Prediction, Spec
 
 LENGTHS = 0.1  # weight of the squared error of the logarithm of lengths beside the loss of frames
@@ -90,7 +90,7 @@ class Speech(nn.Module):
         Speaking().changed(decode or {})
         if vocoder is None:
             return Spec("target.audio", {"rate": rate, "seconds": seconds})
-        frames, kept = asked(vocoder)
+        frames, kept = vocoder_spec(vocoder)
         if rate not in ("auto", frames["rate"]):
             raise ValueError(f"rate: the vocoder {vocoder} makes {frames['rate']:,} samples per second, not {rate}")
         return Spec("target.audio", {"seconds": seconds, **frames}, kept)
@@ -116,7 +116,7 @@ class Speech(nn.Module):
         super().__init__()
         self.name, self.mel, self.longest = name, Mel(**mel), longest
         self.mean_F, self.deviation_F = np.array(mean, np.float32), np.array(deviation, np.float32)
-        self.reading = Reading(width)
+        self.reading = ConditionReader(width)
         self.net = Frames(self.mel.bins, width, channels=channels, depth=depth, dropout=dropout)
         self.length = nn.Sequential(nn.Linear(width, channels), nn.GELU(), nn.Linear(channels, 1))
         self.vocoder = None
@@ -146,7 +146,7 @@ class Speech(nn.Module):
         """Mean squared error of the velocity of frames, and the length's error, per row (B,); 0 without a target."""
         cells = batch.outputs[self.name]
         frames_BNF, lengths_B = (cells.rows(cells.fields[key]) for key in ("frames", "lengths"))  # type: ignore[index]
-        mask_BN = masked_until(lengths_B, frames_BNF.shape[1])
+        mask_BN = length_mask(lengths_B, frames_BNF.shape[1])
         given = self.reading(fused)
         how = (self._masked(mask_BN), frames_BNF, given, batch.rows_B)
         loss_BNF = flow_loss(*how, training=self.training, forget=FORGOTTEN)
@@ -180,9 +180,9 @@ class Speech(nn.Module):
         how, rows = self.writing(**options), batch.rows_B.tolist()
         given = self.reading(fused)
         lengths_B = (self._log_lengths(given).exp() / how.speed).round().clamp(2, self.longest).long()
-        mask_BN = masked_until(lengths_B, int(lengths_B.max()))
-        noise = noise_of(rows, how.seed, (mask_BN.shape[1], self.mel.bins), given.mean_BD)
-        made_BNF = made(self._masked(mask_BN), noise * mask_BN[..., None], given, how).cpu().numpy()
+        mask_BN = length_mask(lengths_B, int(lengths_B.max()))
+        noise = draw_noise(rows, how.seed, (mask_BN.shape[1], self.mel.bins), given.mean_BD)
+        made_BNF = sample(self._masked(mask_BN), noise * mask_BN[..., None], given, how).cpu().numpy()
         sounds = [self._sound(one[:length], how) for one, length in zip(made_BNF, lengths_B.tolist(), strict=True)]
         return Prediction(sounds, None, {})
 

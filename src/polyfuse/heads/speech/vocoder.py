@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyfuse.encoders.checkpoint import quiet
-from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.checkpoint import silence_transformers
+from polyfuse.encoders.hub import files_to_save, find
 
 KIND = "speecht5_hifigan"
 SILENCE = 1e-10  # energy of a filter below which SpeechT5 hears nothing
@@ -36,8 +36,8 @@ class Vocoder(nn.Module):
         super().__init__()
         from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
-        folder = _found(path, weights)[0]
-        with quiet():
+        folder = _find_vocoder(path, weights)[0]
+        with silence_transformers():
             if weights == "random":
                 self.model: Any = SpeechT5HifiGan(SpeechT5HifiGanConfig.from_pretrained(folder, local_files_only=True))
             else:
@@ -53,19 +53,19 @@ class Vocoder(nn.Module):
         return self.model(log_NF)
 
 
-def asked(path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a vocoder wants of ``target.audio``, by keyword, and the files that a saved model keeps of it.
+def vocoder_spec(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings of ``target.audio`` that a vocoder needs, by keyword, and its files to save.
 
     Raises:
         FileNotFoundError: no such checkpoint.
         ValueError: it is no such vocoder.
     """
-    folder, config = _found(path, "random")
+    folder, config = _find_vocoder(path, "random")
     frames = {"rate": config["sampling_rate"], "bins": config["model_in_dim"], "hop": prod(config["upsample_rates"])}
-    return {**frames, "floor": SILENCE}, copies(folder)
+    return {**frames, "floor": SILENCE}, files_to_save(folder)
 
 
-def _found(path: str, weights: str) -> tuple[Path, dict[str, Any]]:
+def _find_vocoder(path: str, weights: str) -> tuple[Path, dict[str, Any]]:
     folder = find(path, weights=weights)
     config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     if (kind := config.get("model_type")) != KIND:

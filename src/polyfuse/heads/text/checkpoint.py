@@ -43,7 +43,7 @@ def check_train(train: str) -> None:
         raise ValueError(f"train: expected {', '.join(TRAINED)}, found {train!r}")
 
 
-def prepared(model: Any, train: str) -> Any:
+def set_trainable(model: Any, train: str) -> Any:
     """The model, of which nothing learns, adapters on its linear layers, or all."""
     if train == "lora":
         inject(model)
@@ -57,14 +57,14 @@ def projector(width: int, size: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, size), nn.GELU(), nn.Dropout(dropout), nn.Linear(size, size))
 
 
-def kept_of(layers: Sequence[Any], mark: str = "") -> Cache:
+def flatten_cache(layers: Sequence[Any], mark: str = "") -> Cache:
     """Keys and values of every layer of a cache of transformers, by name."""
     return {
         f"{mark}{what}_{n}": getattr(layer, f"{what}s") for n, layer in enumerate(layers) for what in ("key", "value")
     }
 
 
-def pairs_of(cache: Cache, mark: str = "") -> list[tuple[Tensor, Tensor]]:
+def unflatten_cache(cache: Cache, mark: str = "") -> list[tuple[Tensor, Tensor]]:
     """Keys and values of every layer, as such a cache begins with."""
     count = sum(name.startswith(f"{mark}key_") for name in cache)
     return [(cache[f"{mark}key_{n}"], cache[f"{mark}value_{n}"]) for n in range(count)]

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.data.cells.spelling import PAD, SPECIALS
-from polyfuse.heads.text.decode import Decoding, Rules, Written
-from polyfuse.heads.text.learning import Learning, References
+from polyfuse.heads.text.decode import Decoding, GeneratedTexts, Rules
 from polyfuse.heads.text.memory import joint_tokens
+from polyfuse.heads.text.teacher_forcing import Learning, References
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Fused, Tokens
@@ -65,7 +65,7 @@ class CTC(nn.Module):
 
     def read(self, fused: Fused) -> Tokens:
         """The tokens of one input in the order of time, each knowing the joint tokens."""
-        tokens = in_order(self._stream(fused))
+        tokens = order_along_time(self._stream(fused))
         joint = joint_tokens(fused)
         joint_BD = self.joint(masked_mean(joint.x_BTD, joint.mask_BT))
         return Tokens(self.norm(tokens.x_BTD + joint_BD[:, None]), tokens.mask_BT)
@@ -102,11 +102,11 @@ class CTC(nn.Module):
         finite_N = torch.where(loss_N == inf, 0.0, loss_N)
         return finite_N / texts.lengths_N.clamp_min(1)
 
-    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Written:  # noqa: ARG002
+    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> GeneratedTexts:  # noqa: ARG002
         """The text of every row: the likeliest of a closed list, of a beam, or that of the likeliest path."""
         log_BTV, real_B = self.log_probabilities(memory)
         if rules.answers is not None:
-            return _of_answers(log_BTV, real_B, rules.answers)
+            return _best_answers(log_BTV, real_B, rules.answers)
         if how.beams > 1:
             found = [
                 prefix_beam(log_TV[:real], how.beams, rules.most)
@@ -114,9 +114,9 @@ class CTC(nn.Module):
             ]
         else:
             found = [_greedy(log_TV[:real], rules.most) for log_TV, real in zip(log_BTV, real_B.tolist(), strict=True)]
-        return Written([ids for ids, _ in found], [s for _, s in found], [max(1, len(ids)) for ids, _ in found])
+        return GeneratedTexts([ids for ids, _ in found], [s for _, s in found], [max(1, len(ids)) for ids, _ in found])
 
-    def steps(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Iterator[Written]:
+    def steps(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Iterator[GeneratedTexts]:
         """All at once."""
         yield self.write(memory, rules, how, rows)
 
@@ -130,7 +130,7 @@ def ctc_loss(log_NTV: Tensor, real_N: Tensor, ids_NT: Tensor, lengths_N: Tensor)
     return torch.where(real_N < lengths_N + twice_N, inf, loss_N)
 
 
-def in_order(tokens: Tokens) -> Tokens:
+def order_along_time(tokens: Tokens) -> Tokens:
     """Tokens along time, or along the columns of a picture; tokens outside the grid are left out."""
     x_BTD, mask_BT, grid = tokens.x_BTD[:, tokens.prefix :], tokens.mask_BT[:, tokens.prefix :], tokens.grid
     if not grid or prod(grid) > x_BTD.shape[1]:
@@ -149,13 +149,13 @@ def _greedy(log_TV: Tensor, most: int) -> tuple[list[int], float]:
     """Units of the likeliest path, and its log-probability."""
     if not len(log_TV):
         return [], 0.0
-    best_T = log_TV[:, _written(log_TV.shape[1])].max(-1)
-    path = [_written(log_TV.shape[1])[at] for at in best_T.indices.tolist()]
+    best_T = log_TV[:, _output_units(log_TV.shape[1])].max(-1)
+    path = [_output_units(log_TV.shape[1])[at] for at in best_T.indices.tolist()]
     ids = [unit for unit, before in zip(path, [PAD, *path], strict=False) if unit not in (PAD, before)]
     return ids[:most], float(best_T.values.sum())
 
 
-def _written(vocabulary: int) -> list[int]:
+def _output_units(vocabulary: int) -> list[int]:
     """The blank, and the units that a text can hold."""
     return [PAD, *range(len(SPECIALS), vocabulary)]
 
@@ -168,7 +168,7 @@ def prefix_beam(log_TV: np.ndarray, beams: int, most: int) -> tuple[list[int], f
         beams: texts that are kept after every token.
         most: units of a text.
     """
-    units = np.array(_written(log_TV.shape[1]))
+    units = np.array(_output_units(log_TV.shape[1]))
     kept: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -inf)}  # text -> paths that end in a blank, or do not
     for log_V in log_TV:
         likely = units[np.argsort(-log_V[units], kind="stable")[: max(CANDIDATES, beams)]]
@@ -194,7 +194,7 @@ def prefix_beam(log_TV: np.ndarray, beams: int, most: int) -> tuple[list[int], f
     return list(text), float(np.logaddexp(*sides))
 
 
-def _of_answers(log_BTV: Tensor, real_B: Tensor, answers: Sequence[Sequence[int]]) -> Written:
+def _best_answers(log_BTV: Tensor, real_B: Tensor, answers: Sequence[Sequence[int]]) -> GeneratedTexts:
     """The likeliest of some texts, all paths of each together."""
     lengths_A = torch.tensor([len(ids) for ids in answers], device=log_BTV.device)
     ids_AT = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in answers], batch_first=True).to(
@@ -206,4 +206,4 @@ def _of_answers(log_BTV: Tensor, real_B: Tensor, answers: Sequence[Sequence[int]
         scores.append(-ctc_loss(log_BTV, real_B, ids_T.expand(count, -1), length.expand(count)))
     best_B = torch.stack(scores, 1).max(1)
     chosen = [list(answers[at]) for at in best_B.indices.tolist()]
-    return Written(chosen, best_B.values.tolist(), [max(1, len(ids)) for ids in chosen])
+    return GeneratedTexts(chosen, best_B.values.tolist(), [max(1, len(ids)) for ids in chosen])

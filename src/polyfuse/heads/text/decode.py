@@ -1,4 +1,4 @@
-"""How a text is written once a decoder says what may come next: greedy, beams, drawn; with what may never come.
+"""Text generation from a decoder's logits: greedy search, beam search and sampling, under constraints.
 
 Every decoder that goes step by step is written through this file. A row's text does not depend on its neighbours: rows
 share no state, and draws come from a generator per row, by the seed and the row's number. Length-normalised beams: Wu
@@ -73,10 +73,10 @@ class Decoding:
 
     def __post_init__(self) -> None:
         for name, least in (("beams", 1), ("top_k", 0), ("seed", 0), ("no_repeat", 0), ("min_length", 0)):
-            _bounded(name, getattr(self, name), int, least)
+            _check_bounds(name, getattr(self, name), int, least)
         if self.max_length is not None:
-            _bounded("max_length", self.max_length, int, 1)
-        _bounded("length_penalty", self.length_penalty, (int, float), 0)
+            _check_bounds("max_length", self.max_length, int, 1)
+        _check_bounds("length_penalty", self.length_penalty, (int, float), 0)
         if not isinstance(self.sample, bool):
             raise ValueError(f"sample: expected true or false, found {self.sample!r}")
         for name, most in (("temperature", float("inf")), ("top_p", 1.0)):
@@ -114,14 +114,14 @@ class Decoding:
         return {"beams": self.beams, **own, **({"seed": self.seed} if self.sample else {})}
 
 
-def _bounded(name: str, value: Any, kind: Any, least: int) -> None:
+def _check_bounds(name: str, value: Any, kind: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, kind) or value < least:
         what = "a whole number" if kind is int else "a number"
         raise ValueError(f"{name}: expected {what} from {least} on, found {value!r}")
 
 
 @dataclass
-class Written:
+class GeneratedTexts:
     """Texts of some rows.
 
     Args:
@@ -140,7 +140,9 @@ class Written:
         return np.exp(np.array(self.scores) / np.maximum(self.lengths, 1))
 
 
-def write(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B: Sequence[int] = ()) -> Written:
+def generate(
+    decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B: Sequence[int] = ()
+) -> GeneratedTexts:
     """The text of every row.
 
     Args:
@@ -150,16 +152,16 @@ def write(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B
     if how.beams > 1:
         return beam_search(decoder, memory, rules, how)
     texts = None
-    for texts in _unit_by_unit(decoder, memory, rules, how, rows_B):  # noqa: B007 - the last one is wanted
+    for texts in _generate_units(decoder, memory, rules, how, rows_B):  # noqa: B007 - the last one is wanted
         pass
-    return texts.written() if texts is not None else Written([], [], [])
+    return texts.written() if texts is not None else GeneratedTexts([], [], [])
 
 
-def steps(
+def generate_steps(
     decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B: Sequence[int] = ()
-) -> Iterator[Written]:
+) -> Iterator[GeneratedTexts]:
     """What is written so far, after every step, until all rows are at their end; greedy or drawn."""
-    for texts in _unit_by_unit(decoder, memory, rules, how, rows_B):
+    for texts in _generate_units(decoder, memory, rules, how, rows_B):
         yield texts.written()
 
 
@@ -177,14 +179,14 @@ class _Texts:
         self.score_B = torch.zeros(count, device=device)
         self.length_B = torch.zeros(count, dtype=torch.long, device=device)
 
-    def written(self) -> Written:
+    def written(self) -> GeneratedTexts:
         """What there is, without ends."""
         rows = self.ids_BT.tolist()
         ids = [row[: row.index(self.end)] if self.end in row else row for row in rows]
-        return Written(ids, self.score_B.tolist(), self.length_B.tolist())
+        return GeneratedTexts(ids, self.score_B.tolist(), self.length_B.tolist())
 
 
-def _unit_by_unit(
+def _generate_units(
     decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding, rows_B: Sequence[int]
 ) -> Iterator[_Texts]:
     """The same texts, longer after every step. Rows that are at their end leave, once they are half of those there."""
@@ -192,7 +194,7 @@ def _unit_by_unit(
     if not count:
         return
     allowed, cache = Allowed(rules, device), decoder.begin(memory)
-    draws = _Draws(how, list(rows_B) or list(range(count)), rules.most, device) if how.sample else None
+    draws = _Sampler(how, list(rows_B) or list(range(count)), rules.most, device) if how.sample else None
     texts, row_N = _Texts(count, rules, device), torch.arange(count, device=device)
     going_N = torch.ones(count, dtype=torch.bool, device=device)
     last_N, place_N = torch.full((count,), rules.begin, device=device), allowed.start(count)
@@ -213,7 +215,7 @@ def _unit_by_unit(
         if 2 * left <= len(row_N):
             kept_n = going_N.nonzero()[:, 0]
             cache, row_N, last_N, place_N = (
-                picked(cache, kept_n, kept_n),
+                select_cache_rows(cache, kept_n, kept_n),
                 row_N[kept_n],
                 last_N[kept_n],
                 place_N[kept_n],
@@ -221,7 +223,7 @@ def _unit_by_unit(
             going_N = going_N[kept_n]
 
 
-class _Draws:
+class _Sampler:
     """One number between 0 and 1 for every row and step, by the seed and the row's own number."""
 
     def __init__(self, how: Decoding, rows: list[int], most: int, device: torch.device):
@@ -248,13 +250,13 @@ class _Draws:
         return log_NV.gather(1, unit_N1)[:, 0], unit_N1[:, 0]
 
 
-def beam_search(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding) -> Written:
+def beam_search(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding) -> GeneratedTexts:
     """The likeliest text of every row among those that its beams met; with enough beams the likeliest there is."""
     count, device, k = memory.x_BTD.shape[0], memory.x_BTD.device, how.beams
     if not count:
-        return Written([], [], [])
+        return GeneratedTexts([], [], [])
     allowed, found = Allowed(rules, device), _Best(count, rules, how, device)
-    cache = picked(decoder.begin(memory), torch.arange(count, device=device).repeat_interleave(k))
+    cache = select_cache_rows(decoder.begin(memory), torch.arange(count, device=device).repeat_interleave(k))
     last_N, place_N = torch.full((count * k,), rules.begin, device=device), allowed.start(count * k)
     written_NT = torch.zeros(count * k, 0, dtype=torch.long, device=device)
     score_BK = torch.full((count, k), NEVER, device=device)
@@ -283,7 +285,7 @@ def beam_search(decoder: Stepwise, memory: Tokens, rules: Rules, how: Decoding) 
         if 2 * left <= len(row_B):
             kept_b, stays_N = going_B.nonzero()[:, 0], going_B.repeat_interleave(k)
             row_B, score_BK, rows_N, last_N = row_B[kept_b], score_BK[kept_b], rows_N[stays_N], last_N[stays_N]
-        cache = picked(cache, rows_N, kept_b)
+        cache = select_cache_rows(cache, rows_N, kept_b)
         written_NT = torch.cat([written_NT[rows_N], last_N[:, None]], 1)
         place_N = allowed.after(place_N[rows_N], last_N)
     else:  # cut off at the greatest length
@@ -323,7 +325,7 @@ class _Best:
         return live_b / self.most**self.penalty > self.worth_B[row_b]
 
 
-def picked(cache: Cache, rows_N: Tensor, context_B: Tensor | None = None) -> Cache:
+def select_cache_rows(cache: Cache, rows_N: Tensor, context_B: Tensor | None = None) -> Cache:
     """The cache of other rows.
 
     Args:

@@ -19,13 +19,13 @@ from polyfuse import registry
 from polyfuse.contracts import Attends, Companion, ReadsEncoder, Spells, offers, says, spec_of
 from polyfuse.data.cells.spelling import PAD, Speller
 from polyfuse.data.cells.target_text import LONGEST
-from polyfuse.heads.text.attended import Attended, attended
 from polyfuse.heads.text.checkpoint import Spelling
 from polyfuse.heads.text.decode import Decoding, Rules
-from polyfuse.heads.text.learning import Learning, References
-from polyfuse.heads.text.memory import of_rows, parts
+from polyfuse.heads.text.memory import memory_parts, select_rows
 from polyfuse.heads.text.prompt import Prompted, Template
 from polyfuse.heads.text.self_critical import Draws, Reward, self_critical
+from polyfuse.heads.text.teacher_forcing import Learning, References
+from polyfuse.heads.text.word_attention import TextAttention, attention_by_word
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 Decoder = str | Mapping[str, Any]
@@ -71,17 +71,17 @@ class Text(nn.Module):
         Raises:
             ValueError: no such decoder, or a keyword or option that it does not have.
         """
-        name, keywords = chosen(decoder)
+        name, keywords = parse_decoder(decoder)
         if Learning.of(learn).self_critical and not offers(registry.text_decoder(name), Draws):
             raise ValueError(
                 f"learn.self_critical: {name} draws no texts that could be learnt by their worth; leave it out, or "
                 "take the decoder transformer, gru or lm"
             )
         Decoding().changed(dict(decode or {}))
-        if (own := spelling_of(name, keywords)) is not None:
+        if (own := decoder_spelling(name, keywords)) is not None:
             if unit != "auto":
                 raise ValueError(f"unit: a checkpoint spells texts by its own tokenizer; leave out {unit!r}")
-            return _of_checkpoint(own, max_length)
+            return _checkpoint_spec(own, max_length)
         unit = "char" if name == "ctc" and unit == "auto" else unit
         return Spec("target.text", {"unit": unit, "vocabulary": vocabulary, "max_length": max_length})
 
@@ -106,7 +106,7 @@ class Text(nn.Module):
         self.learn = Learning.of(learn)
         self.reward: Reward | None = None
         self.progress, self.usual = 0.0, 1.0
-        kind, keywords = chosen(decoder)
+        kind, keywords = parse_decoder(decoder)
         keywords |= {"path": str(files), "weights": "random"} if files is not None else {}
         self.decoder: Any = registry.text_decoder(kind)(self.speller.vocabulary, width, dropout, **keywords)
         self.how = Decoding()
@@ -120,7 +120,7 @@ class Text(nn.Module):
             ValueError: no such decoder, or a prompt that cannot be read, or that names columns to a decoder that is
                 told none.
         """
-        name, keywords = chosen(decoder)
+        name, keywords = parse_decoder(decoder)
         named = Template(keywords.get("prompt", "")).columns
         if named and not offers(registry.text_decoder(name), Prompted):
             known = ", ".join(one for one in registry.TEXT_DECODERS if offers(registry.text_decoder(one), Prompted))
@@ -138,14 +138,14 @@ class Text(nn.Module):
     @staticmethod
     def companion(*, decoder: Decoder = "transformer", **_: Any) -> Companion | None:
         """The encoder whose tokens its decoder reads as they come, where it reads such."""
-        name, keywords = chosen(decoder)
+        name, keywords = parse_decoder(decoder)
         made: Any = registry.text_decoder(name)
         return made.companion(**keywords) if offers(made, ReadsEncoder) else None
 
     @staticmethod
     def reading(input: str, *, decoder: Decoder, **keywords: Any) -> dict[str, Any]:
         """The head's keywords, its decoder reading that input."""
-        name, own = chosen(decoder)
+        name, own = parse_decoder(decoder)
         made: Any = registry.text_decoder(name)
         return {**keywords, "decoder": {"name": name, **made.reading(input, **own)}}
 
@@ -206,7 +206,7 @@ class Text(nn.Module):
         own = self.speller
         loss_b = self_critical(
             self.decoder,
-            of_rows(memory, there_b),
+            select_rows(memory, there_b),
             Rules(own.begin, own.end, own.banned, self.longest),
             self.learn.samples,
             lambda ids: reward(rows, list(map(own.text, ids))),
@@ -220,7 +220,7 @@ class Text(nn.Module):
         if says(self.decoder, "packs"):  # it has what a row begins with once for all references
             texts = replace(texts, row_N=row_N)
         elif len(row_N) != len(batch):  # every row has one reference at least
-            memory = of_rows(memory, row_N)
+            memory = select_rows(memory, row_N)
         loss_N = self.decoder.loss(memory, texts, self.learn)
         times_B = torch.bincount(row_N, minlength=len(batch)).clamp_min(1)
         loss_B = loss_N.new_zeros(len(batch)).index_add(0, row_N, loss_N) / times_B
@@ -256,7 +256,7 @@ class Text(nn.Module):
             return -self.loss(said, batch)
         there_B = batch.outputs[self.name].present_B
         rows = batch.rows_B[there_B].tolist()
-        memory = of_rows(self._about(said, batch), there_B.nonzero()[:, 0])
+        memory = select_rows(self._about(said, batch), there_B.nonzero()[:, 0])
         with torch.no_grad():
             ids = self.decoder.write(memory, self._rules(Decoding()), Decoding(), rows).ids
         worth_b = torch.from_numpy(self.reward(rows, list(map(self.speller.text, ids)))).to(memory.x_BTD)
@@ -306,7 +306,7 @@ class Text(nn.Module):
         return offers(self.decoder, Attends)
 
     @torch.no_grad()
-    def attended(self, fused: Fused, batch: Batch, **options: Any) -> list[Attended]:
+    def attended(self, fused: Fused, batch: Batch, **options: Any) -> list[TextAttention]:
         """What of the inputs the text of every row was written about, word by word.
 
         Args:
@@ -325,16 +325,16 @@ class Text(nn.Module):
         share_NTS = memory.x_BTD.new_zeros(len(ids), 0, memory.x_BTD.shape[1])
         if longest:
             share_NTS = self.decoder.attention(memory, pad_sequence(before, batch_first=True, padding_value=PAD))
-        return attended(share_NTS.float().cpu().numpy(), parts(fused), ids, self.speller)
+        return attention_by_word(share_NTS.float().cpu().numpy(), memory_parts(fused), ids, self.speller)
 
 
-def spelling_of(name: str, keywords: Mapping[str, Any]) -> Spelling | None:
+def decoder_spelling(name: str, keywords: Mapping[str, Any]) -> Spelling | None:
     """How a decoder spells texts by itself; None where the units are learnt from training texts."""
     made = registry.text_decoder(name)
     return made.spelling(**keywords) if offers(made, Spells) else None
 
 
-def _of_checkpoint(own: Spelling, max_length: int | str) -> Spec:
+def _checkpoint_spec(own: Spelling, max_length: int | str) -> Spec:
     """Reference texts as the ids of a checkpoint's own tokenizer.
 
     Raises:
@@ -348,7 +348,7 @@ def _of_checkpoint(own: Spelling, max_length: int | str) -> Spec:
     return Spec("target.text", keywords, own.files)
 
 
-def chosen(decoder: Decoder) -> tuple[str, dict[str, Any]]:
+def parse_decoder(decoder: Decoder) -> tuple[str, dict[str, Any]]:
     """Name and keywords of a decoder.
 
     Raises:

@@ -16,25 +16,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from polyfuse.encoders.checkpoint import blocks_of
+from polyfuse.encoders.checkpoint import find_blocks
 from polyfuse.encoders.hub import find
-from polyfuse.heads.text.checkpoint import Spelling, kept_of, pairs_of, prepared, projector
-from polyfuse.heads.text.conversation import Conversation
+from polyfuse.heads.text.causal_lm import EVERY, check_keywords, load_causal_lm, load_spelling
+from polyfuse.heads.text.chat_template import Conversation
+from polyfuse.heads.text.checkpoint import Spelling, flatten_cache, projector, set_trainable, unflatten_cache
 from polyfuse.heads.text.decode import Cache
 from polyfuse.heads.text.gated import GatedBlocks
-from polyfuse.heads.text.language import EVERY, causal_model, check_keywords, spelling_of
-from polyfuse.heads.text.learning import Learning, References, forbidden, mean_of
-from polyfuse.heads.text.memory import of_rows
-from polyfuse.heads.text.packing import packed
+from polyfuse.heads.text.memory import select_rows
+from polyfuse.heads.text.packing import pack_rows
 from polyfuse.heads.text.prompt import Template
 from polyfuse.heads.text.stepwise import StepwiseDecoder
+from polyfuse.heads.text.teacher_forcing import Learning, References, mask_banned, mean_over_units
 from polyfuse.records import Tokens
 
 CHUNK = 1024  # units whose logits are there at once
 
 
 @dataclass
-class Told(Tokens):
+class PromptedTokens(Tokens):
     """Tokens of every row, and what is said behind them: ids (B, P), padded in front, and which are real (B, P)."""
 
     ids_BP: Tensor | None = None
@@ -85,8 +85,8 @@ class LM(StepwiseDecoder):
         check_keywords(train=train, way=way, every=every, pack=pack)
         folder = find(path, weights=weights, modality="text")
         self.vocabulary, self.train_mode, self.packs = vocabulary, train, pack
-        self.model = causal_model(folder, weights)
-        prepared(self.model.base_model, train)
+        self.model = load_causal_lm(folder, weights)
+        set_trainable(self.model.base_model, train)
         self.model.get_output_embeddings().requires_grad_(train == "full")  # its weights may be those of the words
         size = self.model.get_input_embeddings().weight.shape[1]
         self.project = projector(width, size, dropout)
@@ -96,7 +96,7 @@ class LM(StepwiseDecoder):
         self.norm = nn.LayerNorm(size)
         heads = getattr(self.model.config, "num_attention_heads", 1)
         options: dict[str, Any] = {"every": EVERY if every is None else every, "heads": heads, "dropout": dropout}
-        self.gated = GatedBlocks(list(blocks_of(self.model)), size, **options) if way == "gated" else None
+        self.gated = GatedBlocks(list(find_blocks(self.model)), size, **options) if way == "gated" else None
         self.template, self.conversation = Template(prompt), Conversation(folder, tokens=way == "prefix")
         self.end = self.conversation.end
         self.before: Tensor
@@ -115,7 +115,7 @@ class LM(StepwiseDecoder):
             ValueError: it has no such tokenizer, writes no texts, or a keyword is none of its values.
         """
         check_keywords(**{name: others[name] for name in ("train", "way", "every", "pack") if name in others})
-        return spelling_of(path, weights)
+        return load_spelling(path, weights)
 
     def train(self, mode: bool = True) -> LM:
         """As ever, but a frozen model has no dropout."""
@@ -124,7 +124,7 @@ class LM(StepwiseDecoder):
             self.model.eval()
         return self
 
-    def told(self, memory: Tokens, prompts: list[str]) -> Told:
+    def told(self, memory: Tokens, prompts: list[str]) -> PromptedTokens:
         """The tokens of every row with its prompt, as ids."""
         known = {prompt: self.conversation.behind(prompt) for prompt in dict.fromkeys(prompts)}
         rows, device = [known[prompt] for prompt in prompts], memory.x_BTD.device
@@ -132,11 +132,11 @@ class LM(StepwiseDecoder):
         ids_BP = torch.tensor([[self.end] * (most - len(ids)) + ids for ids in rows], dtype=torch.long)
         lengths_B1 = torch.tensor([len(ids) for ids in rows], dtype=torch.long)[:, None]
         real_BP = torch.arange(most) >= most - lengths_B1
-        return Told(memory.x_BTD, memory.mask_BT, ids_BP=ids_BP.to(device), real_BP=real_BP.to(device))
+        return PromptedTokens(memory.x_BTD, memory.mask_BT, ids_BP=ids_BP.to(device), real_BP=real_BP.to(device))
 
     def _told(self, memory: Tokens) -> tuple[Tensor, Tensor]:
         """Ids behind the tokens, and which are real; those of a prompt without columns where none was told."""
-        if not isinstance(memory, Told):
+        if not isinstance(memory, PromptedTokens):
             memory = self.told(memory, self.template.of_rows(len(memory.x_BTD), None, str))
         assert memory.ids_BP is not None
         assert memory.real_BP is not None
@@ -222,7 +222,7 @@ class LM(StepwiseDecoder):
         x_NPH, mask_NP = self._prefix(memory)
         done = len(self.before) if self.train_mode == "frozen" and len(self.before) > 1 else 0
         real_NT = there_NT[:, 1:]  # a unit is read where it is followed by one
-        found = packed(mask_NP[:, done:], real_NT, row_N, self.packs)
+        found = pack_rows(mask_NP[:, done:], real_NT, row_N, self.packs)
         sequences, length = found.position_SL.shape
         place_P, place_T = found.prefix_P, found.text_P
         x_XH = x_NPH.new_zeros(sequences * length, x_NPH.shape[-1])
@@ -247,7 +247,7 @@ class LM(StepwiseDecoder):
     def loss(self, memory: Tokens, texts: References, how: Learning) -> Tensor:
         """Mean cross-entropy per text (N,); logits are made in chunks, and again for the gradient."""
         before_NT, next_NT, there_NT = texts.shifted(self.end, self.end, self.end)
-        own = memory if texts.row_N is None else of_rows(memory, texts.row_N)
+        own = memory if texts.row_N is None else select_rows(memory, texts.row_N)
         if self.training and how.scheduled_sampling:
             with torch.no_grad():
                 own_NT = self(own, before_NT)[0].argmax(-1)[:, :-1]
@@ -258,7 +258,7 @@ class LM(StepwiseDecoder):
         else:
             hidden_MH = self._read(own, before_NT[:, 1:])[there_NT]
         smoothing = how.label_smoothing if self.training else 0.0
-        return mean_of(self._losses(hidden_MH, next_NT, there_NT, smoothing=smoothing), there_NT)
+        return mean_over_units(self._losses(hidden_MH, next_NT, there_NT, smoothing=smoothing), there_NT)
 
     def log_probability(self, memory: Tokens, texts: References, banned: Sequence[int]) -> Tensor:
         """Log-probability of every text (N,), its end included, among those without the banned units."""
@@ -279,7 +279,7 @@ class LM(StepwiseDecoder):
         target_M = next_NT[there_NT]
 
         def of(hidden_mH: Tensor, target_m: Tensor) -> Tensor:
-            logits_mV = forbidden(self._logits(hidden_mH), banned)
+            logits_mV = mask_banned(self._logits(hidden_mH), banned)
             return F.cross_entropy(logits_mV, target_m, reduction="none", label_smoothing=smoothing)
 
         pieces = zip(hidden_MH.split(CHUNK), target_M.split(CHUNK), strict=True)
@@ -310,12 +310,12 @@ class LM(StepwiseDecoder):
         from transformers import DynamicCache
 
         place_NX = (mask_NP.long().cumsum(-1) - 1).clamp_min(0)[:, -x_NXH.shape[1] :]
-        cached = {"past_key_values": DynamicCache(pairs_of(cache) or None), "use_cache": True}
+        cached = {"past_key_values": DynamicCache(unflatten_cache(cache) or None), "use_cache": True}
         if self.gated is None:
             made = self._run(x_NXH, mask_NP.long(), place_NX, **cached)
         else:
-            with self.gated.seeing(pairs_of(cache, "look_"), cache["look_mask"]):
+            with self.gated.seeing(unflatten_cache(cache, "look_"), cache["look_mask"]):
                 made = self._run(x_NXH, mask_NP.long(), place_NX, **cached)
         found = {name: value for name, value in cache.items() if name.startswith("look_")}
         found |= {called: self._logits(made.last_hidden_state[:, -1]), "mask": mask_NP}
-        return found | kept_of(made.past_key_values.layers)
+        return found | flatten_cache(made.past_key_values.layers)

@@ -31,34 +31,34 @@ class Memory(nn.Module):
 
     def forward(self, fused: Fused) -> Tokens:
         """Everything there is to read of a row."""
-        found = [part for _, part in parts(fused)]
+        found = [part for _, part in memory_parts(fused)]
         x_BSD = torch.cat([self.placed(part) for part in found], 1)
         return Tokens(x_BSD, torch.cat([part.mask_BT for part in found], 1))
 
     def placed(self, tokens: Tokens) -> Tensor:
         """Normalised tokens, and where each lies in its grid (B, T, D)."""
         x_BTD = self.norm(tokens.x_BTD)
-        grid = grid_of(tokens)
+        grid = token_grid(tokens)
         if not grid:
             return x_BTD
-        code_TD = places(grid, x_BTD.shape[-1], like=x_BTD)
+        code_TD = grid_code(grid, x_BTD.shape[-1], like=x_BTD)
         behind = x_BTD.shape[1] - tokens.prefix - len(code_TD)
         return x_BTD + F.pad(code_TD, (0, 0, tokens.prefix, behind))
 
 
-def of_rows(memory: Tokens, row_N: Tensor) -> Tokens:
+def select_rows(memory: Tokens, row_N: Tensor) -> Tokens:
     """What is read of other rows, some of them several times, with whatever a decoder put beside the tokens."""
     values = {part.name: getattr(memory, part.name) for part in fields(memory)}
     own: dict[str, Any] = {name: value[row_N] for name, value in values.items() if isinstance(value, Tensor)}
     return replace(memory, **own)
 
 
-def parts(fused: Fused) -> list[tuple[str | None, Tokens]]:
+def memory_parts(fused: Fused) -> list[tuple[str | None, Tokens]]:
     """What a memory is made of, in order: the joint tokens, which belong to no input (None), then those of each."""
     return [(None, joint_tokens(fused)), *fused.by_input.items()]
 
 
-def grid_of(tokens: Tokens) -> tuple[int, ...]:
+def token_grid(tokens: Tokens) -> tuple[int, ...]:
     """The shape of the tokens behind their prefix; () where they have no order, or there are none."""
     count = tokens.x_BTD.shape[1] - tokens.prefix
     if not tokens.grid or count < 1:
@@ -75,7 +75,7 @@ def joint_tokens(fused: Fused) -> Tokens:
     return Tokens(joint.x_BTD[:, : joint.prefix], joint.mask_BT[:, : joint.prefix], prefix=joint.prefix)
 
 
-def places(grid: tuple[int, ...], width: int, *, like: Tensor) -> Tensor:
+def grid_code(grid: tuple[int, ...], width: int, *, like: Tensor) -> Tensor:
     """The sinusoidal code of the places of a grid, each axis having a share of the width: (T, D)."""
     shares = [width // len(grid)] * len(grid)
     shares[0] += width - sum(shares)

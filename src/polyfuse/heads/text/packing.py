@@ -27,7 +27,7 @@ class Packing:
     seen_SLL: Tensor
 
 
-def packed(prefix_BP: Tensor, text_NT: Tensor, row_N: Tensor, most: int) -> Packing:
+def pack_rows(prefix_BP: Tensor, text_NT: Tensor, row_N: Tensor, most: int) -> Packing:
     """Rows put into sequences one after the other, each into the first with room for it.
 
     Args:

@@ -13,14 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.contracts import Companion
-from polyfuse.encoders.checkpoint import config_of, tokenizer_of
-from polyfuse.encoders.hub import copies, find
-from polyfuse.heads.text.checkpoint import Spelling, check_train, kept_of, pairs_of, prepared, projector
-from polyfuse.heads.text.decode import NEVER, Cache, Decoding, Rules, Written
-from polyfuse.heads.text.learning import Learning, References, forbidden, log_probability, teacher_forced
+from polyfuse.encoders.checkpoint import load_config, tokenizer_of
+from polyfuse.encoders.hub import files_to_save, find
+from polyfuse.heads.text.checkpoint import (
+    Spelling,
+    check_train,
+    flatten_cache,
+    projector,
+    set_trainable,
+    unflatten_cache,
+)
+from polyfuse.heads.text.decode import NEVER, Cache, Decoding, GeneratedTexts, Rules
 from polyfuse.heads.text.memory import Memory
+from polyfuse.heads.text.seq2seq import kind_of, load_decoder, load_opening
 from polyfuse.heads.text.stepwise import StepwiseDecoder
-from polyfuse.heads.text.whole import asked, kind_of, opening
+from polyfuse.heads.text.teacher_forcing import Learning, References, log_probability, mask_banned, teacher_forced
 from polyfuse.records import Fused, Tokens
 
 FUSED = "none"  # the input of a decoder that reads what the fusion gives
@@ -74,12 +81,12 @@ class Pretrained(StepwiseDecoder):
                 f"{{name: pretrained, path: {path}}}"
             )
         self.vocabulary, self.train_mode = vocabulary, train
-        self.model: Any = prepared(asked(folder, weights), train)
+        self.model: Any = set_trainable(load_decoder(folder, weights), train)
         self.project = None
         if self.reads is None:
             self.project = nn.Sequential(*projector(width, self.model.width, dropout), nn.LayerNorm(self.model.width))
         self.read = Memory(width) if self.reads is None else Own(self.reads)
-        how = opening(folder, prompt)
+        how = load_opening(folder, prompt)
         self.end, self.most, self.room = how.end, how.most, how.room
         self.first: Tensor
         self.register_buffer("first", torch.tensor(how.ids), persistent=False)
@@ -93,8 +100,10 @@ class Pretrained(StepwiseDecoder):
         kind_of(folder)
         tokenizer = str(tokenizer_of(folder))
         names = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")
-        how = opening(folder, prompt)
-        return Spelling({**copies(folder, *names), "tokenizer.json": tokenizer}, tokenizer, how.end, how.lead, how.room)
+        how = load_opening(folder, prompt)
+        return Spelling(
+            {**files_to_save(folder, *names), "tokenizer.json": tokenizer}, tokenizer, how.end, how.lead, how.room
+        )
 
     @staticmethod
     def companion(
@@ -103,7 +112,7 @@ class Pretrained(StepwiseDecoder):
         """The encoder whose states it reads as they come."""
         folder = find(path, weights=weights)
         modality, kind = kind_of(folder)
-        whole = {"whole": True} if config_of(folder).model_type == "whisper" else {}
+        whole = {"whole": True} if load_config(folder).model_type == "whisper" else {}
         return Companion(modality, path, whole, input, not kind.any_length, train)
 
     @staticmethod
@@ -157,8 +166,8 @@ class Pretrained(StepwiseDecoder):
 
         def allowed(before_NT: Tensor) -> tuple[Tensor, None]:
             logits_NTV = self(memory, before_NT)[0].float()
-            logits_NTV = forbidden(logits_NTV, self.never)
-            return torch.cat([forbidden(logits_NTV[:, :1], self.never_first), logits_NTV[:, 1:]], 1), None
+            logits_NTV = mask_banned(logits_NTV, self.never)
+            return torch.cat([mask_banned(logits_NTV[:, :1], self.never_first), logits_NTV[:, 1:]], 1), None
 
         return log_probability(allowed, texts, banned, begin=self.end, end=self.end, pad=self.end)
 
@@ -172,22 +181,22 @@ class Pretrained(StepwiseDecoder):
         logits_NV = self.model(first_NP, seen.x_BTD, seen.mask_BT, kept)[:, -1, : self.vocabulary].clone()
         logits_NV[:, [*self.never, *self.never_first]] = NEVER
         # once keys and values of what was read are kept, its states are not looked at again
-        return {"first": logits_NV, "mask": seen.mask_BT, "x": seen.x_BTD[..., :1], **_kept(kept)}
+        return {"first": logits_NV, "mask": seen.mask_BT, "x": seen.x_BTD[..., :1], **_flatten_cache(kept)}
 
     def step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """One further unit; the first was found by ``begin``."""
         if "first" in cache:
             return cache["first"], {name: value for name, value in cache.items() if name != "first"}
-        kept = _again(cache, apart=self.model.apart)
+        kept = _rebuild_cache(cache, apart=self.model.apart)
         x_NSH = cache["x"].expand(-1, -1, self.model.width)
         logits_NV = self.model(ids_N[:, None], x_NSH, cache["mask"], kept)[:, -1, : self.vocabulary].clone()
         logits_NV[:, self.never] = NEVER
-        return logits_NV, {"mask": cache["mask"], "x": cache["x"], **_kept(kept)}
+        return logits_NV, {"mask": cache["mask"], "x": cache["x"], **_flatten_cache(kept)}
 
-    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Written:
+    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> GeneratedTexts:
         """The text of every row, of as many together as memory has room for."""
         each = how.beams * memory.x_BTD.shape[1] * self.model.width
-        found = Written([], [], [])
+        found = GeneratedTexts([], [], [])
         for at in torch.arange(len(memory.x_BTD)).split(max(1, AT_ONCE // max(1, each))):
             some = Tokens(memory.x_BTD[at], memory.mask_BT[at])
             made = super().write(some, rules, how, [rows[n] for n in at.tolist()] if rows else [])
@@ -208,17 +217,17 @@ class Own(nn.Module):
         return fused.own[self.name]
 
 
-def _kept(kept: Any) -> Cache:
+def _flatten_cache(kept: Any) -> Cache:
     """What a cache of transformers holds: of the text, and of what was read where that is apart."""
     if not hasattr(kept, "cross_attention_cache"):
-        return kept_of(kept.layers)
+        return flatten_cache(kept.layers)
     own, read = kept.self_attention_cache, kept.cross_attention_cache
-    return {**kept_of(own.layers), **kept_of(read.layers, "read_")}
+    return {**flatten_cache(own.layers), **flatten_cache(read.layers, "read_")}
 
 
-def _again(cache: Cache, *, apart: bool) -> Any:
+def _rebuild_cache(cache: Cache, *, apart: bool) -> Any:
     """The cache of transformers that holds this."""
     from transformers import DynamicCache, EncoderDecoderCache
 
-    own = DynamicCache(pairs_of(cache))
-    return EncoderDecoderCache(own, DynamicCache(pairs_of(cache, "read_"))) if apart else own
+    own = DynamicCache(unflatten_cache(cache))
+    return EncoderDecoderCache(own, DynamicCache(unflatten_cache(cache, "read_"))) if apart else own

@@ -66,14 +66,14 @@ class Allowed:
         if self.trie is not None:
             log_NV.masked_fill_(self.trie.outside(place_N, log_NV.shape[1]), NEVER)
         if run:
-            log_NV[repeating(written_NT, run)] = NEVER
+            log_NV[repeated_units(written_NT, run)] = NEVER
         if run or (early and (self.trie is not None or len(self.banned) + 1 >= log_NV.shape[1])):
             dead_N = log_NV.amax(-1) == NEVER  # no unit is left that keeps to the rules: the text ends
             log_NV[:, self.rules.end] = torch.where(dead_N, end_N, log_NV[:, self.rules.end])
         return log_NV
 
 
-def repeating(written_NT: Tensor, run: int) -> tuple[Tensor, Tensor]:
+def repeated_units(written_NT: Tensor, run: int) -> tuple[Tensor, Tensor]:
     """Rows, and units that would end a run of units that is there already."""
     length = written_NT.shape[1]
     if length < run:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from polyfuse.data.cells.spelling import PAD
-from polyfuse.heads.text.decode import Decoding, Rules, Written
-from polyfuse.heads.text.learning import References
-from polyfuse.heads.text.memory import of_rows
+from polyfuse.heads.text.decode import Decoding, GeneratedTexts, Rules
+from polyfuse.heads.text.memory import select_rows
+from polyfuse.heads.text.teacher_forcing import References
 from polyfuse.metrics.text import cider, tokens
 from polyfuse.records import Tokens
 
@@ -27,7 +27,7 @@ from polyfuse.records import Tokens
 class Draws(Protocol):
     """A decoder that draws texts, and says how likely a text is by logits that have a gradient."""
 
-    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Written:
+    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> GeneratedTexts:
         """A text of every row."""
 
     def log_probability(self, memory: Tokens, texts: References, banned: Sequence[int]) -> Tensor:
@@ -81,7 +81,7 @@ def self_critical(
         samples: texts drawn per row, 2 at least.
         worth: ids of B x samples texts, row by row -> a number per text.
     """
-    wide = of_rows(memory, torch.arange(len(memory.x_BTD), device=memory.x_BTD.device).repeat_interleave(samples))
+    wide = select_rows(memory, torch.arange(len(memory.x_BTD), device=memory.x_BTD.device).repeat_interleave(samples))
     mode = decoder.training
     decoder.eval()
     try:
@@ -89,14 +89,16 @@ def self_critical(
             how = Decoding(sample=True, seed=int(torch.randint(2**31, ())))
             ids = decoder.write(wide, rules, how, range(len(wide.x_BTD))).ids
         value_BS = torch.from_numpy(worth(ids)).to(memory.x_BTD.device, torch.float32).view(-1, samples)
-        log_BS = decoder.log_probability(wide, drawn(ids, rules, wide.x_BTD.device), rules.banned).view(-1, samples)
+        log_BS = decoder.log_probability(wide, as_references(ids, rules, wide.x_BTD.device), rules.banned).view(
+            -1, samples
+        )
     finally:
         decoder.train(mode)
     others_BS = (value_BS.sum(1, keepdim=True) - value_BS) / (samples - 1)
     return -((value_BS - others_BS) * log_BS).mean(1)
 
 
-def drawn(ids: Sequence[Sequence[int]], rules: Rules, device: torch.device) -> References:
+def as_references(ids: Sequence[Sequence[int]], rules: Rules, device: torch.device) -> References:
     """Texts that were written, as texts to learn; one of the greatest length was broken off there."""
     lengths = [len(text) for text in ids]
     padded = [[*text, *[PAD] * (max(1, *lengths) - len(text))] for text in ids]

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from polyfuse.data.cells.spelling import BEGIN, END, PAD
-from polyfuse.heads.text.decode import Cache, Decoding, Rules, Written, steps, write
-from polyfuse.heads.text.learning import Learning, References, log_probability, teacher_forced
+from polyfuse.heads.text.decode import Cache, Decoding, GeneratedTexts, Rules, generate, generate_steps
 from polyfuse.heads.text.memory import Memory
+from polyfuse.heads.text.teacher_forcing import Learning, References, log_probability, teacher_forced
 from polyfuse.records import Tokens
 
 
@@ -50,13 +50,13 @@ class StepwiseDecoder(nn.Module):
         """Log-probability of every text (N,), its end included, among those without the banned units."""
         return log_probability(lambda before_NT: self(memory, before_NT), texts, banned, begin=BEGIN, end=END, pad=PAD)
 
-    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Written:
+    def write(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> GeneratedTexts:
         """The text of every row."""
-        return write(self, memory, rules, how, rows)
+        return generate(self, memory, rules, how, rows)
 
-    def steps(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Iterator[Written]:
+    def steps(self, memory: Tokens, rules: Rules, how: Decoding, rows: Sequence[int]) -> Iterator[GeneratedTexts]:
         """The texts so far, after every step; those of a search by beams come at once."""
         if how.beams > 1:
-            yield write(self, memory, rules, how, rows)
+            yield generate(self, memory, rules, how, rows)
         else:
-            yield from steps(self, memory, rules, how, rows)
+            yield from generate_steps(self, memory, rules, how, rows)

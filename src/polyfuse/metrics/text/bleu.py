@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyfuse.metrics.text.ngrams import flat, grams, looked_up, of_words
+from polyfuse.metrics.text.ngrams import flatten_references, grams, look_up, of_words
 
 ORDERS = 4
 TINY, SMALL = 1e-15, 1e-9  # of the evaluation of COCO captions
@@ -24,11 +24,11 @@ def statistics(texts: Sequence[Sequence[str]], references: Sequence[Sequence[Seq
         texts: tokens of each row's text.
         references: tokens of each of a row's references, one at least.
     """
-    every, row_X = flat(references)
+    every, row_X = flatten_references(references)
     written, said = of_words(texts), of_words(every)
     found = np.zeros((len(texts), 2 * ORDERS + 2))
     for n, (mine, theirs) in enumerate(zip(grams(written, ORDERS), grams(said, ORDERS), strict=True)):
-        at_E, there_E = looked_up(theirs, row_X[theirs.text_E], mine)
+        at_E, there_E = look_up(theirs, row_X[theirs.text_E], mine)
         most = np.zeros(len(mine.count_E), np.int64)  # of each n-gram of a text, in any one reference
         np.maximum.at(most, at_E[there_E], theirs.count_E[there_E])
         found[:, n] = np.bincount(mine.text_E, np.minimum(most, mine.count_E), minlength=len(texts))

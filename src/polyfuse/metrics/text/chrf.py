@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyfuse.metrics.text.ngrams import Grams, flat, grams, looked_up, of_characters
+from polyfuse.metrics.text.ngrams import Grams, flatten_references, grams, look_up, of_characters
 
 ORDERS, BETA = 6, 2.0
 
@@ -23,7 +23,7 @@ class References:
     """
 
     def __init__(self, references: Sequence[Sequence[str]]):
-        every, self.row_X = flat(references)
+        every, self.row_X = flatten_references(references)
         self.rows = len(references)
         self.grams: list[Grams] = grams(of_characters([_squeezed(text) for text in every]), ORDERS)
 
@@ -32,7 +32,7 @@ class References:
         mine = grams(of_characters([_squeezed(text) for text in texts]), ORDERS)
         found = np.zeros((len(self.row_X), 3, ORDERS))
         for n, (own, theirs) in enumerate(zip(mine, self.grams, strict=True)):
-            at_E, there_E = looked_up(theirs, self.row_X[theirs.text_E], own)
+            at_E, there_E = look_up(theirs, self.row_X[theirs.text_E], own)
             shared = np.minimum(own.count_E[at_E[there_E]], theirs.count_E[there_E])
             found[:, 2, n] = np.bincount(theirs.text_E[there_E], shared, minlength=len(found))
             found[:, 1, n] = theirs.total_X

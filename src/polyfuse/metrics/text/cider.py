@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyfuse.metrics.text.ngrams import Grams, Sequences, flat, grams, looked_up, of_words
+from polyfuse.metrics.text.ngrams import Grams, Sequences, flatten_references, grams, look_up, of_words
 
 ORDERS, SIGMA, SCALE = 4, 6.0, 10.0
 
@@ -47,7 +47,7 @@ class Frequencies:
     @classmethod
     def of_words(cls, references: Sequence[Sequence[Sequence[str]]]) -> Frequencies:
         """From the tokens of each of a row's references."""
-        every, row_X = flat(references)
+        every, row_X = flatten_references(references)
         return cls.of(grams(of_words(every), ORDERS), row_X, len(references))
 
     def inverse(self, gram_E: np.ndarray, n: int) -> np.ndarray:
@@ -68,7 +68,7 @@ class References:
     """
 
     def __init__(self, references: Sequence[Sequence[Sequence[str]]], frequencies: Frequencies | None = None):
-        every, self.row_X = flat(references)
+        every, self.row_X = flatten_references(references)
         self.rows = len(references)
         self.texts: Sequences = of_words(every)
         self.grams = grams(self.texts, ORDERS)
@@ -89,7 +89,7 @@ class References:
         for n, (mine, theirs) in enumerate(zip(written, self.grams, strict=True)):
             own_E, own_N = self._vector(mine, n)
             their_E, their_X = self.vectors[n]
-            at_E, there_E = looked_up(theirs, self.row_X[theirs.text_E], mine)
+            at_E, there_E = look_up(theirs, self.row_X[theirs.text_E], mine)
             shared = np.minimum(own_E[at_E[there_E]], their_E[there_E]) * their_E[there_E]
             dot_X = np.bincount(theirs.text_E[there_E], shared, minlength=len(total_X))
             norm_X = own_N[self.row_X] * their_X

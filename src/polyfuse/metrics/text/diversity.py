@@ -21,6 +21,6 @@ def distinct(texts: Sequence[Sequence[str]], n: int) -> float:
     return len(np.unique(found.gram_E)) / total if total else float("nan")
 
 
-def commonest(texts: Sequence[str]) -> tuple[str, int]:
+def most_common_text(texts: Sequence[str]) -> tuple[str, int]:
     """The text that most rows get, and how many; the first of equals."""
     return Counter(texts).most_common(1)[0] if texts else ("", 0)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from polyfuse.metrics.text.ngrams import Sequences, flat, of_characters, of_words
+from polyfuse.metrics.text.ngrams import Sequences, flatten_references, of_characters, of_words
 
 CELLS = 2**16  # of alignments that are held at once: they stay in the processor's cache
 
@@ -22,13 +22,13 @@ def word_edits(texts: Sequence[Sequence[str]], references: Sequence[Sequence[Seq
         texts: words of each row's text.
         references: words of each of a row's references, one at least.
     """
-    every, row_X = flat(references)
+    every, row_X = flatten_references(references)
     return _nearest(_edits(of_words(texts), of_words(every), row_X), row_X, len(texts))
 
 
 def character_edits(texts: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
     """As ``word_edits``, in characters."""
-    every, row_X = flat(references)
+    every, row_X = flatten_references(references)
     return _nearest(_edits(of_characters(texts), of_characters(every), row_X), row_X, len(texts))
 
 
@@ -51,16 +51,16 @@ def _edits(texts: Sequences, references: Sequences, row_X: np.ndarray) -> np.nda
     length_X, written_X = references.lengths_X, texts.lengths_X[row_X]
     found = np.zeros((len(row_X), 4), np.int64)
     found[:, 3] = length_X
-    for some in _alike(length_X, written_X):
-        said_IC, text_JC = _padded(references, some), _padded(texts, row_X[some])
-        distance, replaced = _aligned(said_IC, length_X[some], text_JC, written_X[some])
+    for some in _batches_by_length(length_X, written_X):
+        said_IC, text_JC = _pad(references, some), _pad(texts, row_X[some])
+        distance, replaced = _edit_distances(said_IC, length_X[some], text_JC, written_X[some])
         surplus = written_X[some] - length_X[some]  # insertions less deletions
         rest = distance - replaced
         found[some, 0], found[some, 1], found[some, 2] = (rest + surplus) // 2, (rest - surplus) // 2, replaced
     return found
 
 
-def _alike(length_X: np.ndarray, written_X: np.ndarray) -> Iterator[np.ndarray]:
+def _batches_by_length(length_X: np.ndarray, written_X: np.ndarray) -> Iterator[np.ndarray]:
     """Numbers of pairs, those of about one length together, few enough to hold."""
     order = np.lexsort((length_X, written_X))
     begin = 0
@@ -73,7 +73,7 @@ def _alike(length_X: np.ndarray, written_X: np.ndarray) -> Iterator[np.ndarray]:
         yield some
 
 
-def _padded(texts: Sequences, at_C: np.ndarray) -> np.ndarray:
+def _pad(texts: Sequences, at_C: np.ndarray) -> np.ndarray:
     """Tokens (longest, C), anything behind their ends."""
     length = int(texts.lengths_X[at_C].max(initial=0))
     if not length:
@@ -82,7 +82,7 @@ def _padded(texts: Sequences, at_C: np.ndarray) -> np.ndarray:
     return texts.token_T[np.minimum(place_LC, len(texts.token_T) - 1)]
 
 
-def _aligned(
+def _edit_distances(
     said_IC: np.ndarray, length_C: np.ndarray, text_JC: np.ndarray, written_C: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fewest edits (C,), and the replacements among them (C,): of the shortest alignments, one with most words right.

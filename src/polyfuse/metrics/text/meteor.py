@@ -28,7 +28,7 @@ def meteor(texts: Sequence[Sequence[str]], references: Sequence[Sequence[Sequenc
 
 
 def _score(text: Sequence[str], reference: Sequence[str]) -> float:
-    pairs = aligned(text, reference)
+    pairs = align_words(text, reference)
     if not pairs:
         return 0.0
     precision, recall = len(pairs) / len(text), len(pairs) / len(reference)
@@ -37,20 +37,20 @@ def _score(text: Sequence[str], reference: Sequence[str]) -> float:
     return (1 - GAMMA * (pieces / len(pairs)) ** BETA) * mean
 
 
-def aligned(text: Sequence[str], reference: Sequence[str]) -> list[tuple[int, int]]:
+def align_words(text: Sequence[str], reference: Sequence[str]) -> list[tuple[int, int]]:
     """Places of words that are the same, then of those left whose stems are, in the text's order.
 
     From the end backwards, each word takes the last place that is free, as NLTK aligns.
     """
-    pairs, left = _matched([*enumerate(text)], [*enumerate(reference)])
+    pairs, left = _match_words([*enumerate(text)], [*enumerate(reference)])
     stems = ([(place, stem(word)) for place, word in side] for side in left)
-    return sorted(pairs + _matched(*stems)[0])
+    return sorted(pairs + _match_words(*stems)[0])
 
 
 Placed = list[tuple[int, str]]
 
 
-def _matched(words: Placed, others: Placed) -> tuple[list[tuple[int, int]], tuple[Placed, Placed]]:
+def _match_words(words: Placed, others: Placed) -> tuple[list[tuple[int, int]], tuple[Placed, Placed]]:
     free: dict[str, list[int]] = {}
     for place, word in others:
         free.setdefault(word, []).append(place)

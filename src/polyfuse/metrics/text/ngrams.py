@@ -61,7 +61,7 @@ def of_words(texts: Sequence[Sequence[str]]) -> Sequences:
 def of_characters(texts: Sequence[str]) -> Sequences:
     """Texts of characters."""
     flat = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
-    return Sequences(_mixed(flat + np.uint64(1)), _starts([len(text) for text in texts]))
+    return Sequences(_mix_bits(flat + np.uint64(1)), _starts([len(text) for text in texts]))
 
 
 def _hash(word: str) -> int:
@@ -72,7 +72,7 @@ def _starts(lengths: list[int]) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
+def _mix_bits(x: np.ndarray) -> np.ndarray:
     """Every bit of the result depends on every bit given (splitmix64)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -89,12 +89,12 @@ def grams(texts: Sequences, orders: int) -> list[Grams]:
         if n > 1:
             keep = at_T + n <= end_T[at_T]
             hash_T, at_T = hash_T[keep], at_T[keep]
-            hash_T = _mixed(hash_T * PRIME + texts.token_T[at_T + n - 1])
-        found.append(_counted(text_T[at_T], hash_T, len(texts)))
+            hash_T = _mix_bits(hash_T * PRIME + texts.token_T[at_T + n - 1])
+        found.append(_count(text_T[at_T], hash_T, len(texts)))
     return found
 
 
-def _counted(text_T: np.ndarray, hash_T: np.ndarray, texts: int) -> Grams:
+def _count(text_T: np.ndarray, hash_T: np.ndarray, texts: int) -> Grams:
     order = np.argsort(_keys(text_T, hash_T, texts), kind="stable")
     text_T, hash_T = text_T[order], hash_T[order]
     first_T = np.ones(len(hash_T), bool)
@@ -110,7 +110,7 @@ def _keys(text_E: np.ndarray, gram_E: np.ndarray, texts: int) -> np.ndarray:
     return (text_E.astype(np.uint64) << (np.uint64(64) - bits)) | (gram_E >> bits)
 
 
-def looked_up(wanted: Grams, text_E: np.ndarray, where: Grams) -> tuple[np.ndarray, np.ndarray]:
+def look_up(wanted: Grams, text_E: np.ndarray, where: Grams) -> tuple[np.ndarray, np.ndarray]:
     """Where n-grams stand in some other texts.
 
     Args:
@@ -127,7 +127,7 @@ def looked_up(wanted: Grams, text_E: np.ndarray, where: Grams) -> tuple[np.ndarr
     return at_E, there[at_E] == here
 
 
-def flat(references: Sequence[Sequence]) -> tuple[list, np.ndarray]:
+def flatten_references(references: Sequence[Sequence]) -> tuple[list, np.ndarray]:
     """The references of all rows one after the other, and the row of each."""
     rows = np.repeat(np.arange(len(references)), [len(row) for row in references])
     return [text for row in references for text in row], rows

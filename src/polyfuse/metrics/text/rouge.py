@@ -14,7 +14,7 @@ import numpy as np
 BETA = 1.2  # of the evaluation of COCO captions
 
 
-def common(masks: dict[Hashable, int], length: int, other: Sequence[Hashable]) -> int:
+def common_subsequence_length(masks: dict[Hashable, int], length: int, other: Sequence[Hashable]) -> int:
     """Length of the longest common subsequence (Hyyrö, Bit-parallel LCS-length computation revisited, 2004).
 
     Args:
@@ -30,7 +30,7 @@ def common(masks: dict[Hashable, int], length: int, other: Sequence[Hashable]) -
     return length - bits.bit_count()
 
 
-def places(text: Sequence[Hashable]) -> dict[Hashable, int]:
+def token_positions(text: Sequence[Hashable]) -> dict[Hashable, int]:
     """Token -> bits of the places where the text has it."""
     masks: dict[Hashable, int] = {}
     for place, token in enumerate(text):
@@ -58,8 +58,8 @@ def rouge_l_f1(texts: Sequence[Sequence[str]], references: Sequence[Sequence[Seq
 
 def _fits(text: Sequence[str], several: Sequence[Sequence[str]]) -> list[tuple[float, float]]:
     """Precision and recall with each reference; two texts without tokens are alike."""
-    masks = places(text)
-    shared = [common(masks, len(text), reference) for reference in several]
+    masks = token_positions(text)
+    shared = [common_subsequence_length(masks, len(text), reference) for reference in several]
     return [
         (common_ / len(text), common_ / len(reference))
         if text and reference

@@ -29,8 +29,8 @@ def stem(word: str) -> str:
     word = _past(_plural(word))
     if word.endswith("y") and _has_vowel(word[:-1]):
         word = word[:-1] + "i"
-    word = _replaced(word, RULES_2, 0)
-    word = _replaced(word, RULES_3, 0)
+    word = _replace_ending(word, RULES_2, 0)
+    word = _replace_ending(word, RULES_3, 0)
     word = _cut(word)
     if word.endswith("e") and ((m := _measure(word[:-1])) > 1 or (m == 1 and not _short(word[:-1]))):
         word = word[:-1]
@@ -58,7 +58,7 @@ def _past(word: str) -> str:
     return word + "e" if _measure(word) == 1 and _short(word) else word
 
 
-def _replaced(word: str, rules: tuple[tuple[str, str], ...], least: int) -> str:
+def _replace_ending(word: str, rules: tuple[tuple[str, str], ...], least: int) -> str:
     for ending, new in rules:
         if word.endswith(ending):
             stump = word.removesuffix(ending)

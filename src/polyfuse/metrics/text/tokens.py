@@ -110,16 +110,16 @@ def mteval_words(text: str) -> Words:
     text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
     for entity, sign in _ENTITIES if "&" in text else ():
         text = text.replace(entity, sign)
-    return _punctuated(f" {text} ")
+    return _split_punctuation(f" {text} ")
 
 
 @lru_cache(maxsize=2**16)
 def mteval_signs(text: str) -> Words:
     """Chinese signs one by one, anything else as mteval-v13a: what sacreBLEU calls ``zh``."""
-    return _punctuated(_HAN.sub(r" \1 ", text.strip()))
+    return _split_punctuation(_HAN.sub(r" \1 ", text.strip()))
 
 
-def _punctuated(text: str) -> Words:
+def _split_punctuation(text: str) -> Words:
     for pattern, replacement in _PUNCTUATED:
         text = pattern.sub(replacement, text)
     return tuple(text.split())

@@ -1,4 +1,4 @@
-"""The ways in which checkpoints hear: the waveform itself, Whisper's spectrogram, or AST's filter banks.
+"""Backbones of audio checkpoints by the input they take: a waveform, Whisper's spectrogram, or AST's filter banks.
 
 Each is a module from samples to tokens that padding does not change, though the checkpoints' own code mixes padding in:
 group-norm wav2vec 2.0 (Baevski et al., NeurIPS 2020) and HuBERT (Hsu et al., TASLP 2021) normalise over it, and
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from polyfuse.encoders.audio.frontend import spans
 from polyfuse.layers.mel import KaldiMel, WhisperMel
 from polyfuse.layers.norm import MaskedGroupNorm
-from polyfuse.layers.positions import masked_until
+from polyfuse.layers.positions import length_mask
 from polyfuse.records import Tokens
 
 AT_ONCE = 4  # windows of 30 seconds
@@ -53,12 +53,12 @@ class Waveform(nn.Module):
 
     def forward(self, wave_US: Tensor, lengths_U: Tensor) -> Tokens:
         """Shapes: (U, S), (U,) -> tokens (U, T, D); a sound shorter than one token is extended by silence."""
-        wave_US = F.pad(wave_US * masked_until(lengths_U, wave_US.shape[1]), (0, self.shortest + self.step))
+        wave_US = F.pad(wave_US * length_mask(lengths_U, wave_US.shape[1]), (0, self.shortest + self.step))
         real_U = lengths_U.clamp_min(self.shortest)
-        real_US = masked_until(real_U, wave_US.shape[1])
+        real_US = length_mask(real_U, wave_US.shape[1])
         features_UDT = self._convolved(self._normalised(wave_US, lengths_U), real_U)
         x_UTD = self.model(input_values=features_UDT, attention_mask=real_US.long()).last_hidden_state
-        mask_UT = masked_until(self.counted(real_U), x_UTD.shape[1])
+        mask_UT = length_mask(self.counted(real_U), x_UTD.shape[1])
         span_UT2 = spans(lengths_U, x_UTD.shape[1], rate=self.rate, step=self.step / self.rate)
         return Tokens(x_UTD, mask_UT, grid=(x_UTD.shape[1],), span_BT2=span_UT2)
 
@@ -66,7 +66,7 @@ class Waveform(nn.Module):
         """Mean 0 and deviation 1 over the real samples, where the checkpoint was trained so."""
         if not self.normalise:
             return wave_US
-        count_U1, real_US = lengths_U.clamp_min(1)[:, None], masked_until(lengths_U, wave_US.shape[1])
+        count_U1, real_US = lengths_U.clamp_min(1)[:, None], length_mask(lengths_U, wave_US.shape[1])
         wave_US = (wave_US - wave_US.sum(1, keepdim=True) / count_U1) * real_US
         return wave_US * (wave_US.square().sum(1, keepdim=True) / count_U1 + 1e-7).rsqrt()
 
@@ -77,7 +77,7 @@ class Waveform(nn.Module):
             lengths_U = (lengths_U - size) // stride + 1
             if isinstance(getattr(layer, "layer_norm", None), MaskedGroupNorm):
                 x_UT1D = layer.conv(x_UDT).mT[:, :, None]
-                normed_UT1D = layer.layer_norm(x_UT1D, masked_until(lengths_U, x_UT1D.shape[1]))
+                normed_UT1D = layer.layer_norm(x_UT1D, length_mask(lengths_U, x_UT1D.shape[1]))
                 x_UDT = layer.activation(normed_UT1D[:, :, 0].mT)
             else:
                 x_UDT = layer(x_UDT)
@@ -111,7 +111,7 @@ class _Silent(nn.Module):
 
     def forward(self, x_UTD: Tensor) -> Tensor:
         assert self.count_U is not None
-        return self.layer(x_UTD * masked_until(self.count_U, x_UTD.shape[1])[..., None])
+        return self.layer(x_UTD * length_mask(self.count_U, x_UTD.shape[1])[..., None])
 
 
 def _masked(norm: nn.GroupNorm) -> MaskedGroupNorm:
@@ -160,7 +160,7 @@ class Whisper(nn.Module):
         x_UTD = F.gelu(self.model.conv2(x_UDN)).mT.contiguous()
         place_T = torch.arange(x_UTD.shape[1], device=x_UTD.device).clamp_max(self.model.max_source_positions - 1)
         x_UTD = x_UTD + self.model.embed_positions(place_T)
-        mask_UT = masked_until((mask_UN.sum(1) + 1) // 2, x_UTD.shape[1])
+        mask_UT = length_mask((mask_UN.sum(1) + 1) // 2, x_UTD.shape[1])
         seen = create_bidirectional_mask(config=self.model.config, inputs_embeds=x_UTD, attention_mask=mask_UT)
         for layer in self.model.layers:
             x_UTD = layer(x_UTD, seen)

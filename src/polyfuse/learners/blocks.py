@@ -1,4 +1,4 @@
-"""Blocks of features as they lie in memory while learners are fitted: NumPy arrays and SciPy's sparse rows."""
+"""Feature blocks in memory while learners are fitted: NumPy arrays and SciPy sparse matrices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_sparse(block: Rows) -> TypeGuard[csr_matrix]:
     return hasattr(block, "indptr")
 
 
-def bag_of(matrix: csr_matrix) -> Bag:
+def to_bag(matrix: csr_matrix) -> Bag:
     """Sparse rows as a padded bag; K is the longest row's, at least 1."""
     lengths_R = np.diff(matrix.indptr)
     mask_RK = np.arange(max(int(lengths_R.max(initial=0)), 1)) < lengths_R[:, None]
@@ -33,7 +33,7 @@ def bag_of(matrix: csr_matrix) -> Bag:
     return Bag(torch.from_numpy(ids_RK), torch.from_numpy(weights_RK), matrix.shape[1])
 
 
-def sparse_of(bag: Bag) -> csr_matrix:
+def to_sparse(bag: Bag) -> csr_matrix:
     """A bag as sparse rows, repeated ids added up, padding left out."""
     from scipy.sparse import csr_matrix
 
@@ -45,38 +45,38 @@ def sparse_of(bag: Bag) -> csr_matrix:
     return found
 
 
-def stacked(blocks: Sequence[Tensor | Bag]) -> Rows:
+def concat_batches(blocks: Sequence[Tensor | Bag]) -> Rows:
     """One block from its batches, to fit on: dense ones as float32 (R, F), bags as sparse rows."""
     if isinstance(blocks[0], Bag):
         from scipy.sparse import vstack
 
-        return vstack([sparse_of(b) for b in blocks if isinstance(b, Bag)], format="csr")
+        return vstack([to_sparse(b) for b in blocks if isinstance(b, Bag)], format="csr")
     return np.concatenate([b.float().numpy() for b in blocks if isinstance(b, Tensor)])
 
 
-def taken(blocks: Sequence[Rows], at: np.ndarray | slice) -> list[Rows]:
-    """Some rows of every block."""
+def select_rows(blocks: Sequence[Rows], at: np.ndarray | slice) -> list[Rows]:
+    """Select rows of every block."""
     return [block[at] for block in blocks]
 
 
-def tensors(blocks: Sequence[Rows]) -> list[Tensor | Bag]:
+def to_tensors(blocks: Sequence[Rows]) -> list[Tensor | Bag]:
     """Blocks as a learner reads them."""
-    return [bag_of(b) if is_sparse(b) else torch.from_numpy(np.ascontiguousarray(b, dtype=np.float32)) for b in blocks]
+    return [to_bag(b) if is_sparse(b) else torch.from_numpy(np.ascontiguousarray(b, dtype=np.float32)) for b in blocks]
 
 
-def scores(learner: nn.Module, blocks: Sequence[Rows]) -> np.ndarray:
+def predict_scores(learner: nn.Module, blocks: Sequence[Rows]) -> np.ndarray:
     """What a learner says of all rows, some at a time: (R, C) float64."""
     with torch.no_grad():
-        found = [learner(tensors(part)).double().numpy() for part in _chunks(blocks)]
+        found = [learner(to_tensors(part)).double().numpy() for part in _chunks(blocks)]
     return np.concatenate(found)
 
 
 def _chunks(blocks: Sequence[Rows]) -> Iterator[list[Rows]]:
     for start in range(0, max(blocks[0].shape[0], 1), CHUNK):
-        yield taken(blocks, slice(start, start + CHUNK))
+        yield select_rows(blocks, slice(start, start + CHUNK))
 
 
-def measures(x_RF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def centre_and_spread(x_RF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre and spread of each column over its finite cells, float32; spread is 1 where a column is constant."""
     x_RF = np.asarray(x_RF, dtype=np.float64)
     known_RF = np.isfinite(x_RF)
@@ -89,7 +89,7 @@ def measures(x_RF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centre_F.astype(np.float32), np.where(flat_F, 1, spread_F).astype(np.float32)
 
 
-def standardised(x_RF: np.ndarray, centre_F: np.ndarray, spread_F: np.ndarray) -> np.ndarray:
+def standardize(x_RF: np.ndarray, centre_F: np.ndarray, spread_F: np.ndarray) -> np.ndarray:
     """The very float32 steps of ``Learner.dense``, so that a tree sees the same numbers in both."""
     with np.errstate(invalid="ignore", over="ignore"):
         z_RF = ((np.asarray(x_RF, np.float32) - centre_F) / spread_F).clip(-LIMIT, LIMIT)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from polyfuse import registry
-from polyfuse.heads.text.learning import Learning, References, teacher_forced
+from polyfuse.heads.text.teacher_forcing import Learning, References, teacher_forced
 from polyfuse.testing import heads
 from polyfuse.testing.heads import Case
 
@@ -65,7 +65,7 @@ def losses(decoder, options: dict, cells: list, training: bool = True) -> torch.
     head, transform = case.made()
     head.train(training)
     case.cells = cells
-    return head.loss(heads.joint(), case.targets(transform)).detach()
+    return head.loss(heads.random_fused(), case.targets(transform)).detach()
 
 
 CELLS = [["one", "half a dozen"], "two", ["three", "a b", "four"], "a", "b", "one", "two", "three"]
@@ -83,7 +83,7 @@ def test_all_references_are_their_mean_and_a_drawn_one_is_one_of_them(decoder):
     head, transform = case.made()
     batch, counts = case.targets(transform), np.zeros(3)
     for _ in range(60):
-        drawn = head.loss(heads.joint(), batch).detach()
+        drawn = head.loss(heads.random_fused(), batch).detach()
         at = [n for n in range(3) if torch.isclose(drawn[2], single[n][2], atol=1e-5)]
         assert len(at) == 1
         assert drawn[1].item() == pytest.approx(single[0][1].item(), abs=1e-5)

@@ -1,4 +1,4 @@
-"""Checkpoints that read something with an encoder and write a text: how each kind is told what was read, and begins.
+"""Decoders of Hugging Face encoder-decoder checkpoints, one adapter per family of models.
 
 One file knows what the kinds do differently; whoever writes with them asks for logits alone.
 """
@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from polyfuse.encoders.checkpoint import config_of, quiet, tokenizer_of, writer
+from polyfuse.encoders.checkpoint import load_config, load_seq2seq, silence_transformers, tokenizer_of
 from polyfuse.heads.text.decode import NEVER
 
 USUAL = 256  # units of a text where a checkpoint does not say how many it writes at most
@@ -180,11 +180,11 @@ def kind_of(folder: Path) -> tuple[str, Any]:
     Raises:
         ValueError: it is of no kind that writes about what an encoder read.
     """
-    kind = config_of(folder).model_type
+    kind = load_config(folder).model_type
     if kind not in KINDS:
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-        alone = type(config_of(folder)) in MODEL_FOR_CAUSAL_LM_MAPPING
+        alone = type(load_config(folder)) in MODEL_FOR_CAUSAL_LM_MAPPING
         hint = "it is a language model without an encoder, which the decoder lm writes with" if alone else ""
         raise ValueError(
             f"{folder.name} is a {kind} model, which the decoder pretrained does not know"
@@ -193,9 +193,9 @@ def kind_of(folder: Path) -> tuple[str, Any]:
     return KINDS[kind]
 
 
-def asked(folder: Path, weights: str) -> Any:
+def load_decoder(folder: Path, weights: str) -> Any:
     """A checkpoint's decoder, to be asked for logits."""
-    return kind_of(folder)[1](writer(folder, weights))
+    return kind_of(folder)[1](load_seq2seq(folder, weights))
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Opening:
     lead: str = ""
 
 
-def opening(folder: Path, prompt: str = "") -> Opening:
+def load_opening(folder: Path, prompt: str = "") -> Opening:
     """As its own configuration says.
 
     Args:
@@ -231,17 +231,17 @@ def opening(folder: Path, prompt: str = "") -> Opening:
     """
     from transformers import GenerationConfig
 
-    config = config_of(folder)
+    config = load_config(folder)
     own = config.get_text_config(decoder=True)
-    with quiet():
+    with silence_transformers():
         stated = (folder / "generation_config.json").is_file()
         how = GenerationConfig.from_pretrained(folder) if stated else GenerationConfig.from_model_config(config)
-    begin, end = _signs(config, own, how)
+    begin, end = _begin_and_end(config, own, how)
     if begin is None or end is None:
         what = "begins" if begin is None else "ends"
         raise ValueError(f"{folder.name}: its configuration names no single token that {what} a text")
     forced = _first(getattr(how, "forced_bos_token_id", None) or getattr(config, "forced_bos_token_id", None))
-    ids = (begin, *(() if forced is None else (forced,)), *_told(folder, config, how, prompt))
+    ids = (begin, *(() if forced is None else (forced,)), *_prompt_ids(folder, config, how, prompt))
     positions = ("max_target_positions", "max_text_positions", "max_position_embeddings", "n_positions")
     room = next((int(n) for name in positions if (n := getattr(own, name, None))), 10**6)
     if config.model_type in ("t5", "mt5"):
@@ -262,7 +262,7 @@ def opening(folder: Path, prompt: str = "") -> Opening:
     )
 
 
-def _signs(config: Any, own: Any, how: Any) -> tuple[int | None, int | None]:
+def _begin_and_end(config: Any, own: Any, how: Any) -> tuple[int | None, int | None]:
     """What begins and ends a text."""
     if config.model_type == "blip":
         return own.bos_token_id, own.sep_token_id
@@ -281,7 +281,7 @@ def _first(token: Any) -> int | None:
     return None if token is None else int(token)
 
 
-def _told(folder: Path, config: Any, how: Any, prompt: str) -> list[int]:
+def _prompt_ids(folder: Path, config: Any, how: Any, prompt: str) -> list[int]:
     """Ids that stand behind the first: the prompt, and what Whisper is told of language, task and times."""
     tokenizer = Tokenizer.from_file(str(tokenizer_of(folder)))
     said = tokenizer.encode(prompt, add_special_tokens=False).ids if prompt else []

@@ -1,4 +1,4 @@
-"""Who answers beside the network, judged out of fold: learners are fitted, weighed against it, and joined to it.
+"""Stacking: fits learners beside the network, scores them out of fold, and weighs them against it.
 
 Every row that trains or validates is answered by members that did not see it; on these answers the weights are chosen.
 Wolpert, Stacked generalization, Neural Networks 1992; Caruana et al., Ensemble selection, ICML 2004.
@@ -18,9 +18,9 @@ from torch import nn
 from polyfuse import registry
 from polyfuse.contracts import says
 from polyfuse.data.batches import Order, Rows, loader
+from polyfuse.learners.blocks import concat_batches
 from polyfuse.learners.crossfit import CrossFitted, cross_fit
-from polyfuse.learners.loss import some
-from polyfuse.learners.rows import stacked
+from polyfuse.learners.loss import weights_of_rows
 from polyfuse.learners.selection import select_weights
 from polyfuse.model.ensemble import Ensemble, LearnerMember, features, has_features
 from polyfuse.model.inference import predict
@@ -35,8 +35,8 @@ TREES = ("forest", "boosting")
 
 
 @dataclass
-class Voice:
-    """A member that was judged out of fold on one output.
+class FittedMember:
+    """A fitted member with its out-of-fold scores on one output.
 
     Args:
         scores_RC: what it says of the judged rows.
@@ -74,7 +74,7 @@ class Target:
     weights: np.ndarray | None = None
 
 
-def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> Target:
+def output_target(network: Network, rows: Rows, output: str, numbers: np.ndarray) -> Target:
     """The targets of an output in those of some rows that have one."""
     prepared = rows.outputs[output]
     at = prepared.index_RK[numbers, 0]
@@ -87,7 +87,7 @@ def target_of(network: Network, rows: Rows, output: str, numbers: np.ndarray) ->
         known,
         np.asarray(values),
         len(facts.get("classes", ())) or 1,
-        some(rows.weights_R, known),
+        weights_of_rows(rows.weights_R, known),
     )
 
 
@@ -126,25 +126,25 @@ class Features:
             batches = loader(alone, Order(self.numbers, CHUNK))
             found = [features(self.network, reader, b.inputs[reader].to(device)) for b in batches]
         self.network.train(training)
-        return stacked([block.to("cpu") for block in found])
+        return concat_batches([block.to("cpu") for block in found])
 
 
-def candidates(recipe: Recipe, network: Network, found: Features) -> list[MemberRecipe]:
+def candidate_members(recipe: Recipe, network: Network, found: Features) -> list[MemberRecipe]:
     """The members to try: those that the recipe names, or what suits each input and all of them together."""
     if recipe.ensemble.members is not None:
         return recipe.ensemble.members
     known = {name: [r for r in own if r in found.readers] for name, own in network.reads.items()}
     heard = [name for name, own in known.items() if own]
-    asked = [MemberRecipe(name=learner, inputs=[n]) for n in heard for learner in _suiting(recipe, n)]
+    asked = [MemberRecipe(name=learner, inputs=[n]) for n in heard for learner in _suitable_members(recipe, n)]
     return asked + ([MemberRecipe(name="linear", inputs=heard)] if len(heard) > 1 else [])
 
 
-def _suiting(recipe: Recipe, name: str) -> list[str]:
+def _suitable_members(recipe: Recipe, name: str) -> list[str]:
     modality = recipe.inputs[name].modality
     return ["linear", *(TREES if modality in ("columns", "vector") else ()), "svm"]
 
 
-def voices(
+def fit_members(
     recipe: Recipe,
     network: Network,
     found: Features,
@@ -153,7 +153,7 @@ def voices(
     fold_R: np.ndarray,
     deadline: float | None,
     forward: bool = False,
-) -> list[Voice]:
+) -> list[FittedMember]:
     """The learners of an output, each fitted on all its rows and judged on rows that it did not see.
 
     Args:
@@ -162,14 +162,14 @@ def voices(
         forward: folds follow each other in time, and none is judged by what was fitted on later ones.
     """
     made = []
-    for member in candidates(recipe, network, found):
+    for member in candidate_members(recipe, network, found):
         if member.output in (None, output) and (deadline is None or time.monotonic() < deadline):
-            voice = _voice(member, recipe, network, found, output, target, fold_R, deadline, forward)
+            voice = _fit_member(member, recipe, network, found, output, target, fold_R, deadline, forward)
             made += [voice] if voice is not None else []
     return made
 
 
-def _voice(
+def _fit_member(
     member: MemberRecipe,
     recipe: Recipe,
     network: Network,
@@ -179,7 +179,7 @@ def _voice(
     fold_R: np.ndarray,
     deadline: float | None,
     forward: bool,
-) -> Voice | None:
+) -> FittedMember | None:
     learner = registry.learner(member.name)
     readers = member.readers or [r for n in member.inputs for r in network.reads[n] if r in found.readers]
     there_R = found.present(readers, target.rows) if readers else np.zeros(len(target.rows), bool)
@@ -200,7 +200,7 @@ def _voice(
         seed=recipe.training.seed,
         deadline=deadline,
         settings=[member.keywords] if member.keywords else None,
-        weights=some(target.weights, there_R),
+        weights=weights_of_rows(target.weights, there_R),
         forward=forward,
     )
     if crossed is None:
@@ -210,7 +210,7 @@ def _voice(
     scores_RC[judged_R] = crossed.scores_RC[fold_R[there_R] >= 0]
     used = [reader for reader, _ in blocks]
     settled = MemberRecipe(name=member.name, inputs=member.inputs, readers=used, output=output, **crossed.setting)
-    return Voice(
+    return FittedMember(
         member.name, member.inputs, scores_RC, judged_R, settled, crossed.learner, loss=crossed.loss,
         readers=used,
     )  # fmt: skip
@@ -224,7 +224,7 @@ def network_scores(network: Network, rows: Rows, output: str, numbers: np.ndarra
     return scores.float().numpy()
 
 
-def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Voice]:
+def weigh_members(heard: list[FittedMember], target: Target, judged_R: np.ndarray) -> list[FittedMember]:
     """Those that help, with their weights; the networks, which come first, always stay.
 
     Args:
@@ -234,7 +234,7 @@ def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Vo
     for _ in range(2):  # once more among those that stay, so that the same recipe fitted again weighs the same
         scores = [voice.scores_RC[judged_R] for voice in kept]
         present = np.stack([voice.present_R[judged_R] for voice in kept])
-        rows = some(target.weights, judged_R)
+        rows = weights_of_rows(target.weights, judged_R)
         weights = select_weights(scores, present, target.values[judged_R], target.task, weights=rows)
         for voice, weight in zip(kept, weights, strict=True):
             voice.weight = float(weight)
@@ -242,8 +242,8 @@ def weighed(heard: list[Voice], target: Target, judged_R: np.ndarray) -> list[Vo
     return kept
 
 
-def ensemble_of(
-    networks: Sequence[nn.Module], kept: Mapping[str, list[Voice]], temperatures: Mapping[str, float]
+def build_ensemble(
+    networks: Sequence[nn.Module], kept: Mapping[str, list[FittedMember]], temperatures: Mapping[str, float]
 ) -> Ensemble:
     """The ensemble of further networks and of the learners that stay, per output."""
     opinions, weights = [], {}

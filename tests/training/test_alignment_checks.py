@@ -12,11 +12,11 @@ from torch import nn
 
 import polyfuse as pf
 from polyfuse import registry
-from polyfuse.layers.space import Projection
+from polyfuse.layers.shared_space import Projection
 from polyfuse.metrics.spectrum import spectrum
 from polyfuse.model.network import Network
 from polyfuse.records import Batch, Cells, Tokens
-from polyfuse.training.alarms import watched
+from polyfuse.training.alignment_checks import check_batches
 from tests.tiny import FAST, write_table
 
 NAMES, SIZE, ROWS = ["a", "b"], 12, 64
@@ -67,22 +67,22 @@ def spread(seed=0):
     [("clip", {}), ("siglip", {}), *(("triplet", {"negatives": n}) for n in ("semihard", "hardest", "all"))],
 )
 def test_inputs_that_do_not_find_each_other_are_at_chance(name, keywords):
-    notes, facts = watched(network(name, **keywords), [batch(spread(0), spread(1))])
+    notes, facts = check_batches(network(name, **keywords), [batch(spread(0), spread(1))])
     assert [note for note in notes if "hardly find each other" in note and name in note]
-    notes, facts = watched(made := network(name, **keywords), [batch(spread(), spread())])
+    notes, facts = check_batches(made := network(name, **keywords), [batch(spread(), spread())])
     if name == "siglip":  # as training would leave it: what is alike is far above the bias
         made.objectives[0].log_scale.data.fill_(math.log(40.0))
         made.objectives[0].bias.data.fill_(-30.0)
-        notes, facts = watched(made, [batch(spread(), spread())])
+        notes, facts = check_batches(made, [batch(spread(), spread())])
     assert notes == []
     found = facts["losses"][f"0:{name}"]
     assert found["loss"] < 0.5 * found["chance"]
 
 
 def test_chance_is_the_logarithm_of_the_batch():
-    _, facts = watched(network(), [batch(spread(0), spread(1))])
+    _, facts = check_batches(network(), [batch(spread(0), spread(1))])
     assert facts["losses"]["0:clip"]["chance"] == pytest.approx(math.log(ROWS), rel=1e-5)
-    _, facts = watched(network("supcon", key="k"), [batch(spread(0), spread(1), {"k": torch.arange(ROWS) % 8})])
+    _, facts = check_batches(network("supcon", key="k"), [batch(spread(0), spread(1), {"k": torch.arange(ROWS) % 8})])
     assert facts["losses"]["0:supcon"]["chance"] == pytest.approx(math.log(2 * ROWS - 1), rel=1e-5)
 
 
@@ -90,10 +90,10 @@ def test_a_collapsed_space_is_told_by_its_spectrum():
     point = torch.ones(ROWS, SIZE) + 0.01 * spread()
     line = spread()[:, :1] * torch.ones(1, SIZE) + 0.02 * spread(2)
     for x, said in ((point, "nearly the same"), (line, "effective rank")):
-        notes, facts = watched(network("vicreg"), [batch(x, x)])
+        notes, facts = check_batches(network("vicreg"), [batch(x, x)])
         assert sum(said in note for note in notes) == 2, notes  # of both inputs
         assert facts["spectrum"]["a"]["possible"] == SIZE
-    notes, facts = watched(network("vicreg"), [batch(spread(), spread())])
+    notes, facts = check_batches(network("vicreg"), [batch(spread(), spread())])
     assert notes == []
     assert facts["spectrum"]["a"]["effective_rank"] > 0.8 * SIZE
 
@@ -102,15 +102,15 @@ def test_few_kinds_of_things_are_no_collapse():
     """Two classes need one direction, where the column of classes is the key."""
     kinds = {"k": torch.arange(ROWS) % 2}
     x = (kinds["k"][:, None] * 2.0 - 1) * torch.eye(SIZE)[:1] + 0.01 * spread()
-    assert watched(network("supcon", key="k"), [batch(x, x, kinds)])[0] == []
-    assert any("collapsed" in note for note in watched(network("supcon"), [batch(x, x)])[0])
+    assert check_batches(network("supcon", key="k"), [batch(x, x, kinds)])[0] == []
+    assert any("collapsed" in note for note in check_batches(network("supcon"), [batch(x, x)])[0])
 
 
 def test_a_temperature_at_its_bound_is_told_and_can_come_back():
     made = network(floor=0.02)
     clip = made.objectives[0]
     clip.log_scale.data.fill_(9.0)
-    notes, _ = watched(made, [batch(spread(), spread())])
+    notes, _ = check_batches(made, [batch(spread(), spread())])
     assert sum("bound of 0.02" in note for note in notes) == 1
     made.train()
     given = batch(spread(0), spread(1))
@@ -118,7 +118,7 @@ def test_a_temperature_at_its_bound_is_told_and_can_come_back():
     assert clip.log_scale.item() == pytest.approx(math.log(50.0), rel=1e-5)
     assert clip.log_scale.grad.item() > 0, "where rows are not told apart, a higher temperature loses less"
     clip.log_scale.data.fill_(math.log(30.0))
-    assert not any("bound" in note for note in watched(made, [batch(spread(), spread())])[0])
+    assert not any("bound" in note for note in check_batches(made, [batch(spread(), spread())])[0])
 
 
 def test_the_effective_rank_is_that_of_its_definition():

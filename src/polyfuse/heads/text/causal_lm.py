@@ -1,4 +1,4 @@
-"""Checkpoints of language models that write: which there are, what a saved model keeps of them, and their models."""
+"""Causal language models from Hugging Face checkpoints: checks, tokenizer, and loading."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from polyfuse.encoders.checkpoint import config_of, quiet
-from polyfuse.encoders.hub import copies, find
+from polyfuse.encoders.checkpoint import load_config, silence_transformers
+from polyfuse.encoders.hub import files_to_save, find
+from polyfuse.heads.text.chat_template import Conversation
 from polyfuse.heads.text.checkpoint import Spelling, check_train
-from polyfuse.heads.text.conversation import Conversation
 
 WAYS = ("prefix", "gated")
 EVERY = 4  # layers between two gated blocks, where nothing is said
@@ -36,7 +36,7 @@ def check_keywords(*, train: str = "frozen", way: str = "prefix", every: int | N
         raise ValueError("pack: sequences of several rows see no row's tokens by gated blocks; leave out pack, or way")
 
 
-def spelling_of(path: str, weights: str) -> Spelling:
+def load_spelling(path: str, weights: str) -> Spelling:
     """A checkpoint's own tokenizer, what ends a text, and what a saved model keeps of it.
 
     Raises:
@@ -44,14 +44,14 @@ def spelling_of(path: str, weights: str) -> Spelling:
         ValueError: it has no such tokenizer, or writes no texts from left to right.
     """
     folder = find(path, weights=weights, modality="text")
-    check_writes(folder)
+    check_causal_lm(folder)
     if not (folder / "tokenizer.json").is_file():
         raise ValueError(f"{path}: the folder has no tokenizer.json, without which texts cannot be spelt")
-    kept = copies(folder, *KEPT, "chat_template.jinja")
+    kept = files_to_save(folder, *KEPT, "chat_template.jinja")
     return Spelling(kept, str(folder / "tokenizer.json"), Conversation(folder).end)
 
 
-def check_writes(folder: Path) -> None:
+def check_causal_lm(folder: Path) -> None:
     """Whether a checkpoint is a language model that writes from left to right, without an encoder.
 
     Raises:
@@ -59,7 +59,7 @@ def check_writes(folder: Path) -> None:
     """
     from transformers.models.auto import modeling_auto as known
 
-    config, other = config_of(folder), "expected one that writes from left to right, such as GPT, Llama or SmolLM2"
+    config, other = load_config(folder), "expected one that writes from left to right, such as GPT, Llama or SmolLM2"
     kind = config.model_type
     if getattr(config, "is_encoder_decoder", False):
         raise ValueError(f"{folder.name} ({kind}) has an encoder of its own before its decoder; {other}")
@@ -74,7 +74,7 @@ def check_writes(folder: Path) -> None:
             raise ValueError(f"{folder.name}: its logits are changed by {name}, which this decoder does not follow")
 
 
-def causal_model(folder: Path, weights: str) -> Any:
+def load_causal_lm(folder: Path, weights: str) -> Any:
     """The model in single precision.
 
     Raises:
@@ -82,9 +82,9 @@ def causal_model(folder: Path, weights: str) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    check_writes(folder)
+    check_causal_lm(folder)
     options: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": False}
-    with quiet():
+    with silence_transformers():
         if weights == "random":
-            return AutoModelForCausalLM.from_config(config_of(folder), **options)
+            return AutoModelForCausalLM.from_config(load_config(folder), **options)
         return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)

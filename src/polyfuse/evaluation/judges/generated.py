@@ -1,4 +1,4 @@
-"""What the judges of pictures and of sounds share: made and real features of rows, and the alarm of sameness."""
+"""Shared by the judges of generated pictures and sounds: metrics of features, and a note on low variety."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import written
-from polyfuse.metrics.made import match, variety
+from polyfuse.evaluation.glossary import format_value
+from polyfuse.metrics.generated import match, variety
 from polyfuse.metrics.weighted import ratio
 
 SAME = 0.05  # variety below which the reader is told
 
 
-def matching(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> np.ndarray:
+def match_scores(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> np.ndarray:
     """Of each row, the share of other references that are farther from what was made than its own (N,)."""
     return match(np.stack(made), np.stack(real))
 
 
-def varied(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> float:
+def variety_share(made: Sequence[np.ndarray], real: Sequence[np.ndarray]) -> float:
     """Variance of what was made as a share of that of the references."""
     return variety(np.stack(made), np.stack(real))
 
 
-def means(of_rows: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+def mean_metrics(of_rows: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Metric -> its mean (R,) over rows that have it, under weights of the rows (R, N)."""
     found = {}
     for name, values_N in of_rows.items():
@@ -32,11 +32,11 @@ def means(of_rows: dict[str, np.ndarray], weights: np.ndarray) -> dict[str, np.n
     return found
 
 
-def alarm(share: float, what: str) -> list[str]:
+def note_sameness(share: float, what: str) -> list[str]:
     """A note where nearly the same is made of all rows."""
     if not share < SAME:
         return []
     return [
-        f"ALARM: the {what} made vary {written('variety', share)} as much as the references: nearly the same comes of "
-        "all rows, so that the model does not look at its inputs."
+        f"ALARM: the {what} made vary {format_value('variety', share)} as much as the references: nearly the same "
+        "comes of all rows, so that the model does not look at its inputs."
     ]

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from polyfuse.comparison.store import _read, _written
+from polyfuse.comparison.store import _decode_media, _encode_media
 from polyfuse.evaluation.judges import headline, judge, measure
 from polyfuse.evaluation.judges import image as pictures
-from polyfuse.evaluation.outcome import Outcome, plain
+from polyfuse.evaluation.outcome import Outcome, to_plain_json
 from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.samples import samples
 
@@ -119,7 +119,7 @@ def test_reports_show_what_was_made_beside_the_reference(made, tmp_path):
 @pytest.mark.parametrize("made", [images, sounds])
 def test_a_comparison_keeps_what_was_made_as_it_was(made):
     outcome = made()
-    again = [_read(plain(_written(value))) for value in outcome.target]
+    again = [_decode_media(to_plain_json(_encode_media(value))) for value in outcome.target]
     for one, other in zip(outcome.target, again, strict=True):
         one, other = (side["array"] if isinstance(side, dict) else side for side in (one, other))
         assert one is other is None or np.array_equal(one, other)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polyfuse.metrics.cepstra import aligned, cepstra, distortion, shape
-from polyfuse.metrics.made import frechet, match, variety
+from polyfuse.metrics.cepstra import alignment_cost, cepstra, distortion, shape
+from polyfuse.metrics.generated import frechet, match, variety
 
 RNG = np.random.default_rng(0)
 
@@ -47,7 +47,7 @@ def test_the_best_alignment_is_that_of_a_plain_loop():
         for j in range(1, 6):
             before = min(((i - 1, j - 1), (i - 1, j), (i, j - 1)), key=lambda at: total[at])
             total[i, j], steps[i, j] = total[before] + cost[i - 1, j - 1], steps[before] + 1
-    assert aligned(cost) == pytest.approx(total[7, 5] / steps[7, 5])
+    assert alignment_cost(cost) == pytest.approx(total[7, 5] / steps[7, 5])
 
 
 def test_distortion_is_nothing_for_a_slower_copy_and_grows_with_the_difference():

@@ -1,4 +1,4 @@
-"""What all runs of a comparison share: the table read once, the splits, prepared cells, frozen encoders' tokens."""
+"""The context that all runs of a comparison share: table, splits, prepared cells, tokens of frozen encoders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from polyfuse.evaluation.judges import headline, judge
 from polyfuse.evaluation.noise import Noises
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.robustness import robustness
-from polyfuse.evaluation.targets import metric_weights, modalities, outcomes_of, targets_of
+from polyfuse.evaluation.targets import input_modalities, make_outcomes, metric_weights, true_values
 from polyfuse.model.bundle import Bundle, read_initial_inputs
 from polyfuse.model.inference import predict_subsets
 from polyfuse.model.network import Network
@@ -37,7 +37,15 @@ from polyfuse.recipe import Recipe, RecipeError, defaults, parse
 from polyfuse.recipe.outputs import inputs_read_directly
 from polyfuse.recipe.resolve import resolve
 from polyfuse.system.device import choose_device, device_of
-from polyfuse.training.fit import Ready, asked, build_network, encoded_once, labelled, prepare_for_training, settle
+from polyfuse.training.fit import (
+    TrainingData,
+    build_network,
+    encode_frozen_inputs,
+    labelled_rows,
+    prepare_for_training,
+    resolve_query,
+    standardize_frozen_tokens,
+)
 from polyfuse.training.train import planned_steps, train
 
 NOISE = 0.5  # severity at which robustness is compared
@@ -83,8 +91,8 @@ class Run:
     query: str | None = None
 
 
-class Stage:
-    """A table and a recipe made ready for any number of runs; ``alignments.Aligning`` compares alignments instead.
+class Context:
+    """A table and a recipe made ready for any number of runs; ``alignments.AlignmentContext`` is for alignments.
 
     Args:
         recipe: may leave anything open; its fusion is what the variants replace.
@@ -112,16 +120,16 @@ class Stage:
         self.unit = unit or self.recipe.data.group
         if self.unit is not None:
             table.require(self.unit)
-        self.ready: Ready = prepare_for_training(self.recipe, table, self.splits)
-        base = build_network(_fused(self.recipe, "concat"), self.ready, device=self.device)
+        self.ready: TrainingData = prepare_for_training(self.recipe, table, self.splits)
+        base = build_network(_with_fusion(self.recipe, "concat"), self.ready, device=self.device)
         self.shared: dict[str, nn.Module] = {name: base.encoder(name) for name in sorted(base.frozen)}
-        self.kept, said = encoded_once(base, self.recipe, self.ready)
+        self.kept, said = encode_frozen_inputs(base, self.recipe, self.ready)
         self.notes += [*self.ready.notes, *said]
         self._quoted: str | None = (
             says(base.head(self.output), "metric") if self.output in self.recipe.outputs else None
         )
         self.heard: Noises = {}
-        self.split = labelled(self.ready.rows, self.splits)
+        self.split = labelled_rows(self.ready.rows, self.splits)
 
     kind, base = "fusion", Variant("fusion", "concat")  # of what is compared, and what all else is compared with
 
@@ -188,17 +196,21 @@ class Stage:
 
     def variant_recipe(self, variant: Variant, seed: int, steps: int) -> Recipe:
         """The completed recipe of one run."""
-        recipe = _fused(self.recipe, variant.name) if variant.kind == "fusion" else _alone(self.recipe, variant.name)
+        recipe = (
+            _with_fusion(self.recipe, variant.name)
+            if variant.kind == "fusion"
+            else _single_input_recipe(self.recipe, variant.name)
+        )
         recipe.training.seed, recipe.training.steps = seed, steps
         return recipe
 
-    def network(self, variant: Variant, seed: int, steps: int) -> tuple[Network, Recipe, Ready]:
+    def network(self, variant: Variant, seed: int, steps: int) -> tuple[Network, Recipe, TrainingData]:
         """An untrained network, its recipe, and the cells that it reads."""
         recipe = self.variant_recipe(variant, seed, steps)
-        kept, shared = _of(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.readers}
+        kept, shared = _select_inputs(self.kept, recipe), {n: e for n, e in self.shared.items() if n in recipe.readers}
         network = build_network(recipe, kept, shared, device=self.device)
-        settle(network, kept.rows, self.splits.train)
-        network, _ = asked(network, recipe, kept, self.splits.train, shared)
+        standardize_frozen_tokens(network, kept.rows, self.splits.train)
+        network, _ = resolve_query(network, recipe, kept, self.splits.train, shared)
         return network, recipe, kept
 
     def run(self, variant: Variant, seed: int, steps: int, *, whole: bool = True) -> Run:
@@ -226,24 +238,24 @@ class Stage:
             parameters=sum(p.numel() for p in network.parameters()),
             steps=result.steps,
             train_seconds=result.seconds,
-            predict_ms=_latency(network, _of(self.ready, recipe).rows, self.judged),
+            predict_ms=_latency(network, _select_inputs(self.ready, recipe).rows, self.judged),
             without={gone: self.value(found) for gone, found in zip(removed, outcomes[1:], strict=True)},
             noise=noise,
             retention=retention,
             query=says(network.fusion, "query"),
         )
 
-    def _outcomes(self, bundle: Bundle, kept: Ready, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
+    def _outcomes(self, bundle: Bundle, kept: TrainingData, rows: np.ndarray, keeps: list[Any]) -> list[Outcome]:
         plain = make_rows(kept.prepared, len(self.table), bundle.recipe)
         found = predict_subsets(bundle.network, plain, keeps, numbers=rows)
         weights = metric_weights(self.recipe, self.table, rows)
-        return [outcomes_of(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
+        return [make_outcomes(bundle, kept.prepared, rows, one, weights)[self.output] for one in found]
 
-    def _noise(self, bundle: Bundle, kept: Ready) -> tuple[float | None, float | None]:
+    def _noise(self, bundle: Bundle, kept: TrainingData) -> tuple[float | None, float | None]:
         test = self.splits.test
         rows = test[self.ready.rows.outputs[self.output].index_RK[test, 0] >= 0]
         some = np.sort(np.random.default_rng(0).permutation(rows)[:NOISED_ROWS])
-        raw = _of(self.ready, bundle.recipe).prepared
+        raw = _select_inputs(self.ready, bundle.recipe).prepared
         options: Any = {"severities": (NOISE,), "corruptions": default_corruptions(), "bootstrap": 0, "unseen": "skip"}
         options |= {"kept": kept.prepared, "heard": self.heard, "metrics": {self.output: self.metric}}
         curve = robustness(bundle, self.table, raw, some, **options).together.curves[self.output]
@@ -253,8 +265,8 @@ class Stage:
     def metric(self) -> str:
         """The headline metric of the compared output."""
         head: Any = registry.head(self.recipe.outputs[self.output].head.name)
-        targets = targets_of(self.ready.prepared[f"out:{self.output}"], self.split.train)
-        return headline(Outcome(head.task, targets, [], metric=self._quoted, reads=modalities(self.recipe)))[0]
+        targets = true_values(self.ready.prepared[f"out:{self.output}"], self.split.train)
+        return headline(Outcome(head.task, targets, [], metric=self._quoted, reads=input_modalities(self.recipe)))[0]
 
     @property
     def higher(self) -> bool:
@@ -272,11 +284,11 @@ def _code() -> str:
     found, root = hashlib.blake2b(digest_size=16), Path(__file__).resolve().parent.parent
     for place in LEARNING:
         for file in sorted([root / place] if place.endswith(".py") else (root / place).rglob("*.py")):
-            found.update(meaning(file.read_text(encoding="utf8")).encode())
+            found.update(normalize_source(file.read_text(encoding="utf8")).encode())
     return found.hexdigest()
 
 
-def meaning(source: str) -> str:
+def normalize_source(source: str) -> str:
     """What Python code does: without its layout, comments and docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -292,7 +304,7 @@ def _is_text(statement: ast.stmt) -> bool:
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
-def _fused(recipe: Recipe, name: str) -> Recipe:
+def _with_fusion(recipe: Recipe, name: str) -> Recipe:
     """The recipe with another fusion; keywords that the recipe gives its own fusion stay with that one."""
     made = recipe.model_copy(deep=True)
     if registry.FUSION_ALIASES.get(recipe.fusion.name, (recipe.fusion.name, {})) == (name, {}):
@@ -300,27 +312,27 @@ def _fused(recipe: Recipe, name: str) -> Recipe:
     elif recipe.fusion.name != name:
         made.fusion = parse({"fusion": defaults.fill_fusion(recipe, name)}).fusion
         alone = [f"outputs.{output}.alone" for output in recipe.outputs]
-        made.training.learning_rates = _without(recipe, "fusion", *alone)  # its modules may be others, or none
+        made.training.learning_rates = _drop_rates(recipe, "fusion", *alone)  # its modules may be others, or none
     return made
 
 
-def _without(recipe: Recipe, *parts: str) -> dict[str, float]:
+def _drop_rates(recipe: Recipe, *parts: str) -> dict[str, float]:
     """The rates of other parts than these."""
     rates = recipe.training.learning_rates
     return {key: rate for key, rate in rates.items() if not any(f"{key}.".startswith(f"{part}.") for part in parts)}
 
 
-def _alone(recipe: Recipe, name: str) -> Recipe:
+def _single_input_recipe(recipe: Recipe, name: str) -> Recipe:
     """The recipe with one input."""
-    made = _fused(recipe, "concat")
+    made = _with_fusion(recipe, "concat")
     gone = [part for part in made.rated if part.startswith(("inputs.", "objectives.")) and part != f"inputs.{name}"]
-    made.training.learning_rates = _without(made, *gone, "fusion", "space")
+    made.training.learning_rates = _drop_rates(made, *gone, "fusion", "space")
     made.inputs = {name: made.inputs[name]}
     made.objectives = []
     return made
 
 
-def _of(ready: Ready, recipe: Recipe) -> Ready:
+def _select_inputs(ready: TrainingData, recipe: Recipe) -> TrainingData:
     """Only what some of the inputs need."""
 
     readers = recipe.readers
@@ -332,7 +344,7 @@ def _of(ready: Ready, recipe: Recipe) -> Ready:
     augment = {name: change for name, change in ready.rows.augment.items() if name in inputs}
     rows = replace(ready.rows, inputs=inputs, augment=augment)
     prepared: dict[str, Prepared] = used(ready.prepared)
-    return Ready(used(ready.specs), used(ready.transforms), prepared, rows)
+    return TrainingData(used(ready.specs), used(ready.transforms), prepared, rows)
 
 
 def without_augmentation(rows: Rows) -> Rows:

@@ -1,4 +1,4 @@
-"""What of its inputs a text was written about, word by word: shares of attention by input, on the grid of its tokens.
+"""Attention of each generated word over the inputs and their tokens, as shares that sum to 1.
 
 A share says where a decoder looked, not why it wrote what it wrote (Jain and Wallace, NAACL 2019); a token after a
 fusion, or behind deep layers, knows of its neighbours as well.
@@ -17,14 +17,14 @@ import numpy as np
 
 from polyfuse.data.cells.spelling import Speller
 from polyfuse.data.cells.words import ALONE
-from polyfuse.heads.text.memory import grid_of
+from polyfuse.heads.text.memory import token_grid
 from polyfuse.records import Tokens
 
 _CHUNK = re.compile(rf"[{ALONE}]|[^\s{ALONE}]+")
 
 
 @dataclass(frozen=True)
-class Look:
+class InputAttention:
     """What the tokens of one input got.
 
     Args:
@@ -56,7 +56,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Attended:
+class TextAttention:
     """What one text was written about. The shares of a word sum to 1; all are 0 where there was nothing to look at.
 
     Args:
@@ -70,11 +70,11 @@ class Attended:
 
     text: str
     words: list[str]
-    by_input: dict[str, Look]
+    by_input: dict[str, InputAttention]
     elsewhere_W: np.ndarray
     row: int = 0
 
-    def without(self, gone: Sequence[str]) -> Attended:
+    def without(self, gone: Sequence[str]) -> TextAttention:
         """The same where some inputs are absent: what was given to their stand-ins went elsewhere."""
         looks, elsewhere_W = dict(self.by_input), self.elsewhere_W
         for name in looks.keys() & set(gone):
@@ -101,9 +101,9 @@ class Attended:
         }
 
 
-def attended(
+def attention_by_word(
     share_NTS: np.ndarray, parts: Sequence[tuple[str | None, Tokens]], ids: Sequence[Sequence[int]], speller: Speller
-) -> list[Attended]:
+) -> list[TextAttention]:
     """The shares of some texts by word and by input.
 
     Args:
@@ -114,39 +114,39 @@ def attended(
     found = []
     for row, units in enumerate(ids):
         text = speller.text(units)
-        words, share_WN = words_of(text, speller.spans(units))
+        words, share_WN = units_to_words(text, speller.spans(units))
         share_WS = share_WN @ share_NTS[row, : len(units)].astype(np.float64)
-        looks, elsewhere_W, start = dict[str, Look](), np.zeros(len(words)), 0
+        looks, elsewhere_W, start = dict[str, InputAttention](), np.zeros(len(words)), 0
         for name, tokens in parts:
             own_WT = share_WS[:, start : start + tokens.x_BTD.shape[1]]
             start += tokens.x_BTD.shape[1]
             if name is None:
                 elsewhere_W = elsewhere_W + own_WT.sum(1)
             else:
-                looks[name] = _look(own_WT, tokens, row)
-        found.append(Attended(text, words, looks, elsewhere_W))
+                looks[name] = _input_attention(own_WT, tokens, row)
+        found.append(TextAttention(text, words, looks, elsewhere_W))
     return found
 
 
-def _look(share_WT: np.ndarray, tokens: Tokens, row: int) -> Look:
+def _input_attention(share_WT: np.ndarray, tokens: Tokens, row: int) -> InputAttention:
     """One row's share of one input, without the padding behind a sequence."""
-    grid = grid_of(tokens)
+    grid = token_grid(tokens)
     span_T2 = None if tokens.span_BT2 is None else tokens.span_BT2[row].float().cpu().numpy()
     if len(grid) != 1:
-        return Look(share_WT, grid, tokens.prefix, span_T2)
+        return InputAttention(share_WT, grid, tokens.prefix, span_T2)
     real_T = np.flatnonzero(tokens.mask_BT[row].cpu().numpy())
     count = max(tokens.prefix, int(real_T[-1]) + 1 if len(real_T) else 0)
     kept = None if span_T2 is None else span_T2[:count]
-    return Look(share_WT[:, :count], (count - tokens.prefix,), tokens.prefix, kept)
+    return InputAttention(share_WT[:, :count], (count - tokens.prefix,), tokens.prefix, kept)
 
 
-def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], np.ndarray]:
+def units_to_words(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], np.ndarray]:
     """The words of a text, and the weight of each unit in each of them (words, units), 1 for a word together.
 
     Args:
         spans: characters of the text that each unit adds.
     """
-    places = word_places(text)
+    places = find_words(text)
     own, following = [], (len(text), len(text))
     for start, end in reversed(spans):  # what adds nothing by itself belongs to what follows
         following = (start, end) if end > start else following
@@ -158,7 +158,7 @@ def words_of(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], np
     return [text[start:end] for start, end in places], weight_WN / np.maximum(weight_WN.sum(1, keepdims=True), 1)
 
 
-def word_places(text: str) -> list[tuple[int, int]]:
+def find_words(text: str) -> list[tuple[int, int]]:
     """Where the words of a text lie, and the marks before and behind them."""
     places = []
     for chunk in _CHUNK.finditer(text):

@@ -1,4 +1,4 @@
-"""How a language model is spoken to: the form of its conversations, where it has one, as ids of its own tokenizer."""
+"""The chat template of a language model, where it has one, as ids of its own tokenizer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from polyfuse.encoders.checkpoint import config_of, quiet
+from polyfuse.encoders.checkpoint import load_config, silence_transformers
 
 PLACE = "<|polyfuse tokens|>"  # where the fused tokens stand while a conversation is written down
 WORDS = "<|polyfuse prompt|>"  # where the prompt stands
@@ -32,10 +32,10 @@ class Conversation:
     def __init__(self, folder: Path, *, tokens: bool = True):
         from transformers import AutoTokenizer
 
-        with quiet():
+        with silence_transformers():
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         end = self.tokenizer.eos_token_id
-        end = config_of(folder).eos_token_id if end is None else end
+        end = load_config(folder).eos_token_id if end is None else end
         if not isinstance(end, int):
             raise ValueError(f"{folder.name}: its tokenizer and configuration name no single token that ends a text")
         self.end, self._cut = end, False

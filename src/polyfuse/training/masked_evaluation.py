@@ -1,4 +1,4 @@
-"""How well a trained network guesses what is hidden of its inputs, beside what means and frequencies alone reach."""
+"""Evaluates masked modelling: loss on hidden units, beside a baseline of means and frequencies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEEN = 1024  # rows that are looked at, at most
 NEAR = 0.97  # share of the loss of means and frequencies from which nothing else has been learnt
 
 
-def guessed(network: Network, rows: Rows, numbers: np.ndarray, what: str) -> tuple[list[str], dict[str, Any]]:
+def evaluate_guesses(network: Network, rows: Rows, numbers: np.ndarray, what: str) -> tuple[list[str], dict[str, Any]]:
     """Notes on every input that an objective masks, and the same as JSON.
 
     Args:
@@ -34,7 +34,7 @@ def guessed(network: Network, rows: Rows, numbers: np.ndarray, what: str) -> tup
     for objective in network.objectives:
         names: Any = objective.hides if offers(objective, Masks) and len(some) else []
         for at, name in enumerate(names):
-            loss, trivial = _measured(network, objective, at, rows, some)
+            loss, trivial = _measure(network, objective, at, rows, some)
             if not np.isfinite(loss):
                 continue
             found[name] = {"loss": loss, "trivial": trivial}
@@ -46,7 +46,7 @@ def guessed(network: Network, rows: Rows, numbers: np.ndarray, what: str) -> tup
 
 
 @torch.inference_mode()
-def _measured(network: Network, objective: Any, at: int, rows: Rows, some: np.ndarray) -> tuple[float, float]:
+def _measure(network: Network, objective: Any, at: int, rows: Rows, some: np.ndarray) -> tuple[float, float]:
     """Mean loss over what is hidden of some rows, and the least loss of a guess that knows nothing of the row."""
     parts = []
     for start in range(0, len(some), BATCH):
@@ -55,10 +55,10 @@ def _measured(network: Network, objective: Any, at: int, rows: Rows, some: np.nd
     loss_H = torch.cat([part.loss_H for part in parts]).cpu().numpy()
     if not len(loss_H):
         return float("nan"), float("nan")
-    unit_H = np.zeros(len(loss_H), int) if parts[0].alike else _joined([part.unit_H for part in parts])
+    unit_H = np.zeros(len(loss_H), int) if parts[0].alike else _concat_guesses([part.unit_H for part in parts])
     assert unit_H is not None
     values_HP, known_HP, ids_H = (
-        _joined([getattr(part, name) for part in parts]) for name in ("values_HP", "known_HP", "ids_H")
+        _concat_guesses([getattr(part, name) for part in parts]) for name in ("values_HP", "known_HP", "ids_H")
     )
     trivial_H = np.zeros(len(loss_H))
     for unit in np.unique(unit_H):
@@ -72,5 +72,5 @@ def _measured(network: Network, objective: Any, at: int, rows: Rows, some: np.nd
     return float(loss_H.mean()), float(trivial_H.mean())
 
 
-def _joined(parts: list[Any]) -> np.ndarray | None:
+def _concat_guesses(parts: list[Any]) -> np.ndarray | None:
     return None if parts[0] is None else torch.cat(parts).cpu().numpy()

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from polyfuse.evaluation.shown import CHARACTERS, RATE, SECONDS, SIDE, show
+from polyfuse.evaluation.previews import CHARACTERS, RATE, SECONDS, SIDE, preview_cell
 
 
 def opened(shown) -> Image.Image:
@@ -18,7 +18,7 @@ def opened(shown) -> Image.Image:
 
 def test_a_photo_becomes_a_small_jpeg(tmp_path, write_image):
     path = write_image(tmp_path / "photo.png", (800, 400))
-    shown = show("image", path.name, tmp_path)
+    shown = preview_cell("image", path.name, tmp_path)
     assert opened(shown).format == "JPEG"
     assert opened(shown).size == (SIDE, SIDE // 2)
     assert len(shown.data) < path.stat().st_size / 4
@@ -26,7 +26,7 @@ def test_a_photo_becomes_a_small_jpeg(tmp_path, write_image):
 
 def test_a_tiny_picture_is_enlarged_without_blur():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
-    large = np.asarray(opened(show("image", pixels)))[..., 0]
+    large = np.asarray(opened(preview_cell("image", pixels)))[..., 0]
     times = large.shape[0] // 8
     assert times > 1
     np.testing.assert_array_equal(large, np.kron(pixels, np.ones((times, times), dtype=np.uint8)))
@@ -34,14 +34,14 @@ def test_a_tiny_picture_is_enlarged_without_blur():
 
 def test_a_long_stereo_sound_becomes_seconds_of_mono(tmp_path, write_sound):
     path = write_sound(tmp_path / "sound.wav", seconds=SECONDS + 3, rate=44_100, channels=2)
-    samples, rate = soundfile.read(io.BytesIO(show("audio", path.name, tmp_path).data))
+    samples, rate = soundfile.read(io.BytesIO(preview_cell("audio", path.name, tmp_path).data))
     assert rate == RATE
     assert samples.shape == (pytest.approx(SECONDS * RATE, abs=2),)
 
 
 def test_a_short_sound_keeps_its_samples():
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 800).astype(np.float32)
-    shown = show("audio", {"array": samples, "sampling_rate": 8000})
+    shown = preview_cell("audio", {"array": samples, "sampling_rate": 8000})
     back, rate = soundfile.read(io.BytesIO(shown.data))
     assert rate == 8000
     np.testing.assert_allclose(back, samples, atol=1e-4)
@@ -67,12 +67,12 @@ def test_a_short_sound_keeps_its_samples():
     ],
 )
 def test_other_cells(modality, value, kind, data):
-    assert (show(modality, value).kind, show(modality, value).data) == (kind, data)
+    assert (preview_cell(modality, value).kind, preview_cell(modality, value).data) == (kind, data)
 
 
 @pytest.mark.parametrize("modality", ["image", "audio"])
 @pytest.mark.parametrize("value", [b"garbage", "no such file.bin", 7, "https://example.org/x.png"])
 def test_broken_media_give_the_reason(modality, value):
-    shown = show(modality, value)
+    shown = preview_cell(modality, value)
     assert shown.kind == "broken"
     assert shown.data

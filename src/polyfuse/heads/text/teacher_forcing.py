@@ -1,4 +1,4 @@
-"""How a decoder learns from reference texts: teacher forcing, smoothed targets, its own words, and their worth.
+"""Losses of a decoder on reference texts: teacher forcing, label smoothing, scheduled sampling, rewards.
 
 Label smoothing: Szegedy et al., CVPR 2016. Scheduled sampling: Bengio et al., NeurIPS 2015, in two passes over a whole
 text as Mihaylova and Martins, ACL 2019, have it.
@@ -101,13 +101,13 @@ def log_probability(
 ) -> Tensor:
     """Log-probability of every text (N,), its end included, among those without the banned units."""
     before_NT, next_NT, there_NT = texts.shifted(begin, end, pad)
-    logits_NTV = forbidden(forward(before_NT)[0], banned)
+    logits_NTV = mask_banned(forward(before_NT)[0], banned)
     next_NT = torch.where(there_NT, next_NT, end)  # what is not there may be banned
     log_NT = -F.cross_entropy(logits_NTV.transpose(1, 2), next_NT, reduction="none")
     return (log_NT * there_NT).sum(1)
 
 
-def forbidden(logits: Tensor, banned: Sequence[int]) -> Tensor:
+def mask_banned(logits: Tensor, banned: Sequence[int]) -> Tensor:
     """Logits (..., V) in single precision, those of the banned units minus infinity."""
     at = torch.tensor(list(banned), dtype=torch.long, device=logits.device)
     return logits.float().index_fill(-1, at, float("-inf"))
@@ -131,10 +131,10 @@ def teacher_forced(
     logits_NTV, further_N = forward(before_NT)
     smoothing = how.label_smoothing if training else 0.0
     loss_NT = F.cross_entropy(logits_NTV.float().transpose(1, 2), next_NT, reduction="none", label_smoothing=smoothing)
-    loss_N = mean_of(loss_NT, there_NT)
+    loss_N = mean_over_units(loss_NT, there_NT)
     return loss_N if further_N is None else loss_N + further_N
 
 
-def mean_of(loss_NT: Tensor, there_NT: Tensor) -> Tensor:
+def mean_over_units(loss_NT: Tensor, there_NT: Tensor) -> Tensor:
     """Mean over the units that are there (N,); 0 where there are none."""
     return (loss_NT * there_NT).sum(1) / there_NT.sum(1).clamp_min(1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polyfuse.layers.join import Join
-from polyfuse.layers.space import Projection, unit
+from polyfuse.layers.shared_space import Projection, normalize
 from polyfuse.records import Tokens
 
 
@@ -46,4 +46,4 @@ def test_an_unknown_choice_is_named(keyword):
 
 def test_unit_vectors_have_length_one_and_zero_stays():
     x_BE = torch.cat([torch.randn(3, 5), torch.zeros(1, 5)])
-    assert torch.allclose(torch.linalg.vector_norm(unit(x_BE), dim=-1), torch.tensor([1.0, 1, 1, 0]), atol=1e-6)
+    assert torch.allclose(torch.linalg.vector_norm(normalize(x_BE), dim=-1), torch.tensor([1.0, 1, 1, 0]), atol=1e-6)

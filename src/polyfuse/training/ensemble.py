@@ -1,4 +1,4 @@
-"""Networks and learners become one: weighed on rows that they did not see, calibrated together.
+"""Builds the ensemble of networks and learners: weights and calibration on out-of-fold rows.
 
 Numbers are brought nearer to their mean by a line where that helps for certain: what is learnt on a logarithmic scale,
 or by a robust loss, is nearer to a median.
@@ -14,21 +14,21 @@ import torch
 
 from polyfuse.contracts import Lined, Tempered, offers
 from polyfuse.data.batches import Rows
-from polyfuse.learners.loss import row_losses, shares, some, temperature
+from polyfuse.learners.loss import mean_one_weights, row_losses, temperature, weights_of_rows
 from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe
 from polyfuse.system.device import device_of
-from polyfuse.training.stack import Target, Voice, ensemble_of, network_scores, weighed
+from polyfuse.training.stacking import FittedMember, Target, build_ensemble, network_scores, weigh_members
 
 FEW_JUDGED = 30  # rows below which weights are not worth fitting
 
 
-def join(
+def join_members(
     recipe: Recipe,
     rows: Rows,
     networks: list[Network],
     judged: list[tuple[np.ndarray, Network]],
-    spoken: Mapping[str, list[Voice]],
+    spoken: Mapping[str, list[FittedMember]],
     targets: Mapping[str, Target],
 ) -> tuple[list[str], dict[str, list[dict[str, Any]]]]:
     """Give the first network all others and the learners, weighed; the recipe learns who stays.
@@ -41,33 +41,33 @@ def join(
         Notes; and output -> members with weight and loss out of fold.
     """
     first, notes = networks[0], []
-    kept: dict[str, list[Voice]] = {}
+    kept: dict[str, list[FittedMember]] = {}
     temperatures: dict[str, float] = {}
-    final: dict[str, tuple[list[Voice], np.ndarray]] = {}
+    final: dict[str, tuple[list[FittedMember], np.ndarray]] = {}
     for output, target in targets.items():
-        own, judged_R = _own_voice(output, target, judged, rows)
-        weights = some(target.weights, judged_R)
+        own, judged_R = _network_member(output, target, judged, rows)
+        weights = weights_of_rows(target.weights, judged_R)
         temperatures[output] = temperature(own.scores_RC[judged_R], target.values[judged_R], target.task, weights)
         own.scores_RC = own.scores_RC / temperatures[output]
         if judged_R.any():
             losses_R = row_losses(own.scores_RC[judged_R], target.values[judged_R], target.task)
-            own.loss = float((losses_R * shares(weights, len(losses_R))).mean())
+            own.loss = float((losses_R * mean_one_weights(weights, len(losses_R))).mean())
         if judged_R.sum() < FEW_JUDGED:
-            kept[output] = _evenly(own, spoken[output])
+            kept[output] = _equal_weights(own, spoken[output])
             notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so they share evenly")
         else:
-            kept[output] = weighed([own, *spoken[output]], target, judged_R)
+            kept[output] = weigh_members([own, *spoken[output]], target, judged_R)
         final[output] = kept[output], judged_R
-    recipe.ensemble = _settled(recipe, kept, len(networks))
+    recipe.ensemble = _ensemble_recipe(recipe, kept, len(networks))
     if len(networks) > 1 or any(len(heard) > 1 for heard in kept.values()):
-        first.ensemble = ensemble_of(networks[1:], kept, temperatures).to(device_of(first))
-        notes += [_said(output, heard, len(networks)) for output, heard in kept.items()]
+        first.ensemble = build_ensemble(networks[1:], kept, temperatures).to(device_of(first))
+        notes += [_note_members(output, heard, len(networks)) for output, heard in kept.items()]
     _calibrate(first, recipe, final, targets)
     first.eval()
-    return notes, {output: _facts(heard) for output, heard in kept.items()}
+    return notes, {output: _member_facts(heard) for output, heard in kept.items()}
 
 
-def _evenly(own: Voice, heard: list[Voice]) -> list[Voice]:
+def _equal_weights(own: FittedMember, heard: list[FittedMember]) -> list[FittedMember]:
     """The network and the learner that was best out of fold, with the same weight."""
     best = sorted(heard, key=lambda voice: voice.loss if voice.loss is not None else np.inf)[:1]
     for voice in [own, *best]:
@@ -75,9 +75,9 @@ def _evenly(own: Voice, heard: list[Voice]) -> list[Voice]:
     return [own, *best]
 
 
-def _own_voice(
+def _network_member(
     output: str, target: Target, judged: list[tuple[np.ndarray, Network]], rows: Rows
-) -> tuple[Voice, np.ndarray]:
+) -> tuple[FittedMember, np.ndarray]:
     """What the networks say of the rows that they did not see, and which rows of the target these are."""
     scores, times_R = None, np.zeros(len(target.rows))
     place = {int(row): at for at, row in enumerate(target.rows)}
@@ -93,10 +93,10 @@ def _own_voice(
     if scores is None:
         scores = np.zeros((len(target.rows), target.classes), np.float32)
     mean_RC = scores / np.maximum(times_R, 1)[:, None].astype(np.float32)
-    return Voice("network", [], mean_RC, np.ones(len(target.rows), bool)), times_R > 0
+    return FittedMember("network", [], mean_RC, np.ones(len(target.rows), bool)), times_R > 0
 
 
-def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> EnsembleRecipe:
+def _ensemble_recipe(recipe: Recipe, kept: Mapping[str, list[FittedMember]], count: int) -> EnsembleRecipe:
     """The ensemble as the recipe has it from now on."""
     members: list[MemberRecipe] = [v.member for heard in kept.values() for v in heard if v.member is not None]
     return EnsembleRecipe(members=members, folds=recipe.ensemble.folds, networks=count)
@@ -105,7 +105,7 @@ def _settled(recipe: Recipe, kept: Mapping[str, list[Voice]], count: int) -> Ens
 def _calibrate(
     network: Network,
     recipe: Recipe,
-    final: Mapping[str, tuple[list[Voice], np.ndarray]],
+    final: Mapping[str, tuple[list[FittedMember], np.ndarray]],
     targets: Mapping[str, Target],
 ) -> None:
     """A temperature for what all say together, on the rows that weighed them."""
@@ -121,20 +121,20 @@ def _calibrate(
         weight = torch.where(total > 0, weight / total.clamp_min(1e-9), torch.eye(len(heard))[0])
         together = head.combine(stacked, weight.float(), "mean").numpy()
         # a network that answers alone was calibrated when it was trained
-        rows = some(target.weights, judged_R)
+        rows = weights_of_rows(target.weights, judged_R)
         if network.ensemble is not None and offers(head, Tempered):
             head.set_temperature(temperature(together, target.values[judged_R], target.task, rows))
-        if offers(head, Lined) and (line := _line(head, together, target.values[judged_R], rows)):
+        if offers(head, Lined) and (line := _fit_line(head, together, target.values[judged_R], rows)):
             head.set_line(*line)
 
 
-def _line(
+def _fit_line(
     head: Any, scores_R1: np.ndarray, values_R: np.ndarray, weights_R: np.ndarray | None
 ) -> tuple[float, float] | None:
     """Offset and slope that bring numbers nearer to their mean, where they do so by more than one standard error."""
     said_R = np.asarray(head.decode(torch.from_numpy(scores_R1)).value)
     true_R = np.asarray(head.decode(torch.from_numpy(values_R[:, None].astype(np.float32))).value)
-    share_R = shares(weights_R, len(said_R))
+    share_R = mean_one_weights(weights_R, len(said_R))
     said, true = (share_R * said_R).mean(), (share_R * true_R).mean()
     spread = (share_R * (said_R - said) ** 2).mean()
     if not spread:
@@ -146,18 +146,18 @@ def _line(
     return (offset, slope) if certain else None
 
 
-def _name(voice: Voice, networks: int) -> str:
+def _member_name(voice: FittedMember, networks: int) -> str:
     if voice.member is None:
         return "the network" if networks == 1 else f"{networks} networks"
     return f"{voice.name} on {' + '.join(voice.inputs)}"
 
 
-def _said(output: str, heard: list[Voice], networks: int) -> str:
-    shares = ", ".join(f"{_name(v, networks)} {v.weight:.0%}" for v in sorted(heard, key=lambda v: -v.weight))
+def _note_members(output: str, heard: list[FittedMember], networks: int) -> str:
+    shares = ", ".join(f"{_member_name(v, networks)} {v.weight:.0%}" for v in sorted(heard, key=lambda v: -v.weight))
     return f"{output} is answered together, weighed out of fold: {shares}"
 
 
-def _facts(heard: list[Voice]) -> list[dict[str, Any]]:
+def _member_facts(heard: list[FittedMember]) -> list[dict[str, Any]]:
     return [
         {"member": voice.name, "inputs": voice.inputs, "weight": round(voice.weight, 4), "loss": voice.loss}
         for voice in heard

@@ -1,4 +1,4 @@
-"""One training of all that answers: the network, once or without each fold, and the learners beside it.
+"""Trains all ensemble members: the network, once or once per fold, and the learners beside it.
 
 Few rows leave no validation rows that could be trusted, so that each network trains without one fold of the rows and is
 judged on it; together they answer as one. Where that would take too long, fewer folds get a network, and all are
@@ -23,10 +23,10 @@ from polyfuse.data.timeline import split_evenly
 from polyfuse.learners.folds import fold_numbers
 from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, Recipe, read_recipe
-from polyfuse.training.join import join
-from polyfuse.training.resume import NETWORK, clear, keep_done, take_done
-from polyfuse.training.speed import probed_until, step_seconds
-from polyfuse.training.stack import Features, candidates, target_of, voices
+from polyfuse.training.ensemble import join_members
+from polyfuse.training.resume import NETWORK, load_finished, remove_finished, save_finished
+from polyfuse.training.speed import probe_deadline, step_seconds
+from polyfuse.training.stacking import Features, candidate_members, fit_members, output_target
 from polyfuse.training.train import Result, Split, planned_steps, train
 
 FOLD_SECONDS = {
@@ -42,7 +42,7 @@ HURRIED = "the time budget was too short to try every member out of fold; give i
 
 
 @dataclass
-class Trained:
+class TrainedMembers:
     """All that answers, trained.
 
     Args:
@@ -97,7 +97,7 @@ def train_together(
     quiet: bool,
     deadline: float | None,
     judging: float = 0.0,
-) -> Trained:
+) -> TrainedMembers:
     """Train a network, and what answers beside it where the recipe wants that.
 
     Args:
@@ -111,58 +111,58 @@ def train_together(
         judging: seconds that judging takes for each further network, within the deadline.
     """
     numbers = np.sort(split.train if spare else np.concatenate([split.train, split.val]))
-    fold_R = _folds(network, recipe, rows, numbers, groups_R, block_R) if _wanted(recipe, network) else None
+    fold_R = _assign_folds(network, recipe, rows, numbers, groups_R, block_R) if _wants_folds(recipe, network) else None
     forward = block_R is not None
     plan = _Plan(recipe, rows, numbers, fold_R, split, make, run, resume, quiet, deadline, forward, judging)  # type: ignore[arg-type]
     if fold_R is None:
-        return _alone(network, plan, _unfolded(recipe, network))
+        return _train_alone(network, plan, _explain_no_folds(recipe, network))
     if spare:  # one network is judged on one fold, then: the latest, where time counts
         fold = fold_R.max() if forward else 0
         plan.split = Split(numbers[fold_R != fold], numbers[fold_R == fold])
     found = Features(network, rows, numbers)
-    if not candidates(recipe, network, found) and recipe.ensemble.networks in ("auto", 1):
-        return _alone(network, replace(plan, split=split))
-    targets = {output: target_of(network, rows, output, numbers) for output in network.outputs}
+    if not candidate_members(recipe, network, found) and recipe.ensemble.networks in ("auto", 1):
+        return _train_alone(network, replace(plan, split=split))
+    targets = {output: output_target(network, rows, output, numbers) for output in network.outputs}
     until = None if deadline is None else time.monotonic() + LEARNERS_SHARE * (deadline - time.monotonic())
     spoken = {
-        output: voices(recipe, network, found, output, target, fold_R[found.places(target.rows)], until, forward)
+        output: fit_members(recipe, network, found, output, target, fold_R[found.places(target.rows)], until, forward)
         for output, target in targets.items()
     }
     hurried = [] if until is None or time.monotonic() < until else [HURRIED]
-    count = _count(network, plan)
+    count = _count_networks(network, plan)
     if plan.deadline is not None:
         plan.deadline -= (count - 1) * judging
-    networks, results, judged = _networks(network, plan, count)
-    result = _result(results, forward)
+    networks, results, judged = _train_networks(network, plan, count)
+    result = _merge_results(results, forward)
     if result.interrupted:
-        return Trained(networks[0], result, hurried)
+        return TrainedMembers(networks[0], result, hurried)
     if run is not None:
-        clear(run)
-    notes, report = join(recipe, rows, networks, judged, spoken, targets)
-    return Trained(networks[0], result, hurried + notes, report)
+        remove_finished(run)
+    notes, report = join_members(recipe, rows, networks, judged, spoken, targets)
+    return TrainedMembers(networks[0], result, hurried + notes, report)
 
 
-def _wanted(recipe: Recipe, network: Network) -> bool:
+def _wants_folds(recipe: Recipe, network: Network) -> bool:
     return bool(network.outputs) and (recipe.ensemble.members != [] or recipe.ensemble.networks not in ("auto", 1))
 
 
-def _unfolded(recipe: Recipe, network: Network) -> list[str]:
+def _explain_no_folds(recipe: Recipe, network: Network) -> list[str]:
     """Why nothing is judged out of fold, where that was wanted."""
-    if not _wanted(recipe, network):
+    if not _wants_folds(recipe, network):
         return []
     by = f"groups of {recipe.data.group!r}" if recipe.data.group else "rows"
     return [f"not even two folds of {by} can be made, so the network answers alone"]
 
 
-def _alone(network: Network, plan: _Plan, notes: list[str] | None = None) -> Trained:
+def _train_alone(network: Network, plan: _Plan, notes: list[str] | None = None) -> TrainedMembers:
     options: dict[str, Any] = {"run": plan.run, "resume": plan.resume, "quiet": plan.quiet, "deadline": plan.deadline}
     result = train(network, plan.recipe, plan.rows, plan.split, **options)
     # only now: a run that is gone on with begins with the recipe as it was
     plan.recipe.ensemble = EnsembleRecipe(members=[], folds=plan.recipe.ensemble.folds, networks=1)
-    return Trained(network, result, notes or [])
+    return TrainedMembers(network, result, notes or [])
 
 
-def _folds(
+def _assign_folds(
     network: Network,
     recipe: Recipe,
     rows: Rows,
@@ -177,7 +177,7 @@ def _folds(
     if block_R is not None:
         made = split_evenly(block_R[numbers], recipe.ensemble.folds)
         return None if made is None else made - 1
-    target = target_of(network, rows, network.outputs[0], numbers)
+    target = output_target(network, rows, network.outputs[0], numbers)
     known = np.isin(numbers, target.rows)
     seed, k = recipe.training.seed, recipe.ensemble.folds
     groups = None if groups_R is None else groups_R[target.rows]
@@ -189,7 +189,7 @@ def _folds(
     return fold_R
 
 
-def _count(network: Network, plan: _Plan) -> int:
+def _count_networks(network: Network, plan: _Plan) -> int:
     """How many networks are trained: one per fold where that is quick enough, else without as many folds as it is."""
     folds, asked = int(plan.fold_R.max()) + 1, plan.recipe.ensemble.networks
     if asked != "auto":
@@ -203,14 +203,14 @@ def _count(network: Network, plan: _Plan) -> int:
     share = most_shared_cell(plan.rows.inputs, plan.split.train)
     order = Order(plan.split.train, int(settings.batch_size), shuffle=True, seed=settings.seed, share=share)
     each = step_seconds(
-        copy.deepcopy(network), plan.recipe, loader(plan.rows, order), until=probed_until(plan.deadline)
+        copy.deepcopy(network), plan.recipe, loader(plan.rows, order), until=probe_deadline(plan.deadline)
     )
     one = each * planned_steps(plan.recipe, len(order)) + plan.judging
     rounds = ROUNDS if plan.recipe.preset == "best" else 1
     return int(np.clip(room // one, 1, rounds * folds))
 
 
-def _networks(
+def _train_networks(
     network: Network, plan: _Plan, count: int
 ) -> tuple[list[Network], list[Result], list[tuple[np.ndarray, Network]]]:
     """The networks, what happened, and which rows each can be judged on."""
@@ -237,7 +237,7 @@ def _networks(
             if k == 0 and plan.resume and run is not None and (run / "recipe.yaml").exists():
                 before = read_recipe(run / "recipe.yaml").training
                 own.training.steps, own.training.time = before.steps, None  # measured already
-        facts = take_done(run, made) if run is not None and plan.resume else None
+        facts = load_finished(run, made) if run is not None and plan.resume else None
         results.append(
             Result(**facts) if facts else train(made, own, plan.rows, split, run=run, deadline=deadline, **options)
         )
@@ -245,14 +245,14 @@ def _networks(
         if plan.deadline is not None and k == 0:  # the others take as many, so that the recipe says it for all
             plan.recipe.training.steps, plan.recipe.training.time = own.training.steps, None
         if run is not None and not results[-1].interrupted:
-            keep_done(run, made, results[-1].facts())
+            save_finished(run, made, results[-1].facts())
         judged.append((split.val, made))
         if results[-1].interrupted:
             break
     return networks, results, judged
 
 
-def _result(results: list[Result], forward: bool) -> Result:
+def _merge_results(results: list[Result], forward: bool) -> Result:
     """What happened, over all networks."""
     if len(results) == 1:
         return results[0]

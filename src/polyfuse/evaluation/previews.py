@@ -1,4 +1,4 @@
-"""Cells made small enough to show: thumbnails, a few seconds of sound, shortened text."""
+"""Previews of cells for reports: thumbnails, a few seconds of sound, shortened text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHARACTERS = 300
 
 
 @dataclass(frozen=True)
-class Shown:
+class CellPreview:
     """A cell ready to show.
 
     Args:
@@ -38,9 +38,9 @@ class Shown:
     data: bytes | str
 
 
-def show(
+def preview_cell(
     modality: str, value: Any, root: Path | None = None, limits: Limits = Limits(), characters: int = CHARACTERS
-) -> Shown:
+) -> CellPreview:
     """A cell of a table, whatever it holds; one that is missing or broken says so.
 
     Args:
@@ -50,23 +50,23 @@ def show(
         characters: of a text at most.
     """
     if is_missing(value):
-        return Shown("missing", "")
+        return CellPreview("missing", "")
     try:
         if modality in _MEDIA:
             return _MEDIA[modality](load_media(split_media(value)[0], root, limits), limits)
         return _OTHER[modality](value) if modality in _OTHER else _text(value, characters)
     except BadCell as error:
-        return Shown("broken", str(error))
+        return CellPreview("broken", str(error))
 
 
-def shown_value(value: Any) -> Shown | None:
+def preview_media(value: Any) -> CellPreview | None:
     """A picture or a sound that is a target or an answer; None where it is neither."""
     if is_sound_value(value):
         return _audio(Sound(np.asarray(value["array"]), int(value["sampling_rate"])), Limits())
     return _image(value, Limits()) if is_picture_value(value) else None
 
 
-def _image(content: Any, limits: Limits) -> Shown:
+def _image(content: Any, limits: Limits) -> CellPreview:
     picture = decode(content, limits)
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     times = SIDE // 2 // max(picture.size)
@@ -74,36 +74,36 @@ def _image(content: Any, limits: Limits) -> Shown:
         picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
     file = io.BytesIO()
     picture.save(file, "PNG" if times else "JPEG", **({} if times else {"quality": 82}))
-    return Shown("image", file.getvalue())
+    return CellPreview("image", file.getvalue())
 
 
-def _audio(content: Any, limits: Limits) -> Shown:
+def _audio(content: Any, limits: Limits) -> CellPreview:
     with open_sound(content, limits) as sound:
         samples, rate = sound.read(0, round(SECONDS * sound.rate)).mean(axis=1), sound.rate
     if rate > RATE:
         samples, rate = soxr.resample(samples, rate, RATE), RATE
     file = io.BytesIO()
     soundfile.write(file, np.clip(samples, -1, 1), rate, format="WAV", subtype="PCM_16")
-    return Shown("audio", file.getvalue())
+    return CellPreview("audio", file.getvalue())
 
 
-def _number(value: Any) -> Shown:
+def _number(value: Any) -> CellPreview:
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, float):
         # whole as a year or zip code is written; 1e15 and above has no such form
         plain = int(plain) if plain.is_integer() and abs(plain) < 1e15 else f"{plain:.6g}"
-    return Shown("number", str(plain))
+    return CellPreview("number", str(plain))
 
 
-def _vector(value: Any) -> Shown:
+def _vector(value: Any) -> CellPreview:
     shape = np.shape(value)
-    return Shown("text", f"{' x '.join(map(str, shape))} numbers" if shape else str(value)[:CHARACTERS])
+    return CellPreview("text", f"{' x '.join(map(str, shape))} numbers" if shape else str(value)[:CHARACTERS])
 
 
-def _text(value: Any, characters: int) -> Shown:
+def _text(value: Any, characters: int) -> CellPreview:
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return Shown("text", text if len(text) <= characters else text[: characters - 1] + "…")
+    return CellPreview("text", text if len(text) <= characters else text[: characters - 1] + "…")
 
 
-_MEDIA: dict[str, Callable[[Any, Limits], Shown]] = {"image": _image, "audio": _audio}
-_OTHER: dict[str, Callable[[Any], Shown]] = {"number": _number, "vector": _vector, "sequence": _vector}
+_MEDIA: dict[str, Callable[[Any, Limits], CellPreview]] = {"image": _image, "audio": _audio}
+_OTHER: dict[str, Callable[[Any], CellPreview]] = {"number": _number, "vector": _vector, "sequence": _vector}

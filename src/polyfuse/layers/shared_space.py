@@ -58,7 +58,7 @@ class Projection(nn.Module):
         return self.layers(x_BD)
 
 
-def unit(x_BE: Tensor) -> Tensor:
+def normalize(x_BE: Tensor) -> Tensor:
     """Vectors of length 1; a vector of zeros stays one."""
     x_BE = x_BE.float()
     return x_BE / torch.linalg.vector_norm(x_BE, dim=-1, keepdim=True).clamp_min(1e-12)

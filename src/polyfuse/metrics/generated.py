@@ -1,4 +1,4 @@
-"""Metrics of what was made, beside what is real: the Frechet distance, who is nearest to whom, and variety.
+"""Metrics of generated features against real ones: Frechet distance, nearest-reference match, variety.
 
 Frechet distance of two normal distributions over features: Heusel et al., NeurIPS 2017, whose features are those of
 Inception; whoever names the number names its features.

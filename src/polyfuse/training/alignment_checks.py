@@ -1,4 +1,4 @@
-"""What went wrong with an alignment though it was trained: at chance, collapsed, its temperature at its bound.
+"""Checks of a trained alignment: loss at chance level, collapsed vectors, temperature at its bound.
 
 Told from the trained network itself, without dropout and augmentation, on some batches as training drew them.
 """
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from polyfuse.contracts import Bounded, KnowsChance, offers, says
 from polyfuse.data.batches import Order, Rows, most_shared_cell
-from polyfuse.layers.space import unit
+from polyfuse.layers.shared_space import normalize
 from polyfuse.metrics.spectrum import Spectrum, spectrum
 from polyfuse.model.inference import BATCH
 from polyfuse.model.network import Network
 from polyfuse.recipe import Recipe
 from polyfuse.records import Batch, State, Tokens
 from polyfuse.system.device import device_of
-from polyfuse.training.chunks import part
+from polyfuse.training.chunks import select_rows
 
 SEEN = 1024  # rows that are looked at, and one batch at least
 NEAR = 0.9  # share of the loss of pure chance from which a training has learnt next to nothing
@@ -32,7 +32,9 @@ LEAST = 0.02  # effective dimensions, as a share of those that there could be, b
 FEW = 8  # dimensions that there could be, below which few are no alarm
 
 
-def alarms(network: Network, recipe: Recipe, rows: Rows, numbers: np.ndarray) -> tuple[list[str], dict[str, Any]]:
+def check_alignments(
+    network: Network, recipe: Recipe, rows: Rows, numbers: np.ndarray
+) -> tuple[list[str], dict[str, Any]]:
     """Notes on the alignments of a trained network, and what they go by.
 
     Args:
@@ -45,10 +47,10 @@ def alarms(network: Network, recipe: Recipe, rows: Rows, numbers: np.ndarray) ->
     """
     if not network.aligned or not len(numbers):
         return [], {}
-    return watched(network, _batches(recipe, rows, numbers))
+    return check_batches(network, _batches(recipe, rows, numbers))
 
 
-def watched(network: Network, batches: Iterable[Batch]) -> tuple[list[str], dict[str, Any]]:
+def check_batches(network: Network, batches: Iterable[Batch]) -> tuple[list[str], dict[str, Any]]:
     """The same over given batches."""
     network.eval()
     seen: list[tuple[Batch, State]] = [(batch, _state(network, batch)) for batch in batches]
@@ -58,7 +60,7 @@ def watched(network: Network, batches: Iterable[Batch]) -> tuple[list[str], dict
         if offers(objective, KnowsChance):
             loss, chance = _loss(objective, seen)
             losses[f"{at}:{name}"] = {"loss": loss, "chance": chance}
-            notes += _near_chance(name, loss, chance)
+            notes += _note_chance(name, loss, chance)
         if offers(objective, Bounded) and (bound := objective.at_bound()):
             notes.append(f"alignment {name}: {bound}")
     spectra = {}
@@ -66,7 +68,7 @@ def watched(network: Network, batches: Iterable[Batch]) -> tuple[list[str], dict
         found, possible = _spectrum(network, name, seen)
         if found is not None:
             spectra[name] = {**asdict(found), "possible": possible}
-            notes += collapsed(name, found, possible)
+            notes += note_collapse(name, found, possible)
     return notes, {"losses": losses, "spectrum": spectra}
 
 
@@ -88,7 +90,7 @@ def _state(network: Network, batch: Batch) -> State:
     shared: dict[str, list[Tensor]] = {name: [] for name in network.aligned}
     masks: dict[str, list[Tensor]] = {name: [] for name in network.aligned}
     for at_b in torch.arange(len(batch)).split(BATCH):
-        encoded = network.encode(part(batch, at_b).to(device_of(network)))
+        encoded = network.encode(select_rows(batch, at_b).to(device_of(network)))
         for name, vectors_bE in network.shared(encoded).items():
             shared[name].append(vectors_bE.cpu())
             masks[name].append(encoded[name].present_B[:, None].cpu())
@@ -107,7 +109,7 @@ def _loss(objective: Any, seen: list[tuple[Batch, State]]) -> tuple[float, float
     return tuple(float(np.mean(side)) for side in zip(*found, strict=True))  # type: ignore[return-value]
 
 
-def _near_chance(name: str, loss: float, chance: float) -> list[str]:
+def _note_chance(name: str, loss: float, chance: float) -> list[str]:
     if chance <= 0 or loss <= NEAR * chance:
         return []
     return [
@@ -124,7 +126,7 @@ def _spectrum(network: Network, name: str, seen: list[tuple[Batch, State]]) -> t
         index_BK = batch.inputs[reader].index_BK.cpu().numpy()
         there = np.flatnonzero(state.encoded[name].present_B.numpy())
         _, first = np.unique(index_BK[there], axis=0, return_index=True)
-        vectors.append(unit(state.shared[name]).numpy()[there[first]])
+        vectors.append(normalize(state.shared[name]).numpy()[there[first]])
         if key is None:
             things += [(at, n) for n in range(len(first))]
         else:
@@ -141,7 +143,7 @@ def _key(network: Network, name: str) -> str | None:
     return next((key for key in keys if key), None)
 
 
-def collapsed(name: str, found: Spectrum, possible: int) -> list[str]:
+def note_collapse(name: str, found: Spectrum, possible: int) -> list[str]:
     """A note where the vectors of an input lie in a point, or in few directions of the many that there could be.
 
     Args:

@@ -1,4 +1,4 @@
-"""What each word of a text was written about, to be seen: a picture under a map, a sound's seconds, a text's pieces.
+"""Attention of each word drawn over its inputs: heat maps of pictures, seconds of sounds, pieces of texts.
 
 As in Show, Attend and Tell (Xu et al., ICML 2015): a picture per word, warm where the decoder looked.
 """
@@ -18,7 +18,7 @@ from polyfuse.data.cells.sound import open_sound
 from polyfuse.data.cells.source import BadCell, Limits, is_missing, load_media
 from polyfuse.data.media_lists import split_media
 from polyfuse.data.tables import Table
-from polyfuse.heads.text.attended import Attended, Look
+from polyfuse.heads.text.word_attention import InputAttention, TextAttention
 from polyfuse.model.bundle import Bundle
 
 WORDS = 24  # of a text that are drawn
@@ -63,7 +63,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Looked:
+class AttentionView:
     """What one text was written about, ready for a page.
 
     Args:
@@ -77,7 +77,7 @@ class Looked:
     strips: list[Strip] = field(default_factory=list)
 
 
-def looked(bundle: Bundle, table: Table, position: int, said: Attended) -> Looked:
+def view_attention(bundle: Bundle, table: Table, position: int, said: TextAttention) -> AttentionView:
     """What a row's text was written about.
 
     Args:
@@ -101,7 +101,7 @@ def looked(bundle: Bundle, table: Table, position: int, said: Attended) -> Looke
                 cell = _Cell(items[n] if item.modality in ("image", "audio") else row[column], transform, table, limits)
                 words = _attempt(draw, cell, part, said.words[:WORDS])
                 found += [Strip(column, str(item.modality), words, len(said.words) - len(words))] if words else []
-    return Looked(said.text, {**shares, None: _mean(said.elsewhere_W)}, found)
+    return AttentionView(said.text, {**shares, None: _mean(said.elsewhere_W)}, found)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _mean(share_W: np.ndarray) -> float:
     return float(share_W.mean()) if len(share_W) else 0.0
 
 
-def _by_slot(look: Look, count: int) -> list[Look]:
+def _by_slot(look: InputAttention, count: int) -> list[InputAttention]:
     """The share of each slot of an input, whose tokens stand behind each other."""
     if count == 1:
         return [look]
@@ -131,13 +131,13 @@ def _by_slot(look: Look, count: int) -> list[Look]:
     shares = np.split(look.share_WT[:, inside], count, 1)
     spans = [None] * count if look.span_T2 is None else np.split(look.span_T2[inside], count)
     grid = look.grid[1:] if placed else ()
-    return [Look(share_WT, grid, 0, span_T2) for share_WT, span_T2 in zip(shares, spans, strict=True)]
+    return [InputAttention(share_WT, grid, 0, span_T2) for share_WT, span_T2 in zip(shares, spans, strict=True)]
 
 
-_Draw = Callable[[_Cell, Look, list[str]], list[Word]]
+_Draw = Callable[[_Cell, InputAttention, list[str]], list[Word]]
 
 
-def _attempt(draw: _Draw, cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _attempt(draw: _Draw, cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """Words over a cell; none where it cannot be read any more, or has no map."""
     try:
         return draw(cell, look, words)
@@ -145,7 +145,7 @@ def _attempt(draw: _Draw, cell: _Cell, look: Look, words: list[str]) -> list[Wor
         return []
 
 
-def _picture(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _picture(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """The picture as the encoder sees it, so that the map lies where it looked."""
     map_WHW = look.on_grid
     if map_WHW is None or len(look.grid) != 2:
@@ -159,7 +159,9 @@ def _picture(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
     ground = np.asarray(Image.fromarray(seen).resize(size, way), dtype=np.float32)
     found = []
     for word, map_HW, share in zip(words, map_WHW, look.total_W, strict=False):
-        heat = Image.fromarray(warmth(map_HW).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+        heat = Image.fromarray(attention_above_average(map_HW).astype(np.float32)).resize(
+            size, Image.Resampling.BICUBIC
+        )
         alpha = 0.6 * np.clip(np.asarray(heat), 0, 1)[..., None]
         file = io.BytesIO()
         mixed = ground * (1 - alpha) + WARM * alpha
@@ -168,13 +170,13 @@ def _picture(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
     return found
 
 
-def warmth(map_: np.ndarray) -> np.ndarray:
+def attention_above_average(map_: np.ndarray) -> np.ndarray:
     """How far above the average each share is, 0 to 1: the greatest is 1 where it is twice the average or more."""
     even = float(map_.mean())
     return np.clip((map_ - even) / max(float(map_.max()) - even, even, 1e-12), 0, 1)
 
 
-def _sound(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _sound(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """The wave of the sound as far as the tokens go, warm at the seconds that were looked at."""
     if look.span_T2 is None:
         return []
@@ -190,12 +192,12 @@ def _sound(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
     height = height / max(float(height.max()), 1e-6)
     found = []
     for word, share_T, share in zip(words, share_WT, look.total_W, strict=False):
-        heat = warmth(along(share_T, span_T2, seconds))
+        heat = attention_above_average(attention_over_time(share_T, span_T2, seconds))
         found.append(Word(word, float(share), _wave(height, heat), _seconds(heat, seconds)))
     return found
 
 
-def along(share_T: np.ndarray, span_T2: np.ndarray, seconds: float, bins: int = WIDE) -> np.ndarray:
+def attention_over_time(share_T: np.ndarray, span_T2: np.ndarray, seconds: float, bins: int = WIDE) -> np.ndarray:
     """At equal steps of time, the greatest share of the tokens with spans there, in seconds (bins,).
 
     A token keeps its share whatever its length: the last of a sound, cut short, is no more than the others.
@@ -232,7 +234,7 @@ def _seconds(heat: np.ndarray, seconds: float) -> str:
     return f"{first * step:.2f} – {last * step:.2f} s"
 
 
-def _pieces(cell: _Cell, look: Look, words: list[str]) -> list[Word]:
+def _pieces(cell: _Cell, look: InputAttention, words: list[str]) -> list[Word]:
     """The pieces of a text that were looked at most."""
     if look.span_T2 is None:
         return []

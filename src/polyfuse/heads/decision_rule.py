@@ -1,4 +1,4 @@
-"""When a class is the answer: a cost or a threshold per class, as one number per class that its probability meets."""
+"""Decision rules from costs or thresholds: one number per class, applied to its probability."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Given = Mapping[Any, float] | float | None
 """One number for all classes, or class -> number for some, or nothing."""
 
 
-def per_class(given: Given, classes: Sequence, what: str, default: float, most: float = math.inf) -> np.ndarray:
+def values_per_class(given: Given, classes: Sequence, what: str, default: float, most: float = math.inf) -> np.ndarray:
     """One number per class (C,): those given, ``default`` for the others.
 
     Args:
@@ -31,11 +31,11 @@ def per_class(given: Given, classes: Sequence, what: str, default: float, most: 
         if not 0 <= number <= most or math.isinf(number):
             bounds = "a number from 0 on" if math.isinf(most) else f"a number from 0 to {most:g}"
             raise ValueError(f"{what} of class {name!r}: expected {bounds}, found {value!r}")
-        found[place_of(name, classes, what)] = number
+        found[class_index(name, classes, what)] = number
     return found
 
 
-def place_of(name: Any, classes: Sequence, what: str) -> int:
+def class_index(name: Any, classes: Sequence, what: str) -> int:
     """The place of a class, by itself or by how it is written: ``3`` and ``"3"`` are one class here.
 
     Raises:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from polyfuse import registry
 from polyfuse.data.cells.spelling import Speller
-from polyfuse.heads.text.attended import attended, word_places, words_of
 from polyfuse.heads.text.gru import GRU
-from polyfuse.heads.text.memory import parts
+from polyfuse.heads.text.memory import memory_parts
 from polyfuse.heads.text.transformer import Transformer
+from polyfuse.heads.text.word_attention import attention_by_word, find_words, units_to_words
 from polyfuse.layers.attention import Attention
 from polyfuse.layers.causal import CausalBlock
 from polyfuse.records import Fused, Tokens
-from polyfuse.testing.heads import Case, nameless
+from polyfuse.testing.heads import Case, batch_without_targets
 
 TEXTS = ["a dog's ball, and 3 cats!", "两只狗在跑 fast", "कुत्ता दौड़ता है", "🙂 naïve café", "x"]
 SPELLERS = {unit: Speller.train(TEXTS * 3, unit, 600) for unit in ("word", "char", "bpe")}
@@ -33,14 +33,14 @@ def test_units_cover_a_text_and_words_share_them_out(unit, data):
     assert len(spans) == len(ids)
     assert [s for s, _ in spans[1:]] == [e for _, e in spans[:-1]]
     assert not ids or (spans[0][0], spans[-1][1]) == (0, len(text))
-    words, weight_WN = words_of(text, spans)
+    words, weight_WN = units_to_words(text, spans)
     assert "".join(words) == "".join(text.split())
     np.testing.assert_allclose(weight_WN.sum(1), 1)
 
 
 def test_words_are_whole_marks_apart_and_chinese_signs_alone():
     def words(text):
-        return [text[a:b] for a, b in word_places(text)]
+        return [text[a:b] for a, b in find_words(text)]
 
     assert words(TEXTS[0]) == ["a", "dog's", "ball", ",", "and", "3", "cats", "!"]
     assert words(TEXTS[1]) == ["两", "只", "狗", "在", "跑", "fast"]
@@ -49,7 +49,7 @@ def test_words_are_whole_marks_apart_and_chinese_signs_alone():
 
 
 def test_a_word_gets_the_mean_of_its_pieces():
-    words, weight_WN = words_of("seven dogs", [(0, 3), (3, 3), (3, 5), (5, 10)])
+    words, weight_WN = units_to_words("seven dogs", [(0, 3), (3, 3), (3, 5), (5, 10)])
     assert words == ["seven", "dogs"]
     np.testing.assert_allclose(weight_WN, [[1 / 3, 1 / 3, 1 / 3, 0], [0, 0, 0, 1]])
 
@@ -74,7 +74,7 @@ def test_every_token_goes_to_its_input_grid_and_span():
     share_NTS[0, 0, 0] = share_NTS[0, 1, 1 + 1 + 5] = share_NTS[0, 2, 8 + 2] = 1  # joint, corner of the photo, 0.2 s
     share_NTS[1, :, 8 + 1] = 1
     speller = SPELLERS["word"]
-    one, other = attended(share_NTS, parts(fused), speller.encode(["a and cats"] * 2), speller)
+    one, other = attention_by_word(share_NTS, memory_parts(fused), speller.encode(["a and cats"] * 2), speller)
     assert one.words == ["a", "and", "cats"]
     assert one.elsewhere_W[0] == 1
     photo = one.by_input["photo"]
@@ -157,7 +157,7 @@ def test_a_planted_region_is_looked_at_by_a_transformer():
         head.loss(bright(), batch).mean().backward()
         optimizer.step()
     head.eval()
-    found = head.attended(bright(), nameless())
+    found = head.attended(bright(), batch_without_targets())
     assert [one.text for one in found] == list(CORNERS * 2)
     places = [int(one.by_input["photo"].on_grid.mean(0).argmax()) for one in found]
     assert places == list(PLACES * 2)

@@ -35,6 +35,7 @@ TRANSFORMS: Table = {
     "text.plain": "polyfuse.data.cells.plain_text:PlainText",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
+    "video.frames": "polyfuse.data.cells.video:Clip",
     "columns": "polyfuse.data.cells.columns:Columns",
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
@@ -69,6 +70,7 @@ ENCODERS: dict[str, Table] = {
         "lstm": "polyfuse.encoders.audio.lstm:LSTM",
         "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",
     },
+    "video": {"frames": "polyfuse.encoders.video.frames:Frames"},
     "columns": {
         "mlp": "polyfuse.encoders.columns.mlp:MLP",
         "tabm": "polyfuse.encoders.columns.tabm:TabM",

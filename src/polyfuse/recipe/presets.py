@@ -21,6 +21,7 @@ SCRATCH = {
     "text": "ngrams",
     "image": "resnet",
     "audio": "spectrogram_cnn",
+    "video": "frames",
     "columns": "mlp",
     "vector": "vectors",
     "sequence": "sequence",

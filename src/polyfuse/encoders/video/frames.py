@@ -106,9 +106,9 @@ def _named(image: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _spans(times_UN: Tensor) -> Tensor:
     """Seconds (U, N, 2) that each picture stands for: half way to its neighbours."""
-    if times_UN.shape[1] == 1:
-        return torch.stack([times_UN, times_UN], -1)
-    half_UN = (times_UN[:, 1:] - times_UN[:, :-1]) / 2
-    before_UN = torch.cat([half_UN[:, :1], half_UN], 1)
-    after_UN = torch.cat([half_UN, half_UN[:, -1:]], 1)
-    return torch.stack([(times_UN - before_UN).clamp_min(0), times_UN + after_UN], -1)
+    place_N = torch.arange(times_UN.shape[1], device=times_UN.device)
+    last = times_UN.shape[1] - 1
+    on_UN = times_UN[:, (place_N + 1).clamp_max(last)] - times_UN
+    back_UN = times_UN - times_UN[:, (place_N - 1).clamp_min(0)]
+    before_UN, after_UN = torch.where(place_N == 0, on_UN, back_UN), torch.where(place_N == last, back_UN, on_UN)
+    return torch.stack([(times_UN - before_UN / 2).clamp_min(0), times_UN + after_UN / 2], -1)

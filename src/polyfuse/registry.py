@@ -36,6 +36,7 @@ TRANSFORMS: Table = {
     "image.pixels": "polyfuse.data.cells.image:Pixels",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "video.frames": "polyfuse.data.cells.video:Clip",
+    "video.pairs": "polyfuse.data.cells.video:Pairs",
     "columns": "polyfuse.data.cells.columns:Columns",
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
@@ -70,7 +71,10 @@ ENCODERS: dict[str, Table] = {
         "lstm": "polyfuse.encoders.audio.lstm:LSTM",
         "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",
     },
-    "video": {"frames": "polyfuse.encoders.video.frames:Frames"},
+    "video": {
+        "frames": "polyfuse.encoders.video.frames:Frames",
+        "statistics": "polyfuse.encoders.video.statistics:Statistics",
+    },
     "columns": {
         "mlp": "polyfuse.encoders.columns.mlp:MLP",
         "tabm": "polyfuse.encoders.columns.tabm:TabM",

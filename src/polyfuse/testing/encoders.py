@@ -102,6 +102,11 @@ def _frames(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"frames": frames, "times": torch.arange(length) / 4}
 
 
+def _pairs(length: int, draw: torch.Generator) -> dict[str, Tensor]:
+    frames = torch.randint(0, 256, (length, 6, 16, 16), generator=draw).byte()
+    return {"frames": frames, "times": torch.arange(length) / 4}
+
+
 def _wave(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"wave": torch.rand(length * 1600, generator=draw) - 0.5}
 
@@ -131,6 +136,7 @@ SAMPLES = {
     "text.stretches": Sample(_stretches, {}, CUT),
     "image.pixels": Sample(_pixels, {"image_size": (32, 32)}),
     "video.frames": Sample(_frames, {"image_size": (16, 16)}, {"frames": ("length",), "times": ("length",)}),
+    "video.pairs": Sample(_pairs, {"image_size": (16, 16)}, {"frames": ("length",), "times": ("length",)}),
     "audio.wave": Sample(_wave, {"rate": 16_000}, {"wave": ("length",)}, stretch=1600),
     "columns": Sample(_columns, COLUMNS),
     "vector": Sample(_vector, {"size": 5}),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from polyfuse.data.cells.clip import describe, moments
 from polyfuse.data.cells.source import BadCell, Limits, Sound
-from polyfuse.data.cells.video import Clip
+from polyfuse.data.cells.video import Clip, Pairs
 
 CODECS = {"mp4": "mpeg4", "mkv": "mpeg4", "webm": "libvpx", "avi": "mpeg4", "mov": "mpeg4"}
 
@@ -187,3 +187,20 @@ def test_the_transform_keeps_pictures_and_times_and_comes_back_from_json():
 def test_settings_are_checked(keywords):
     with pytest.raises(ValueError, match="expected"):
         Clip(**keywords)
+
+
+def test_pairs_are_two_pictures_soon_after_each_other():
+    content = video([grey(10 * n) for n in range(20)])
+    pairs = Pairs(frames=4, gap=0.1, picture={"size": 8})
+    again = Pairs()
+    again.restore(pairs.state())
+    fields = again.collate([again.encode([content], Limits())[0], again.blank()])
+    assert fields["frames"].shape == (2, 4, 6, 8, 8)
+    assert fields["lengths"].tolist() == [4, 4]
+    first, second = fields["frames"][0, :, :3].mean((1, 2, 3)), fields["frames"][0, :, 3:].mean((1, 2, 3))
+    assert np.abs(second - first - 10).max() <= 5
+    with pytest.raises(ValueError, match="gap"):
+        Pairs(gap=0)
+    short = Pairs(frames=4, gap=0.5, picture={"size": 8})  # longer than the parts of the video
+    found = short.collate([short.encode([content], Limits())[0]])["frames"][0]
+    assert (found[:, 3:].mean((1, 2, 3)) > found[:, :3].mean((1, 2, 3))).all()

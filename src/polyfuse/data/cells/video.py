@@ -37,7 +37,12 @@ class Clip:
     joint = False
     keyword = "seconds"
 
-    def __init__(self, frames: int = 8, seconds: float | str = "auto", picture: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        frames: int = 8,
+        seconds: float | str = "auto",
+        picture: Mapping[str, Any] | None = None,
+    ):
         if not isinstance(frames, int) or frames < 1:
             raise ValueError(f"frames={frames!r}: expected 1 or more")
         if seconds != "auto" and not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
@@ -89,7 +94,7 @@ class Clip:
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray | BadCell:
         try:
-            found = moments(cell, self._shares(cell, limits), limits)
+            found = self._moments(cell, limits)
             pictures: dict[int, np.ndarray | BadCell] = {}
             for _, picture in found:
                 if id(picture) not in pictures:
@@ -102,6 +107,10 @@ class Clip:
             return np.concatenate([times.view(np.uint8).reshape(-1, HEAD), np.stack(seen).reshape(len(seen), -1)], 1)
         except BadCell as error:
             return BadCell(str(error))  # a fresh one, whose traceback does not keep the pictures alive
+
+    def _moments(self, cell: Media, limits: Limits) -> list[tuple[float, np.ndarray]]:
+        """The wanted pictures and their times."""
+        return moments(cell, self._shares(cell, limits).tolist(), limits)
 
     def _shares(self, cell: Media, limits: Limits) -> np.ndarray:
         """Where the moments lie in the whole video, from 0 to 1: in the middle of equal parts."""
@@ -122,6 +131,63 @@ class Clip:
         times = np.ascontiguousarray(kept[..., :HEAD]).view("<f4")[..., 0]
         pictures = kept[..., HEAD:].reshape(*kept.shape[:2], *self.pixels.size, 3)
         return {"frames": np.ascontiguousarray(pictures.transpose(0, 1, 4, 2, 3)), "times": times, "lengths": lengths}
+
+
+class Pairs(Clip):
+    """Any video -> pairs of pictures, the second soon after the first, for encoders that compare the two.
+
+    Args:
+        frames: pairs of a video.
+        gap: seconds between the two.
+        seconds, picture: as of ``Clip``.
+
+    Raises:
+        ValueError: as of ``Clip``, or no positive gap.
+    """
+
+    def __init__(
+        self,
+        frames: int = 8,
+        gap: float = 0.07,
+        seconds: float | str = "auto",
+        picture: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(frames, seconds, picture)
+        if not (isinstance(gap, (int, float)) and 0 < gap < math.inf):
+            raise ValueError(f"gap={gap!r}: expected seconds, more than 0")
+        self._gap = gap
+
+    def state(self) -> dict[str, Any]:
+        """Every setting and what was fitted, as JSON."""
+        return {**super().state(), "gap": self._gap}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what ``state()`` described."""
+        super().restore(state)
+        self._gap = state["gap"]
+
+    def _shares(self, cell: Media, limits: Limits) -> np.ndarray:
+        """The two of every pair side by side; close pairs of a short video may overlap, and are put in order."""
+        half = self._gap / max(describe(cell, limits).seconds, 1e-9) / 2
+        middle_N = super()._shares(cell, limits)
+        return np.stack([middle_N - half, middle_N + half], 1).clip(0, 1).flatten()
+
+    def _moments(self, cell: Media, limits: Limits) -> list[tuple[float, np.ndarray]]:
+        shares = self._shares(cell, limits)
+        order = np.argsort(shares, kind="stable")
+        found = moments(cell, shares[order].tolist(), limits)
+        return [found[n] for n in np.argsort(order)]
+
+    def blank(self) -> np.ndarray:
+        """Black pictures at time 0."""
+        return np.repeat(super().blank(), 2, axis=0)
+
+    def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """``frames`` (U, N, 6, H, W) uint8, ``times`` (U, N) float32 of the first of two, and ``lengths`` (U,)."""
+        fields = super().collate(cells)
+        frames = fields["frames"]
+        paired = frames.reshape(len(frames), -1, 6, *frames.shape[3:])
+        return {"frames": paired, "times": fields["times"][:, ::2], "lengths": fields["lengths"] // 2}
 
 
 def _about(cell: Media, limits: Limits) -> About | None:

@@ -35,6 +35,8 @@ TRANSFORMS: Table = {
     "text.plain": "polyfuse.data.cells.plain_text:PlainText",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
+    "video.frames": "polyfuse.data.cells.video:Clip",
+    "video.pairs": "polyfuse.data.cells.video:Pairs",
     "columns": "polyfuse.data.cells.columns:Columns",
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
@@ -68,6 +70,10 @@ ENCODERS: dict[str, Table] = {
         "spectrogram_transformer": "polyfuse.encoders.audio.spectrogram_transformer:SpectrogramTransformer",
         "lstm": "polyfuse.encoders.audio.lstm:LSTM",
         "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",
+    },
+    "video": {
+        "frames": "polyfuse.encoders.video.frames:Frames",
+        "statistics": "polyfuse.encoders.video.statistics:Statistics",
     },
     "columns": {
         "mlp": "polyfuse.encoders.columns.mlp:MLP",

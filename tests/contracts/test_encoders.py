@@ -15,6 +15,10 @@ KEYWORDS = {  # other parts of some rows
     "text:ngrams:tfidf": {"tfidf": True},
     "columns:mlp:pieces": {"pieces": 4},
     "columns:tabm:pieces": {"pieces": 4},
+    "video:frames:attention": {"over_time": "attention"},
+    "video:frames:gru": {"over_time": "gru"},
+    "video:frames:shift": {"over_time": "shift"},
+    "video:frames:vit": {"image": "vit"},
 }
 CASES = [":".join(row) for row in ROWS] + list(KEYWORDS)
 every_encoder = pytest.mark.parametrize("named", CASES)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.data.cells import audio, image
+from polyfuse.data.cells import audio, clip, image
 from polyfuse.data.cells.literals import decode_embedded, load_npy, modality_from_bytes
 from polyfuse.data.cells.source import BadCell, Limits, Media, find_file, is_remote, load_media
 
@@ -44,8 +44,12 @@ UNREAD: dict[str, str] = {
 }
 """Endings of media that a column may mean but nothing here reads -> what they are and what to do."""
 
-DESCRIBE: dict[str, Callable[[Media, Limits], Any]] = {"image": image.describe, "audio": audio.describe}
-"""Modality -> the function that reads a header and raises ``BadCell``; video has none yet, its files are looked up."""
+DESCRIBE: dict[str, Callable[[Media, Limits], Any]] = {
+    "image": image.describe,
+    "audio": audio.describe,
+    "video": clip.describe,
+}
+"""Modality -> the function that reads a header and raises ``BadCell``."""
 
 
 def modality_from_ending(path: str) -> str | None:

@@ -32,13 +32,14 @@ TUNING = {
     "text": (2e-3, 0.01),
     "image": (2e-3, 0.05),
     "audio": (2e-3, 0.05),
+    "video": (2e-3, 0.05),
     "columns": (3e-3, 0.01),
     "vector": (1e-3, 0.05),
     "sequence": (1e-3, 0.05),
 }
 PRETRAINED = {"full": (5e-5, 0.01), "staged": (5e-5, 0.01), "lora": (5e-4, 0.0), "frozen": (1e-3, 0.01)}
 # modality -> steps after which a model trained on it alone gains no more; the most demanding input decides
-STEPS = {"text": 600, "image": 1000, "audio": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
+STEPS = {"text": 600, "image": 1000, "audio": 1000, "video": 1000, "columns": 1500, "vector": 500, "sequence": 1000}
 WRITING_STEPS = 3000  # steps after which a head that writes has learnt to spell
 TOGETHER_STEPS = 2000  # steps after which words and what they ask about have learnt to act on each other
 TRUSTED_VALIDATION = 1000  # rows from which validation may choose the weights: 349 chose worse than the last

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from polyfuse.encoders.hub import find
-from polyfuse.recipe import InputRecipe, Recipe, RecipeError
+from polyfuse.recipe import InputRecipe, NamedPart, Recipe, RecipeError
 from polyfuse.recipe.language import NO_TEXTS, Texts
 from polyfuse.starter.package_files import StarterError, verified_files
 from polyfuse.starter.parts import PARTS
@@ -21,6 +21,7 @@ SCRATCH = {
     "text": "ngrams",
     "image": "resnet",
     "audio": "spectrogram_cnn",
+    "video": "frames",
     "columns": "mlp",
     "vector": "vectors",
     "sequence": "sequence",
@@ -32,6 +33,7 @@ KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoder
 # thousand ready numbers, which can be learnt by heart, it stops to learn; those are for the members
 SCRATCH_PICTURES = {"scratch": 500, "starter": 2000, "best": 2000}  # by preset: a pretrained net sees more in few
 SCRATCH_SOUNDS = 1000
+SCRATCH_VIDEOS = 1000
 MANY = 5000  # training rows from which words meet pictures token by token, where a sentence vector has no place
 # words of English texts up to which MiniLM reads them all: about five minutes on two cores without AVX-512
 READABLE = 300_000
@@ -99,7 +101,7 @@ def _is_open(recipe: Recipe, modality: str | None) -> bool:
 
 def _check_scratch(recipe: Recipe) -> None:
     for name, item in recipe.inputs.items():
-        known = [part.name for part in item.encoders if part.name in KNOWING]
+        known = [part.name for part in item.encoders if knowing(part)]
         if known:
             raise RecipeError(
                 f"preset scratch: inputs.{name}.encoder is {known[0]}, which comes with pretrained weights; expected "
@@ -146,6 +148,8 @@ def preset_encoders(
 
 def _sequence_encoder(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:
     """The encoder of token sequences for text outputs: words in order, picture regions, moments of a sound."""
+    if modality == "video":
+        return [{**scratch, "over_time": "attention"}]
     if preset == "scratch" or modality == "audio":
         return [scratch]
     if modality == "image":
@@ -166,12 +170,18 @@ def _audio(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, An
     return _media(scratch, [{"name": "statistics"}], rows >= SCRATCH_SOUNDS)
 
 
+def _video(scratch: dict[str, Any], preset: str, rows: int) -> list[dict[str, Any]]:
+    seen = {"name": "efficientnet_lite", "size": 128}
+    known = [] if preset == "scratch" else [{"name": "frames", "image": seen, "transfer": "frozen", "cache": "pooled"}]
+    return _media(scratch, [*known, {"name": "statistics"}], rows >= SCRATCH_VIDEOS)
+
+
 def _media(scratch: dict[str, Any], known: list[dict[str, Any]], many: bool) -> list[dict[str, Any]]:
     """The pretrained encoder alone, or beside a network from scratch, which alone the fusion sees."""
     return [scratch, *({**part, "fused": False} for part in known)] if many else known
 
 
-CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio}
+CHOICES: Mapping[str, Any] = {"text": _text, "image": _image, "audio": _audio, "video": _video}
 
 
 def _from_hub(modality: str, aside: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -186,4 +196,10 @@ def _from_hub(modality: str, aside: dict[str, Any]) -> tuple[list[dict[str, Any]
 
 def knows_before_training(reader: InputRecipe) -> bool:
     """Whether an encoder says something before it is trained."""
-    return reader.part.name in KNOWING | FIXED
+    return reader.part.name in FIXED or knowing(reader.part)
+
+
+def knowing(part: NamedPart) -> bool:
+    """Whether an encoder comes with what it knows, itself or what it reads the pictures of a video by."""
+    inner = part.keywords.get("image") or {}
+    return part.name in KNOWING or (inner if isinstance(inner, str) else inner.get("name")) in KNOWING

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.contracts import CanBeMasked, GivesFeatures, offers, says
+from polyfuse.contracts import CanBeMasked, GivesFeatures, Rebuilds, offers, says
 from polyfuse.layers.features import Bag
 from polyfuse.records import Spec, Tokens
 from polyfuse.testing.run import run_all
@@ -97,6 +97,16 @@ def _pixels(length: int, draw: torch.Generator) -> dict[str, Tensor]:  # noqa: A
     return {"pixels": torch.randint(0, 256, (3, 32, 32), generator=draw).byte()}
 
 
+def _frames(length: int, draw: torch.Generator) -> dict[str, Tensor]:
+    frames = torch.randint(0, 256, (length, 3, 16, 16), generator=draw).byte()
+    return {"frames": frames, "times": torch.arange(length) / 4}
+
+
+def _pairs(length: int, draw: torch.Generator) -> dict[str, Tensor]:
+    frames = torch.randint(0, 256, (length, 6, 16, 16), generator=draw).byte()
+    return {"frames": frames, "times": torch.arange(length) / 4}
+
+
 def _wave(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"wave": torch.rand(length * 1600, generator=draw) - 0.5}
 
@@ -125,6 +135,8 @@ SAMPLES = {
     "text.tokenizer": Sample(_subwords, {}, TEXT),
     "text.stretches": Sample(_stretches, {}, CUT),
     "image.pixels": Sample(_pixels, {"image_size": (32, 32)}),
+    "video.frames": Sample(_frames, {"image_size": (16, 16)}, {"frames": ("length",), "times": ("length",)}),
+    "video.pairs": Sample(_pairs, {"image_size": (16, 16)}, {"frames": ("length",), "times": ("length",)}),
     "audio.wave": Sample(_wave, {"rate": 16_000}, {"wave": ("length",)}, stretch=1600),
     "columns": Sample(_columns, COLUMNS),
     "vector": Sample(_vector, {"size": 5}),
@@ -199,7 +211,8 @@ def says_what_it_is_and_wants(case: Case) -> None:
     wants = inspect.signature(case.made.wants).parameters
     init = {k: p for k, p in inspect.signature(case.made.__init__).parameters.items() if k != "self"}
     facts = case.sample.facts
-    own = {k: p.default for k, p in init.items() if k not in facts}
+    built = {"files"} if offers(case.made, Rebuilds) else set()
+    own = {k: p.default for k, p in init.items() if k not in {*facts, *built}}
     assert {k: p.default for k, p in wants.items()} == own, f"wants takes {list(wants)}, __init__ {list(own)}"
     assert all(p.kind is p.KEYWORD_ONLY for p in [*wants.values(), *init.values()]), "expected keyword-only parameters"
     assert set(facts) <= set(init), f"__init__ lacks {sorted(set(facts) - set(init))}, which the transform gives"

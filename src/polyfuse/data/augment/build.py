@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from polyfuse import registry
-from polyfuse.data.augment import audio, image, outside, values
+from polyfuse.data.augment import audio, image, outside, values, video
 
 Fields = dict[str, Tensor]
 Step = Callable[[Fields, torch.Generator], Fields]
@@ -20,6 +20,7 @@ Named = dict[str, Any]
 STEPS: dict[str, dict[str, type]] = {
     "image": {"shift": image.Shift, "flip": image.Flip, "crop": image.Crop, "light": image.Light},
     "audio": {"shift": audio.Shift, "gain": audio.Gain, "mask": audio.Mask, "noise": audio.Noise},
+    "video": {"shift": video.Shift, "flip": video.Flip, "crop": video.Crop},
     "text": {"token_dropout": values.TokenDropout},
     "columns": {"noise": values.Noise},
     "vector": {"noise": values.Noise},
@@ -45,6 +46,10 @@ PRESETS: dict[str, dict[str, list[Named]]] = {
     "audio": {
         "default": [{"name": "shift"}, {"name": "gain"}, {"name": "mask"}],
         "strong": [{"name": "shift"}, {"name": "gain"}, {"name": "mask"}, {"name": "noise"}],
+    },
+    "video": {
+        "default": [{"name": "shift"}, {"name": "flip"}],
+        "strong": [{"name": "crop"}, {"name": "shift"}, {"name": "flip"}],
     },
     "text": {"default": [{"name": "token_dropout"}], "strong": [{"name": "token_dropout", "share": 0.2}]},
     "columns": {"default": [], "strong": [{"name": "noise"}]},
@@ -76,7 +81,7 @@ def build(modality: str, setting: str | Sequence[Named], transform: Any = None) 
     """Build the augmentation of a setting, or return None where it asks for nothing.
 
     Args:
-        modality: of the input: ``image``, ``audio``, ``text``, ``columns``, ``vector`` or ``sequence``.
+        modality: of the input: ``image``, ``audio``, ``video``, ``text``, ``columns``, ``vector`` or ``sequence``.
         setting: ``"none"``; ``"default"``, cheap and safe for most data; ``"strong"``, for small tables and long
             training; or steps by name with their keywords, such as
             ``[{"name": "flip"}, {"name": "RandomRotation", "degrees": 15, "p": 0.5}]``.

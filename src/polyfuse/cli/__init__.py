@@ -23,6 +23,7 @@ from polyfuse.cli.list import list_parts
 from polyfuse.cli.predict import predict
 from polyfuse.cli.robustness import robustness
 from polyfuse.cli.search import search
+from polyfuse.cli.serve import serve
 from polyfuse.cli.show import show
 from polyfuse.cli.starter import starter
 from polyfuse.cli.zero_shot import zero_shot
@@ -46,6 +47,7 @@ app.command()(embed)
 app.command("zero-shot")(zero_shot)
 app.command()(index)
 app.command()(search)
+app.command()(serve)
 app.command()(show)
 app.command()(completion)
 

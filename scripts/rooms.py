@@ -24,7 +24,6 @@ LAYERS = [
     ["model"],
     ["training", "evaluation"],
     ["comparison", "search", "explain", "export"],
-    ["compress"],
     ["serve"],
     ["digits"],
     ["api"],

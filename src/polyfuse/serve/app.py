@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, StreamingResponse
 
 from polyfuse.data.cells.written import signature
+from polyfuse.explain.contribution import Contribution
 from polyfuse.runtime.servant import Answer
 from polyfuse.serve import shapes
 from polyfuse.serve.bodies import FORM, JSON, Holding, Memory, read_body
@@ -296,7 +297,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
                 raise unreadable("output", f"no output {asked.output[:40]!r}; there are {', '.join(desk.outputs)}")
             task = Task("explain", asked.output)
             found = await _unless_gone(request, desk.ask(task, rows, service.ends(request), fields))
-        explained = [{name: _explained(said, desk.outputs[name].labels) for name, said in row.items()} for row in found]
+        explained = [{name: _explained(said) for name, said in row.items()} for row in found]
         return _json({"model": desk.name, "explanations": explained, "warnings": _notes(rows)})
 
     @app.post(
@@ -433,9 +434,9 @@ def _value(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
-def _explained(said: Mapping[str, Any], labels: Sequence[Any]) -> dict[str, Any]:
-    target = None if said["class"] is None else _value(labels[said["class"]])
-    return {"target": target, **{key: said[key] for key in ("score", "base", "contributions")}}
+def _explained(said: Contribution) -> dict[str, Any]:
+    values = {name: float(value) for name, value in said.values.items()}
+    return {"target": _value(said.label), "score": said.score, "base": said.base, "contributions": values}
 
 
 def _packed(vector: np.ndarray) -> str:

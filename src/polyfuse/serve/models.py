@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polyfuse.runtime.folder import is_export
 from polyfuse.runtime.servant import Servant
 from polyfuse.system.lazy import Later
 
 if TYPE_CHECKING:
+    from polyfuse import runtime
     from polyfuse.model import servant as bundles
 else:  # each needs what the other does without
     bundles = Later("polyfuse.model.servant")
+    runtime = Later("polyfuse.runtime")
 
 BUNDLE = "recipe.yaml"  # a file of every bundle
 
@@ -26,11 +29,13 @@ def kind_of(folder: str | Path) -> str:
     place = Path(folder)
     if not place.is_dir():
         raise ValueError(f"{folder}: no such folder; name a saved model, or a folder that polyfuse export wrote")
+    if is_export(place):
+        return "exported"
     if (place / BUNDLE).is_file():
         return "bundle"
-    if any(place.rglob("*.onnx")):
-        return "exported"
-    raise ValueError(f"{folder} is no model: it holds neither {BUNDLE}, as saved models do, nor an exported graph")
+    raise ValueError(
+        f"{folder} is no model: it holds neither {BUNDLE}, as saved models do, nor a manifest of an export"
+    )
 
 
 def open_servant(folder: str, name: str, device: str = "auto", trust: Sequence[str] = ()) -> Servant:
@@ -38,12 +43,14 @@ def open_servant(folder: str, name: str, device: str = "auto", trust: Sequence[s
 
     Args:
         name: what clients call it.
-        device, trust: of a bundle; an exported one computes on the processor, and runs no code of its own.
+        device: of a bundle; an exported one computes on the processor.
+        trust: packages whose code the model may run.
 
     Raises:
-        ValueError: no model, or a damaged one.
+        ValueError: no model, a damaged one, or one with code that nobody trusts.
     """
-    kind_of(folder)
+    if kind_of(folder) == "exported":
+        return runtime.load(folder, trust=trust)
     return bundles.open_bundle(folder, name, device=device, trust=trust)
 
 

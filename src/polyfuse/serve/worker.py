@@ -18,6 +18,7 @@ import numpy as np
 
 from polyfuse.data.cells import picture, sound
 from polyfuse.data.cells.source import BadCell, Limits, whole_text
+from polyfuse.explain.contribution import contributions
 from polyfuse.runtime.servant import Record, Servant
 from polyfuse.serve import frames
 from polyfuse.serve.logs import report
@@ -73,6 +74,13 @@ class Bench:
                 found[n] = self._broken(record, None) or found[n]
             if nothing and not isinstance(found[n], Exception):
                 found[n] = Refused("the row has nothing to embed")
+        return found
+
+    def explain(self, records: Sequence[Record], output: Any) -> list[Any]:
+        """Output -> what each input contributed to its answer, per row; all outputs that have scores, or one."""
+        found: list[Any] = contributions(self.servant, records, output=output)
+        for n, record in enumerate(records):
+            found[n] = self._broken(record, None) or found[n]
         return found
 
     def write(self, record: Record, output: str) -> Iterator[str]:

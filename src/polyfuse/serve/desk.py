@@ -45,7 +45,7 @@ class Desk:
     ):
         self.name, self.folder, self.settings = name, folder, settings
         self._metrics, self._log, self._fetch = metrics, log, fetch
-        self.queue = Queue(settings.queue, settings.batch)
+        self.queue = Queue(settings.queue, settings.batch, metrics.dropped.labels(name).inc)
         self.intake: Intake | None = None
         self.inputs: dict[str, InputFacts] = {}
         self.outputs: dict[str, OutputFacts] = {}
@@ -126,10 +126,7 @@ class Desk:
         gone = asyncio.create_task(process.gone.wait())
         try:
             while not gone.done():
-                before = len(self.queue)
                 tickets = self.queue.take()
-                if dropped := before - len(self.queue) - len(tickets):
-                    self._metrics.dropped.labels(self.name).inc(dropped)
                 if tickets:
                     await self._compute(process, tickets)
                     continue

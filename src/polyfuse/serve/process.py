@@ -12,6 +12,7 @@ from typing import Any
 from polyfuse.runtime.servant import InputFacts, OutputFacts
 from polyfuse.serve import frames
 
+CODE = "from polyfuse.serve.worker import main; main()"
 STARTING = 300.0  # seconds that a model may take to load
 
 
@@ -52,16 +53,13 @@ class Process:
             WorkerFailed: it cannot.
         """
         pipe = asyncio.subprocess.PIPE
-        code = "from polyfuse.serve.worker import main; main()"
-        self._child = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", code, stdin=pipe, stdout=pipe)
+        self._child = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", CODE, stdin=pipe, stdout=pipe)
         try:
             await self._send(self._opening)
             said = await asyncio.wait_for(frames.receive_async(self._stdout), STARTING)
         except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-            self.kill()
             raise WorkerFailed("the worker ended, or took too long, while it loaded the model") from None
         if said[0] == "failed":
-            self.kill()
             raise WorkerFailed(said[1])
         _, self.inputs, self.outputs = said
         self._reading = asyncio.create_task(self._read())
@@ -97,7 +95,6 @@ class Process:
             self.gone.set()
             for waiting in self._asked.values():
                 waiting.put_nowait(("gone", None))
-            self.kill()
 
     async def call(self, kind: str, *asked: Any) -> Any:
         """What it answers.

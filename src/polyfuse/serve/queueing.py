@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,10 +71,11 @@ class Queue:
     Args:
         most: rows that may wait.
         batch: rows that are taken at once.
+        dropped: told how many rows were dropped that nobody waits for any more.
     """
 
-    def __init__(self, most: int, batch: int):
-        self.most, self.batch = most, batch
+    def __init__(self, most: int, batch: int, dropped: Callable[[int], None] = lambda _: None):
+        self.most, self.batch, self._dropped = most, batch, dropped
         self._waiting: deque[Ticket] = deque()
         self._rate = 0.0  # rows per second that leave, of late
 
@@ -104,19 +105,18 @@ class Queue:
         """Seconds until what waits now is likely gone."""
         return min(PATIENCE, max(1, math.ceil(len(self) / self._rate))) if self._rate else 1
 
-    def sweep(self) -> list[Ticket]:
-        """Drop what nobody waits for any more; those whose time is over are told, and given."""
-        now, late, kept = time.monotonic(), [], deque[Ticket]()
+    def sweep(self) -> None:
+        """Drop what nobody waits for any more; those whose time is over are told."""
+        now, kept = time.monotonic(), deque[Ticket]()
         for ticket in self._waiting:
             if ticket.answer.done():
                 continue
             if ticket.ends <= now:
-                late.append(ticket)
                 ticket.answer.set_exception(Problem(504, "the deadline passed before the row was computed"))
             else:
                 kept.append(ticket)
+        self._dropped(len(self) - len(kept))
         self._waiting = kept
-        return late
 
     def take(self) -> list[Ticket]:
         """The oldest row and those like it, as many as a batch may hold and cost; empty where nothing waits."""

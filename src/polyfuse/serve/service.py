@@ -85,7 +85,7 @@ def serve(
     """
     service = make_service(models, settings=settings, token_file=token_file, examples=examples)
     local = host in LOCAL
-    with _listening(host, port) as bound:
+    with listening(host, port) as bound:
         address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
         if not local and not service.tokens:
             said = f"{address} answers whoever reaches it: give --token-file, or POLYFUSE_TOKENS, or --host {HOST}"
@@ -93,10 +93,15 @@ def serve(
         service.log("listening", address=address, models=list(service.desks))
         if started is not None:
             started(address)
-        asyncio.run(_run(service, bound, LOCAL if local else None))
+        asyncio.run(run(service, make_server(service, LOCAL if local else None), bound))
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket at an address.
+
+    Raises:
+        OSError: it is taken, or not of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -123,13 +128,26 @@ class _Server(uvicorn.Server):
             yield
 
 
-async def _run(service: Service, bound: socket.socket, hosts: Sequence[str] | None) -> None:
+def make_server(service: Service, hosts: Sequence[str] | None) -> uvicorn.Server:
+    """What answers at a socket.
+
+    Args:
+        hosts: names that it answers to; None for any.
+    """
     app = make_app(service, hosts)
     grace = max(1, round(service.settings.grace))
     options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "lifespan": "on"}
     # h11 alone limits the size of headers
     options |= {"http": "h11", "ws": "none", "timeout_graceful_shutdown": grace, "timeout_keep_alive": 15}
-    server = _Server(uvicorn.Config(app, **options))
+    return _Server(uvicorn.Config(app, **options))
+
+
+async def run(service: Service, server: uvicorn.Server, bound: socket.socket) -> None:
+    """Answer until the server is told to end, then finish what is in flight.
+
+    Raises:
+        ValueError: a model cannot be loaded.
+    """
     watching = asyncio.create_task(_first_failure(service, server))
     await server.serve(sockets=[bound])
     watching.cancel()

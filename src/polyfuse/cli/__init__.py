@@ -16,6 +16,7 @@ from polyfuse.cli.completion import completion
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
+from polyfuse.cli.export import export
 from polyfuse.cli.fit import fit
 from polyfuse.cli.index import index
 from polyfuse.cli.inspect import inspect
@@ -23,6 +24,7 @@ from polyfuse.cli.list import list_parts
 from polyfuse.cli.predict import predict
 from polyfuse.cli.robustness import robustness
 from polyfuse.cli.search import search
+from polyfuse.cli.serve import serve
 from polyfuse.cli.show import show
 from polyfuse.cli.starter import starter
 from polyfuse.cli.zero_shot import zero_shot
@@ -46,7 +48,9 @@ app.command()(embed)
 app.command("zero-shot")(zero_shot)
 app.command()(index)
 app.command()(search)
+app.command()(serve)
 app.command()(show)
+app.command()(export)
 app.command()(completion)
 
 

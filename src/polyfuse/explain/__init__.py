@@ -1,1 +1,1 @@
-"""Why a model answers as it does: what each input contributes, and what inside a cell decides."""
+"""Why a model says what it says: contributions of inputs, and of the parts of their cells."""

@@ -1,107 +1,128 @@
-"""Shapley values of inputs from a prediction function alone. Lundberg and Lee, NeurIPS 2017; needs NumPy only."""
+"""Contribution of each input: Shapley values over present inputs, from a predict function alone, in plain NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
-from math import comb
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-EXACT = 8  # inputs up to which all subsets are asked for
-PERMUTATIONS = 64  # random orders beyond that, each with its reverse
+from polyfuse.metrics.shapley import EXACT, PERMUTATIONS, Shapley, Value, shapley
+from polyfuse.runtime.servant import InputFacts, Record, Servant
 
-Value = Callable[[Sequence[frozenset[str]]], np.ndarray]
-"""Subsets of inputs that stay present -> (S, ...) what the model predicts, one entry per subset."""
+__all__ = ["EXACT", "PERMUTATIONS", "Contribution", "Shapley", "Value", "contributions", "shapley"]
 
 
 @dataclass(frozen=True)
-class Contributions:
-    """What each input adds to a prediction.
+class Contribution:
+    """What each input brought to what a model says of one row and output.
 
     Args:
-        values: input -> (...) Shapley values; over all inputs they sum to ``whole - base``.
-        base: (...) the prediction without any input.
-        whole: (...) the prediction with all of them.
-        errors: input -> (...) standard errors of sampled values; empty where they are exact.
+        output: its name.
+        label: whose probability it is, where the output has classes.
+        values: input -> contribution; they add up to ``score - base``. An input that the row misses has 0.
+        score: what the model says with every input.
+        base: what it says with none.
+        errors: input -> standard error of the contribution; 0 where all subsets were asked.
+        missing: inputs that the row misses.
     """
 
-    values: Mapping[str, np.ndarray]
-    base: np.ndarray
-    whole: np.ndarray
-    errors: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def shares(self) -> dict[str, np.ndarray]:
-        """Input -> its part (...) of the sum of absolute values, 0 to 1; 0 everywhere if no input changes anything."""
-        total = sum(np.abs(value) for value in self.values.values())
-        safe = np.where(total > 0, total, 1)
-        return {name: np.abs(value) / safe for name, value in self.values.items()}
+    output: str
+    label: Any
+    values: dict[str, float]
+    score: float
+    base: float
+    errors: dict[str, float]
+    missing: tuple[str, ...] = ()
 
 
-def shapley(
-    value: Value, names: Sequence[str], *, exact: int = EXACT, permutations: int = PERMUTATIONS, seed: int = 0
-) -> Contributions:
-    """Compute the Shapley value of each input.
-
-    An input that is missing in a row changes no prediction there, so its value is exactly 0.
+def contributions(
+    servant: Servant,
+    records: Sequence[Record],
+    *,
+    output: str | None = None,
+    label: Any = None,
+    exact: int = EXACT,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> list[dict[str, Contribution]]:
+    """For each row, output -> what each of its inputs brought.
 
     Args:
-        value: asked for all subsets at once.
-        names: of the inputs.
-        exact: inputs up to which all 2^n subsets are asked for; beyond, random orders of inputs are averaged.
-        permutations: number of random orders; the reverse of each is taken as well (antithetic sampling).
-        seed: of the random orders.
+        servant: any model; asked for its ``scores`` alone, and once for every subset of inputs.
+        records: the rows.
+        output: that one alone; all that have scores by default.
+        label: the class whose probability is explained; by default that with the highest, row by row.
+        exact, permutations, seed: as for ``shapley``.
 
     Raises:
-        ValueError: no input, or one named twice.
-
-    Example:
-        >>> worth = {"text": 2.0, "image": 1.0}
-        >>> found = shapley(lambda subsets: np.array([sum(worth[n] for n in s) for s in subsets]), ["text", "image"])
-        >>> float(found.values["text"])
-        2.0
+        ValueError: no such output, one without scores, or no such label.
     """
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"expected one or more inputs, each named once, found {list(names)}")
-    if len(names) <= exact:
-        return _exact(value, list(names))
-    return _sampled(value, list(names), permutations, np.random.default_rng(seed))
+    names = list(servant.inputs)
+    asked = servant.outputs if output is None else _one(servant, output)
+    kept: dict[str, tuple[int, int, int]] = {}
+
+    def value(subsets: Sequence[frozenset[str]]) -> np.ndarray:
+        found = {name: own for name, own in servant.scores(records, subsets).items() if name in asked}
+        if not found:
+            raise ValueError(_unscored(servant, output))
+        at = 0
+        for name, own_SNC in found.items():
+            kept[name] = (at, at + own_SNC.shape[2], own_SNC.shape[2])
+            at += own_SNC.shape[2]
+        return np.concatenate(list(found.values()), axis=2)
+
+    if not records:
+        return []
+    made = shapley(value, names, exact=exact, permutations=permutations, seed=seed)
+    if label is not None and output is None and len(kept) > 1:
+        raise ValueError(f"label {label!r}: name the output that has it; outputs: {', '.join(kept)}")
+    found = []
+    for row, record in enumerate(records):
+        missing = tuple(name for name in names if is_missing(servant.inputs[name], record))
+        if len(missing) == len(names):
+            raise ValueError(f"row {row}: every input is missing, so there is nothing to explain; fill {names[0]!r}")
+        own = {}
+        for name, (start, stop, _) in kept.items():
+            labels = servant.outputs[name].labels
+            at = start + _column(name, labels, label, made.all[row, start:stop])
+            values = {one: float(made.values[n, row, at]) for n, one in enumerate(names)}
+            errors = {one: float(made.error[n, row, at]) for n, one in enumerate(names)}
+            gone = dict.fromkeys(missing, 0.0)
+            said = labels[at - start] if len(labels) else None
+            score, base = float(made.all[row, at]), float(made.none[row, at])
+            own[name] = Contribution(name, said, values | gone, score, base, errors | gone, missing)
+        found.append(own)
+    return found
 
 
-def _exact(value: Value, names: list[str]) -> Contributions:
-    subsets = [frozenset(some) for size in range(len(names) + 1) for some in combinations(names, size)]
-    asked = np.asarray(value(subsets), dtype=np.float64)
-    found = dict(zip(subsets, asked, strict=True))
-    values = {}
-    for name in names:
-        without = [subset for subset in subsets if name not in subset]
-        gains = [(found[s | {name}] - found[s]) / (len(names) * comb(len(names) - 1, len(s))) for s in without]
-        values[name] = np.sum(gains, axis=0)
-    return Contributions(values, found[frozenset()], found[frozenset(names)])
+def is_missing(facts: InputFacts, record: Record) -> bool:
+    """Whether a row has no cell at all for an input."""
+    return all(_blank(record.get(column)) for column in facts.columns)
 
 
-def _sampled(value: Value, names: list[str], permutations: int, rng: np.random.Generator) -> Contributions:
-    orders = [tuple(names[n] for n in rng.permutation(len(names))) for _ in range(max(1, permutations))]
-    subsets = list(dict.fromkeys(s for order in orders for way in (order, order[::-1]) for s in _grown(way)))
-    found = dict(zip(subsets, np.asarray(value(subsets), dtype=np.float64), strict=True))
-    pairs = {name: [] for name in names}  # type: dict[str, list[np.ndarray]]
-    for order in orders:
-        gains = [_gains(found, way) for way in (order, order[::-1])]
-        for name in names:
-            pairs[name].append((gains[0][name] + gains[1][name]) / 2)
-    values = {name: np.mean(each, axis=0) for name, each in pairs.items()}
-    errors = {name: np.std(each, axis=0, ddof=1) / len(each) ** 0.5 for name, each in pairs.items()}
-    known = len(orders) > 1
-    return Contributions(values, found[frozenset()], found[frozenset(names)], errors if known else {})
+def _blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and np.isnan(cell)) or (isinstance(cell, list) and not cell)
 
 
-def _grown(order: Sequence[str]) -> Iterator[frozenset[str]]:
-    """The subsets that arise as inputs come in one after the other, from none to all."""
-    return (frozenset(order[:n]) for n in range(len(order) + 1))
+def _one(servant: Servant, output: str) -> dict[str, Any]:
+    if output not in servant.outputs:
+        raise ValueError(f"unknown output {output!r}. Known: {', '.join(servant.outputs) or 'none'}.")
+    return {output: servant.outputs[output]}
 
 
-def _gains(found: Mapping[frozenset[str], np.ndarray], order: Sequence[str]) -> dict[str, np.ndarray]:
-    """What each input adds when it comes in at its place in the order."""
-    steps = list(_grown(order))
-    return {name: found[after] - found[before] for name, before, after in zip(order, steps, steps[1:], strict=False)}
+def _unscored(servant: Servant, output: str | None) -> str:
+    what = "no output" if output is None else f"output {output!r} ({servant.outputs[output].head})"
+    return f"{what} has scores to explain: expected classes, labels, ranks or numbers, not texts, pictures or sounds"
+
+
+def _column(output: str, labels: Sequence[Any], label: Any, score_C: np.ndarray) -> int:
+    """The place of the label that is explained among the scores of an output."""
+    if label is None:
+        return int(np.argmax(score_C)) if len(labels) else 0
+    known = [str(one) for one in labels]
+    if str(label) not in known:
+        listed = ", ".join(known[:12]) + ("…" if len(known) > 12 else "")
+        raise ValueError(f"output {output!r} has no label {label!r}. Known: {listed or 'none, it is a number'}.")
+    return known.index(str(label))

@@ -109,6 +109,7 @@ class Patterns(nn.Module):
             top, left = radius * (1 + down), radius * (1 + across)
             near_UHW = padded[:, top : top + height, left : left + width]
             code_UHW = code_UHW + (near_UHW > least_UHW).int() * (1 << place)
+        code_UHW = code_UHW.long()  # what exported graphs index by
         return self.run[code_UHW], self.turned[code_UHW]
 
 

@@ -15,6 +15,7 @@ from polyfuse import registry
 from polyfuse.contracts import CanBeMasked, GivesFeatures, Rebuilds, offers, says
 from polyfuse.layers.features import Bag
 from polyfuse.records import Spec, Tokens
+from polyfuse.testing.onnx import same_in_onnx
 from polyfuse.testing.run import run_all
 
 VOCABULARY, GRAMS = 40, 50
@@ -176,18 +177,21 @@ class Case:
         return self.sample.fields(lengths, extra)
 
 
-def check_encoder(made: type, keywords: Mapping[str, Any] | None = None, sample: Sample | None = None) -> None:
+def check_encoder(
+    made: type, keywords: Mapping[str, Any] | None = None, sample: Sample | None = None, *, onnx: bool = False
+) -> None:
     """Check that a class is an encoder as the model needs it.
 
     Args:
         made: the class.
         keywords: its own, where it is not checked as it is by default.
         sample: made-up cells of its transform, where that is not one of the package.
+        onnx: also that it gives the same in ONNX; that takes seconds, and the extras ``export`` and ``runtime``.
 
     Raises:
         AssertionError: something does not hold; names each check that failed.
     """
-    run_all(made, Case(made, keywords, sample), CHECKS)
+    run_all(made, Case(made, keywords, sample), (*CHECKS, *ONNX_CHECKS) if onnx else CHECKS)
 
 
 def _fixed(encoder: nn.Module) -> bool:
@@ -387,6 +391,29 @@ def exports_with_any_batch_and_length(case: Case) -> None:
         _same(x_BTD[mask_BT], expected_BTD[mask_BT])
 
 
+class _Named(nn.Module):
+    """Fields and presence by name -> tokens by name, what is masked being 0."""
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        tokens = self.encoder({key: t for key, t in given.items() if key != "present"}, given["present"])
+        return {"x": tokens.x_BTD * tokens.mask_BT[..., None], "mask": tokens.mask_BT}
+
+
+def runs_in_onnx_with_any_batch_and_length(case: Case) -> None:
+    """In ONNX it gives what it gives in torch, at 1, 2 and 7 rows of any length, some of them missing."""
+
+    def given(lengths: Sequence[int], absent: Sequence[int] = ()) -> dict[str, Tensor]:
+        present = torch.tensor([row not in absent for row in range(len(lengths))])
+        return {**case.fields(lengths), "present": present}
+
+    asked = [given((4,)), given((1, 2)), given((2,), (0,)), given((3, 2, 6, 1, 3, 3, 5), (1, 4))]
+    same_in_onnx(_Named(case.encoder().eval()), given((5, 2, 3)), given((6, 2, 3)), asked, case.made.__name__)
+
+
 CHECKS = (
     says_what_it_is_and_wants,
     gives_tokens_of_its_width,
@@ -399,3 +426,4 @@ CHECKS = (
     features_are_known_before_training,
     exports_with_any_batch_and_length,
 )
+ONNX_CHECKS = (runs_in_onnx_with_any_batch_and_length,)

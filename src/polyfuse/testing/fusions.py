@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from polyfuse.layers.readout import Readout
 from polyfuse.records import Fused, Tokens
+from polyfuse.testing.onnx import same_in_onnx
 from polyfuse.testing.run import run_all
 
 WIDTH = 16
@@ -52,17 +53,18 @@ def summary(fused: Fused) -> Tensor:
     return torch.cat([(t.x_BTD * t.mask_BT[..., None]).sum(1) for t in each], -1)
 
 
-def check_fusion(made: Callable[..., Any], keywords: Mapping[str, Any] | None = None) -> None:
+def check_fusion(made: Callable[..., Any], keywords: Mapping[str, Any] | None = None, *, onnx: bool = False) -> None:
     """Check that a class is a fusion as the model needs it.
 
     Args:
         made: the class.
         keywords: its own, where it is not checked as it is by default.
+        onnx: also that it gives the same in ONNX; that takes seconds, and the extras ``export`` and ``runtime``.
 
     Raises:
         AssertionError: something does not hold; names each check that failed.
     """
-    run_all(made, Case(made, keywords), CHECKS)
+    run_all(made, Case(made, keywords), (*CHECKS, *ONNX_CHECKS) if onnx else CHECKS)
 
 
 # ---- the contract
@@ -199,6 +201,33 @@ def exports_with_any_batch_and_length(case: Case) -> None:
         torch.testing.assert_close(program(sample), plain(sample), atol=1e-5, rtol=1e-4)
 
 
+class _Named(nn.Module):
+    """Tokens and masks by name -> the joint tokens and those of each input, what is masked being 0."""
+
+    def __init__(self, fusion: nn.Module):
+        super().__init__()
+        self.fusion = fusion
+
+    def forward(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        fused = self.fusion({f"i{m}": Tokens(given[f"x{m}"], given[f"mask{m}"]) for m in range(len(given) // 2)})
+        named = {"": fused.tokens, **fused.by_input}
+        return {f"fused{name}": t.x_BTD * t.mask_BT[..., None] for name, t in named.items()}
+
+
+def runs_in_onnx_with_any_subset(case: Case) -> None:
+    """In ONNX it gives what it gives in torch, at 1, 2 and 7 rows of any lengths, any subset of inputs missing."""
+
+    def given(lengths: Sequence[int], present: Sequence[Sequence[bool]]) -> dict[str, Tensor]:
+        made = tokens(lengths, torch.tensor(present), seed=len(present)).values()
+        return {k: v for m, t in enumerate(made) for k, v in ((f"x{m}", t.x_BTD), (f"mask{m}", t.mask_BT))}
+
+    subsets = [[True, True], [True, False], [False, True], [False, False]]
+    asked = [given([5, 4], [row]) for row in subsets]
+    asked += [given([1, 7], subsets[1:3]), given([6, 2], [*subsets, *subsets[:3]])]
+    whole = [[True, True]] * 3
+    same_in_onnx(_Named(case.make(2).eval()), given([5, 4], whole), given([6, 7], whole), asked, str(case.made))
+
+
 CHECKS = (
     says_what_it_is_and_takes,
     any_subset_of_one_to_five_inputs_gives_finite_tokens,
@@ -209,3 +238,4 @@ CHECKS = (
     bf16_autocast_is_finite,
     exports_with_any_batch_and_length,
 )
+ONNX_CHECKS = (runs_in_onnx_with_any_subset,)

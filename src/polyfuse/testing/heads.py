@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.contracts import Scores, ShowsAttention, Streams, Tempered, Writes, offers
+from polyfuse.contracts import Portable, Scores, ShowsAttention, Streams, Tempered, Writes, offers
 from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
+from polyfuse.runtime.answers import FORMS
+from polyfuse.testing.onnx import same_in_onnx
 from polyfuse.testing.run import run_all
 
 WIDTH, ROWS, LENGTH, MOST_KEYWORDS = 16, 8, 3, 7
@@ -92,18 +94,21 @@ def batch_without_targets(rows: int = ROWS) -> Batch:
     return Batch({}, {}, torch.arange(rows), torch.ones(rows))
 
 
-def check_head(made: type, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None) -> None:
+def check_head(
+    made: type, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None, *, onnx: bool = False
+) -> None:
     """Check that a class is a head as the model needs it.
 
     Args:
         made: the class.
         keywords: its own, where it is not checked as it is by default.
         cells: eight targets to learn, where its transform is not one of the package.
+        onnx: also that it answers the same from ONNX; that takes seconds, and the extras ``export`` and ``runtime``.
 
     Raises:
         AssertionError: something does not hold; names each check that failed.
     """
-    run_all(made, Case(made, keywords, cells), CHECKS)
+    run_all(made, Case(made, keywords, cells), (*CHECKS, *ONNX_CHECKS) if onnx else CHECKS)
 
 
 def _scored(head: Any) -> bool:
@@ -333,6 +338,39 @@ def scores_export_for_any_batch_and_length(case: Case, pools: Sequence[str] = ("
             assert torch.allclose(exported(x, mask), module(x, mask), atol=1e-5)
 
 
+class _Named(nn.Module):
+    """Joint tokens by name -> scores by name."""
+
+    def __init__(self, head: Any):
+        super().__init__()
+        self.head = head
+
+    def forward(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"scores": self.head.scores(Fused(Tokens(given["x"], given["mask"]), {}), None)}
+
+
+def answers_from_onnx(case: Case) -> None:
+    """Where it has scores: at 1, 2 and 7 rows they are the same in ONNX, and read without torch as it reads them."""
+    head, _ = case.made()
+    if not _scored(head):
+        return
+    assert offers(head, Portable), "it has scores and no portable(): a model with it cannot be exported"
+    samples = []
+    for rows, length in ((3, 4), (3, 6), (1, 1), (2, 5), (7, 3)):
+        draw = torch.Generator().manual_seed(rows)
+        x, mask = torch.randn(rows, length, WIDTH, generator=draw), torch.rand(rows, length, generator=draw) < 0.5
+        samples.append({"x": x, "mask": mask})
+    same_in_onnx(_Named(head.eval()), samples[0], samples[1], samples[2:], case.kind.__name__)
+    told = head.portable()
+    values, answer = FORMS[told["form"]]
+    for sample in samples:
+        scores_BC = _Named(head)(sample)["scores"].detach()
+        wanted = head.decode(scores_BC).value
+        found = [answer(row, told).value for row in values(scores_BC.numpy(), told)]
+        alike = [np.isclose(a, b) if isinstance(b, float) else a == b for a, b in zip(found, wanted, strict=True)]
+        assert all(alike), f"read without torch {found}, by the head {wanted}"
+
+
 def bf16_autocast_keeps_losses_finite(case: Case) -> None:
     """Under bfloat16 autocast losses are finite, in float32, and scores decode."""
     head, transform = case.made()
@@ -406,3 +444,4 @@ CHECKS = (
     a_row_is_written_as_it_is_alone,
     attention_is_shared_out,
 )
+ONNX_CHECKS = (answers_from_onnx,)

@@ -1,0 +1,1 @@
+"""Models as an HTTP service: predictions, embeddings, texts and explanations, with a page for people."""

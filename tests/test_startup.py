@@ -98,6 +98,7 @@ def test_what_the_bare_install_imports_is_among_its_dependencies():
 
 
 def test_a_later_module_is_imported_by_its_first_attribute():
-    code = "from polyfuse.system.lazy import LazyModule\nlater = LazyModule('colorsys')\nassert 'colorsys' not in sys.modules\n"
+    code = "from polyfuse.system.lazy import LazyModule\nlater = LazyModule('colorsys')\n"
+    code += "assert 'colorsys' not in sys.modules\n"
     assert "colorsys" in loaded(code + "assert later.rgb_to_hsv(0, 0, 0)[2] == 0")
     assert not hasattr(LazyModule("json"), "nothing")

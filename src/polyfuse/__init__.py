@@ -1,4 +1,4 @@
-"""polyfuse learns from tables whose cells are text, images, sound and numbers.
+"""polyfuse learns from tables whose cells are text, images, sound, video and numbers.
 
 Example:
     >>> import polyfuse as pf

@@ -37,6 +37,11 @@ def fields_of(modality: str, rows: int = 6, seed: int = 0) -> dict[str, torch.Te
             "wave": (torch.rand(rows, 800, generator=g) - 0.5) * real.repeat_interleave(20, 1),
             "lengths": lengths * 20,
         },
+        "video": {
+            "frames": torch.randint(0, 256, (rows, 5, 3, 16, 24), generator=g, dtype=torch.uint8),
+            "times": torch.arange(5.0).expand(rows, 5),
+            "lengths": torch.full((rows,), 5),
+        },
         "text": {"ids": torch.randint(1, 99, (rows, 40, 3), generator=g) * real[..., None], "lengths": lengths},
         "columns": {"numbers": torch.randn(rows, 4, generator=g), "known": torch.rand(rows, 4, generator=g) < 0.5},
         "vector": {"x": torch.randn(rows, 4, generator=g)},

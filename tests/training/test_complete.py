@@ -65,16 +65,19 @@ def test_every_column_is_read_or_named_with_its_reason(kinds, data):
         assert all(note.endswith(UNNAMED) for note in said)
 
 
-def test_clips_and_addresses_are_not_learnt_as_words():
+def test_clips_are_seen_and_addresses_are_not_learnt_as_words():
     frame = table_of(["clip", "address", "number"]).assign(y=["a", "b"] * (ROWS // 2))
     recipe, _, notes = resolve(parse({"outputs": {"y": {"column": "y"}}, "preset": "plain"}), read_table(frame))
-    assert [item.columns for item in recipe.inputs.values()] == [["number 2"]]
-    assert "column 'clip 0' is left out: video is not read yet (its sound can be: clip 0=audio as an input)" in notes
+    assert [item.columns for item in recipe.inputs.values()] == [["clip 0"], ["number 2"]]
+    assert any("'clip 0'" in note and "sound@clip 0=audio" in note for note in notes)
     assert f"column 'address 1' is left out: {ROLES['address']}" in notes
-    with pytest.raises(TableError, match=r"(?s)no column is left.*clip 0 \(video\): video is not read yet.*address 1"):
-        resolve(parse({"outputs": {"y": {"column": "y"}}}), read_table(frame.drop(columns="number 2")))
-    asked = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["clip 0"]}}
-    with pytest.raises(TableError, match="'clip 0': video is not read yet"):
-        resolve(parse(asked), read_table(frame))
+    heard = {
+        "inputs": {name: {"columns": ["clip 0"], "modality": name} for name in ("video", "audio")},
+        "outputs": {"y": {"column": "y"}},
+        "preset": "plain",
+    }
+    assert not any("sound@" in note for note in resolve(parse(heard), read_table(frame))[2])
+    with pytest.raises(TableError, match=r"(?s)no column is left.*address 1"):
+        resolve(parse({"outputs": {"y": {"column": "y"}}}), read_table(frame.drop(columns=["number 2", "clip 0"])))
     named = {"outputs": {"y": {"column": "y"}}, "data": {"columns": ["address 1"]}, "preset": "plain"}
     assert [i.columns for i in resolve(parse(named), read_table(frame))[0].inputs.values()] == [["address 1"]]

@@ -66,7 +66,7 @@ def everywhere(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Learn from tables whose cells are text, images, sound and numbers."""
+    """Learn from tables whose cells are text, images, sound, video and numbers."""
 
 
 def main() -> None:

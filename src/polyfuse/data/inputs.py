@@ -134,8 +134,7 @@ def _is_read(column: Column) -> bool:
 def _exclusion_reason(column: Column) -> str:
     """Why a column is no input by itself."""
     if column.role in ("input", "unsupported"):
-        heard = f" (its sound can be: {column.name}=audio as an input)" if column.modality == "video" else ""
-        return f"{column.modality} is not read yet{heard}"
+        return f"{column.modality} is not read yet"
     return ROLES.get(column.role, column.reason)  # of what nothing here can read, the reason says what to do
 
 

@@ -77,7 +77,7 @@ def resolve(
     recipe, own = assign_companions(recipe, len(splits.train))
     recipe, said = defaults.fill_encoders(recipe, len(splits.train), table.frame)
     check_recipe(recipe)
-    notes += own + said
+    notes += own + said + _unheard(recipe)
     beside = head_columns(recipe)
     notes += [
         note
@@ -98,6 +98,20 @@ def resolve(
     recipe = defaults.fill_sizes(recipe, len(splits.train), len(splits.val))
     check_recipe(recipe)  # again: the fusion has a name now
     return recipe, splits, [*table.notes, *notes, *splits.notes]
+
+
+def _unheard(recipe: Recipe) -> list[str]:
+    """A note per column of videos whose sound no input hears."""
+    read = {
+        modality: [c for i in recipe.inputs.values() if i.modality == modality for c in i.columns]
+        for modality in ("video", "audio")
+    }
+    return [
+        f"column {name!r}: pictures of its videos are seen, any sound is not heard; an input of its own hears it: "
+        f"sound@{name}=audio"
+        for name in read["video"]
+        if name not in read["audio"]
+    ]
 
 
 def split_table(

@@ -154,7 +154,7 @@ class Joint(nn.Module):
         ]
         rows = encoded[0][network.inputs[0]].x_BTD.shape[0]
         batch = Batch({}, {}, torch.zeros(rows, dtype=torch.long), torch.ones(rows))
-        state = network.joined(encoded[0], batch, self._heard(given, encoded[1:]))
+        state = network.fuse_and_score(encoded[0], batch, self._heard(given, encoded[1:]))
         assert state.fused is not None
         found = {"fused": masked_mean(state.fused.tokens.x_BTD, state.fused.tokens.mask_BT)}
         for n, name in enumerate(network.outputs):

@@ -12,7 +12,7 @@ import numpy as np
 
 from polyfuse import registry
 from polyfuse.data.cells.forms import REWRITE
-from polyfuse.data.cells.items import items_of
+from polyfuse.data.cells.items import split_media
 from polyfuse.data.cells.literals import decode_embedded
 from polyfuse.data.cells.source import BadCell, Limits, content_digest, is_missing, load_media
 from polyfuse.data.cells.transform import Transform
@@ -125,7 +125,7 @@ class Reader:
             there = [(b, k) for k in range(len(self.columns)) for b, row in enumerate(rows) if row[k] is not None]
             return there, [rows[b][k] for b, k in there], (len(rows), len(self.columns))
         slots = [(at, n) for at, column in enumerate(self.columns) for n in range(reading.slots.get(column, 1))]
-        items = [[[] if value is None else items_of(value) for value in row] for row in rows]
+        items = [[[] if value is None else split_media(value) for value in row] for row in rows]
         self._count_left_out(items, reading, said)
         found = {
             (b, k): row[at][n]

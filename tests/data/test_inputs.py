@@ -38,12 +38,12 @@ HOUSES = table_of(
 
 
 def test_what_is_left_out_is_named_with_its_reason():
-    columns = HOUSES | {"nr": column("nr", "number", "identifier"), "clip": column("clip", "video", "unsupported")}
+    columns = HOUSES | {"nr": column("nr", "number", "identifier"), "clip": column("clip", "hologram", "unsupported")}
     inputs, reasons = default_inputs(columns, outputs=["bedrooms"]), exclusion_reasons(columns, outputs=["bedrooms"])
     used = [name for names, _ in inputs.values() for name in names]
     assert note_unused_columns(columns, [*used, "bedrooms"], reasons) == [
         "columns 'id', 'nr' are left out: an identifier says nothing about new rows",
-        "column 'clip' is left out: video is not read yet (its sound can be: clip=audio as an input)",
+        "column 'clip' is left out: hologram is not read yet",
     ]
     assert note_unused_columns(table_of(a="text", b="text"), ["b"], {}) == [f"column 'a' is left out: {UNNAMED}"]
 

@@ -51,7 +51,10 @@ def serve(
     device: Device = "auto",
     trust: Trust = None,
 ) -> None:
-    """Serve models over HTTP: predictions, embeddings, texts, explanations, and a page to try them on."""
+    """Serve models over HTTP, with a page to try them.
+
+    Predictions, embeddings, texts and explanations; until Ctrl-C or SIGTERM.
+    """
     settings = Settings(
         max_bytes=max_bytes,
         max_items=max_items,

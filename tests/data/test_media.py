@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from polyfuse.data.cells.items import ENDINGS
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.media import ENDINGS, check_media, modality_from_bytes, modality_of_media, sample_evenly
+from polyfuse.data.media import check_media, modality_from_bytes, modality_of_media, sample_evenly
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.contracts import StepsApart, offers
-from polyfuse.export.graph import Named
+from polyfuse.export.graph import Along, Named
 from polyfuse.layers.features import Bag, Block
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.pooling import pooled as mean_token
@@ -53,6 +53,14 @@ class Form:
         if grid.count(None) > 1 or (grid and behind != other.x_BTD.shape[1] - other.prefix - math.prod(other.grid)):
             raise ExportError(f"{what}: the number of its tokens does not tell how they lie")
         return cls(grid, one.prefix, max(0, behind), one.span_BT2 is not None)
+
+    def along(self, start: str) -> Along:
+        """What is known of the number of tokens where they lie in a plane that grows along one axis."""
+        step = math.prod(axis for axis in self.grid if axis is not None)
+        if None not in self.grid or step == 1:
+            return {}
+        told = (f"rows_{start.replace('.', '_')}", step, self.prefix + self.behind)
+        return {f"{start}.{kind}": told for kind in ("x", "mask", "own")}
 
     def tokens(self, given: Mapping[str, Tensor], start: str) -> Tokens:
         """Tokens of the tensors ``START.x``, ``START.mask`` and, where a head reads it so, ``START.own``."""
@@ -191,10 +199,10 @@ class Step(nn.Module):
         self.decoder = decoder
 
     def forward(self, given: Named) -> Named:
-        """``ids`` (N,) and what is kept -> ``logits`` (N, V), and what changed."""
+        """``ids`` (N,) and what is kept -> ``logits`` (N, V), and ``next.NAME`` of what changed."""
         kept = {key: value for key, value in given.items() if key != "ids"}
         logits_NV, changed = self.decoder.further(given["ids"], kept)
-        return {"logits": logits_NV, **changed}
+        return {"logits": logits_NV, **{f"next.{name}": value for name, value in changed.items()}}
 
 
 def networks_of(network: Network) -> list[Any]:

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from polyfuse.data.cells.items import ENDINGS
 from polyfuse.data.cells.source import Limits
-from polyfuse.data.media import ENDINGS, evenly, examine, medium, signature
+from polyfuse.data.media import evenly, examine, medium, signature
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])

@@ -15,7 +15,10 @@ from tests.tiny import FAST
 
 pytestmark = pytest.mark.slow
 MEDIA = ["photo=image", "sound=audio", "columns@area,kind=columns"]
-MEMBERS = "ensemble.members=[{name: boosting}, {name: linear}, {name: svm}, {name: forest}]"
+MEMBERS = (
+    "ensemble.members=[{name: boosting, inputs: [columns]}, {name: linear, inputs: [columns, text]}, "
+    "{name: svm, inputs: [text]}, {name: forest, inputs: [columns]}]"
+)
 SETTINGS = {
     "pictures and sounds": [],
     "token": ["training.missing=token", "fusion.name=bidirectional"],
@@ -27,7 +30,8 @@ SETTINGS = {
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_every_subset_gives_what_the_model_gives(kind, table, tmp_path):
-    options = {"outputs": ["label", "price"], "inputs": MEDIA, "verbose": False}
+    inputs = ["words=text", MEDIA[-1]] if kind == "members" else MEDIA
+    options = {"outputs": ["label", "price"], "inputs": inputs, "verbose": False}
     model = pf.fit(str(table), settings=[*FAST, *SETTINGS[kind]], **options)
     served = runtime.load(model.export(tmp_path / "folder"), media_root=table.parent)
     records = records_of(table)

@@ -109,7 +109,7 @@ class Input(nn.Module):
         for reader, block in self.blocks(given, frozen).items():
             key = self.readers[reader]
             found |= named_block(key, block)
-            found[f"{key}.there"] = (given[f"{key}.index"] >= 0).any(-1)
+            found[f"{key}.features.there"] = (given[f"{key}.index"] >= 0).any(-1)
         return found, [self._tokens(net, frozen, given) for net in self.networks]
 
     def blocks(self, given: Named, frozen: Mapping[str, Cells] | None = None) -> dict[str, Block]:
@@ -183,12 +183,12 @@ class Joint(nn.Module):
         wanted = {r for opinion in self.network.ensemble.opinions for r in opinion.readers}  # type: ignore[union-attr]
         keys = {reader: f"r{n}" for n, reader in enumerate(self.network.readers) if reader in wanted}
         blocks = {reader: self._block(reader, key, given) for reader, key in keys.items()}
-        return Heard(blocks, {reader: given[f"{key}.there"] for reader, key in keys.items()}, encoded)
+        return Heard(blocks, {reader: given[f"{key}.features.there"] for reader, key in keys.items()}, encoded)
 
     def _block(self, reader: str, key: str, given: Named) -> Block:
-        if f"{key}.block" in given:
-            return given[f"{key}.block"]
-        return Bag(given[f"{key}.ids"], given[f"{key}.weights"], self.sizes[reader])
+        if f"{key}.features.block" in given:
+            return given[f"{key}.features.block"]
+        return Bag(given[f"{key}.features.ids"], given[f"{key}.features.weights"], self.sizes[reader])
 
 
 class Step(nn.Module):
@@ -213,5 +213,5 @@ def networks_of(network: Network) -> list[Any]:
 def named_block(key: str, block: Block) -> Named:
     """Features of rows by name."""
     if isinstance(block, Bag):
-        return {f"{key}.ids": block.ids_BK, f"{key}.weights": block.weights_BK}
-    return {f"{key}.block": block}
+        return {f"{key}.features.ids": block.ids_BK, f"{key}.features.weights": block.weights_BK}
+    return {f"{key}.features.block": block}

@@ -348,6 +348,7 @@ class _Named(nn.Module):
 def answers_from_onnx(case: Case) -> None:
     """Where it has scores: at 1, 2 and 7 rows they are the same in ONNX, and read without torch as it reads them."""
     head, _ = case.made()
+    what = case.kind.__name__
     if not _scored(head):
         return
     assert offers(case.kind, Portable), "it has scores and no portable(): a model with it cannot be exported"
@@ -356,7 +357,7 @@ def answers_from_onnx(case: Case) -> None:
         draw = torch.Generator().manual_seed(rows)
         x, mask = torch.randn(rows, length, WIDTH, generator=draw), torch.rand(rows, length, generator=draw) < 0.5
         samples.append({"x": x, "mask": mask})
-    same_in_onnx(_Named(head.eval()), samples[0], samples[1], samples[2:], case.kind.__name__)
+    same_in_onnx(_Named(head.eval()), samples[0], samples[1], samples[2:], what)
     told = head.portable()
     values, answer = FORMS[told["form"]]
     for sample in samples:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -16,9 +16,13 @@ from polyfuse.errors import extra
 from polyfuse.runtime.folder import ExportError
 
 Named = dict[str, Tensor]
+Along = Mapping[str, tuple[str, int, int]]
+"""Name of a tensor -> a label, a step and a rest: its second axis is step * n + rest, with one n for each label."""
 
 
-def write_graph(module: nn.Module, one: Named, other: Named, path: Path, what: str) -> tuple[Named, Named]:
+def write_graph(
+    module: nn.Module, one: Named, other: Named, path: Path, what: str, along: Along | None = None
+) -> tuple[Named, Named]:
     """Write a module that takes and gives named tensors.
 
     Args:
@@ -26,6 +30,7 @@ def write_graph(module: nn.Module, one: Named, other: Named, path: Path, what: s
         one, other: two samples; an axis in which they differ is free, and so is the first of every tensor.
         path: of the ONNX file.
         what: what messages call it.
+        along: names whose second axis grows by whole rows of a grid.
 
     Returns:
         What the module gives for each of the samples.
@@ -41,9 +46,8 @@ def write_graph(module: nn.Module, one: Named, other: Named, path: Path, what: s
         expected: Named = module(given)
         try:
             with _quiet():
-                program = torch.export.export(
-                    module, (given,), dynamic_shapes=({n: _free(one[n], other[n]) for n in one},)
-                )
+                free = _free(one, other, along or {})
+                program = torch.export.export(module, (given,), dynamic_shapes=(free,))
                 made = torch.onnx.export(
                     program, dynamo=True, verbose=False, input_names=list(one), output_names=list(expected)
                 )
@@ -55,12 +59,18 @@ def write_graph(module: nn.Module, one: Named, other: Named, path: Path, what: s
         return expected, module(dict(other))
 
 
-def _free(one: Tensor, other: Tensor) -> dict[int, object]:
-    """The axes of a tensor that differ between rows and cells."""
-    if one.ndim == 0:
-        return {}
-    differ = [axis for axis in range(1, one.ndim) if one.shape[axis] != other.shape[axis]]
-    return dict.fromkeys([0, *differ], torch.export.Dim.DYNAMIC)
+def _free(one: Named, other: Named, along: Along) -> dict[str, dict[int, object]]:
+    """The axes of every tensor that differ between rows and cells."""
+    steps = {label: torch.export.Dim(label, min=1) for label, _, _ in along.values()}
+    found = {}
+    for name, tensor in one.items():
+        differ = [axis for axis in range(1, tensor.ndim) if tensor.shape[axis] != other[name].shape[axis]]
+        free: dict[int, object] = dict.fromkeys([0, *differ] if tensor.ndim else [], torch.export.Dim.DYNAMIC)
+        if name in along and 1 in free:
+            label, step, rest = along[name]
+            free[1] = step * steps[label] + rest if rest else step * steps[label]
+        found[name] = free
+    return found
 
 
 @contextlib.contextmanager

@@ -158,7 +158,12 @@ def _joined(
     part = Joint(network, forms, bags).eval()
     taken = [key for key in one if not key.endswith(".shared")]
     what = f"what joins the inputs ({type(network.fusion).__name__} and {', '.join(map(repr, network.outputs))})"
-    return write_graph(part, {k: one[k] for k in taken}, {k: other[k] for k in taken}, path, what)
+    along: dict[str, tuple[str, int, int]] = {}
+    for m, name in enumerate(network.inputs):
+        for n, form in enumerate(forms[name]):
+            along |= form.along(f"i{m}.n{n}")
+    along = {key: told for key, told in along.items() if key in taken}
+    return write_graph(part, {k: one[k] for k in taken}, {k: other[k] for k in taken}, path, what, along)
 
 
 def _reader(bundle: Bundle, reader: str, key: str, place: Path) -> dict[str, Any]:

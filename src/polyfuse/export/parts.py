@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse.contracts import StepsApart, offers
-from polyfuse.export.graph import Named
+from polyfuse.export.graph import Along, Named
 from polyfuse.layers.features import Bag, Block
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.pooling import pool_tokens as mean_token
@@ -53,6 +53,14 @@ class Form:
         if grid.count(None) > 1 or (grid and behind != other.x_BTD.shape[1] - other.prefix - math.prod(other.grid)):
             raise ExportError(f"{what}: the number of its tokens does not tell how they lie")
         return cls(grid, one.prefix, max(0, behind), one.span_BT2 is not None)
+
+    def along(self, start: str) -> Along:
+        """What is known of the number of tokens where they lie in a plane that grows along one axis."""
+        step = math.prod(axis for axis in self.grid if axis is not None)
+        if None not in self.grid or step == 1:
+            return {}
+        told = (f"rows_{start.replace('.', '_')}", step, self.prefix + self.behind)
+        return {f"{start}.{kind}": told for kind in ("x", "mask", "own")}
 
     def tokens(self, given: Mapping[str, Tensor], start: str) -> Tokens:
         """Tokens of the tensors ``START.x``, ``START.mask`` and, where a head reads it so, ``START.own``."""
@@ -101,7 +109,7 @@ class Input(nn.Module):
         for reader, block in self.blocks(given, frozen).items():
             key = self.readers[reader]
             found |= named_block(key, block)
-            found[f"{key}.there"] = (given[f"{key}.index"] >= 0).any(-1)
+            found[f"{key}.features.there"] = (given[f"{key}.index"] >= 0).any(-1)
         return found, [self._tokens(net, frozen, given) for net in self.networks]
 
     def blocks(self, given: Named, frozen: Mapping[str, Cells] | None = None) -> dict[str, Block]:
@@ -175,12 +183,12 @@ class Joint(nn.Module):
         wanted = {r for opinion in self.network.ensemble.opinions for r in opinion.readers}  # type: ignore[union-attr]
         keys = {reader: f"r{n}" for n, reader in enumerate(self.network.readers) if reader in wanted}
         blocks = {reader: self._block(reader, key, given) for reader, key in keys.items()}
-        return MemberInputs(blocks, {reader: given[f"{key}.there"] for reader, key in keys.items()}, encoded)
+        return MemberInputs(blocks, {reader: given[f"{key}.features.there"] for reader, key in keys.items()}, encoded)
 
     def _block(self, reader: str, key: str, given: Named) -> Block:
-        if f"{key}.block" in given:
-            return given[f"{key}.block"]
-        return Bag(given[f"{key}.ids"], given[f"{key}.weights"], self.sizes[reader])
+        if f"{key}.features.block" in given:
+            return given[f"{key}.features.block"]
+        return Bag(given[f"{key}.features.ids"], given[f"{key}.features.weights"], self.sizes[reader])
 
 
 class Step(nn.Module):
@@ -191,10 +199,10 @@ class Step(nn.Module):
         self.decoder = decoder
 
     def forward(self, given: Named) -> Named:
-        """``ids`` (N,) and what is kept -> ``logits`` (N, V), and what changed."""
+        """``ids`` (N,) and what is kept -> ``logits`` (N, V), and ``next.NAME`` of what changed."""
         kept = {key: value for key, value in given.items() if key != "ids"}
         logits_NV, changed = self.decoder.further(given["ids"], kept)
-        return {"logits": logits_NV, **changed}
+        return {"logits": logits_NV, **{f"next.{name}": value for name, value in changed.items()}}
 
 
 def networks_of(network: Network) -> list[Any]:
@@ -205,5 +213,5 @@ def networks_of(network: Network) -> list[Any]:
 def named_block(key: str, block: Block) -> Named:
     """Features of rows by name."""
     if isinstance(block, Bag):
-        return {f"{key}.ids": block.ids_BK, f"{key}.weights": block.weights_BK}
-    return {f"{key}.block": block}
+        return {f"{key}.features.ids": block.ids_BK, f"{key}.features.weights": block.weights_BK}
+    return {f"{key}.features.block": block}

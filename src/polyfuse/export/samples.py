@@ -41,12 +41,12 @@ MADE: dict[str, Callable[..., Cells]] = {"text": _texts, "audio": _sounds, "imag
 
 
 def fields_of(transform: Any, modality: str) -> tuple[Fields, Fields]:
-    """Fields of some cells twice: the second set is longer wherever a cell may be."""
+    """Fields of some cells twice: the first set is longer wherever a cell may be."""
     if modality in MADE:
-        pairs = [[MADE[modality](scale, longer) for longer in (False, True)] for scale in SCALES]
+        pairs = [[MADE[modality](scale, longer) for longer in (True, False)] for scale in SCALES]
     elif "size" in transform.facts() and modality == "sequence":
         size = transform.facts()["size"]
-        pairs = [[_sequences(scale, longer, size) for longer in (False, True)] for scale in SCALES]
+        pairs = [[_sequences(scale, longer, size) for longer in (True, False)] for scale in SCALES]
     else:
         pairs = []
     found = [(_collated(transform, one), _collated(transform, other)) for one, other in pairs]

@@ -92,7 +92,7 @@ class CausalBlock(nn.Module):
     def _answered(self, x_N1D: Tensor, normed: Tensor, own: Kept, context: Kept, seen: Seen) -> Tensor:
         """A token that has read those before it and itself, and the context."""
         x_N1D = x_N1D + self.drop(self.before.mixed(normed, *own))
-        asked_BKD = self.norm_context(x_N1D).view(len(context[0]), -1, x_N1D.shape[-1])
+        asked_BKD = self.norm_context(x_N1D).view(context[0].shape[0], -1, x_N1D.shape[-1])
         x_N1D = x_N1D + self.drop(self.context.seeing(asked_BKD, *context, seen).view_as(x_N1D))
         return x_N1D + self.drop(self.forward_layer(self.norm_forward(x_N1D)))
 

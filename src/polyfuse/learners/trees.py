@@ -82,7 +82,7 @@ def reached_leaves(x_BF: Tensor, arrays: dict[str, Tensor], depth: int) -> Tenso
     child, feature_N, threshold_N = arrays["child_N2"].flatten(), arrays["feature_N"], arrays["threshold_N"]
     place_BT = arrays["root_T"].expand(x_BF.shape[0], -1)
     for _ in range(depth):
-        node_BT = place_BT.clamp_min(0)
+        node_BT = place_BT.clamp_min(0).long()  # what exported graphs index by
         right_BT = x_BF.gather(1, feature_N[node_BT].long()) > threshold_N[node_BT]
         place_BT = torch.where(place_BT < 0, place_BT, child[2 * node_BT + right_BT])
-    return -1 - place_BT
+    return (-1 - place_BT).long()

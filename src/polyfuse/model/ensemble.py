@@ -162,7 +162,7 @@ class Ensemble(nn.Module):
         nets_BNC = torch.stack([scores_BC.float() / temperature for scores_BC in nets], 1)
         even_BN = nets_BNC.new_full(nets_BNC.shape[:2], 1 / len(nets))
         scores = [head.combine(nets_BNC, even_BN, "mean")]
-        there = [torch.ones(len(own_BC), dtype=torch.bool, device=own_BC.device)]
+        there = [torch.ones(own_BC.shape[0], dtype=torch.bool, device=own_BC.device)]
         for opinion in self.opinions:
             if opinion.output == output:
                 found_BC, there_B = opinion(heard)

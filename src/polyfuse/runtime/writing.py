@@ -73,7 +73,7 @@ class Writer:
         assert self.step is not None
         found = self.step({**cache, "ids": last_N})
         logits_NV = found.pop("logits")
-        return logits_NV, {**cache, **found}
+        return logits_NV, {**cache, **{name.removeprefix("next."): array for name, array in found.items()}}
 
     def _unit_by_unit(self, kept: Cache, first: int) -> Iterator[_Texts]:
         """The same texts, longer after every step; greedy or drawn."""

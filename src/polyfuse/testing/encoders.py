@@ -400,7 +400,7 @@ class _Named(nn.Module):
 
     def forward(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
         tokens = self.encoder({key: t for key, t in given.items() if key != "present"}, given["present"])
-        return {"x": tokens.x_BTD * tokens.mask_BT[..., None], "mask": tokens.mask_BT}
+        return {"tokens": tokens.x_BTD * tokens.mask_BT[..., None], "real": tokens.mask_BT}
 
 
 def runs_in_onnx_with_any_batch_and_length(case: Case) -> None:

@@ -351,18 +351,17 @@ class _Named(nn.Module):
 
 def answers_from_onnx(case: Case) -> None:
     """Where it has scores: at 1, 2 and 7 rows they are the same in ONNX, and read without torch as it reads them."""
-    made: Any
-    made, _ = case.made()
-    if not _scored(made):
+    head, _ = case.made()
+    what = case.kind.__name__
+    if not _scored(head):
         return
-    head: Any = made
-    assert offers(made, Portable), "it has scores and no portable(): a model with it cannot be exported"
+    assert offers(case.kind, Portable), "it has scores and no portable(): a model with it cannot be exported"
     samples = []
     for rows, length in ((3, 4), (3, 6), (1, 1), (2, 5), (7, 3)):
         draw = torch.Generator().manual_seed(rows)
         x, mask = torch.randn(rows, length, WIDTH, generator=draw), torch.rand(rows, length, generator=draw) < 0.5
         samples.append({"x": x, "mask": mask})
-    same_in_onnx(_Named(head.eval()), samples[0], samples[1], samples[2:], case.kind.__name__)
+    same_in_onnx(_Named(head.eval()), samples[0], samples[1], samples[2:], what)
     told = head.portable()
     values, answer = FORMS[told["form"]]
     for sample in samples:

@@ -202,7 +202,8 @@ def _spectral_shape(frames_UNS: Tensor, power_UNB: Tensor, log_UNF: Tensor) -> T
         *((reached_UNB < part).to(power_UNB.dtype).mean(2) for part in (0.5, 0.85)),
         floor_UNB.log().mean(2) - floor_UNB.mean(2).log(),
         (crossings_UN + 0.01).log(),
-        (frames_UNS.square().mean(2) + 1e-8).log(),
+        # log(level + 1e-8): onnxruntime takes what is added and as small as that for nothing
+        (frames_UNS.square().mean(2) * 1e8 + 1).log() - math.log(1e8),
         F.pad(onset_UN, (1, 0)),
     ]
     return torch.stack(seen, 2)

@@ -98,7 +98,8 @@ def _colours(rgb_U3HW: Tensor, grey_UHW: Tensor) -> list[Tensor]:
     hued = histograms.grid_means(histograms.hues(rgb_U3HW), HUED).flatten(1)
     return [
         mean_U3,
-        (centred_U3P.square().mean(2) + 1e-8).sqrt(),
+        # sqrt(variance + 1e-8): onnxruntime takes what is added and as small as that for nothing
+        (centred_U3P.square().mean(2) * 1e8 + 1).sqrt() * 1e-4,
         third_U3.sign() * (third_U3.abs() + 1e-12).pow(1 / 3),
         histograms.joint_colours(rgb_U3HW).sqrt(),
         hued.sqrt(),

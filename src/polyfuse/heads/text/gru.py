@@ -73,7 +73,7 @@ class GRU(StepwiseDecoder):
     def _step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (N, V), the state after it (N, H), and the share of attention that every token got (N, S)."""
         key_BSD, memory_BSD, mask_B1S = cache["context_keys"], cache["context_memory"], cache["context_mask"][:, None]
-        asked_BK1D = self.of_state(cache["state"]).view(len(key_BSD), -1, 1, key_BSD.shape[-1])
+        asked_BK1D = self.of_state(cache["state"]).view(key_BSD.shape[0], -1, 1, key_BSD.shape[-1])
         score_BKS = self.score(torch.tanh(key_BSD[:, None] + asked_BK1D))[..., 0]
         share_BKS = score_BKS.masked_fill(~mask_B1S, -1e4).softmax(-1) * mask_B1S
         seen_ND = (share_BKS.to(memory_BSD.dtype) @ memory_BSD).flatten(0, 1)

@@ -42,7 +42,7 @@ class Memory(nn.Module):
         if not grid:
             return x_BTD
         code_TD = grid_code(grid, x_BTD.shape[-1], like=x_BTD)
-        behind = x_BTD.shape[1] - tokens.prefix - len(code_TD)
+        behind = x_BTD.shape[1] - tokens.prefix - code_TD.shape[0]
         return x_BTD + F.pad(code_TD, (0, 0, tokens.prefix, behind))
 
 

@@ -194,7 +194,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path):
         code = "import polyfuse.serve.worker as w; w.open_servant = lambda **_: 1 / 0; w.main()"
         monkeypatch.setattr("polyfuse.serve.process.CODE", f"import sys; sys.path[:0] = {sys.path!r}; {code}")
         with pytest.raises(ValueError, match="model 'broken': division by zero"):
-            serving.serve([tmp_path / "broken"], port=0)
+            serving.run_service([tmp_path / "broken"], port=0)
 
 
 def test_token_files(tmp_path):

@@ -76,4 +76,4 @@ def serve(
         "token_file": token_file,
         "examples": examples or (),
     }
-    serving.serve(models, **options, started=lambda to: say(f"the page is at {to} (Ctrl-C ends it)"))
+    serving.run_service(models, **options, started=lambda to: say(f"the page is at {to} (Ctrl-C ends it)"))

@@ -138,56 +138,88 @@ def direct(servant: Any, records: list[dict[str, Any]], seconds: float) -> Load:
     return found
 
 
-async def closed(address: str, bodies: list[bytes], clients: int, seconds: float) -> Load:
+class Line:
+    """A connection that is kept; httpx takes more time for a request than a small model for a row."""
+
+    def __init__(self, port: int):
+        self._port = port
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, body: bytes, found: Load) -> None:
+        """Send a row and wait for what comes."""
+        start = time.monotonic()
+        try:
+            if self._writer is None:
+                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+            assert self._reader is not None
+            head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+            self._writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+            told = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            await self._reader.readexactly(int(told.partition("content-length:")[2].split("\r\n")[0]))
+        except (OSError, asyncio.IncompleteReadError):
+            found.statuses[0] += 1
+            self.close()
+            return
+        status = int(told.split()[1])
+        found.statuses[status] += 1
+        if status == 200:
+            found.delays.append(time.monotonic() - start)
+        if "connection: close" in told:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up; the next row opens it again."""
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+
+async def closed(port: int, bodies: list[bytes], clients: int, seconds: float) -> Load:
     """Clients that send the next row when they have the answer to the last."""
     found, began = Load(), time.monotonic()
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as client:
 
-        async def work(number: int) -> None:
-            at = number
-            while time.monotonic() - began < seconds:
-                at += clients
-                await _ask(client, bodies[at % len(bodies)], found)
+    async def work(number: int) -> None:
+        line, at = Line(port), number
+        while time.monotonic() - began < seconds:
+            at += clients
+            await line.ask(bodies[at % len(bodies)], found)
+        line.close()
 
-        await asyncio.gather(*map(work, range(clients)))
+    await asyncio.gather(*map(work, range(clients)))
     found.seconds = time.monotonic() - began
     return found
 
 
-async def opened(address: str, bodies: list[bytes], rate: float, seconds: float) -> Load:
+async def opened(port: int, bodies: list[bytes], rate: float, seconds: float) -> Load:
     """Requests by the clock, whatever comes back."""
-    found, began, running = Load(), time.monotonic(), set[asyncio.Task[None]]()
-    limits = httpx.Limits(max_connections=2000, max_keepalive_connections=2000)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as client:
-        number = 0
-        while (now := time.monotonic() - began) < seconds:
-            while number < now * rate:
-                task = asyncio.create_task(_ask(client, bodies[number % len(bodies)], found))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                number += 1
-            await asyncio.sleep(0.005)
-        found.seconds = time.monotonic() - began
-        await asyncio.gather(*running)
+    found, began, running, idle = Load(), time.monotonic(), set[asyncio.Task[None]](), list[Line]()
+
+    async def one(number: int) -> None:
+        line = idle.pop() if idle else Line(port)
+        await line.ask(bodies[number % len(bodies)], found)
+        idle.append(line)
+
+    number = 0
+    while (now := time.monotonic() - began) < seconds:
+        while number < now * rate:
+            task = asyncio.create_task(one(number))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            number += 1
+        await asyncio.sleep(0.002)
+    found.seconds = time.monotonic() - began
+    good = len(found.delays)
+    await asyncio.gather(*running)
+    del found.delays[good:]  # what came after the clock had stopped is not of these seconds
+    for line in idle:
+        line.close()
     return found
 
 
-async def _ask(client: httpx.AsyncClient, body: bytes, found: Load) -> None:
-    start = time.monotonic()
-    try:
-        answer = await client.post("/v1/predict", content=body, headers={"Content-Type": "application/json"})
-    except httpx.HTTPError:
-        found.statuses[0] += 1
-        return
-    found.statuses[answer.status_code] += 1
-    if answer.status_code == 200:
-        found.delays.append(time.monotonic() - start)
-
-
 @contextlib.contextmanager
-def started(command: list[str], port: int) -> Iterator[tuple[str, int]]:
-    """The address and process of a service that is ready."""
+def started(command: list[str], port: int) -> Iterator[int]:
+    """The process of a service that is ready."""
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -199,7 +231,7 @@ def started(command: list[str], port: int) -> Iterator[tuple[str, int]]:
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"did not start: {' '.join(command[:4])}")
             time.sleep(0.05)
-        yield address, process.pid
+        yield process.pid
     finally:
         process.terminate()
         process.wait(60)
@@ -243,13 +275,13 @@ def measure(model: str, table: str, seconds: float, clients: int) -> dict[str, A
     for _ in range(ROUNDS):
         loads.setdefault("direct", []).append(direct(servant, records, seconds))
         for name, (command, port) in commands(model).items():
-            with started(command, port) as (address, pid):
-                asyncio.run(closed(address, bodies, clients, min(3.0, seconds)))  # warm
-                load = asyncio.run(closed(address, bodies, clients, seconds))
+            with started(command, port) as pid:
+                asyncio.run(closed(port, bodies, clients, min(3.0, seconds)))  # warm
+                load = asyncio.run(closed(port, bodies, clients, seconds))
                 loads.setdefault(name, []).append(load)
                 if name == "service":
                     memory.append(memory_of(pid))
-                    again = asyncio.run(opened(address, bodies, 3 * load.rate, seconds))
+                    again = asyncio.run(opened(port, bodies, 3 * load.rate, seconds))
                     loads.setdefault("overload", []).append(again)
                     memory.append(memory_of(pid))
     whole = statistics.mean(load.rate for load in loads["direct"])

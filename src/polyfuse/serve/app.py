@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -124,6 +125,8 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> FastAPI:
 
     about = "Predictions, embeddings, texts and explanations of models that read text, images, sound and numbers."
     options: dict[str, Any] = {"docs_url": None, "redoc_url": None, "lifespan": lifespan, "openapi_url": None}
+    if "telemetry" in inspect.signature(FastAPI).parameters:  # newer versions report to whom the environment names
+        options["telemetry"] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = FastAPI(title="polyfuse", version=__version__, description=about, **options)
     _add_pages(app)
     _add_state(app, service)

@@ -154,6 +154,7 @@ def test_a_failure_of_the_model_says_nothing_of_the_row(served):
 def test_logs_hold_no_content(served):
     served.post("/v1/predict", row={"words": "my secret words", "area": 7})
     served.client.get("/secret-path?secret=1")
+    served.service.log.flush()
     lines = [json.loads(line) for line in served.lines.getvalue().splitlines()]
     assert {"request", "listening", "worker_up"} & {line["event"] for line in lines}
     assert "secret" not in served.lines.getvalue()

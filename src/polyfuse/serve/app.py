@@ -78,6 +78,11 @@ class Service:
         fetch = Fetcher(settings.urls, settings.max_bytes, settings.deadline / 2) if settings.urls else None
         self.desks = {n: Desk(n, f, settings, self.metrics, log, fetch) for n, f in models.items()}
 
+    def full(self) -> int | None:
+        """Seconds after which there may be room again, where no model has room for a row; else None."""
+        waits = [desk.queue.wait() for desk in self.desks.values() if desk.full]
+        return min(waits) if len(waits) == len(self.desks) else None
+
     def desk(self, name: str | None) -> Desk:
         """The model of that name, or the only one.
 
@@ -119,7 +124,9 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for desk in service.desks.values():
             desk.open()
+        writing = asyncio.create_task(_flushed(service.log))
         yield
+        writing.cancel()
         for desk in service.desks.values():
             await desk.close()
 
@@ -141,8 +148,16 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> FastAPI:
         hosts=hosts,
         metrics=service.metrics,
         log=service.log,
+        full=service.full,
     )
     return app
+
+
+async def _flushed(log: Log) -> None:
+    """Write what the log puts off, several times a second."""
+    while True:
+        await asyncio.sleep(0.2)
+        log.flush()
 
 
 async def _told(_: Request, error: Exception) -> Response:

@@ -32,6 +32,7 @@ __all__ = [
     "read_recipe",
     "read_table",
     "register",
+    "run_service",
 ]
 
 # Threads that wait for each other spin, and on a busy machine they wait for one that has no core: a small network takes
@@ -53,6 +54,7 @@ _HOMES = {
     "read_recipe": "polyfuse.recipe",
     "read_table": "polyfuse.data.tables",
     "register": "polyfuse.registry",
+    "run_service": "polyfuse.serve.service",
 }
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from polyfuse.recipe import Recipe, read_recipe
     from polyfuse.registry import register
     from polyfuse.search.index import Index
+    from polyfuse.serve.service import run_service
 else:  # type checkers read the names above, and know that there are no others
 
     def __getattr__(name: str) -> Any:

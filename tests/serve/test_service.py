@@ -8,7 +8,10 @@ import json
 import numpy as np
 import pytest
 
+from polyfuse.serve import service as serving
 from polyfuse.serve import shapes
+from polyfuse.serve.app import make_app
+from polyfuse.serve.logs import Log
 from polyfuse.serve.settings import Settings
 from tests.serve.conftest import coded, png, running, torn, wav
 
@@ -151,9 +154,17 @@ def test_a_failure_of_the_model_says_nothing_of_the_row(served):
 def test_logs_hold_no_content(served):
     served.post("/v1/predict", row={"words": "my secret words", "area": 7})
     served.client.get("/secret-path?secret=1")
+    served.service.log.flush()
     lines = [json.loads(line) for line in served.lines.getvalue().splitlines()]
     assert {"request", "listening", "worker_up"} & {line["event"] for line in lines}
     assert "secret" not in served.lines.getvalue()
+
+
+def test_nothing_is_reported_whatever_the_environment_says(place, monkeypatch):
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    app = make_app(serving.make_service([place], environment={}, log=Log(quiet=True)))
+    reporting = getattr(app, "_native_telemetry", None)  # of newer versions of FastAPI
+    assert reporting is None or not reporting.enabled()
 
 
 def test_other_hosts_are_refused(served):

@@ -92,6 +92,17 @@ def test_overload_is_refused_with_when_to_come_again(place):
         assert int(refused.headers["Retry-After"]) >= 1
         assert statuses.count(200) >= 3
         assert found.post("/v1/predict", row={"area": 1})[0] == 200
+        (desk,) = found.service.desks.values()
+        with ThreadPoolExecutor(8) as pool:
+            slow = [{"words": "sleep 0.7"}] * 4
+            busy = [pool.submit(found.post, "/v1/predict", rows=slow)]
+            time.sleep(0.5)  # they are computed, and wait no more
+            busy += [pool.submit(found.post, "/v1/predict", rows=slow) for _ in range(2)]
+            until(lambda: desk.full)
+            early = found.client.post("/v1/predict", content=b"{", headers={"Content-Type": "application/json"})
+            assert early.status_code == 429, "a full service does not even read"
+            assert found.client.get("/ready").status_code == 200
+            assert {one.result()[0] for one in busy} == {200}
         too_many = found.client.post("/v1/predict", json={"rows": [{"area": 1}] * 9})
         assert too_many.status_code == 429
 
@@ -194,7 +205,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service(tmp_path):
         code = "import polyfuse.serve.worker as w; w.open_servant = lambda **_: 1 / 0; w.main()"
         monkeypatch.setattr("polyfuse.serve.process.CODE", f"import sys; sys.path[:0] = {sys.path!r}; {code}")
         with pytest.raises(ValueError, match="model 'broken': division by zero"):
-            serving.serve([tmp_path / "broken"], port=0)
+            serving.run_service([tmp_path / "broken"], port=0)
 
 
 def test_token_files(tmp_path):

@@ -79,4 +79,4 @@ def serve(
         "token_file": token_file,
         "examples": examples or (),
     }
-    serving.serve(models, **options, started=lambda to: print_notes(f"the page is at {to} (Ctrl-C ends it)"))
+    serving.run_service(models, **options, started=lambda to: print_notes(f"the page is at {to} (Ctrl-C ends it)"))

@@ -31,6 +31,8 @@ class Graph:
             import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        # threads that wait by spinning take the cores of whoever else computes; alone on a machine they gain nothing
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -77,6 +78,11 @@ class Service:
         fetch = Fetcher(settings.urls, settings.max_bytes, settings.deadline / 2) if settings.urls else None
         self.desks = {n: Desk(n, f, settings, self.metrics, log, fetch) for n, f in models.items()}
 
+    def full(self) -> int | None:
+        """Seconds after which there may be room again, where no model has room for a row; else None."""
+        waits = [desk.queue.wait() for desk in self.desks.values() if desk.full]
+        return min(waits) if len(waits) == len(self.desks) else None
+
     def desk(self, name: str | None) -> Desk:
         """The model of that name, or the only one.
 
@@ -118,12 +124,16 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for desk in service.desks.values():
             desk.open()
+        writing = asyncio.create_task(_flushed(service.log))
         yield
+        writing.cancel()
         for desk in service.desks.values():
             await desk.close()
 
     about = "Predictions, embeddings, texts and explanations of models that read text, images, sound and numbers."
     options: dict[str, Any] = {"docs_url": None, "redoc_url": None, "lifespan": lifespan, "openapi_url": None}
+    if "telemetry" in inspect.signature(FastAPI).parameters:  # newer versions report to whom the environment names
+        options["telemetry"] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
     app = FastAPI(title="polyfuse", version=__version__, description=about, **options)
     _add_pages(app)
     _add_state(app, service)
@@ -138,8 +148,16 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> FastAPI:
         hosts=hosts,
         metrics=service.metrics,
         log=service.log,
+        full=service.full,
     )
     return app
+
+
+async def _flushed(log: Log) -> None:
+    """Write what the log puts off, several times a second."""
+    while True:
+        await asyncio.sleep(0.2)
+        log.flush()
 
 
 async def _told(_: Request, error: Exception) -> Response:

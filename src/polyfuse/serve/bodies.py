@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import Request
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import Receive
 
 from polyfuse.serve.intake import parse_json
 from polyfuse.serve.problems import Problem
@@ -86,7 +87,7 @@ async def read_body(request: Request, settings: Settings, holding: Holding, ends
             raise Problem(415, f"expected {JSON} or {FORM}", "Content-Type")
         content = await _content(request, settings, holding, ends)
     except Problem:
-        await _drain(request)
+        await drain(request.receive)
         raise
     if kind == JSON:
         small = len(content) < 2**16
@@ -122,11 +123,11 @@ async def _content(request: Request, settings: Settings, holding: Holding, ends:
         raise Problem(408, "the deadline passed before the request was whole") from None
 
 
-async def _drain(request: Request) -> None:
+async def drain(receive: Receive) -> None:
     """Read on for a moment without keeping it: a client that is still sending would not read why it is refused."""
     try:
         async with asyncio.timeout(DRAIN):
-            while (message := await request.receive())["type"] == "http.request" and message.get("more_body", False):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
                 pass
     except (TimeoutError, RuntimeError):
         return

@@ -67,6 +67,14 @@ class Desk:
         return bool(self._up)
 
     @property
+    def full(self) -> bool:
+        """Whether not even one row more may wait."""
+        if len(self.queue) + self._writing < self.settings.queue:
+            return False
+        self.queue.sweep()
+        return len(self.queue) + self._writing >= self.settings.queue
+
+    @property
     def pids(self) -> list[int]:
         """The processes of its workers."""
         return [process.pid for process in self._up if process.pid is not None]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from polyfuse.serve.bodies import drain
 from polyfuse.serve.logs import Log, report
 from polyfuse.serve.metrics import Metrics
 from polyfuse.serve.problems import Problem
@@ -37,6 +38,7 @@ class Guard:
         hosts: names by which the service is called; None for any. A service on this machine alone answers to its own
             names, so that no page of another host can ask it.
         metrics, log: where it is counted and told.
+        full: seconds after which there may be room again, where no model has any.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Guard:
         hosts: Collection[str] | None,
         metrics: Metrics,
         log: Log,
+        full: Callable[[], int | None],
     ):
         self._app, self._tokens, self._routes, self._hosts = app, tokens, routes, hosts
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self._full = metrics, log, full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As every ASGI application is called."""
@@ -74,6 +77,9 @@ class Guard:
 
         try:
             self._check(scope)
+            if scope["method"] == "POST" and (wait := self._full()) is not None:
+                await drain(receive)
+                raise Problem(429, "every queue is full", retry_after=wait)  # before anything is read or parsed
             await self._app(scope, receive, told)
         except Problem as problem:
             await answer(told, problem)
@@ -89,7 +95,8 @@ class Guard:
                 self._metrics.rejects.labels(str(status)).inc()
             if route not in ("/live", "/ready", "/metrics"):
                 facts = {"route": route, "method": scope["method"][:10], "status": status or 499, "request": number}
-                self._log("request", "error" if status >= 500 else "info", ms=round(1000 * seconds, 1), **facts)
+                level = "error" if status >= 500 else "info"
+                self._log("request", level, later=status < 500, ms=round(1000 * seconds, 1), **facts)
 
     def _check(self, scope: Scope) -> None:
         """Whether the request may go on.

@@ -20,14 +20,27 @@ class Log:
 
     def __init__(self, to: TextIO | None = None, quiet: bool = False):
         self._to, self._quiet = to, quiet
+        self._lines: list[str] = []
 
-    def __call__(self, event: str, level: str = "info", **facts: Any) -> None:
-        """A line; ``facts`` are names of models, routes, numbers and kinds of errors."""
+    def __call__(self, event: str, level: str = "info", *, later: bool = False, **facts: Any) -> None:
+        """A line; ``facts`` are names of models, routes, numbers and kinds of errors.
+
+        Args:
+            later: write it with the next line or ``flush``: a system call for each request takes its time.
+        """
         if self._quiet:
             return
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         line = {"time": now, "level": level, "event": event, **{k: v for k, v in facts.items() if v is not None}}
-        print(json.dumps(line, ensure_ascii=True), file=self._to or sys.stderr, flush=True)
+        self._lines.append(json.dumps(line, ensure_ascii=True))
+        if not later:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was put off."""
+        lines, self._lines = self._lines, []
+        if lines:
+            print("\n".join(lines), file=self._to or sys.stderr, flush=True)
 
 
 def report(error: BaseException, log: Log = Log()) -> None:

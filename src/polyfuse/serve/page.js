@@ -9,7 +9,7 @@ const WORDS = {
     date: "A date such as 2024-01-31", vector: "Numbers, such as [0.1, 2, 3]", asking: "Asking …", said: "Answered in {0} ms",
     empty: "Fill in one field at least.", gone: "The service does not answer: is it still running?", starting: "The model is being started …",
     token: "This service asks for a token:", enter: "Enter", wrong: "The service does not know this token.",
-    probabilities: "Probabilities", others: "{0} others", contributions: "What each input did", base: "without any input: {0}",
+    probabilities: "Probabilities", others: "{0} others", contributions: "What each input did", points: "{0}, in percentage points", base: "without any input: {0}",
     about: "reads {0} and says {1}", and: "and", nothing: "vectors", microphone: "The microphone cannot be used: {0}",
     large: "{0} is too large: {1} MB at most.", recorded: "recording", writing: "Writing …", none: "nothing",
     foot: "This page asks its own service and loads nothing from anywhere else. What you give it is not kept.", switch: "中文",
@@ -22,7 +22,7 @@ const WORDS = {
     date: "日期，例如 2024-01-31", vector: "数字，例如 [0.1, 2, 3]", asking: "正在询问……", said: "用时 {0} 毫秒",
     empty: "请至少填写一项。", gone: "服务没有回应：它还在运行吗？", starting: "模型正在启动……",
     token: "此服务需要令牌：", enter: "进入", wrong: "服务不认识这个令牌。",
-    probabilities: "各类概率", others: "其余 {0} 项", contributions: "每个输入的贡献", base: "没有任何输入时：{0}",
+    probabilities: "各类概率", others: "其余 {0} 项", contributions: "每个输入的贡献", points: "{0}，以百分点计", base: "没有任何输入时：{0}",
     about: "读取{0}，回答{1}", and: "和", nothing: "向量", microphone: "无法使用麦克风：{0}",
     large: "{0} 太大：最多 {1} MB。", recorded: "录音", writing: "正在书写……", none: "无",
     foot: "本页面只询问它自己的服务，不从任何其他地方加载内容，也不保存您提供的内容。", switch: "English",
@@ -339,7 +339,7 @@ function card({ name, writes }) {
   else if (confidence !== undefined) box.append(made("p", { className: "sub", textContent: percent(confidence) }));
   const explained = last.explained[name];
   if (explained) {
-    box.append(made("h3", { textContent: say("contributions") + (explained.target === null ? "" : ` · ${written(explained.target)}`) }));
+    box.append(made("h3", { textContent: say("contributions") + (explained.target === null ? "" : ` · ${say("points", written(explained.target))}`) }));
     box.append(contributions(explained));
     box.append(made("p", { className: "sub", textContent: say("base", explained.target === null ? written(explained.base) : percent(explained.base)) }));
   }
@@ -369,7 +369,9 @@ function contributions({ target, contributions: values }) {
   const bars = made("div", { className: "bars contributions" });
   for (const [name, value] of Object.entries(values)) {
     const much = target === null ? written(value) : `${value < 0 ? "−" : "+"}${(100 * Math.abs(value)).toFixed(1)}`;
-    bar(bars, name, 0.5, value / most / 2, much);
+    const input = model.inputs.find((one) => one.name === name);
+    const known = input && input.columns.length === 1 ? input.columns[0].name : name; // as its field is called
+    bar(bars, known, 0.5, value / most / 2, much);
   }
   return bars;
 }

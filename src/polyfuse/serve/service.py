@@ -61,7 +61,7 @@ def make_service(
     return Service(folders, settings, tokens, rows, log)
 
 
-def serve(
+def run_service(
     models: str | Path | Sequence[str | Path],
     *,
     host: str = HOST,

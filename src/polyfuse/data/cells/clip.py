@@ -134,17 +134,18 @@ class _Container:
     def __init__(self, content: bytes, limits: Limits):
         try:
             import av
+            import av.video.reformatter
         except ImportError:
             raise BadCell("videos are read by PyAV: pip install 'polyfuse[train]'") from None
         self._errors = (av.error.FFmpegError,)
+        self._to_rgb = av.video.reformatter.VideoReformatter()  # made once: each costs more than many small pictures
         self._file = av.open(io.BytesIO(content), "r", options={"format_whitelist": CONTAINERS})
         # the picture on the cover of a song is a video track too
         tracks = [s for s in self._file.streams.video if s.codec_context is not None and not _is_cover(s)]
         if not tracks:
             self._file.close()
-            raise BadCell("there are no moving pictures in this file")
+            raise BadCell("there are no moving pictures in this file, or it is cut off")
         self._stream = max(tracks, key=lambda s: s.codec_context.width * s.codec_context.height)
-        self._stream.thread_type = "AUTO"
         self._broken = False
         self._limits, self._tick = limits, float(self._stream.time_base or 0)
         self._first = float((self._stream.start_time or 0) * self._tick)
@@ -191,13 +192,13 @@ class _Container:
             while len(chosen) < len(wanted) and time >= wanted[len(chosen)]:
                 target = wanted[len(chosen)]
                 early = before is not None and target - times[-1] < time - target
-                chosen.append(_same(chosen, times[-1], before) if early else _same(chosen, time, frame))
+                chosen.append(self._chosen(chosen, times[-1], before) if early else self._chosen(chosen, time, frame))
             times.append(time)
             before = frame
         if before is not None:  # moments within the last picture
             last = times[-1] + _span(times) / len(times)
             while len(chosen) < len(wanted) and wanted[len(chosen)] <= last:
-                chosen.append(_same(chosen, times[-1], before))
+                chosen.append(self._chosen(chosen, times[-1], before))
         return [(time - self._first, picture) for time, picture in chosen], times
 
     def _sought(self, wanted: list[float]) -> list[tuple[float, np.ndarray]]:
@@ -216,7 +217,7 @@ class _Container:
                 if times[-1] >= target or len(times) == AFTER_KEY:
                     break
             if nearest is not None:
-                found.append(_same(found, *nearest))
+                found.append(self._chosen(found, *nearest))
         if len(found) < min(LEAST, len(wanted)):
             raise BadCell("damaged video: fewer than two pictures can be read")
         return [(time - self._first, picture) for time, picture in found] + [
@@ -243,22 +244,18 @@ class _Container:
             return float(frame.pts) * self._tick
         return before[-1] + 1 / (self.about.rate or STEADY) if before else self._first
 
+    def _chosen(self, before: Sequence[tuple[float, np.ndarray]], time: float, frame: Any) -> tuple[float, np.ndarray]:
+        """A chosen picture, (H, W, 3) uint8, upright; the same array where it was chosen just before."""
+        if before and before[-1][0] == time:
+            return before[-1]
+        pixels = self._to_rgb.reformat(frame, format="rgb24").to_ndarray()
+        return time, np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))  # phones note a rotation
+
     def __enter__(self) -> _Container:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def _same(chosen: Sequence[tuple[float, np.ndarray]], time: float, frame: Any) -> tuple[float, np.ndarray]:
-    """A chosen picture, upright; the same array where it was chosen just before."""
-    return chosen[-1] if chosen and chosen[-1][0] == time else (time, _upright(frame))
-
-
-def _upright(frame: Any) -> np.ndarray:
-    """(H, W, 3) uint8; phones write the rotation beside the picture."""
-    pixels = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4))
 
 
 def _span(times: Sequence[float]) -> float:

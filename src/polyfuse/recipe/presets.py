@@ -35,7 +35,7 @@ SCRATCH_PICTURES = {"scratch": 500, "starter": 2000, "best": 2000}  # by preset:
 SCRATCH_SOUNDS = 1000
 SCRATCH_VIDEOS = 1000
 MANY = 5000  # training rows from which words meet pictures token by token, where a sentence vector has no place
-# words of English texts up to which MiniLM reads them all: about five minutes on two cores without AVX-512
+# words of English texts up to which MiniLM reads them all: some six minutes of one core with AVX2
 READABLE = 300_000
 READ_PER_SECOND = 500  # of them, so that a time budget is not spent on reading
 STARTER = {"text": "universal", "image": "efficientnet-lite0"}  # modality -> starter part that helps most tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from fractions import Fraction
 
 import av
@@ -204,3 +205,9 @@ def test_pairs_are_two_pictures_soon_after_each_other():
     short = Pairs(frames=4, gap=0.5, picture={"size": 8})  # longer than the parts of the video
     found = short.collate([short.encode([content], Limits())[0]])["frames"][0]
     assert (found[:, 3:].mean((1, 2, 3)) > found[:, :3].mean((1, 2, 3))).all()
+
+
+def test_without_pyav_the_reason_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(BadCell, match=r"pip install 'av>=14'"):
+        describe(b"anything")

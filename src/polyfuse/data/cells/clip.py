@@ -136,7 +136,7 @@ class _Container:
             import av
             import av.video.reformatter
         except ImportError:
-            raise BadCell("videos are read by PyAV: pip install 'polyfuse[train]'") from None
+            raise BadCell("videos are read by PyAV: pip install 'av>=14'") from None
         self._errors = (av.error.FFmpegError,)
         self._to_rgb = av.video.reformatter.VideoReformatter()  # made once: each costs more than many small pictures
         self._file = av.open(io.BytesIO(content), "r", options={"format_whitelist": CONTAINERS})

@@ -51,6 +51,7 @@ def main(folder: Path) -> float:
     print(index.search("a dog", k=3, where="year > 2010"), pf.Index.open("photos.index").inputs)
     print([part.name for part in pf.parts("fusions")], pf.demo(to="demo").to_json(), pf.__version__)
     pf.run_service(["house-price"], port=0)
+    pf.register("fusion", "mine", "my_package.my_module:Mine")
     PolyfuseClassifier(media_root=folder).fit([[1.0]], [0])
     return float(PolyfuseRegressor(time="1m").fit([[1.0]], [0.5]).predict([[1.0]])[0])
 """

@@ -24,6 +24,7 @@ LAYERS = [
     ["model"],
     ["training", "evaluation"],
     ["comparison", "search"],
+    ["compress"],
     ["digits"],
     ["api"],
     ["sklearn", "cli", "testing"],

@@ -8,6 +8,7 @@ import pytest
 
 import polyfuse as pf
 from polyfuse.cli import main
+from polyfuse.compress import measure
 from tests.tiny import FAST, write_table
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -28,7 +29,8 @@ def run(monkeypatch, capsys):
     return call
 
 
-def test_from_the_command_line(run, tmp_path):
+def test_from_the_command_line(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "SECONDS", 0.02)
     table = write_table(tmp_path / "tiny", rows=40)
     model = pf.fit(table, outputs=["label"], inputs=["words", "area"], split="split", settings=FAST, quiet=True)
     model.save(tmp_path / "model")

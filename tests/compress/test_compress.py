@@ -42,6 +42,12 @@ def study(made):
     return begin(model.bundle, model._read(table, None, None), same=True)
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """Figures of time are not what these tests are about."""
+    monkeypatch.setattr(measure, "SECONDS", 0.02)
+
+
 def scores(study, bundle):
     return predict(bundle.network, study.read(bundle).plain, numbers=study.judged)["label"].scores
 
@@ -67,7 +73,7 @@ def test_rows_are_those_of_training(study, made):
 # --- distill
 
 
-def clues(seed=0, rows=240):
+def clues(seed=0, rows=200):
     """Two columns that tell the class together; the second alone tells it to who knows what the first made of it."""
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 2 * np.pi, rows)
@@ -78,13 +84,13 @@ def clues(seed=0, rows=240):
 
 
 def test_a_taught_student_is_nearer_to_its_teacher_than_the_same_student_alone():
-    settings = ["preset=plain", "training.epochs=40", "data.fractions=[1.0,0.0,0.0]"]
+    settings = ["preset=plain", "training.epochs=25", "data.fractions=[1.0,0.0,0.0]"]
     frame = clues()
     model = pf.fit(frame, outputs=["label"], inputs=["x@a,b,c"], split="split", settings=settings, quiet=True)
     study = begin(model.bundle, model._read(frame, None, None), same=True)
     apart = {}
     for weight in (0.0, 10.0):
-        method = Distill(width=0.25, weight=weight, epochs=40, settings="training.average=0.2")
+        method = Distill(width=0.25, weight=weight, epochs=25)
         student = method.compress(model.bundle, study)[0]
         assert count(student) < 0.5 * count(model.bundle)
         said, wanted = (scores(study, b).softmax(-1) for b in (student, model.bundle))
@@ -110,9 +116,10 @@ def test_every_lesson_and_both_ways_of_asking_the_teacher(study):
 
 def test_the_teacher_is_heard_with_all_that_answers_beside_it():
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"x": rng.normal(0, 1, 90), "z": rng.normal(0, 1, 90)})
+    frame = pd.DataFrame({"x": rng.normal(0, 1, 60), "z": rng.normal(0, 1, 60)})
     frame["label"] = np.where(frame.x + 0.3 * frame.z > 0, "up", "down")
-    settings = ["preset=scratch", "training.epochs=2", "ensemble.folds=2", "ensemble.networks=2"]
+    members = "ensemble.members=[{name: linear, inputs: [columns]}]"
+    settings = ["preset=scratch", "training.epochs=2", "ensemble.folds=2", "ensemble.networks=2", members]
     model = pf.fit(frame, outputs=["label"], settings=settings, quiet=True)
     assert model.bundle.network.ensemble is not None
     study = begin(model.bundle, model._read(frame, None, None), same=True)
@@ -158,7 +165,7 @@ def test_pruned_parts_are_smaller_by_their_own_ratios(study, tmp_path):
 
 def test_heads_of_attention_go_as_a_whole(made):
     table = made[1]
-    inputs = ["w@words=text:transformer", "p@photo=image:vit"]
+    inputs = ["w@words=text:transformer"]
     settings = [*FAST, "training.epochs=1", "fusion=attention"]
     model = pf.fit(table, outputs=["label"], inputs=inputs, split="split", settings=settings, quiet=True)
     study = begin(model.bundle, model._read(table, None, None), same=True)

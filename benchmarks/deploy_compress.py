@@ -24,16 +24,17 @@ from polyfuse.compress.study import begin
 
 STUDENTS: dict[str, dict[str, Any]] = {  # all of one recipe, which differ in what they learn of
     "alone": {"weight": 0.0},
-    "logits": {"lessons": "logits", "weight": 4.0, "temperature": 4.0},
-    "logits and features": {"lessons": {"logits": 1.0, "features": 0.5}, "weight": 4.0, "temperature": 4.0},
-    "logits and relational": {"lessons": {"logits": 1.0, "relational": 0.5}, "weight": 4.0, "temperature": 4.0},
-    "logits and contrastive": {"lessons": {"logits": 1.0, "contrastive": 0.1}, "weight": 4.0, "temperature": 4.0},
+    "logits": {"lessons": "logits", "weight": 1.0},
+    "features": {"lessons": "features", "weight": 1.0},
+    "logits and features": {"lessons": {"logits": 1.0, "features": 1.0}},
+    "logits and relational": {"lessons": {"logits": 1.0, "relational": 1.0}},
+    "logits and contrastive": {"lessons": {"logits": 1.0, "contrastive": 0.3}},
 }
 CHAINS: dict[str, dict[str, Any]] = {
     "quantize": {},
     "prune+quantize": {"ratio": 0.5},
-    "distill+quantize": {"width": 0.5, "lessons": "logits", "weight": 4.0, "temperature": 4.0},
-    "distill+prune+quantize": {"width": 0.5, "lessons": "logits", "weight": 4.0, "temperature": 4.0, "ratio": 0.3},
+    "distill+quantize": {"width": 0.5},
+    "distill+prune+quantize": {"width": 0.5, "ratio": 0.3},
 }
 
 

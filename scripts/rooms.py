@@ -23,7 +23,7 @@ LAYERS = [
     ["recipe"],
     ["model"],
     ["training", "evaluation"],
-    ["comparison", "search"],
+    ["comparison", "search", "export"],
     ["compress"],
     ["digits"],
     ["api"],

@@ -283,6 +283,40 @@ class Ruled(Protocol):
         """What ``decode`` takes as its rule."""
 
 
+@runtime_checkable
+class Portable(Protocol):
+    """A head whose answers can be made without it, and without torch, from what its graph gives; it exports."""
+
+    def portable(self) -> dict[str, Any]:
+        """As JSON, ``form``, one of ``runtime.answers.FORMS`` or ``text``, and what reading scores so needs.
+
+        Raises:
+            ValueError: as it is made up, it cannot be exported; says why.
+        """
+
+
+@runtime_checkable
+class StepsApart(Protocol):
+    """What writes a head's texts unit by unit, with all that it keeps between units as tensors, so that it exports."""
+
+    def opened(self, memory: Tokens) -> dict[str, Tensor]:
+        """What it keeps of the memory, rows first; names of ``heads.text.decode.Cache``."""
+
+    def empty(self) -> dict[str, tuple[int, ...]]:
+        """Further names -> shape of what a row keeps of units written, where there are none yet: one axis is 0."""
+
+    def further(self, ids_N: Tensor, kept: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The last unit of every row -> logits of the next (N, V), and what changed of ``kept``."""
+
+
+@runtime_checkable
+class WritesAlong(Protocol):
+    """What writes a head's texts along time, all units at once."""
+
+    def log_probabilities(self, memory: Tokens) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of units (B, T, V), and how many of the T are real (B,)."""
+
+
 # ---- objectives
 
 

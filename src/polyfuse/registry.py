@@ -210,6 +210,10 @@ RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings
     "Comparison": {"terminal": "polyfuse.comparison.terminal:render", "page": "polyfuse.comparison.page:page"},
 }
 
+EXPORTERS: dict[str, str] = {  # format -> what writes it
+    "onnx": "polyfuse.export.onnx:to_onnx",
+}
+
 KINDS = {  # what ``register`` takes; encoders go into the table of their modality
     "transform": TRANSFORMS,
     "fusion": FUSIONS,

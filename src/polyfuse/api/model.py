@@ -537,6 +537,24 @@ class Model:
             say=(lambda line: tell([line], verbose)),
         )
 
+    def export(self, folder: str | Path, *, format: str = "onnx", overwrite: bool = False, once: bool = False) -> Path:
+        """Write the model as a folder that runs without torch; ``polyfuse.runtime.load`` answers from it.
+
+        Args:
+            folder: to write; it must not exist.
+            format: ``onnx``.
+            overwrite: take the place of an older export; nothing else is ever replaced.
+            once: accept one look at every row where the model averages augmented ones (``training.views``).
+
+        Raises:
+            ValueError: no such format, a part that cannot be exported, by name, or a folder that is in the way.
+
+        Example:
+            >>> polyfuse.load("house-price").export("house-price-onnx")
+        """
+        write = registry.resolve(registry.choose(registry.EXPORTERS, format, "format"))
+        return write(self, folder, overwrite=overwrite, once=once)
+
     def save(self, folder: str | Path) -> Path:
         """Write the model as a folder; see ``bundle``."""
         self.folder = bundles.save(self.bundle, folder)

@@ -17,6 +17,7 @@ from polyfuse.cli.compress import compress
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
+from polyfuse.cli.export import export
 from polyfuse.cli.fit import fit
 from polyfuse.cli.index import index
 from polyfuse.cli.inspect import inspect
@@ -49,6 +50,7 @@ app.command("zero-shot")(zero_shot)
 app.command()(index)
 app.command()(search)
 app.command()(show)
+app.command()(export)
 app.command()(completion)
 
 

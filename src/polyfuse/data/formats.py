@@ -9,13 +9,14 @@ the recipe keeps what was decided, for the rows of a later table may not show it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
 
-from polyfuse.data.cells.numbers import COMMA, POINT, bare, with_point
+from polyfuse.data.cells.forms import DAY, REWRITE
+from polyfuse.data.cells.numbers import COMMA, POINT, bare
 from polyfuse.data.plain import GAPS, MISSING, typed_text
 
 FORMATS = ("point", "comma", "day_first", "month_first")
@@ -25,12 +26,6 @@ MOST = 0.95
 """Share of a column's different texts that must be written one way."""
 LOOKED_AT = 50
 """Texts after which a column without a number or date among them is left alone."""
-
-_DAY = re.compile(
-    r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})"
-    r"(?:,?[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?)?",
-    re.ASCII,
-)
 
 
 class Finding(NamedTuple):
@@ -85,7 +80,7 @@ def in_one_form(
 
 def rewritten(series: pd.Series, format: str) -> pd.Series:
     """A column with its texts in one form: a decimal point, the year first; others stay as they are."""
-    change = _REWRITE[format]
+    change = REWRITE[format]
     return series.map(lambda cell: change(cell) if isinstance(cell, str) else cell)
 
 
@@ -112,7 +107,7 @@ def _texts(series: pd.Series) -> list[str]:
         return []
     texts = [cell for cell in series.dropna().unique() if cell.strip() and cell not in MISSING and cell not in GAPS]
     some = texts[:: max(1, len(texts) // LOOKED_AT)]
-    promising = sum(_number(cell) or bool(_DAY.fullmatch(cell.strip())) for cell in some) >= 0.5 * len(some)
+    promising = sum(_number(cell) or bool(DAY.fullmatch(cell.strip())) for cell in some) >= 0.5 * len(some)
     return texts if promising else []
 
 
@@ -122,7 +117,7 @@ def _number(text: str) -> bool:
 
 
 def _finding(texts: Sequence[str]) -> Finding:
-    days = [_DAY.fullmatch(text.strip()) for text in texts]
+    days = [DAY.fullmatch(text.strip()) for text in texts]
     known = [day for day in days if day]
     return _order(known, len(texts)) if len(known) >= MOST * len(texts) else _decimal([bare(text) for text in texts])
 
@@ -205,25 +200,3 @@ def _order(days: Sequence[re.Match], count: int) -> Finding:
 
 def _first(days: Sequence[re.Match], place: int) -> str:
     return next(day[0] for day in days if int(day[place]) > 12)
-
-
-def _year_first(text: str, day: int, month: int) -> str:
-    found = _DAY.fullmatch(text.strip())
-    if not found:
-        return text
-    year = found[4] if len(found[4]) == 4 else f"{19 if int(found[4]) > 68 else 20}{found[4]}"
-    date = f"{year}-{int(found[month]):02}-{int(found[day]):02}"
-    if found[5] is None:
-        return date
-    hour = int(found[5])
-    if found[8]:
-        hour = hour % 12 + (12 if found[8][0] in "Pp" else 0)
-    return f"{date} {hour:02}:{found[6]}:{found[7] or '00'}"
-
-
-_REWRITE: dict[str, Callable[[str], str]] = {
-    "point": str,
-    "comma": with_point,
-    "day_first": lambda text: _year_first(text, 1, 3),
-    "month_first": lambda text: _year_first(text, 3, 1),
-}

@@ -15,19 +15,9 @@ from typing import Any
 import numpy as np
 
 from polyfuse.data.cells import audio, image
+from polyfuse.data.cells.items import ending
 from polyfuse.data.cells.source import BadCell, Limits, Media, is_remote, load, located
 from polyfuse.data.cells.written import embedded, saved_array, signature
-
-IMAGE = (
-    "png apng jpg jpeg jpe jfif gif bmp dib webp tif tiff ppm pgm pbm pnm pfm ico icns cur tga avif avifs "
-    "jp2 j2k j2c jpc jpf jpx mpo psd pcx sgi dds qoi xbm xpm fits"
-)
-AUDIO = "wav wave flac ogg oga opus mp3 mp2 m4a aac ac3 aif aiff aifc au snd caf w64 rf64 voc sph wma amr ape weba"
-VIDEO = "mp4 m4v mov avi mkv webm mpg mpeg wmv flv 3gp ogv ts mts"
-ENDINGS = {
-    f".{end}": kind for kind, ends in (("image", IMAGE), ("audio", AUDIO), ("video", VIDEO)) for end in ends.split()
-}
-"""File ending -> modality."""
 
 UNREAD: dict[str, str] = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "pictures that Pillow does not read; convert them to JPEG or PNG"),
@@ -46,12 +36,6 @@ UNREAD: dict[str, str] = {
 
 DESCRIBE: dict[str, Callable[[Media, Limits], Any]] = {"image": image.describe, "audio": audio.describe}
 """Modality -> the function that reads a header and raises ``BadCell``; video has none yet, its files are looked up."""
-
-
-def ending(path: str) -> str | None:
-    """The modality that a path or address ends in, or None."""
-    name = path.rsplit("/", 1)[-1].partition("?")[0] if "://" in path else path
-    return ENDINGS.get("." + name.rpartition(".")[2].lower().strip()) if "." in name else None
 
 
 def unread(path: Any) -> str | None:

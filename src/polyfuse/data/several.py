@@ -5,57 +5,13 @@ The first, second, ... of a cell are slots of its column, which share an encoder
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from polyfuse.data.cells.source import is_missing
-from polyfuse.data.cells.written import written_list
-from polyfuse.data.media import ending
+from polyfuse.data.cells.items import items_of
 
 MOST = 8
 """Slots that a column gets by itself."""
-
-
-def items_of(cell: Any) -> list[Any]:
-    """The media of one cell, in order; a cell that holds one thing is that thing.
-
-    Example:
-        >>> items_of("a.jpg;b.jpg"), items_of("['a.jpg']"), items_of("a.jpg")
-        (['a.jpg', 'b.jpg'], ['a.jpg'], ['a.jpg'])
-    """
-    if isinstance(cell, str):
-        return _in_text(cell)
-    if isinstance(cell, np.ndarray) and cell.dtype == object:
-        cell = cell.tolist()
-    if isinstance(cell, (list, tuple)) and cell and all(map(_is_medium, cell)):
-        return list(cell)
-    return [cell]
-
-
-def _is_medium(item: Any) -> bool:
-    """A path, a file's bytes, a record of one, a picture, or an array of pixels; lists of numbers are features."""
-    if is_missing(item) or isinstance(item, (str, Path, bytes, bytearray, memoryview, dict)):
-        return True
-    pixels = isinstance(item, np.ndarray) and (item.ndim == 3 or (item.ndim == 2 and item.dtype == np.uint8))
-    return pixels or hasattr(item, "getbands")
-
-
-def _in_text(text: str) -> list[Any]:
-    bare = text.strip()
-    if bare[:1] in ("[", "(", "{"):
-        items = written_list(bare)
-        return items if items and all(isinstance(item, str) for item in items) else [text]
-    if "://" in bare or bare[:5].lower() == "data:":
-        return [text]
-    for mark in ";|,\n":
-        parts = [part.strip() for part in re.split(rf"{re.escape(mark)}", bare) if part.strip()] if mark in bare else []
-        if len(parts) > 1 and all(ending(part) for part in parts):
-            return parts
-    return [text]
 
 
 def most_items(cells: Iterable[Any]) -> int:

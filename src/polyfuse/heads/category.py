@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,6 +90,11 @@ class Category(OneClassHead):
         """1 where the most likely class is right (B,)."""
         cells = batch.outputs[self.name]
         return (scores_BC.argmax(-1) == cells.rows(cells.fields["target"])).float()  # type: ignore[index]
+
+    def portable(self) -> dict[str, Any]:
+        """How its scores are read without it."""
+        told = {"form": "class", "classes": self.classes, "temperature": float(self.temperature)}
+        return {**told, "rule": self.rule_C.tolist()}
 
     def decision_rule(self, cost: Given = None, threshold: Given = None) -> np.ndarray:
         """What each class's probability is multiplied by before the greatest decides (C,).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -106,6 +108,10 @@ class Labels(ScoredHead):
         cross_BC = F.binary_cross_entropy_with_logits(given_BC, wanted_BC.sigmoid(), reduction="none")
         own_BC = F.binary_cross_entropy_with_logits(wanted_BC, wanted_BC.sigmoid(), reduction="none")
         return (cross_BC - own_BC).mean(-1) * temperature**2
+
+    def portable(self) -> dict[str, Any]:
+        """How its scores are read without it."""
+        return {"form": "labels", "classes": self.classes, "rule": np.asarray(self.rule_C).tolist()}
 
     def decision_rule(self, cost: Given = None, threshold: Given = None) -> np.ndarray:
         """The probability from which each label is given (C,); see the arguments of the head.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,6 +102,13 @@ class Number(ScoredHead):
     def divergence(self, scores_B1: Tensor, teacher_B1: Tensor, temperature: float) -> Tensor:  # noqa: ARG002
         """Squared distance from the teacher on the standardised scale (B,); a temperature has no part in it."""
         return (scores_B1 - teacher_B1).square()[:, 0]
+
+    def portable(self) -> dict[str, Any]:
+        """How its scores are read without it."""
+        low, high = self.bounds
+        scale = {"centre": self.centre, "spread": self.spread, "log": self.log}
+        ends = {"least": low - MARGIN, "most": high + MARGIN}
+        return {"form": "number", **scale, **ends, "offset": float(self.offset), "slope": float(self.slope)}
 
     def decode(self, scores_B1: Tensor) -> Prediction:
         """Numbers in original units, never far outside what training saw, so that no exponential explodes."""

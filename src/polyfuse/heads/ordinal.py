@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,6 +98,11 @@ class Ordinal(OneClassHead):
             return probability_BC.argmax(-1)
         below_BC = probability_BC.cumsum(-1) < 0.5 - 1e-6
         return below_BC.sum(-1).clamp_max(len(self.classes) - 1)
+
+    def portable(self) -> dict[str, Any]:
+        """How its scores are read without it."""
+        told = {"form": "step", "classes": self.classes, "temperature": float(self.temperature)}
+        return {**told, "answer": self.answer}
 
     def decode(self, scores_BC: Tensor) -> Prediction:
         """Labels, with ``probabilities`` (B, C) and the ``confidence`` in each (B,)."""

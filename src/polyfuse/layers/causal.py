@@ -6,6 +6,7 @@ written are kept, so that a further token costs one token.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from polyfuse.layers.attention import Attention, FeedForward, Seen
@@ -80,10 +81,20 @@ class CausalBlock(nn.Module):
         for room, new in zip(kept, own, strict=True):
             room[:, :, at : at + 1] = new
         key, value = (room[:, :, : at + 1] for room in kept)
-        x_N1D = x_N1D + self.drop(self.before.mixed(normed, key, value))
+        return self._answered(x_N1D, normed, (key, value), context, seen), kept
+
+    def longer(self, x_N1D: Tensor, before: Kept, context: Kept, seen: Seen) -> tuple[Tensor, Kept]:
+        """As ``step``, where keys and values of the tokens before, none at first, come without room and go longer."""
+        normed = self.norm_before(x_N1D)
+        key, value = (torch.cat(pair, 2) for pair in zip(before, self.before.keys_values(normed), strict=True))
+        return self._answered(x_N1D, normed, (key, value), context, seen), (key, value)
+
+    def _answered(self, x_N1D: Tensor, normed: Tensor, own: Kept, context: Kept, seen: Seen) -> Tensor:
+        """A token that has read those before it and itself, and the context."""
+        x_N1D = x_N1D + self.drop(self.before.mixed(normed, *own))
         asked_BKD = self.norm_context(x_N1D).view(len(context[0]), -1, x_N1D.shape[-1])
         x_N1D = x_N1D + self.drop(self.context.seeing(asked_BKD, *context, seen).view_as(x_N1D))
-        return x_N1D + self.drop(self.forward_layer(self.norm_forward(x_N1D))), kept
+        return x_N1D + self.drop(self.forward_layer(self.norm_forward(x_N1D)))
 
     def _read(self, x_BTD: Tensor, context: Kept, mask_BS: Tensor) -> Tensor:
         x_BTD = x_BTD + self.drop(self.context.over(self.norm_context(x_BTD), *context, mask_BS))

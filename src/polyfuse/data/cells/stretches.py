@@ -6,6 +6,7 @@ A text longer than a stretch is cut into stretches of nearly equal length, so th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class Stretches(SavedTokenizer):
     """
 
     keyword = "most"
+    ragged: ClassVar = {"ids": (2,)}
 
     def __init__(self, file: str, stretch: int = 128, most: int = 8, around: Sequence[int] = (1, 2)):
         for name, value in (("stretch", stretch), ("most", most)):

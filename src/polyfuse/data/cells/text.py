@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -73,6 +73,7 @@ class NGrams:
 
     media = joint = False
     keyword = "max_tokens"
+    ragged: ClassVar = {"ids": (2,), "bag_ids": (1,), "bag_weights": (1,)}
 
     def __init__(
         self,

@@ -21,7 +21,8 @@ class Transform(Protocol):
     has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them,
     and ``unseen(cells) -> [(position, column, value)]`` for categories that training did not show. What reads only so
     much of a cell also answers to ``Window``. One that decides something that a user should know keeps a sentence about
-    it in ``notes``, a list.
+    it in ``notes``, a list. One with fields that padding lengthens along other axes than that of a cell's length names
+    these in ``ragged``: field -> axes, those of U and of the length not among them.
     """
 
     media: bool

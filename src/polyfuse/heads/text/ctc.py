@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from polyfuse.data.cells.spelling import PAD, SPECIALS
+from polyfuse.data.cells.spelling import PAD
 from polyfuse.heads.text.decode import Decoding, Rules, Written
 from polyfuse.heads.text.learning import Learning, References
 from polyfuse.heads.text.memory import joint_tokens
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Fused, Tokens
-
-CANDIDATES = 20  # units per token that a prefix beam looks at
+from polyfuse.runtime.paths import prefix_beam, written
 
 
 class CTC(nn.Module):
@@ -147,49 +145,10 @@ def _greedy(log_TV: Tensor, most: int) -> tuple[list[int], float]:
     """Units of the likeliest path, and its log-probability."""
     if not len(log_TV):
         return [], 0.0
-    best_T = log_TV[:, _written(log_TV.shape[1])].max(-1)
-    path = [_written(log_TV.shape[1])[at] for at in best_T.indices.tolist()]
+    best_T = log_TV[:, written(log_TV.shape[1])].max(-1)
+    path = [written(log_TV.shape[1])[at] for at in best_T.indices.tolist()]
     ids = [unit for unit, before in zip(path, [PAD, *path], strict=False) if unit not in (PAD, before)]
     return ids[:most], float(best_T.values.sum())
-
-
-def _written(vocabulary: int) -> list[int]:
-    """The blank, and the units that a text can hold."""
-    return [PAD, *range(len(SPECIALS), vocabulary)]
-
-
-def prefix_beam(log_TV: np.ndarray, beams: int, most: int) -> tuple[list[int], float]:
-    """The likeliest text, all its paths together, and its log-probability. Hannun et al., 2014.
-
-    Args:
-        log_TV: log-probabilities of units, the blank first.
-        beams: texts that are kept after every token.
-        most: units of a text.
-    """
-    units = np.array(_written(log_TV.shape[1]))
-    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -inf)}  # text -> paths that end in a blank, or do not
-    for log_V in log_TV:
-        likely = units[np.argsort(-log_V[units], kind="stable")[: max(CANDIDATES, beams)]]
-        after: dict[tuple[int, ...], list[float]] = {}
-
-        def add(text: tuple[int, ...], side: int, value: float, after: dict = after) -> None:
-            own = after.setdefault(text, [-inf, -inf])
-            own[side] = float(np.logaddexp(own[side], value))
-
-        for text, (blank, spoken) in kept.items():
-            either = float(np.logaddexp(blank, spoken))
-            add(text, 0, either + log_V[PAD])
-            if text:
-                add(text, 1, spoken + log_V[text[-1]])
-            for unit in likely:
-                if unit == PAD or len(text) == most:
-                    continue
-                before = blank if text and text[-1] == unit else either
-                add((*text, int(unit)), 1, before + log_V[unit])
-        ranked = sorted(after.items(), key=lambda item: (-np.logaddexp(item[1][0], item[1][1]), item[0]))
-        kept = {text: (sides[0], sides[1]) for text, sides in ranked[:beams]}
-    text, sides = max(kept.items(), key=lambda item: np.logaddexp(*item[1]))
-    return list(text), float(np.logaddexp(*sides))
 
 
 def _of_answers(log_BTV: Tensor, real_B: Tensor, answers: Sequence[Sequence[int]]) -> Written:

@@ -57,6 +57,19 @@ class GRU(StepwiseDecoder):
         logits_NV, state_NH, _ = self._step(ids_N, cache)
         return logits_NV, {**cache, "state": state_NH}
 
+    def opened(self, memory: Tokens) -> Cache:
+        """What it keeps is tensors anyway."""
+        return self.begin(memory)
+
+    def empty(self) -> dict[str, tuple[int, ...]]:
+        """Nothing grows."""
+        return {}
+
+    def further(self, ids_N: Tensor, kept: Cache) -> tuple[Tensor, Cache]:
+        """One further unit, and the state after it."""
+        logits_NV, state_NH, _ = self._step(ids_N, kept)
+        return logits_NV, {"state": state_NH}
+
     def _step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (N, V), the state after it (N, H), and the share of attention that every token got (N, S)."""
         key_BSD, memory_BSD, mask_B1S = cache["context_keys"], cache["context_memory"], cache["context_mask"][:, None]

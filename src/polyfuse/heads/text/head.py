@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from polyfuse import registry
-from polyfuse.contracts import Attends, Companion, ReadsEncoder, offers, says
+from polyfuse.contracts import Attends, Companion, ReadsEncoder, StepsApart, WritesAlong, offers, says
 from polyfuse.data.cells.spelling import PAD, Speller
 from polyfuse.data.cells.target_text import LONGEST
 from polyfuse.heads.text.attended import Attended, attended
@@ -275,6 +275,21 @@ class Text(nn.Module):
         most = how.max_length or (longest if answers else max(longest, says(self.decoder, "most")))
         own = self.speller
         return Rules(own.begin, own.end, own.banned, most, max(1, how.min_length), how.no_repeat, answers)
+
+    def portable(self) -> dict[str, Any]:
+        """How texts are written without it.
+
+        Raises:
+            ValueError: its decoder cannot be taken apart.
+        """
+        decoder = self.decoder
+        if not (offers(decoder, StepsApart) or offers(decoder, WritesAlong)) or offers(decoder, Prompted):
+            raise ValueError(f"the decoder {type(decoder).__name__} keeps more between units than tensors of rows")
+        if self.how.answers is not None and offers(decoder, WritesAlong):
+            raise ValueError("ctc with a closed list of answers weighs all paths of each, which is not exported")
+        how = {f.name: getattr(self.how, f.name) for f in fields(self.how) if f.name != "answers"}
+        told = {"form": "text", "speller": self.speller.state(), "rules": asdict(self._rules(self.how)), "how": how}
+        return {**told, "empty": decoder.empty()} if offers(decoder, StepsApart) else told
 
     @torch.no_grad()
     def predict(self, fused: Fused, batch: Batch, **options: Any) -> Prediction:

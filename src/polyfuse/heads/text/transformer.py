@@ -34,6 +34,7 @@ class Transformer(StepwiseDecoder):
         self.embed = nn.Embedding(vocabulary, width)
         nn.init.normal_(self.embed.weight, std=width**-0.5)
         self.blocks = nn.ModuleList(CausalBlock(width, heads=heads, dropout=dropout) for _ in range(depth))
+        self.heads = heads
         self.norm, self.drop, self.scale = nn.LayerNorm(width), nn.Dropout(dropout), math.sqrt(width)
 
     def forward(self, memory: Tokens, before_NT: Tensor) -> tuple[Tensor, None]:
@@ -67,6 +68,31 @@ class Transformer(StepwiseDecoder):
             key, value = block.context.keys_values(memory.x_BTD)  # type: ignore[operator, union-attr]
             cache[f"context_key_{n}"], cache[f"context_value_{n}"] = key.contiguous(), value.contiguous()
         return cache
+
+    def opened(self, memory: Tokens) -> Cache:
+        """Keys and values of the memory, for every block, and what of it is seen."""
+        seen, some = Attention.seen(memory.mask_BT)
+        cache: Cache = {"context_seen": seen, "context_any": some}
+        for n, block in enumerate(self.blocks):
+            cache[f"context_key_{n}"], cache[f"context_value_{n}"] = block.context.keys_values(memory.x_BTD)  # type: ignore[operator, union-attr]
+        return cache
+
+    def empty(self) -> dict[str, tuple[int, ...]]:
+        """Keys and values of no unit yet (H, 0, D / H), for every block."""
+        width, heads = self.embed.weight.shape[1], self.heads
+        return {f"{kind}_{n}": (heads, 0, width // heads) for n in range(len(self.blocks)) for kind in ("key", "value")}
+
+    def further(self, ids_N: Tensor, kept: Cache) -> tuple[Tensor, Cache]:
+        """One further unit, and the keys and values with its own behind."""
+        at, after = kept["key_0"].shape[2], {}
+        seen = (kept["context_seen"], kept["context_any"])
+        x_ND = self.embed(ids_N) * self.scale
+        x_N1D = (x_ND + sinusoidal(1, x_ND.shape[-1], like=x_ND, start=at))[:, None]
+        for n, block in enumerate(self.blocks):
+            context = (kept[f"context_key_{n}"], kept[f"context_value_{n}"])
+            x_N1D, own = block.longer(x_N1D, (kept[f"key_{n}"], kept[f"value_{n}"]), context, seen)  # type: ignore[operator]
+            after[f"key_{n}"], after[f"value_{n}"] = own
+        return self._logits(x_N1D)[:, 0], after
 
     def step(self, ids_N: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """One further unit."""

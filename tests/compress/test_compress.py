@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import polyfuse as pf
+from polyfuse import runtime
 from polyfuse.compress import chain, measure
 from polyfuse.compress.distill import Distill
 from polyfuse.compress.low_rank import LowRank
@@ -237,6 +238,48 @@ def test_a_text_decoder_in_int8(made, tmp_path):
         Distill().compress(model.bundle, study)
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A model of words and numbers, quick to export, its table's path, and its study."""
+    table = write_table(tmp_path_factory.mktemp("plain"), rows=48)
+    options = {"inputs": ["words", "area"], "split": "split", "settings": FAST, "quiet": True, "device": "cpu"}
+    model = pf.fit(table, outputs=["label", "price"], **options)
+    return model, table, begin(model.bundle, model._read(table, None, None), same=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["dynamic", "static"])
+def test_graphs_in_8_bits_are_smaller_and_say_nearly_the_same(plain, tmp_path, form):
+    pytest.importorskip("onnxruntime")
+    model, table, study = plain
+    found = model.compress(table, method="quantize", form=form, to=tmp_path / form, memory=False, verbose=False)
+    assert found.after.size < found.before.size
+    assert found.after.outputs["label"].value > found.before.outputs["label"].value - 0.1
+    small = runtime.load(tmp_path / form)
+    assert small.manifest["compression"]["after"]["size"] == found.after.size
+    records = pd.read_csv(table)[["words", "area"]].iloc[study.judged].astype(object).to_dict("records")
+    answers, _ = small.predict(records)
+    said = [answer["label"].probabilities["a"] for answer in answers]
+    wanted = predict(model.bundle.network, study.cells.plain, numbers=study.judged)["label"].extra["probabilities"][
+        :, 0
+    ]
+    assert np.abs(np.array(said) - wanted).max() < 0.2  # rounded activations cost something, and the labels stay
+    assert (
+        sum(answer["label"].value == ("a" if p > 0.5 else "b") for answer, p in zip(answers, wanted, strict=True)) > 10
+    )
+
+
+@pytest.mark.slow
+def test_calibration_rows_without_a_modality(plain, tmp_path):
+    pytest.importorskip("onnxruntime")
+    model, table, _ = plain
+    frame = pd.read_csv(table)
+    frame.loc[frame.split == "train", "words"] = None
+    with pytest.raises(ValueError, match="calibration rows has anything in input 'text'"):
+        model.compress(frame, method="quantize", form="static", to=tmp_path / "new", verbose=False)
+    assert not (tmp_path / "new").exists()
+
+
 # --- chains, searching, measuring
 
 
@@ -330,6 +373,7 @@ def test_memory_is_measured_in_a_process_of_its_own(made, tmp_path):
         ("low_rank", {"energy": 0}, "energy"),
         ("quantize", {"form": "int2"}, "expected one of"),
         ("quantize", {"parts": "video"}, "no part 'video'"),
+        ("quantize", {"parts": "text", "form": "static"}, "is of whole graphs"),
         ("distill", {"lessons": "logit"}, "unknown lesson 'logit'"),
         ("distill", {"width": 2.0}, "expected a factor"),
         ("distill", {"inputs": "video"}, "unknown input of the teacher"),

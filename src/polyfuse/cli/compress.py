@@ -33,7 +33,7 @@ def compress(
     ] = None,
     energy: Annotated[float | None, typer.Option(help="low_rank: share of squared singular values kept.")] = None,
     rank: Annotated[int | None, typer.Option(help="low_rank: of every matrix, instead.")] = None,
-    form: Annotated[str | None, typer.Option(help="quantize: see polyfuse list compressors.")] = None,
+    form: Annotated[str | None, typer.Option(help="quantize: int8, bf16; dynamic, static for ONNX.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Of training: of a student, or after what was cut.")] = None,
     set: Annotated[
         list[str] | None, typer.Option(help="METHOD.SETTING=VALUE, such as distill.width=0.25; again for more.")

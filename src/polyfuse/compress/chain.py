@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from polyfuse import registry
+from polyfuse.compress.exported import Exported, over
 from polyfuse.compress.parts import NothingToDo
 from polyfuse.compress.study import Study
 from polyfuse.contracts import Compressor
@@ -84,7 +85,7 @@ def _keywords(name: str) -> list[str]:
 
 def compressed(
     chain: list[Link], study: Study, *, max_drop: float | None = None, say: Say = lambda _: None
-) -> tuple[Bundle, list[str]]:
+) -> tuple[Bundle | Exported, list[str]]:
     """The model after all methods, and what each did in words.
 
     Args:
@@ -96,7 +97,8 @@ def compressed(
     Raises:
         ValueError: ``max_drop`` without validation rows, or not even the weakest setting loses so little.
     """
-    bundle, done = study.bundle, list[str]()
+    bundle: Any = study.bundle
+    done = list[str]()
     reference = _reference(study, max_drop)
     for at, link in enumerate(chain, 1):
         if max_drop is None:
@@ -122,7 +124,7 @@ def _reference(study: Study, max_drop: float | None) -> dict[str, OutputReport]:
 
 def _strongest(
     link: Link, bundle: Bundle, study: Study, reference: dict[str, OutputReport], allowed: float, say: Say
-) -> tuple[Bundle, str]:
+) -> tuple[Bundle | Exported, str]:
     """By halving: a stronger setting is taken to lose no less than a weaker one."""
     settings = link.settings
     low, high, best = 0, len(settings) - 1, None
@@ -132,7 +134,7 @@ def _strongest(
             made, said = link.made(**settings[middle]).compress(bundle, study)
         except NothingToDo:
             made, said = bundle, "leaves the model as it is"
-        lost = drop(reference, study.read(made).judge(study.cells.split.val, bootstrap=0))
+        lost = drop(reference, over(made, study).judge(study.cells.split.val, bootstrap=0))
         words = glossary.settings(settings[middle]) or "as it is"
         say(f"{link.name}, {words}: loses {lost:.4f} of {allowed:.4f} on validation rows")
         if lost <= allowed:

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from polyfuse.compress.fresh import TIMES, most_held
 from polyfuse.model import bundle as bundles
 from polyfuse.records import Batch, Cells
-from polyfuse.trust import names, trusting
-
-TIMES = 2  # answers, the second of which finds everything in its place
+from polyfuse.trust import trusting
 
 
 def save_batch(batch: Batch, path: Path) -> None:
@@ -48,31 +46,6 @@ def read_batch(path: Path) -> Batch:
     return Batch(cells["inputs"], {}, torch.arange(rows), torch.ones(rows), own=cells["own"])
 
 
-def peak_memory(folder: Path, batch: Path) -> int:
-    """Bytes that a fresh process holds at most, from its start on, which loads a model and answers a batch.
-
-    Raises:
-        RuntimeError: that process failed; says why.
-    """
-    command = [sys.executable, "-m", __name__, str(folder), str(batch), *names()]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise RuntimeError(ended.stderr.strip().rpartition("\n")[2] or f"exit status {ended.returncode}")
-    return int(ended.stdout.split()[-1])
-
-
-def _most() -> int:
-    """Bytes that this process has held at most; of what it was before it became itself, nothing."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return 1024 * int(line.split()[1])
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
-
-
 def main(arguments: Sequence[str]) -> None:
     """Load, answer, and print bytes."""
     folder, batch, *trust = arguments
@@ -82,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     with torch.inference_mode():
         for _ in range(TIMES):
             network.predict(rows)
-    print(_most())
+    print(most_held())
 
 
 if __name__ == "__main__":

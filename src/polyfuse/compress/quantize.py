@@ -6,36 +6,57 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from polyfuse.compress.exported import Exported, exported
 from polyfuse.compress.parts import copied, parts_of
 from polyfuse.compress.study import Study
 from polyfuse.layers.compact import can_hold, hold
 from polyfuse.model.bundle import Bundle
 
-FORMS = {"int8": "int8", "bf16": "bf16"}
+HELD = ("int8", "bf16")
+GRAPHS = ("dynamic", "static")
 
 
 class Quantize:
-    """Holds weights in fewer bits: a quarter of the size as ``int8``, half as ``bf16``; answers change by a little.
+    """Weights in fewer bits: a quarter of the size in 8, half in 16; answers change by a little.
 
     ``int8`` and ``bf16`` give a saved model whose weights take less room on disk and in memory and are made full
-    numbers when they are used: for size, not for speed.
+    numbers when they are used: for size, not for speed. ``dynamic`` and ``static`` give an exported folder, which
+    answers without torch (``polyfuse.runtime``) and faster, its matrices multiplied in 8 bits.
 
     Args:
-        form: ``int8`` with a scale per output row, or ``bf16``.
-        parts: inputs, modalities, ``fusion`` or outputs whose weights are held so; all by default.
+        form: ``int8`` with a scale per output row, ``bf16``; or of the exported model ``dynamic``, whose activations
+            are rounded as they come, or ``static``, by the ranges that training rows showed.
+        parts: of ``int8`` and ``bf16``: inputs, modalities, ``fusion`` or outputs whose weights are held so; all by
+            default.
+        rows: of ``static``: training rows that show the ranges.
     """
 
-    paper = "Dettmers et al., LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale, NeurIPS 2022"
+    paper = "Jacob et al., Quantization and Training of Neural Networks for Integer-Arithmetic-Only Inference, 2018"
     strengths: Sequence[Mapping[str, Any]] = ({"form": "bf16"}, {"form": "int8"})
 
-    def __init__(self, *, form: str = "int8", parts: str | Sequence[str] = ()):
-        if form not in FORMS:
-            raise ValueError(f"quantize: form: expected one of {', '.join(FORMS)}, found {form!r}")
-        self.form = form
+    def __init__(self, *, form: str = "int8", parts: str | Sequence[str] = (), rows: int = 64):
+        if form not in HELD + GRAPHS:
+            raise ValueError(f"quantize: form: expected one of {', '.join(HELD + GRAPHS)}, found {form!r}")
+        if rows < 1:
+            raise ValueError(f"quantize: rows: expected 1 or more, found {rows}")
+        self.form, self.rows = form, rows
         self.parts = [name.strip() for name in parts.split(",")] if isinstance(parts, str) else list(parts)
+        if self.parts and form in GRAPHS:
+            raise ValueError(f"quantize: form {form} is of whole graphs; leave the parts out, or take form int8")
 
-    def compress(self, bundle: Bundle, study: Study) -> tuple[Bundle, str]:  # noqa: ARG002 - as every method
-        """The model with smaller weights, and what was done in words."""
+    def compress(self, bundle: Bundle, study: Study) -> tuple[Bundle | Exported, str]:
+        """The model with smaller weights, or its exported folder, and what was done in words."""
+        if self.form in HELD:
+            return self._held(bundle)
+        rows = None
+        if self.form == "static":
+            rows = np.random.default_rng(0).permutation(study.splits.train)[: self.rows]
+        how = "rounded as they come" if rows is None else f"by the ranges of {len(rows)} training rows"
+        return exported(bundle, study.read(bundle), rows), f"ONNX graphs in 8 bits, activations {how}"
+
+    def _held(self, bundle: Bundle) -> tuple[Bundle, str]:
         made = copied(bundle)
         found = parts_of(made)
         known = list(dict.fromkeys(name for part in found for name in part.names))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from polyfuse.compress.chain import Say, compressed, links
+from polyfuse.compress.exported import Exported, over
 from polyfuse.compress.findings import Compression
 from polyfuse.compress.measure import measure
 from polyfuse.compress.study import Study, begin
@@ -16,6 +19,7 @@ from polyfuse.evaluation.card import card
 from polyfuse.evaluation.evaluate import evaluate_rows
 from polyfuse.model import bundle as bundles
 from polyfuse.model.bundle import Bundle, BundleError
+from polyfuse.runtime.folder import MANIFEST, write_manifest
 from polyfuse.system.device import device_of
 
 
@@ -67,38 +71,52 @@ def compress(
     place, chain = check_new(folder), links(method, settings)
     study = begin(bundle, table, same=same, quiet=quiet)
     made, done = compressed(chain, study, max_drop=max_drop, say=say)
+    keep = FolderKept() if isinstance(made, Exported) else BundleKept()
     with tempfile.TemporaryDirectory() as temporary:
         old = source if source is not None and source.is_dir() else bundles.save(bundle, Path(temporary) / "before")
-        _judged(made, study, place.name)
         check_new(place)
         try:
-            bundles.save(made, place)
-            (before, after), notes = measure(
-                [(study.cells, old), (study.read(made), place)], study.judged, memory=memory
-            )
-            device = device_of(bundle.network).type
-            notes = [*study.notes, *notes]
-            found = Compression(
-                name, method, done, before, after, len(study.judged), study.judged_as, place, notes, device
-            )
-            made.report["compression"] = found.to_json()
-            made.card = card(made, place.name, [f"made of {name} by {method}", *done, *notes])
-            bundles.save(made, place)
+            keep.write(made, study, place)
+            models = [(study.cells, old), (over(made, study), place)]
+            (before, after), notes = measure(models, study.judged, memory=memory)
+            device, notes = device_of(bundle.network).type, [*study.notes, *notes]
+            judged = len(study.judged), study.judged_as
+            found = Compression(name, method, done, before, after, *judged, place, notes, device)
+            keep.tell(made, found, place)
         except BaseException:
-            _remove(place)
+            shutil.rmtree(place, ignore_errors=True)  # what lies there is always whole
             raise
     return found
 
 
-def _remove(place: Path) -> None:
-    """Take away a model whose figures could not be found, so that what lies there is always whole."""
-    import shutil
+class BundleKept:
+    """A smaller model as a saved one."""
 
-    shutil.rmtree(place, ignore_errors=True)
+    def write(self, made: Any, study: Study, place: Path) -> None:
+        """Save it, with an evaluation of its own in place of that of the model it was made of."""
+        cells, options = study.read(made), {"name": place.name, "notes": study.notes, "unseen": "skip"}
+        report = evaluate_rows(made, study.table, cells.prepared, study.judged, **options)  # type: ignore[arg-type]
+        made.report = {**made.report, "evaluation": report.to_json()}
+        bundles.save(made, place)
+
+    def tell(self, made: Any, found: Compression, place: Path) -> None:
+        """Keep what was found with it."""
+        made.report["compression"] = found.to_json()
+        notes = [f"made of {found.name} by {found.method}", *found.done, *found.notes]
+        made.card = card(made, place.name, notes)
+        bundles.save(made, place)
 
 
-def _judged(made: Bundle, study: Study, name: str) -> None:
-    """Give a model the evaluation that is its own, in place of that of the model it was made of."""
-    cells = study.read(made)
-    report = evaluate_rows(made, study.table, cells.prepared, study.judged, name=name, notes=study.notes, unseen="skip")
-    made.report = {**made.report, "evaluation": report.to_json()}
+class FolderKept:
+    """A smaller model as an exported folder."""
+
+    def write(self, made: Any, study: Study, place: Path) -> None:  # noqa: ARG002 - as every form
+        """Put it in its place."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(made.folder, place, dirs_exist_ok=True)
+
+    def tell(self, made: Any, found: Compression, place: Path) -> None:  # noqa: ARG002
+        """Keep what was found in its manifest."""
+        facts = json.loads((place / MANIFEST).read_text(encoding="utf8"))
+        own = {key: value for key, value in facts.items() if key != "sha256"}
+        write_manifest(place, {**own, "name": place.name, "compression": found.to_json()})

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from polyfuse.compress.footprint import save_batch
+from polyfuse.compress.fresh import peak_memory
+from polyfuse.compress.parts import tensors
 from polyfuse.data.batches import Rows
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.splits import Splits
@@ -22,6 +28,8 @@ from polyfuse.model.prepare import prepare_all, reading_of, rows_of
 from polyfuse.model.token_cache import encode_once
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.resolve import split_table
+from polyfuse.records import Batch
+from polyfuse.system.device import device_of
 from polyfuse.system.messages import bars
 from polyfuse.training.fit import has_target, labelled, rows_for_training
 from polyfuse.training.train import Split
@@ -73,6 +81,41 @@ class Cells:
         found = predict(bundle.network, self.plain, numbers=rows)
         outcomes = outcomes_of(bundle, self.prepared, rows, found, metric_weights(bundle.recipe, self.table, rows))
         return {name: judge(outcome, bootstrap=bootstrap) for name, outcome in outcomes.items()}
+
+    def answering(self, rows: np.ndarray) -> Callable[[], Any]:
+        """A call that answers some rows, whose cells are ready and not yet encoded."""
+        network = self.bundle.network.eval()
+        device = device_of(network)
+        batch = self._batch(rows).to(device)
+
+        def answer() -> None:
+            with torch.inference_mode():
+                network.predict(batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return answer
+
+    def numbers(self) -> tuple[int, int]:
+        """How many numbers the model holds, and how many of them are not 0."""
+        found = tensors(self.bundle.network)
+        return sum(t.numel() for t in found), sum(int(t.count_nonzero()) for t in found)
+
+    def peak(self, folder: Path, rows: np.ndarray) -> int:
+        """Bytes that a process of its own holds at most which loads the model and answers some rows.
+
+        Raises:
+            RuntimeError: that process failed.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "rows.safetensors"
+            save_batch(self._batch(rows), path)
+            return peak_memory("polyfuse.compress.footprint", folder, path)
+
+    def _batch(self, rows: np.ndarray) -> Batch:
+        made = rows_of(self.prepared, len(self.table))
+        made.outputs = {}
+        return made[0, rows]
 
 
 @dataclass

@@ -19,12 +19,13 @@ from polyfuse import registry
 from polyfuse.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("encoders", "fusions", "heads", "objectives", "learners")
+KINDS = ("encoders", "fusions", "heads", "objectives", "learners", "compressors", "lessons")
 RESULTS = {  # what the verbs give back
     "polyfuse.api.Inspection": "What `inspect` gives.",
     "polyfuse.evaluation.report.Report": "What `Model.evaluate` and `demo` give.",
     "polyfuse.evaluation.robustness_report.RobustnessReport": "What `Model.robustness` gives.",
     "polyfuse.evaluation.summary.Summary": "What `Model.summary` gives.",
+    "polyfuse.compress.findings.Compression": "What `Model.compress` gives.",
     "polyfuse.comparison.findings.Comparison": "What `compare` gives.",
     "polyfuse.data.tables.Table": "What `read_table` gives.",
     "polyfuse.registry.Listing": "What `parts` gives.",
@@ -176,6 +177,8 @@ def target_of(kind: str, name: str) -> str:
         "heads": registry.HEADS,
         "objectives": registry.OBJECTIVES,
         "learners": registry.LEARNERS,
+        "compressors": registry.COMPRESSORS,
+        "lessons": registry.LESSONS,
     }
     return tables[kind][name]
 

@@ -24,6 +24,7 @@ LAYERS = [
     ["model"],
     ["training", "evaluation"],
     ["comparison", "search", "explain", "export"],
+    ["compress"],
     ["serve"],
     ["digits"],
     ["api"],

@@ -458,6 +458,34 @@ class Scaled(Protocol):
         """That number."""
 
 
+# ---- compressors
+
+
+@runtime_checkable
+class Compressor(Protocol):
+    """A trained model -> a smaller one. ``__init__`` takes keywords by name, each with a default.
+
+    Its class says ``strengths``: keywords that a search may try where a loss is allowed, weakest first.
+    """
+
+    def compress(self, bundle: Any, study: Any) -> tuple[Any, str]:
+        """A ``model.bundle.Bundle`` and a ``compress.study.Study`` -> another bundle, and what was done in words.
+
+        The bundle that is given stays as it is. What is made of its network beyond the recipe stands in ``changes``.
+
+        Raises:
+            ValueError: this model cannot be made smaller so; says what can be done instead.
+        """
+
+
+@runtime_checkable
+class Lesson(Protocol):
+    """What a student learns of its teacher. ``__init__`` takes ``(student, teacher, *, keywords)``, both widths."""
+
+    def loss(self, student: Any, teacher: Any, batch: Batch, heads: Mapping[str, Any]) -> Tensor:
+        """Scalar, from what both say of the rows of a batch, each a ``compress.view.View``."""
+
+
 # ---- asking
 
 KINDS: dict[str, tuple[type, ...]] = {

@@ -157,6 +157,28 @@ LEARNERS: Table = {  # classical ones, fitted on features beside the network
     "boosting": "polyfuse.learners.boosting:Boosting",
 }
 
+COMPRESSORS: Table = {  # a trained model -> a smaller one
+    "distill": "polyfuse.compress.distill:Distill",
+    "prune": "polyfuse.compress.prune:Prune",
+    "magnitude": "polyfuse.compress.magnitude:Magnitude",
+    "low_rank": "polyfuse.compress.low_rank:LowRank",
+    "quantize": "polyfuse.compress.quantize:Quantize",
+}
+
+LESSONS: Table = {  # what a student learns of its teacher
+    "logits": "polyfuse.compress.lessons.logits:Logits",
+    "features": "polyfuse.compress.lessons.features:Features",
+    "attention": "polyfuse.compress.lessons.attention:Attention",
+    "relational": "polyfuse.compress.lessons.relational:Relational",
+    "contrastive": "polyfuse.compress.lessons.contrastive:Contrastive",
+}
+
+CHANGES: Table = {  # what a compressed model's network is made of the one that its recipe describes by
+    "shapes": "polyfuse.layers.reshaped:change",
+    "low_rank": "polyfuse.layers.low_rank:change",
+    "compact": "polyfuse.layers.compact:change",
+}
+
 MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned inputs: metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
     "ordinal": "polyfuse.evaluation.judges.ordinal:measure",
@@ -190,6 +212,7 @@ RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings
         "page": "polyfuse.evaluation.robustness_page:page",
     },
     "Summary": {"terminal": "polyfuse.evaluation.terminal:render_summary"},
+    "Compression": {"terminal": "polyfuse.compress.terminal:render"},
     "Comparison": {"terminal": "polyfuse.comparison.terminal:render", "page": "polyfuse.comparison.page:page"},
 }
 
@@ -203,6 +226,8 @@ KINDS = {  # what ``register`` takes; encoders go into the table of their modali
     "head": HEADS,
     "objective": OBJECTIVES,
     "learner": LEARNERS,
+    "compressor": COMPRESSORS,
+    "lesson": LESSONS,
 }
 GROUP = "polyfuse.parts"
 _added: set[tuple[str, str]] = set()  # kind and name of what is not the package's own
@@ -215,7 +240,8 @@ def register(kind: str, name: str, target: Target) -> None:
     entry point, or that is named ``package.module:Class``, needs no registration.
 
     Args:
-        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner`` or ``transform``.
+        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner``, ``compressor``, ``lesson`` or
+            ``transform``.
         name: what it is called; of an encoder ``MODALITY:NAME``, such as ``image:mine``.
         target: the class, or ``package.module:Class``, imported when it is first used.
 
@@ -397,6 +423,16 @@ def learner(name: str) -> Any:
     return _part(LEARNERS, name, "learner")
 
 
+def compressor(name: str) -> Any:
+    """The compressor class of that name."""
+    return _part(COMPRESSORS, name, "method")
+
+
+def lesson(name: str) -> Any:
+    """The lesson class of that name."""
+    return _part(LESSONS, name, "lesson")
+
+
 @dataclass(frozen=True)
 class Listing:
     """One row of ``polyfuse list``: read from the part's source, without importing it."""
@@ -408,10 +444,11 @@ class Listing:
 
 
 def listings(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``, as it is listed."""
+    """Every part of a kind in the plural, ``encoders`` say, as it is listed."""
     _discover()
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
+    tables |= {"compressors": COMPRESSORS, "lessons": LESSONS}
     found = [_make_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
     return found + (_aliases(found) if kind == "fusions" else [])
 

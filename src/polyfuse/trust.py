@@ -54,6 +54,11 @@ def with_trust(call: Callable[P, R]) -> Callable[P, R]:
     return within
 
 
+def names() -> tuple[str, ...]:
+    """What is trusted here, for a process that is started to do the same."""
+    return _trusted.get()
+
+
 def is_trusted(address: str) -> bool:
     """Whether code at ``package.module:Class`` may be imported for a saved model."""
     module = address.partition(":")[0]

@@ -24,9 +24,13 @@ from polyfuse.recipe import Recipe
 from polyfuse.recipe.build import Names
 from polyfuse.system.lazy import LazyModule
 from polyfuse.system.messages import log_notes, show_bars
+from polyfuse.system.process import training_alone
 from polyfuse.trust import Trust, trust_packages
 
 if TYPE_CHECKING:
+    from polyfuse.compress import chain, study
+    from polyfuse.compress import run as compressing
+    from polyfuse.compress.findings import Compression
     from polyfuse.data.batches import Rows
     from polyfuse.data.prepare import Prepared
     from polyfuse.evaluation import attention_page as strips
@@ -50,6 +54,9 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     strips = LazyModule("polyfuse.evaluation.attention_page")
     noising = LazyModule("polyfuse.evaluation.robustness")
     naming = LazyModule("polyfuse.search.zero_shot")
+    compressing = LazyModule("polyfuse.compress.run")
+    chain = LazyModule("polyfuse.compress.chain")
+    study = LazyModule("polyfuse.compress.study")
     beside = LazyModule("polyfuse.recipe.outputs")
 
 
@@ -461,6 +468,76 @@ class Model:
         log_notes(self.notes, verbose)
         index = source_index(table, read)
         return found if index is None else found.set_axis(index, axis=0)
+
+    @training_alone()
+    def compress(
+        self,
+        table: Any = None,
+        *,
+        method: str,
+        to: str | Path,
+        settings: Mapping[str, Any] | None = None,
+        max_drop: float | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        memory: bool = True,
+        verbose: bool = True,
+        **keywords: Any,
+    ) -> Compression:
+        """Make a smaller model, save it in a new folder, and measure both on rows that do not train.
+
+        Args:
+            table: whatever ``read_table`` reads, with the columns of inputs and outputs; that of training by default.
+                Its rows train, validate and test as those of training did: by the same column, or split the same way.
+            method: one of ``parts("compressors")``, or several with ``+`` between, ``distill+prune+quantize``, each
+                of which begins with what the one before made.
+            to: a new folder; nothing is written over.
+            settings: method -> its keywords, ``{"prune": {"ratio": 0.5}}``.
+            max_drop: what the headline metric may lose on validation rows, such as 0.01 of an accuracy (of a metric
+                without bounds, such as RMSE, as a share of it): each method is then as strong as that allows.
+            where: a pandas query that keeps rows.
+            media_root: folder that paths in cells start from.
+            memory: measure the peak of that too, for which each model is loaded in a process of its own.
+            verbose: say what each method did, and show progress.
+            **keywords: of the methods, for each that takes them: ``ratio=0.5``, ``inputs="sound"``.
+
+        Returns:
+            The table of before and after; ``folder`` is where the new model lies, for ``polyfuse.load``.
+
+        Raises:
+            ValueError: no such method or keyword, a folder that is in use, a table without the columns or without rows
+                to judge by, or a student that reads what the model does not; nothing was written.
+
+        Example:
+            >>> found = model.compress("digits.parquet", method="distill+prune", to="small", inputs="sound")
+            >>> print(found)
+        """
+        compressing.check_new(to)
+        given = {**(settings or {}), **({"": keywords} if keywords else {})}
+        chain.links(method, given)
+        same = table is None
+        if table is None:
+            files = self.recipe.data.table
+            if not files:
+                raise ValueError("the model's own table was no file: give a table to learn from and to judge by")
+            table, where = files if len(files) > 1 else files[0], where or self.recipe.data.where
+            media_root = media_root or self.recipe.data.media_root
+        read = self._read(table, where, media_root)
+        self._require(read, heads=True)
+        return compressing.compress(
+            self.bundle,
+            read,
+            method,
+            to,
+            name=self.name,
+            same=same or study.paths_of(table) == self.recipe.data.table,
+            settings=given,
+            max_drop=max_drop,
+            memory=memory,
+            source=self.folder,
+            quiet=not verbose,
+            say=(lambda line: log_notes([line], verbose)),
+        )
 
     def export(self, folder: str | Path, *, format: str = "onnx", overwrite: bool = False, once: bool = False) -> Path:
         """Write the model as a folder that runs without torch; ``polyfuse.runtime.load`` answers from it.

@@ -75,7 +75,8 @@ def index(
 
 
 def parts(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``."""
+    """Every part of a kind: ``encoders``, ``fusions``, ``heads``, ``objectives``, ``learners``, ``compressors``, or
+    ``lessons``."""
     return registry.listings(kind)
 
 

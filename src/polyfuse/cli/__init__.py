@@ -13,6 +13,7 @@ from polyfuse.cli.attend import attend
 from polyfuse.cli.common import replace_unencodable
 from polyfuse.cli.compare import compare
 from polyfuse.cli.completion import completion
+from polyfuse.cli.compress import compress
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
@@ -42,6 +43,7 @@ app.command()(fit)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(robustness)
+app.command()(compress)
 app.command()(predict)
 app.command()(attend)
 app.command()(embed)

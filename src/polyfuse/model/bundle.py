@@ -31,7 +31,8 @@ from polyfuse.system.device import choose_device, place
 from polyfuse.trust import check_trust
 from polyfuse.version import __version__
 
-FORMAT = 1
+FORMAT = 2  # of a network that is not as its recipe makes it; 1 of any other, so that older versions read these
+CHANGES = "changes.json"
 LATE = ("offset", "slope", "centre_E", "spread_E")  # buffers that older bundles lack; as they start they change nothing
 
 
@@ -50,6 +51,8 @@ class Bundle:
         specs: the same names -> what the part asked for; names the files to keep.
         report: training facts and, where there was a test split, its evaluation.
         card: a page about the model, in Markdown.
+        changes: what compression made of the network that the recipe describes, in order, as JSON: each the ``kind`` of
+            ``registry.CHANGES`` that makes it again, and what that needs.
     """
 
     recipe: Recipe
@@ -58,6 +61,7 @@ class Bundle:
     specs: dict[str, Spec]
     report: dict[str, Any] = field(default_factory=dict)
     card: str = ""
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def count_slots(recipe: Recipe, transforms: Mapping[str, Transform]) -> dict[str, int]:
@@ -93,7 +97,9 @@ def save(bundle: Bundle, folder: str | Path) -> Path:
             _save_preprocessing(place / "preprocessing", file, bundle.specs[name], bundle.transforms[name])
         (place / "report.json").write_text(json.dumps(bundle.report, indent=1, ensure_ascii=False), encoding="utf8")
         (place / "card.md").write_text(bundle.card, encoding="utf8")
-        _save_manifest(place)
+        if bundle.changes:
+            (place / CHANGES).write_text(json.dumps(bundle.changes, indent=1, ensure_ascii=False), encoding="utf8")
+        _save_manifest(place, FORMAT if bundle.changes else 1)
     return folder
 
 
@@ -163,9 +169,9 @@ def _files(place: Path) -> list[Path]:
     return sorted(f for f in place.rglob("*") if f.is_file() and f.name != "manifest.json")
 
 
-def _save_manifest(place: Path) -> None:
+def _save_manifest(place: Path, form: int) -> None:
     sums = {f.relative_to(place).as_posix(): _checksum(f) for f in _files(place)}
-    manifest = {"format": FORMAT, "polyfuse": __version__, "sha256": sums}
+    manifest = {"format": form, "polyfuse": __version__, "sha256": sums}
     (place / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf8")
 
 
@@ -218,10 +224,31 @@ def load(folder: str | Path, device: str | torch.device = "auto") -> Bundle:
     count = recipe.ensemble.networks if isinstance(recipe.ensemble.networks, int) else 1
     further = [build(recipe, facts, sizes, files, shared) for _ in range(count - 1)]
     network.ensemble = restore_ensemble(further, recipe, weights)
+    changes = read_changes(folder)
+    _change(network, changes, folder)
     _fill(network, weights, folder)
     report = json.loads((folder / "report.json").read_text(encoding="utf8"))
     card = (folder / "card.md").read_text(encoding="utf8")
-    return Bundle(recipe, place(network.eval(), chosen), transforms, specs, report, card)
+    return Bundle(recipe, place(network.eval(), chosen), transforms, specs, report, card, changes)
+
+
+def read_changes(folder: Path) -> list[dict[str, Any]]:
+    """What compression made of the network of a saved model; nothing, as a rule."""
+    path = folder / CHANGES
+    return json.loads(path.read_text(encoding="utf8")) if path.exists() else []
+
+
+def _change(network: Network, changes: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Make a network, fresh from its recipe, what compression made of it.
+
+    Raises:
+        BundleError: a change that this version does not know, or that does not fit the recipe.
+    """
+    for record in changes:
+        try:
+            registry.resolve(registry.choose(registry.CHANGES, record["kind"], "change"))(network, record)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{folder}: {CHANGES} does not fit the recipe: {error}") from None
 
 
 def restore_ensemble(further: list[Network], recipe: Recipe, weights: Mapping[str, Any]) -> Ensemble | None:
@@ -293,6 +320,8 @@ def read_input(address: str) -> SavedInput:
     if not path:
         raise BundleError(f"init_from {address!r}: expected BUNDLE#INPUT")
     verify(folder)
+    if read_changes(folder):
+        raise BundleError(f"init_from {address!r}: {path} was compressed; start from the model that it was made of")
     recipe = read_recipe(folder)
     item = registry.choose(recipe.readers, name, f"input of {path}")
     at = list(recipe.readers).index(name)

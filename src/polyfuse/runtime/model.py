@@ -102,6 +102,28 @@ class Runtime:
             answers += [{name: own[b] for name, own in columns} for b in range(count)]
         return answers, said.sentences()
 
+    def feeds(self, records: Sequence[Record]) -> dict[str, dict[str, np.ndarray]]:
+        """File of a graph -> what it takes of some rows, cells read and encoded; but for graphs of single steps."""
+        found, heard = {}, dict[str, np.ndarray]()
+        for name, graph in self._graphs.items():
+            given = [reader.gathered(records, self._reading, Said()) for reader in self._readers[name]]
+            own = {key: array for part in given for key, array in part.items()}
+            heard |= graph(own)
+            found[self.manifest["inputs"][name]["graph"]] = {key: own[key] for key in graph.takes}
+        if self._joint is not None:
+            found[self.manifest["joint"]] = {key: heard[key] for key in self._joint.takes}
+        return found
+
+    def answer(self, feeds: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict[str, Answer]]:
+        """Answers to rows whose cells are read already, as ``feeds`` gave them."""
+        heard: dict[str, np.ndarray] = {}
+        for name, graph in self._graphs.items():
+            heard |= graph(feeds[self.manifest["inputs"][name]["graph"]])
+        found = self._joined(heard)
+        count = len(next(iter(heard.values())))
+        columns = [(name, self._answers(name, found, 0)) for name in self.outputs]
+        return [{name: own[b] for name, own in columns} for b in range(count)]
+
     def scores(self, records: Sequence[Record], subsets: Sequence[Collection[str]]) -> dict[str, np.ndarray]:
         """Output -> (S, N, C) float32: probabilities or numbers for each subset of inputs that stay.
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,19 @@ Judging: TypeAlias = Callable[[Bundle, Table, dict[str, Prepared], np.ndarray], 
 SETTLED = 1000  # training rows by which the tokens of encoders that never change are standardised
 
 
+class Teaching(Protocol):
+    """What a network learns beside its recipe, of a model that is there already; it is no part of what is saved."""
+
+    def known(self, name: str, spec: Spec, columns: Mapping[str, str]) -> Transform | None:
+        """A transform that is fitted already, by what it is for, what its part asks for and its columns."""
+
+    def rows(self, ready: TrainingData) -> Rows:
+        """The rows to learn from: those of the recipe, with what the teacher reads beside."""
+
+    def objective(self, network: Network) -> nn.Module:
+        """A further loss for a network; its rows are those of ``rows``."""
+
+
 @dataclass
 class Fitted:
     """A trained model, and the rows it was trained on.
@@ -86,6 +99,7 @@ def fit(
     started: float | None = None,
     device: str | torch.device = "auto",
     judging: Judging | None = None,
+    teaching: Teaching | None = None,
 ) -> Fitted:
     """Train the model that a recipe describes on a table.
 
@@ -97,6 +111,7 @@ def fit(
         started: ``time.monotonic()`` from which a time budget counts.
         device: where everything computes that is a network; see ``device.choose_device``.
         judging: how long the judging takes that follows, for which a time budget leaves room.
+        teaching: what is learnt of another model.
 
     Raises:
         ValueError: what is asked cannot be; nothing was trained.
@@ -105,7 +120,7 @@ def fit(
     elsewhere = splits is not None
     recipe, splits, notes = resolve(recipe, table, splits, starts=read_initial_inputs(recipe))
     with show_bars(not quiet):
-        ready = prepare_for_training(recipe, table, splits)
+        ready = prepare_for_training(recipe, table, splits, teaching)
     read = time.monotonic()
     network = build_network(recipe, ready, device=where)
     ready, kept = encode_frozen_inputs(network, recipe, ready)
@@ -135,14 +150,16 @@ def fit(
         own.training.seed = seed
         made = build_network(own, ready, shared, device=where)
         standardize_frozen_tokens(made, ready.rows, splits.train)
-        return made
+        return taught(made, teaching)
 
+    learnt = ready.rows if teaching is None else teaching.rows(ready)
+    network = taught(network, teaching)
     encoded, line = time.monotonic(), row_times(recipe, table)
     try:
         trained = train_together(
             network,
             recipe,
-            ready.rows,
+            learnt,
             split,
             further,
             groups_R=row_groups(recipe, table),
@@ -158,6 +175,8 @@ def fit(
         raise Interrupted(f"before there was a model; {resume_hint(run, recipe.training.checkpoint)}") from stop
     spent = {"reading": read - started, "encoding": encoded - read, "training": time.monotonic() - encoded}
     network, result = trained.network, trained.result
+    for made in (network, *(network.ensemble.networks if network.ensemble is not None else ())):
+        untaught(made, teaching)
     notes += [*trained.notes, *reward.note_reward_stages(network, result.planned)]
     plain = replace(ready.rows, augment={})
     said, aligned = check_alignments(network, recipe, plain, split.train)
@@ -187,6 +206,21 @@ def fit(
     report |= {"ensemble": trained.report} if network.ensemble is not None else {}
     made = Bundle(recipe, network, ready.transforms, ready.specs, report)
     return Fitted(made, table, splits, ready.prepared, result, judged, notes)
+
+
+def taught(network: Network, teaching: Teaching | None) -> Network:
+    """The network with the loss of what it is taught among its objectives, until ``untaught``."""
+    if teaching is not None:
+        network.objectives.append(teaching.objective(network).to(device_of(network)))
+        network.objective_weights.append(1.0)
+    return network
+
+
+def untaught(network: Any, teaching: Teaching | None) -> None:
+    """The network as its recipe makes it again."""
+    if teaching is not None:
+        network.objectives = network.objectives[:-1]
+        network.objective_weights.pop()
 
 
 def _note_unlabelled(recipe: Recipe, rows: Rows, splits: Splits) -> list[str]:
@@ -262,24 +296,30 @@ class TrainingData:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare_for_training(recipe: Recipe, table: Table, splits: Splits) -> TrainingData:
+def prepare_for_training(
+    recipe: Recipe, table: Table, splits: Splits, teaching: Teaching | None = None
+) -> TrainingData:
     """Fit the transforms on training rows and read every cell of the table."""
     specs, reading = _specs(recipe), read_options(recipe, table)
-    transforms = _fit_transforms(recipe, specs, table, splits, reading)
+    transforms = _fit_transforms(recipe, specs, table, splits, reading, teaching)
     prepared = prepare_all(recipe, transforms, table, reading)
-    weights = sample_weights(recipe, table, np.concatenate([splits.train, splits.val]))
-    rows = replace(
-        make_rows(prepared, len(table), recipe),
-        augment=augmentations(recipe, prepared),
-        weights_R=weights,
-        keys=_key_numbers(recipe, table),
-        origin_R=table.rows_N if recipe.data.draw == "one" else None,
-    )
+    rows = rows_for_training(recipe, prepared, table, splits)
     sides = {"train": splits.train, "validate": splits.val, "test": splits.test}
     notes = note_missing_targets(prepared, table, sides) + prediction_notes(prepared, table)
     notes += dict.fromkeys(note for transform in transforms.values() for note in getattr(transform, "notes", ()))
     return TrainingData(
         specs, transforms, prepared, rows, notes + note_truncated(recipe, prepared, table, splits.train, reading)
+    )
+
+
+def rows_for_training(recipe: Recipe, prepared: Mapping[str, Prepared], table: Table, splits: Splits) -> Rows:
+    """Prepared cells as rows to learn from: with augmentation, weights and keys."""
+    return replace(
+        make_rows(prepared, len(table), recipe),
+        augment=augmentations(recipe, prepared),
+        weights_R=sample_weights(recipe, table, np.concatenate([splits.train, splits.val])),
+        keys=_key_numbers(recipe, table),
+        origin_R=table.rows_N if recipe.data.draw == "one" else None,
     )
 
 
@@ -390,15 +430,23 @@ def _specs(recipe: Recipe) -> dict[str, Spec]:
 
 
 def _fit_transforms(
-    recipe: Recipe, specs: Mapping[str, Spec], table: Table, splits: Splits, reading: Reading
+    recipe: Recipe,
+    specs: Mapping[str, Spec],
+    table: Table,
+    splits: Splits,
+    reading: Reading,
+    teaching: Teaching | None = None,
 ) -> dict[str, Transform]:
     """Fitted on training rows; an input that starts from another model keeps that model's preprocessing."""
     made, readers, columns_by_name = {}, recipe.readers, columns_of(recipe)
     for name in specs:
         columns = columns_by_name[name]
         source = readers[name[3:]].init_from if name.startswith("in:") else None
+        known = teaching.known(name, specs[name], columns) if teaching is not None else None
         if source:
             made[name] = bundles.read_input(source).transform
+        elif known is not None:
+            made[name] = known
         else:
             made[name] = fit_transform(specs[name], table.frame, columns, splits.train, reading)
     return made

@@ -93,9 +93,13 @@ class _Centred(nn.Conv2d):
     normalisation.
     """
 
+    @property
+    def kernel(self) -> Tensor:
+        """The filters as they act."""
+        return self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+
     def forward(self, x_UCHW: Tensor) -> Tensor:
-        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-        return F.conv2d(x_UCHW, weight, None, self.stride, self.padding)
+        return F.conv2d(x_UCHW, self.kernel, None, self.stride, self.padding)
 
 
 class _Block(nn.Module):

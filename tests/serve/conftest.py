@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import threading
@@ -17,6 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from polyfuse.serve import protocol
 from polyfuse.serve import service as serving
 from polyfuse.serve.logs import Log
 from polyfuse.serve.settings import Settings
@@ -52,7 +52,7 @@ def running(folders, *, hosts=serving.LOCAL, environment=None, settings=Settings
         address = f"http://127.0.0.1:{bound.getsockname()[1]}"
 
         def work():
-            asyncio.run(serving.run(service, server, bound))
+            protocol.run(serving.run(service, server, bound))
             ended.set()
 
         thread = threading.Thread(target=work, daemon=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
-import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +26,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+SMALL = 2**16  # bytes of a body that a client has sent before it could hear that it is refused
 
 
 class Guard:
@@ -62,7 +64,7 @@ class Guard:
                 return
             await self._app(scope, receive, send)
             return
-        began, number = time.monotonic(), uuid.uuid4().hex[:16]
+        began, number = time.monotonic(), secrets.token_hex(8)
         route = scope["path"] if scope["path"] in self._routes else "other"
         scope["state"] = {**scope.get("state", {}), "began": began}
         status = 0
@@ -71,14 +73,16 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = {**HEADERS, "X-Request-Id": number}
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in own.items())]
+                message["headers"] = [*message["headers"], *RAW, (b"x-request-id", number.encode())]
             await send(message)
 
         try:
-            self._check(scope)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            self._check(scope["path"], headers)
             if scope["method"] == "POST" and (wait := self._full()) is not None:
-                await drain(receive)
+                length = headers.get("content-length", "")
+                if not length.isdecimal() or len(length) > 5 or int(length) > SMALL:
+                    await drain(receive)
                 raise Problem(429, "every queue is full", retry_after=wait)  # before anything is read or parsed
             await self._app(scope, receive, told)
         except Problem as problem:
@@ -89,29 +93,25 @@ class Guard:
                 await answer(told, Problem(500, "the service failed; its log says where"))
         finally:
             seconds = time.monotonic() - began
-            self._metrics.requests.labels(route, str(status or 499)).inc()
-            self._metrics.latency.labels(route).observe(seconds)
-            if status in (408, 413, 429, 503, 504):
-                self._metrics.rejects.labels(str(status)).inc()
+            self._metrics.count(route, status or 499, seconds)
             if route not in ("/live", "/ready", "/metrics"):
                 facts = {"route": route, "method": scope["method"][:10], "status": status or 499, "request": number}
                 level = "error" if status >= 500 else "info"
                 self._log("request", level, later=status < 500, ms=round(1000 * seconds, 1), **facts)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, path: str, headers: Mapping[str, str]) -> None:
         """Whether the request may go on.
 
         Raises:
             Problem: another host's page asks, or there is no token that fits.
         """
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if self._hosts is not None:
             if _host(headers.get("host", "")) not in self._hosts:
                 raise Problem(403, "this service answers this machine alone, by its own name", "Host")
             origin = headers.get("origin")
             if origin is not None and _host(origin.partition("://")[2]) not in self._hosts:
                 raise Problem(403, "a page of another host may not ask here", "Origin")
-        if scope["path"] not in OPEN and not self._tokens.allow(headers.get("authorization")):
+        if path not in OPEN and not self._tokens.allow(headers.get("authorization")):
             raise Problem(401, "expected Authorization: Bearer TOKEN with a token of this service", "Authorization")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+REFUSED = (408, 413, 429, 503, 504)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -30,6 +33,17 @@ class Metrics:
         self.restarts = Counter("polyfuse_worker_restarts", "Workers started again.", ("model",), registry=own)
         self.ready = Gauge("polyfuse_ready", "Whether a model answers.", ("model",), registry=own)
         self.held = Gauge("polyfuse_held_bytes", "Bytes of requests in memory.", registry=own)
+
+        # looking a child up by its labels takes longer than counting
+        self._routes = cache(self.latency.labels)
+        self._statuses = cache(lambda route, status: self.requests.labels(route, str(status)))
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """A request that was answered, or refused, so many seconds after it came."""
+        self._statuses(route, status).inc()
+        self._routes(route).observe(seconds)
+        if status in REFUSED:
+            self.rejects.labels(str(status)).inc()
 
     def page(self) -> bytes:
         """All of it, as Prometheus reads it."""

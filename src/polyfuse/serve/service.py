@@ -21,6 +21,7 @@ from polyfuse.system.process import SignalListener
 with extra("serve"):
     import uvicorn
 
+    from polyfuse.serve import protocol
     from polyfuse.serve.app import LOCAL, Service, make_app
 
 HOST, PORT = "127.0.0.1", 8000
@@ -93,7 +94,7 @@ def run_service(
         service.log("listening", address=address, models=list(service.desks))
         if started is not None:
             started(address)
-        asyncio.run(run(service, make_server(service, LOCAL if local else None), bound))
+        protocol.run(run(service, make_server(service, LOCAL if local else None), bound))
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -137,8 +138,7 @@ def make_server(service: Service, hosts: Sequence[str] | None) -> uvicorn.Server
     app = make_app(service, hosts)
     grace = max(1, round(service.settings.grace))
     options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "lifespan": "on"}
-    # h11 alone limits the size of headers
-    options |= {"http": "h11", "ws": "none", "timeout_graceful_shutdown": grace, "timeout_keep_alive": 15}
+    options |= {"http": protocol.PROTOCOL, "ws": "none", "timeout_graceful_shutdown": grace, "timeout_keep_alive": 15}
     return _Server(uvicorn.Config(app, **options))
 
 

@@ -49,6 +49,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     try:
         from uvloop import new_event_loop
     except ImportError:
-        new_event_loop = None
+        asyncio.run(main)
+        return
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)

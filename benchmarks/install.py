@@ -88,9 +88,9 @@ def _installed(asked: list[str]) -> dict[str, Any]:
         python = Path(folder) / "bin/python"
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         started = time.monotonic()
-        _run([*pip, "-c", str(ROOT / "constraints.txt"), "torch", *asked])
+        run_command([*pip, "-c", str(ROOT / "constraints.txt"), "torch", *asked])
         seconds = time.monotonic() - started
-        sizes = json.loads(_run([str(python), "-c", SIZES_OF, *STARTER]))
+        sizes = json.loads(run_command([str(python), "-c", SIZES_OF, *STARTER]))
         (packages,) = Path(folder).glob("lib/python*/site-packages")
         return {
             "pip_seconds": seconds,
@@ -100,7 +100,7 @@ def _installed(asked: list[str]) -> dict[str, Any]:
         }
 
 
-def _run(command: list[str], **options: Any) -> str:
+def run_command(command: list[str], **options: Any) -> str:
     """Standard output of a command.
 
     Raises:
@@ -145,7 +145,7 @@ def one_demo(run: Run, label: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {"PYTHONPATH": str(source), "POLYFUSE_CACHE": f"{folder}/cache"}
         code = "import polyfuse, sys; print(polyfuse.__file__)"
-        used = Path(_run([sys.executable, "-c", code], env=environment).strip())
+        used = Path(run_command([sys.executable, "-c", code], env=environment).strip())
         if source not in used.parents:
             raise RuntimeError(f"the demo would run the code of {used}; expected that of {source}")
         command = [
@@ -158,7 +158,7 @@ def one_demo(run: Run, label: str) -> dict[str, Any]:
             "--json",
         ]
         started = time.monotonic()
-        found = json.loads(_run(command, env=environment))
+        found = json.loads(run_command(command, env=environment))
         seconds = time.monotonic() - started
     return {"demo_seconds": seconds, "accuracy": found["outputs"]["digit"]["accuracy"]}
 

@@ -18,7 +18,7 @@ demo: setup
 	@$(BIN)/polyfuse demo
 
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow

@@ -9,6 +9,7 @@ from polyfuse import registry
 from polyfuse.testing import encoders
 from polyfuse.testing.encoders import VOCABULARY as TEXT
 from polyfuse.testing.encoders import Case
+from tests.contracts.slow import slow_but
 
 ROWS = [(modality, name) for modality, table in registry.ENCODERS.items() for name in table]
 KEYWORDS = {  # other parts of some rows
@@ -20,6 +21,7 @@ KEYWORDS = {  # other parts of some rows
     "video:frames:shift": {"over_time": "shift"},
     "video:frames:vit": {"image": "vit"},
 }
+EXPORTED = {"text:ngrams", "image:resnet", "audio:spectrogram_cnn", "video:frames:gru", "columns:mlp"}
 CASES = [":".join(row) for row in ROWS] + list(KEYWORDS)
 every_encoder = pytest.mark.parametrize("named", CASES)
 
@@ -150,6 +152,6 @@ def test_features_of_a_cell_are_known_before_training_and_see_neither_padding_no
     encoders.features_are_known_before_training(case)
 
 
-@every_encoder
+@pytest.mark.parametrize("named", slow_but(CASES, EXPORTED))
 def test_exports_with_any_batch_and_length(case):
     encoders.exports_with_any_batch_and_length(case)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from polyfuse import registry
 from polyfuse.testing import fusions
 from polyfuse.testing.fusions import Case
+from tests.contracts.slow import slow_but
 
+EXPORTED = {"concat", "bidirectional", "tensor"}
 every_fusion = pytest.mark.parametrize("name", list(registry.FUSIONS))
 cases = st.lists(st.integers(1, 7), min_size=1, max_size=5).flatmap(
     lambda lengths: st.tuples(
@@ -62,6 +64,6 @@ def test_bf16_autocast_is_finite(case):
     fusions.bf16_autocast_is_finite(case)
 
 
-@every_fusion
+@pytest.mark.parametrize("name", slow_but(registry.FUSIONS, EXPORTED))
 def test_exports_with_any_batch_and_length(case):
     fusions.exports_with_any_batch_and_length(case)

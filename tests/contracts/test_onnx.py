@@ -10,6 +10,7 @@ from polyfuse import registry
 from polyfuse.learners.blocks import to_tensors
 from polyfuse.testing import encoders, fusions, heads
 from polyfuse.testing.onnx import same_in_onnx
+from tests.contracts.slow import slow_but
 from tests.contracts.test_encoders import CASES, architectures, case, checkpoints  # noqa: F401 - fixtures
 from tests.learners.tables import FAST, TASKS, table
 
@@ -17,22 +18,17 @@ QUICK = {"columns:mlp", "concat", "category"}
 SCORED = [name for name in registry.HEADS if name not in ("text", "image", "speech")]
 
 
-def slow_but(names):
-    """Names as parameters, the quick ones of which run by default."""
-    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-@pytest.mark.parametrize("named", slow_but(CASES))
+@pytest.mark.parametrize("named", slow_but(CASES, QUICK))
 def test_encoders(case, named):  # noqa: F811
     encoders.runs_in_onnx_with_any_batch_and_length(case)
 
 
-@pytest.mark.parametrize("name", slow_but(registry.FUSIONS))
+@pytest.mark.parametrize("name", slow_but(registry.FUSIONS, QUICK))
 def test_fusions(name):
     fusions.runs_in_onnx_with_any_subset(fusions.Case(registry.fusion(name)))
 
 
-@pytest.mark.parametrize("name", slow_but(SCORED))
+@pytest.mark.parametrize("name", slow_but(SCORED, QUICK))
 def test_heads(name):
     heads.answers_from_onnx(heads.Case(registry.head(name)))
 

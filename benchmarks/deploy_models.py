@@ -36,7 +36,7 @@ STUDENTS: dict[str, dict[str, Any]] = {  # all of one recipe, with sound alone, 
 
 @row
 def digits(run: Run) -> Section:
-    """AV digits, picture and sound from scratch."""
+    """AV digits, picture and sound from scratch, ten epochs."""
     return _smaller(run, "AV digits made small", ["digits"])
 
 

@@ -51,7 +51,7 @@ def digits() -> pd.DataFrame:
 
 
 SUBJECTS = {
-    "digits": Subject(digits, "digit=category", ["image=image", "audio=audio"], ["preset=plain"]),
+    "digits": Subject(digits, "digit=category", ["image=image", "audio=audio"], ["preset=plain", "training.epochs=10"]),
     "houses": Subject(tables.houses, "price=number"),
     "houses, from scratch": Subject(tables.houses, "price=number", None, ["preset=plain"]),
 }

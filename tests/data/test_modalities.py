@@ -118,6 +118,18 @@ def test_broken_rows_are_counted_with_their_repetitions(tmp_path, write_image):
     assert "2 of 3 files found" in column.reason
 
 
+def test_the_reason_says_how_large_and_how_long_media_are(tmp_path, write_image, write_sound):
+    write_image(tmp_path / "a.png", (30, 20))
+    write_image(tmp_path / "b.png", (8, 16))
+    write_sound(tmp_path / "a.wav", 0.5)
+    write_sound(tmp_path / "b.wav", 2.0, rate=16_000)
+    (tmp_path / "t.csv").write_text("photo,call\na.png,a.wav\nb.png,b.wav\nlost.png,a.wav\n")
+    columns = infer_columns(read_table(tmp_path / "t.csv"))
+    assert "8 x 16 to 30 x 20 pixels" in columns["photo"].reason
+    assert "0.5 to 2.0 s, 8,000 to 16,000 Hz" in columns["call"].reason
+    assert "30 x 20 pixels" in infer_columns(read_table({"p": [str(tmp_path / "a.png")] * 3}))["p"].reason
+
+
 def test_addresses_are_not_downloaded_and_the_reason_says_so():
     column = infer_columns(read_table({"a": [f"https://x.org/{i}.jpg" for i in range(4)]}))["a"]
     assert (column.modality, column.broken) == ("image", 4)

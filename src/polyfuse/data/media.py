@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,7 @@ class MediaHealth:
         files: how many are files; ``found`` of them exist and are neither empty nor too large.
         opened: how many contents were looked into; ``unreadable`` of them in vain.
         remote: how many are internet addresses.
+        sizes: of the contents that can be read, in words: pixels, seconds, rates, from the least to the most.
     """
 
     reasons: dict[Any, str]
@@ -114,6 +115,7 @@ class MediaHealth:
     opened: int
     unreadable: int
     remote: int
+    sizes: str = ""
 
     @property
     def broken(self) -> frozenset[Any]:
@@ -134,11 +136,50 @@ def check_media(cells: dict[Any, Any], modality: str, root: Path | None, limits:
     odd = [key for key, cell in cells.items() if key not in paths and modality_of_media(cell) != modality]
     spread = sample_evenly([key for key in cells if key not in lost], sample)
     opened = dict.fromkeys([*odd, *spread]) if modality in DESCRIBE else {}
-    failures = {key: _explain_unreadable(cells[key], modality, root, limits) for key in opened}
-    unreadable = {key: reason for key, reason in failures.items() if reason}
+    headers, unreadable = [], {}
+    for key in opened:
+        try:
+            headers.append(DESCRIBE[modality](load_media(cells[key], root, limits), limits))
+        except BadCell as error:
+            unreadable[key] = str(error)
     remote = sum(map(is_remote, paths.values()))
     found = len(paths) - len(lost)
-    return MediaHealth(lost | unreadable, len(paths), found, len(opened), len(unreadable), remote)
+    sizes = SIZES[modality](headers) if headers else ""
+    return MediaHealth(lost | unreadable, len(paths), found, len(opened), len(unreadable), remote, sizes)
+
+
+def _range(values: Sequence[float], digits: int = 0) -> str:
+    """``2`` or ``0.5 to 3.2``."""
+    least, most = (f"{value:,.{digits}f}" for value in (min(values), max(values)))
+    return least if least == most else f"{least} to {most}"
+
+
+def _pixels(sizes: Sequence[tuple[int, int]]) -> str:
+    small, large = (f"{width:,} x {height:,}" for width, height in (pick(sizes, key=np.prod) for pick in (min, max)))
+    return f"{small} pixels" if small == large else f"{small} to {large} pixels"
+
+
+def _sizes_of_pictures(headers: Sequence[tuple[int, int, str]]) -> str:
+    return _pixels([(width, height) for width, height, _ in headers])
+
+
+def _sizes_of_sounds(headers: Sequence[tuple[float, int, int]]) -> str:
+    return f"{_range([one[0] for one in headers], 1)} s, {_range([one[1] for one in headers])} Hz"
+
+
+def _sizes_of_videos(headers: Sequence[clip.About]) -> str:
+    rates = [one.rate for one in headers if one.rate > 0]
+    said = [f"{_range([one.seconds for one in headers], 1)} s"]
+    said += [f"{_range(rates)} frames a second"] if rates else []
+    return ", ".join([*said, _pixels([(one.width, one.height) for one in headers])])
+
+
+SIZES: dict[str, Callable[[Any], str]] = {
+    "image": _sizes_of_pictures,
+    "audio": _sizes_of_sounds,
+    "video": _sizes_of_videos,
+}
+"""Modality -> the function that says in words what headers of readable cells hold."""
 
 
 def sample_evenly(items: list, most: int) -> list:
@@ -169,12 +210,3 @@ def _explain_unusable(path: str, root: Path | None, limits: Limits) -> str:
     except BadCell as error:
         return str(error)
     return f"{path}: no file that can be read"
-
-
-def _explain_unreadable(cell: Any, modality: str, root: Path | None, limits: Limits) -> str:
-    """Why a content cannot be read, or nothing."""
-    try:
-        DESCRIBE[modality](load_media(cell, root, limits), limits)
-    except BadCell as error:
-        return str(error)
-    return ""

@@ -246,6 +246,7 @@ def _broken_media(glance: ColumnSample, modality: str, limits: Limits, sample: i
     said += [f"{health.remote:,} are internet addresses, which are not read: download them first"] * (health.remote > 0)
     said += [f"{health.opened:,} of {len(each):,} opened"] * (0 < health.opened < len(each))
     said += [f"{health.unreadable:,} of those unreadable"] * (health.unreadable > 0)
+    said += [health.sizes] if health.sizes else []
     return rows, ", ".join(said)
 
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from polyfuse.data.cells.clip import describe, moments
 from polyfuse.data.cells.source import BadCell, Limits, Sound
 from polyfuse.data.cells.video import Clip, Pairs
+from polyfuse.data.modalities import infer_columns
+from polyfuse.data.tables import read_table
 
 CODECS = {"mp4": "mpeg4", "mkv": "mpeg4", "webm": "libvpx", "avi": "mpeg4", "mov": "mpeg4"}
 
@@ -211,3 +213,9 @@ def test_without_pyav_the_reason_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(BadCell, match=r"pip install 'av>=14'"):
         describe(b"anything")
+
+
+def test_an_inspection_says_length_rate_and_size():
+    cells = [video([grey(10 * n) for n in range(count)], rate=10) for count in (10, 20)]
+    reason = infer_columns(read_table({"clip": cells}))["clip"].reason
+    assert "1.0 to 2.0 s, 10 frames a second, 64 x 48 pixels" in reason

@@ -83,7 +83,8 @@ def _figures(made: Sequence[Mapping[str, Any]], output: str) -> list[str]:
         return f"{statistics.mean(found):.1f}" + (f" ± {statistics.stdev(found):.1f}" if len(found) > 1 else "")
 
     name = made[0]["before"]["outputs"][output]["metric"]
-    memory = " → ".join(f"{made[0][side]['memory'] / 2**20:.0f}" for side in ("before", "after"))
+    held = [made[0][side]["memory"] for side in ("before", "after")]  # None where a process of its own failed
+    memory = " → ".join("not known" if one is None else f"{one / 2**20:.0f}" for one in held)
     faster = [times(lambda one, rows=rows: one["milliseconds"][rows]) for rows in ("1", "16")]
     return [f"{name} {metric('before')}", metric("after"), times(lambda one: one["size"]), *faster, memory]
 

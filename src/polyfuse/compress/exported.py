@@ -138,7 +138,8 @@ def exported(bundle: Bundle, cells: Cells, calibration: np.ndarray | None) -> Ex
         elif path.name != MANIFEST:
             target.write_bytes(path.read_bytes())
     facts = json.loads((whole / MANIFEST).read_text(encoding="utf8"))
-    write_manifest(made.folder, {key: value for key, value in facts.items() if key != "sha256"})
+    facts = {key: value for key, value in facts.items() if key != "sha256"}
+    write_manifest(made.folder, {**facts, "calibrated": calibration is not None})
     return made
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,13 @@ class Runtime:
         self._reading = Reading(Limits(**how["limits"]), how["slots"], how["formats"], root)
         with trust_packages(trust):
             self._readers = {n: self._read_readers(told["readers"]) for n, told in facts["inputs"].items()}
-        self._graphs = {n: Graph(self.folder / told["graph"], threads) for n, told in facts["inputs"].items()}
+        read = partial(Graph, threads=threads, calibrated=facts.get("calibrated", False))
+        self._graphs = {n: read(self.folder / told["graph"]) for n, told in facts["inputs"].items()}
         self._keys: dict[str, str] = {n: told["key"] for n, told in facts["inputs"].items()}
-        self._joint = Graph(self.folder / facts["joint"], threads) if facts["joint"] else None
+        self._joint = read(self.folder / facts["joint"]) if facts["joint"] else None
         self._told: dict[str, dict[str, Any]] = {n: told["answers"] for n, told in facts["outputs"].items()}
         self._output_keys: dict[str, str] = {n: told["key"] for n, told in facts["outputs"].items()}
-        self._writers = {n: self._writer(told, threads) for n, told in self._told.items() if told["form"] == "text"}
+        self._writers = {n: self._writer(told, read) for n, told in self._told.items() if told["form"] == "text"}
 
     def __repr__(self) -> str:
         return f"Runtime({self.name!r}: {', '.join(self.inputs)} -> {', '.join(self.outputs) or 'no output'})"
@@ -76,8 +78,8 @@ class Runtime:
             for one in told
         ]
 
-    def _writer(self, told: dict[str, Any], threads: int) -> Writer:
-        step = Graph(self.folder / told["step"], threads) if told.get("step") else None
+    def _writer(self, told: dict[str, Any], read: Callable[[Path], Graph]) -> Writer:
+        step = read(self.folder / told["step"]) if told.get("step") else None
         return Writer(told, step)
 
     def predict(

@@ -18,6 +18,8 @@ class Graph:
     Args:
         path: of the ONNX file.
         threads: that one run may use; 0 leaves it to onnxruntime.
+        calibrated: whether activations are in 8 bits, by ranges that the graph holds. If not, weights that are held in
+            8 bits become full numbers once, when the graph is read, instead of in every run.
 
     Raises:
         ExportError: the file cannot be read as a graph.
@@ -26,13 +28,14 @@ class Graph:
         takes, gives: names of its inputs and outputs.
     """
 
-    def __init__(self, path: Path, threads: int = 0):
+    def __init__(self, path: Path, threads: int = 0, calibrated: bool = False):
         with extra("runtime"):
             import onnxruntime
 
         options = onnxruntime.SessionOptions()
         # threads that wait by spinning take the cores of whoever else computes; alone on a machine they gain nothing
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.disable_quant_qdq", str(int(not calibrated)))
         options.log_severity_level = 3
         options.intra_op_num_threads = threads
         try:

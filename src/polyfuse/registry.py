@@ -157,6 +157,11 @@ LEARNERS: Table = {  # classical ones, fitted on features beside the network
     "boosting": "polyfuse.learners.boosting:Boosting",
 }
 
+EXPLAINERS: Table = {  # why a model says what it says of a row
+    "contribution": "polyfuse.explain.inputs:InputShapley",
+    "occlusion": "polyfuse.explain.occlusion:Occlusion",
+}
+
 MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned inputs: metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
     "ordinal": "polyfuse.evaluation.judges.ordinal:measure",
@@ -190,6 +195,7 @@ RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings
         "page": "polyfuse.evaluation.robustness_page:page",
     },
     "Summary": {"terminal": "polyfuse.evaluation.terminal:render_summary"},
+    "Explanations": {"terminal": "polyfuse.explain.terminal:render", "page": "polyfuse.explain.page:page"},
     "Comparison": {"terminal": "polyfuse.comparison.terminal:render", "page": "polyfuse.comparison.page:page"},
 }
 
@@ -203,6 +209,7 @@ KINDS = {  # what ``register`` takes; encoders go into the table of their modali
     "head": HEADS,
     "objective": OBJECTIVES,
     "learner": LEARNERS,
+    "explainer": EXPLAINERS,
 }
 GROUP = "polyfuse.parts"
 _added: set[tuple[str, str]] = set()  # kind and name of what is not the package's own
@@ -215,7 +222,8 @@ def register(kind: str, name: str, target: Target) -> None:
     entry point, or that is named ``package.module:Class``, needs no registration.
 
     Args:
-        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner`` or ``transform``.
+        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner``, ``explainer`` or
+            ``transform``.
         name: what it is called; of an encoder ``MODALITY:NAME``, such as ``image:mine``.
         target: the class, or ``package.module:Class``, imported when it is first used.
 
@@ -397,6 +405,11 @@ def learner(name: str) -> Any:
     return _part(LEARNERS, name, "learner")
 
 
+def explainer(name: str) -> Any:
+    """The explainer class of that name."""
+    return _part(EXPLAINERS, name, "explainer")
+
+
 @dataclass(frozen=True)
 class Listing:
     """One row of ``polyfuse list``: read from the part's source, without importing it."""
@@ -408,10 +421,11 @@ class Listing:
 
 
 def listings(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``, as it is listed."""
+    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives``, ``learners`` or ``explainers``, as listed."""
     _discover()
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
+    tables["explainers"] = EXPLAINERS
     found = [_make_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
     return found + (_aliases(found) if kind == "fusions" else [])
 

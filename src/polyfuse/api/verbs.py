@@ -75,7 +75,7 @@ def index(
 
 
 def parts(kind: str) -> list[Listing]:
-    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives`` or ``learners``."""
+    """Every part of ``encoders``, ``fusions``, ``heads``, ``objectives``, ``learners`` or ``explainers``."""
     return registry.listings(kind)
 
 

@@ -16,6 +16,7 @@ from polyfuse.cli.completion import completion
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
+from polyfuse.cli.explain import explain
 from polyfuse.cli.export import export
 from polyfuse.cli.fit import fit
 from polyfuse.cli.index import index
@@ -44,6 +45,7 @@ app.command()(compare)
 app.command()(robustness)
 app.command()(predict)
 app.command()(attend)
+app.command()(explain)
 app.command()(embed)
 app.command("zero-shot")(zero_shot)
 app.command()(index)

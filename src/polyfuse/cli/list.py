@@ -10,19 +10,19 @@ import typer
 import polyfuse
 from polyfuse.cli.common import Json, complete_from, print_json, show
 
-KINDS = ("encoders", "fusions", "heads", "objectives", "learners")
+KINDS = ("encoders", "fusions", "heads", "objectives", "learners", "explainers")
 
 
 def list_parts(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[encoders|fusions|heads|objectives|learners]", autocompletion=complete_from(*KINDS)),
+        typer.Argument(metavar=f"[{'|'.join(KINDS)}]", autocompletion=complete_from(*KINDS)),
     ] = None,
     json: Json = False,
 ) -> None:
     """List all parts, each with one line and its paper.
 
-    Encoders, fusions, heads, objectives and learners.
+    Encoders, fusions, heads, objectives, learners and explainers.
     """
     found = [row for k in ([kind] if kind else KINDS) for row in polyfuse.parts(k)]
     if json:

@@ -160,6 +160,8 @@ LEARNERS: Table = {  # classical ones, fitted on features beside the network
 EXPLAINERS: Table = {  # why a model says what it says of a row
     "contribution": "polyfuse.explain.inputs:InputShapley",
     "occlusion": "polyfuse.explain.occlusion:Occlusion",
+    "integrated_gradients": "polyfuse.explain.integrated_gradients:IntegratedGradients",
+    "attention": "polyfuse.explain.attention:AttentionRollout",
 }
 
 MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned inputs: metrics as functions of row weights

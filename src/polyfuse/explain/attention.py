@@ -27,7 +27,10 @@ MEANING = "shares of attention say where an encoder looks: neither for nor again
 class AttentionRollout:
     """Where encoders with self-attention look: shares of each cell that sum to 1, the same for every output.
 
-    The attention of every layer, a mean over heads, is averaged with the path around it, and multiplied up the layers.
+    The attention of every layer, a mean over heads, is mixed with the path around it, and multiplied up the layers.
+
+    Args:
+        around: share of the path around each layer, from 0 to 1.
 
     See also:
         ``integrated_gradients`` and ``occlusion``, which say what an answer comes from; ``polyfuse attend`` for the
@@ -36,8 +39,10 @@ class AttentionRollout:
 
     paper = "Abnar and Zuidema, Quantifying Attention Flow in Transformers, ACL 2020"
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, *, around: float = 0.5):
+        if not isinstance(around, (int, float)) or not 0 <= around <= 1:
+            raise ValueError(f"attention: around {around!r}: expected a share from 0 to 1")
+        self.around = around
 
     def explain(self, question: Question) -> Attributions:
         """Shares of patches, words, stretches, pictures of a video and columns.
@@ -65,7 +70,7 @@ class AttentionRollout:
             network.train(training)
         if not parts:
             raise ValueError(f"attention: {'; '.join(notes[1:])}: {OTHERS}")
-        return Attributions(parts, notes=notes)
+        return Attributions(parts, shares=True, notes=notes)
 
     def _shares(self, servant: BundleServant, batch: Batch, reader: str) -> tuple[Tokens, np.ndarray] | None:
         """Tokens of a reader's cells, and the share of each (U, T); None without self-attention over them."""
@@ -76,18 +81,20 @@ class AttentionRollout:
         layers = [look for look in looks.found if look.shape == shape]
         if not layers:
             return None
-        return tokens, rollout(layers, tokens.mask_BT)
+        return tokens, rollout(layers, tokens.mask_BT, self.around)
 
 
-def rollout(layers_UTT: Sequence[Tensor], mask_UT: Tensor) -> np.ndarray:
-    """How much of what the tokens say in the mean comes from each of them (U, T); it sums to 1 over those that are real.
+def rollout(layers_UTT: Sequence[Tensor], mask_UT: Tensor, around: float = 0.5) -> np.ndarray:
+    """How much of what tokens say in the mean comes from each of them (U, T); it sums to 1 over real ones.
 
     Args:
         layers_UTT: attention of each layer, a mean over heads, from the lowest to the highest.
+        around: share of the path around each layer.
     """
-    flow_UTT = torch.eye(mask_UT.shape[1], device=mask_UT.device).expand(len(mask_UT), -1, -1)
+    own_TT = torch.eye(mask_UT.shape[1], device=mask_UT.device)
+    flow_UTT = own_TT.expand(len(mask_UT), -1, -1)
     for layer_UTT in layers_UTT:
-        flow_UTT = (layer_UTT.float() + torch.eye(mask_UT.shape[1], device=mask_UT.device)) / 2 @ flow_UTT
+        flow_UTT = ((1 - around) * layer_UTT.float() + around * own_TT) @ flow_UTT
     real_UT = mask_UT.float()
     share_UT = (flow_UTT * real_UT[..., None]).sum(1) * real_UT
     return (share_UT / share_UT.sum(1, keepdim=True).clamp_min(1e-12)).cpu().numpy()
@@ -166,7 +173,9 @@ def _part(
         high, wide = tokens.grid
         own = share_T[tokens.prefix : tokens.prefix + high * wide]
         spans = [
-            (left / wide, top / high, (left + 1) / wide, (top + 1) / high) for top in range(high) for left in range(wide)
+            (left / wide, top / high, (left + 1) / wide, (top + 1) / high)
+            for top in range(high)
+            for left in range(wide)
         ]
         return Attribution(kind, column, own / max(own.sum(), 1e-12), spans, slot=slot)
     if span_T2 is None:
@@ -178,4 +187,6 @@ def _part(
         return Attribution(kind, column, scores / max(scores.sum(), 1e-12), spans, labels, slot)
     real = np.flatnonzero((span_T2[:, 1] > span_T2[:, 0]) & (share_T > 0))
     own = share_T[real]
-    return Attribution(kind, column, own / max(own.sum(), 1e-12), [tuple(map(float, span_T2[n])) for n in real], slot=slot)
+    return Attribution(
+        kind, column, own / max(own.sum(), 1e-12), [tuple(map(float, span_T2[n])) for n in real], slot=slot
+    )

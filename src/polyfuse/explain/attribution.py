@@ -55,10 +55,12 @@ class Attributions:
         parts: the scores.
         total: what the scores of all parts promise to add up to; None where they promise nothing.
         notes: what must be known to read them.
+        shares: whether the scores are shares of each cell, which sum to 1, and say nothing of the answer.
     """
 
     parts: list[Attribution]
     total: float | None = None
+    shares: bool = False
     notes: list[str] = field(default_factory=list)
 
 

@@ -71,9 +71,7 @@ def run_encoder(
     return tokens, own | lookups.found | found
 
 
-def values_and_baselines(
-    encoder: nn.Module, fields: Mapping[str, Tensor], present_U: Tensor
-) -> tuple[Values, Values]:
+def values_and_baselines(encoder: nn.Module, fields: Mapping[str, Tensor], present_U: Tensor) -> tuple[Values, Values]:
     """The values of some cells that a gradient may be taken by, and what stands there for nothing.
 
     Pictures have their own mean colour instead, numbers their mean in training, words a vector of zeros, categories

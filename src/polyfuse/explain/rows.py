@@ -29,6 +29,7 @@ class Explanation:
         method: how it was explained.
         parts: the scores.
         total: what the scores of all parts promise to add up to; None where they promise nothing.
+        shares: whether the scores are shares of each cell, which sum to 1, and say nothing of the answer.
         notes: what must be known to read them.
         record, kinds: the row that was explained, and column -> what its cells are.
     """
@@ -41,6 +42,7 @@ class Explanation:
     method: str
     parts: list[Attribution]
     total: float | None = None
+    shares: bool = False
     notes: list[str] = field(default_factory=list)
     record: Record = field(default_factory=dict, repr=False)
     kinds: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -54,7 +56,7 @@ class Explanation:
         """The same as JSON, without the cells."""
         label = self.label.item() if isinstance(self.label, np.generic) else self.label
         found = {"row": self.row, "output": self.output, "label": label, "score": self.score, "base": self.base}
-        found |= {"method": self.method, "total": self.total, "notes": list(self.notes)}
+        found |= {"method": self.method, "total": self.total, "shares": self.shares, "notes": list(self.notes)}
         return found | {"parts": [part.to_json() for part in self.parts]}
 
 
@@ -140,7 +142,7 @@ def explain_records(
             said: Attributions = explainer.explain(question)
             full, none = (float(scores[name][n, 0, at]) for n in (0, 1))
             what = facts.labels[at] if len(facts.labels) else None
-            shown = (said.parts, said.total, said.notes, record, question.kinds)
+            shown = (said.parts, said.total, said.shares, said.notes, record, question.kinds)
             found.append(Explanation(number, name, what, full, none, method, *shown))
     return found
 

@@ -1,4 +1,4 @@
-"""Scores of an encoder's values as scores of parts of cells: columns, words, patches, stretches, pictures of a video."""
+"""Scores of an encoder's values as scores of parts of cells: columns, words, patches, stretches, pictures of videos."""
 
 from __future__ import annotations
 

@@ -162,3 +162,15 @@ class Constant:
         from polyfuse.explain.attribution import Attribution, Attributions
 
         return Attributions([Attribution("inputs", "", np.ones(1), labels=["all"])])
+
+
+def test_reports_show_what_inputs_brought(fitted):
+    model, table, folder = fitted
+    report = model.evaluate(table, verbose=False)
+    found = {sample.row: sample for sample in report.samples if sample.output == "label"}
+    row, sample = next(iter(found.items()))
+    (one,) = model.explain(table, row, output="label", verbose=False)
+    assert list(sample.contributions) == list(model.recipe.inputs)
+    np.testing.assert_allclose(list(sample.contributions.values()), one.parts[0].scores, atol=1e-4)
+    page = report.to_html(folder / "report.html").read_text()
+    assert page.count('class="brought"') == len(report.samples)

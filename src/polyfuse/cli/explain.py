@@ -49,9 +49,9 @@ def explain(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what answers come from: inputs, or the parts of their cells.
+    """Show what answers come from.
 
-    Patches of pictures, words, stretches of sound and video, columns.
+    Inputs, or parts of their cells: patches of pictures, words, stretches of sound and video, columns.
     """
     place = check_page_path(html, table) if html else None
     asked: dict[str, Any] = {"method": method, "output": output, "label": label, "options": parse_options(settings)}

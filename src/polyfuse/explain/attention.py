@@ -172,12 +172,12 @@ def _part(
     if len(tokens.grid) == 2:
         high, wide = tokens.grid
         own = share_T[tokens.prefix : tokens.prefix + high * wide]
-        spans = [
+        squares: list[tuple[float, ...]] = [
             (left / wide, top / high, (left + 1) / wide, (top + 1) / high)
             for top in range(high)
             for left in range(wide)
         ]
-        return Attribution(kind, column, own / max(own.sum(), 1e-12), spans, slot=slot)
+        return Attribution(kind, column, own / max(own.sum(), 1e-12), squares, slot=slot)
     if span_T2 is None:
         return Attribution("column", "", np.ones(1), labels=[column])
     if kind == "text":

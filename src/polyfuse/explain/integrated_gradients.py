@@ -51,7 +51,7 @@ class IntegratedGradients:
     def __init__(
         self,
         *,
-        steps: int = 48,
+        steps: int = 64,
         inputs: Sequence[str] | None = None,
         patches: int = 28,
         stretches: int = 40,
@@ -228,7 +228,10 @@ class _Way:
             if name not in inputs:
                 inputs[name] = replace(cells, index_BK=cells.index_BK.expand(steps, -1))
         own = {name: replace(c, index_BK=c.index_BK.expand(steps, -1)) for name, c in self.batch.own.items()}
-        plain = {"rows_B": self.batch.rows_B.expand(steps), "weights_B": self.batch.weights_B.expand(steps)}
+        plain: dict[str, Any] = {
+            "rows_B": self.batch.rows_B.expand(steps),
+            "weights_B": self.batch.weights_B.expand(steps),
+        }
         batch = replace(self.batch, inputs=inputs, own=own, **plain)
         state = self.network.fuse_and_score(self.network.encode(batch), batch)
         return self.score(state.scores[self.output])

@@ -14,6 +14,7 @@ from polyfuse.data.cells import clip
 from polyfuse.data.cells.picture import decode
 from polyfuse.data.cells.sound import open_sound
 from polyfuse.data.cells.source import BadCell, Limits, load_media
+from polyfuse.evaluation.glossary import format_signed
 from polyfuse.evaluation.html import environment
 from polyfuse.explain.attribution import Attribution
 from polyfuse.explain.rows import Explanation, Explanations
@@ -30,7 +31,8 @@ Shown = list[tuple[str, str]]
 
 def page(found: Explanations) -> str:
     """The whole page; it loads nothing and runs no script."""
-    view = {"rows": [view_of(one) for one in found], "title": found.model, "table": found.table}
+    view: dict[str, Any] = {"rows": [view_of(one) for one in found], "title": found.model, "table": found.table}
+    view["signed"] = any(not one.shares for one in found)
     return environment().get_template("explain.html").render(view)
 
 
@@ -56,7 +58,7 @@ def _part(one: Explanation, part: Attribution) -> dict[str, Any]:
     else:
         order = np.argsort(-np.abs(part.scores), kind="stable")
         scores = [(part_name(part, at), float(part.scores[at])) for at in order]
-        view["bars"] = [(name, score, 50 * abs(score) / most) for name, score in scores]
+        view["bars"] = [(name, format_signed(score), 50 * abs(score) / most, score > 0) for name, score in scores]
     return view
 
 
@@ -71,7 +73,7 @@ def _words(text: str, part: Attribution, most: float) -> list[tuple[str, float, 
     found, at = list[tuple[str, float, str]](), 0
     for (start, end), score in sorted(zip(part.spans, part.scores, strict=True), key=lambda pair: pair[0]):
         found += [(text[at : int(start)], 0.0, "")] if start > at else []
-        found.append((text[max(at, int(start)) : int(end)], float(score) / most, f"{score:+.3g}"))
+        found.append((text[max(at, int(start)) : int(end)], float(score) / most, format_signed(score)))
         at = max(at, int(end))
     return [*found, (text[at:], 0.0, "")]
 
@@ -84,8 +86,13 @@ def _uri(pixels: np.ndarray) -> str:
 
 def _tinted(ground: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Orange where heat is above 0, blue where it is below."""
-    alpha = 0.65 * np.abs(heat).clip(0, 1)[..., None]
+    alpha = 0.8 * np.abs(heat).clip(0, 1)[..., None]
     return ground * (1 - alpha) + np.where(heat[..., None] > 0, FOR, AGAINST) * alpha
+
+
+def _pale(picture: Image.Image) -> np.ndarray:
+    """The picture in middle greys, on which both colours show (H, W, 3)."""
+    return 75 + 0.55 * np.asarray(picture.convert("L").convert("RGB"), np.float32)
 
 
 def _scaled(picture: Image.Image, side: int) -> Image.Image:
@@ -97,7 +104,7 @@ def _scaled(picture: Image.Image, side: int) -> Image.Image:
 def _picture(item: Any, part: Attribution, heat_P: np.ndarray) -> Shown:
     """The picture in grey under its map."""
     picture = _scaled(decode(load_media(item), Limits()).convert("RGB"), SIDE)
-    ground = np.asarray(picture.convert("L").convert("RGB"), np.float32)
+    ground = _pale(picture)
     ends = np.array(part.spans)
     shape = tuple(max(1, len(np.unique(ends[:, axis].round(6)))) for axis in (1, 0))
     grid = np.zeros(shape, np.float32)
@@ -130,9 +137,9 @@ def _video(item: Any, part: Attribution, heat_P: np.ndarray) -> Shown:
     shares = [min(1.0, (start + end) / 2 / seconds) for start, end in part.spans]
     found = list[tuple[str, str]]()
     for n, (_, picture) in enumerate(clip.moments(content, shares)):
-        small = np.asarray(_scaled(Image.fromarray(picture).convert("L").convert("RGB"), FRAME), np.float32)
+        small = _pale(_scaled(Image.fromarray(picture), FRAME))
         tinted = _tinted(small, np.full(small.shape[:2], 0.8 * heat_P[n]))
-        found.append((_uri(tinted), f"{part_name(part, n)}: {part.scores[n]:+.2g}"))
+        found.append((_uri(tinted), f"{part_name(part, n)}: {format_signed(part.scores[n])}"))
     return found
 
 

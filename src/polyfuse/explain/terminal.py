@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import format_number
+from polyfuse.evaluation.glossary import format_number, format_signed
 from polyfuse.explain.attribution import Attribution
 from polyfuse.explain.rows import Explanation, Explanations
 
@@ -40,7 +40,7 @@ def _one(one: Explanation) -> RenderableType:
         for at in np.argsort(-np.abs(part.scores), kind="stable")[:MOST]:
             score = float(part.scores[at])
             bar = ("+" if score > 0 else "-") * round(BAR * abs(score) / most)
-            table.add_row(Text(of(part)), Text(part_name(part, int(at))), f"{score:+.4g}", bar)
+            table.add_row(Text(of(part)), Text(part_name(part, int(at))), format_signed(score), bar)
         if len(part.scores) > MOST:
             table.add_row(Text(of(part)), f"and {len(part.scores) - MOST} more", "", "")
     return Group(head, table, *(Text(f"note: {note}") for note in one.notes))

@@ -116,7 +116,7 @@ class _Cell:
         high, wide = scores_HW.shape
         side = max(1.0, max(high, wide) / self.most)
         rows, columns = (_edges(length, round(length / side)) for length in (high, wide))
-        scores, spans = [], []
+        scores, spans = list[float](), list[tuple[float, ...]]()
         for top, bottom in pairwise(rows):
             for left, right in pairwise(columns):
                 scores.append(float(scores_HW[top:bottom, left:right].sum()))

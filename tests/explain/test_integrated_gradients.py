@@ -6,9 +6,11 @@ import pytest
 import torch
 
 import polyfuse as pf
+from polyfuse.data.cells.image import Pixels
 from polyfuse.explain.attention import rollout
 from polyfuse.explain.integrated_gradients import integrate
 from polyfuse.explain.rows import explain_records
+from polyfuse.explain.value_parts import squares_of
 from tests.explain.planted import Planted
 from tests.tiny import FAST
 
@@ -97,3 +99,26 @@ def test_roll_out_is_its_formula():
     for layer in layers:
         flow = (layer[0].numpy() + np.eye(4)) / 2 @ flow
     np.testing.assert_allclose(rollout(layers, mask)[0], flow.mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fit", "across", "down"),
+    [
+        ("squash", (0, 0.5, 1), (0, 0.5, 1)),
+        ("crop", (0.25, 0.5, 0.75), (0, 0.5, 1)),
+        ("pad", (0, 0.5, 1), (0, 0.5, 1)),
+    ],
+)
+def test_squares_lie_where_they_were_cut_from(fit, across, down):
+    picture = np.zeros((40, 80, 3), np.uint8)
+    pixels = Pixels(size=(32, 32), fit=fit)
+    edges = (0, 8, 24, 32) if fit == "pad" else (0, 16, 32)
+    found = squares_of(pixels, picture, (32, 32), edges, (0, 16, 32))
+    spans = np.array(found[2:4] + found[2:4] if fit == "pad" else found)
+    np.testing.assert_allclose(spans[:2, 0], across[:2], atol=0.03)
+    np.testing.assert_allclose(spans[:2, 2], across[1:], atol=0.03)
+    if fit == "pad":  # the middle squares hold the whole height, what is above them nothing
+        np.testing.assert_allclose(found[2][1::2], (0, 1), atol=0.06)
+        assert found[0][3] - found[0][1] < 0.06
+    else:
+        np.testing.assert_allclose(spans[[0, 2], 3], down[1:], atol=0.03)

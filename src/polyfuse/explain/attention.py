@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from polyfuse.explain.attribution import Attribution, Attributions, Question
 from polyfuse.explain.integrated_gradients import OTHERS, differentiable
-from polyfuse.explain.value_parts import column_names, words_of
+from polyfuse.explain.value_parts import column_names, squares_of, words_of
 from polyfuse.model.servant import BundleServant
 from polyfuse.records import Batch, Tokens
 
@@ -155,12 +155,13 @@ def _parts(
             share_T, span_T2 = share_UT[at], None
             if tokens.span_BT2 is not None:
                 span_T2 = tokens.span_BT2[at].cpu().numpy()
-            found.append(_part(str(item.modality), question, column, slot, tokens, share_T, span_T2))
+            found.append(_part(str(item.modality), transform, question, column, slot, tokens, share_T, span_T2))
     return found
 
 
 def _part(
     kind: str,
+    transform: Any,
     question: Question,
     column: str,
     slot: int,
@@ -172,11 +173,8 @@ def _part(
     if len(tokens.grid) == 2:
         high, wide = tokens.grid
         own = share_T[tokens.prefix : tokens.prefix + high * wide]
-        squares: list[tuple[float, ...]] = [
-            (left / wide, top / high, (left + 1) / wide, (top + 1) / high)
-            for top in range(high)
-            for left in range(wide)
-        ]
+        item = question.items(column)[slot]
+        squares = squares_of(transform, item, (high, wide), range(high + 1), range(wide + 1))
         return Attribution(kind, column, own / max(own.sum(), 1e-12), squares, slot=slot)
     if span_T2 is None:
         return Attribution("column", "", np.ones(1), labels=[column])

@@ -109,9 +109,13 @@ def _picture(item: Any, part: Attribution, heat_P: np.ndarray) -> Shown:
     shape = tuple(max(1, len(np.unique(ends[:, axis].round(6)))) for axis in (1, 0))
     grid = np.zeros(shape, np.float32)
     rows, columns = (np.unique(ends[:, axis].round(6), return_inverse=True)[1] for axis in (1, 0))
-    grid[rows, columns] = heat_P
+    np.add.at(grid, (rows, columns), heat_P)
     way = Image.Resampling.BILINEAR if max(shape) > 1 else Image.Resampling.NEAREST
-    heat = np.asarray(Image.fromarray(grid).resize(picture.size, way))
+    sides = np.array([*picture.size, *picture.size])
+    left, top, right, bottom = (np.array([*ends[:, :2].min(0), *ends[:, 2:].max(0)]) * sides).round().astype(int)
+    heat = np.zeros((picture.height, picture.width), np.float32)
+    seen = Image.fromarray(grid).resize((max(1, right - left), max(1, bottom - top)), way)
+    heat[top:bottom, left:right] = np.asarray(seen)[: bottom - top, : right - left]
     return [(_uri(np.asarray(picture)), ""), (_uri(_tinted(ground, heat)), "")]
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from polyfuse.data.cells.items import split_media
+from polyfuse.data.cells.picture import decode
+from polyfuse.data.cells.source import Limits, load_media
 from polyfuse.explain.attribution import Attribution
 from polyfuse.explain.occlusion import WORD
 from polyfuse.model.servant import BundleServant
@@ -16,6 +19,7 @@ from polyfuse.records import Batch
 from polyfuse.runtime.servant import Record
 
 WHOLE = "all of it"  # a score that belongs to no part
+TELLING = 256  # pixels of the longer side of a picture that tells places
 
 
 def parts_of(
@@ -92,7 +96,7 @@ class _Cell:
         self, column: str, slot: int, record: Record, transform: Any, fields: Any, patches: int, stretches: int
     ):
         self.column, self.slot, self.transform, self.fields = column, slot, transform, fields
-        self.text, self.most, self.stretches = record.get(column), patches, stretches
+        self.text, self.record, self.most, self.stretches = record.get(column), record, patches, stretches
 
     def parts(self, own: Mapping[str, np.ndarray]) -> list[Attribution] | None:
         """None where it is not known how its values lie."""
@@ -116,12 +120,13 @@ class _Cell:
         high, wide = scores_HW.shape
         side = max(1.0, max(high, wide) / self.most)
         rows, columns = (_edges(length, round(length / side)) for length in (high, wide))
-        scores, spans = list[float](), list[tuple[float, ...]]()
-        for top, bottom in pairwise(rows):
-            for left, right in pairwise(columns):
-                scores.append(float(scores_HW[top:bottom, left:right].sum()))
-                spans.append((left / wide, top / high, right / wide, bottom / high))
-        return np.array(scores), spans
+        scores = [
+            float(scores_HW[top:bottom, left:right].sum())
+            for top, bottom in pairwise(rows)
+            for left, right in pairwise(columns)
+        ]
+        item = split_media(self.record[self.column])[self.slot]
+        return np.array(scores), squares_of(self.transform, item, (high, wide), rows, columns)
 
     def _moments(self) -> list[tuple[float, ...]]:
         times = self.fields["times"].astype(float)
@@ -166,6 +171,39 @@ def words_of(text: str, span_T2: np.ndarray, score_T: np.ndarray) -> tuple[np.nd
         else:
             rest += float(score)
     return scores, [(float(start), float(end)) for start, end in words], rest
+
+
+def squares_of(
+    transform: Any, item: Any, seen: tuple[int, int], rows: Sequence[float], columns: Sequence[float]
+) -> list[tuple[float, ...]]:
+    """Where squares of what an encoder sees lie in the picture itself, row by row, as shares of its width and height.
+
+    Transforms may cut a picture or frame it, so a picture of its size that tells its places goes through them.
+
+    Args:
+        item: the picture.
+        seen: height and width of what the encoder sees, in which ``rows`` and ``columns`` are the edges of squares.
+    """
+    wide, high = decode(load_media(item), Limits()).size
+    scale = min(1.0, TELLING / max(wide, high))
+    wide, high = max(1, round(wide * scale)), max(1, round(high * scale))
+    told = np.full((high, wide, 3), 255, np.uint8)
+    told[..., 0] = ((np.arange(wide) + 0.5) / wide * 255).astype(np.uint8)
+    told[..., 1] = ((np.arange(high)[:, None] + 0.5) / high * 255).astype(np.uint8)
+    made = transform.encode([told], Limits())[0]
+    ends = [np.array(columns) / seen[1], np.array(rows) / seen[0]]
+    if isinstance(made, np.ndarray) and made.ndim == 3 and made.shape[2] == 3:
+        inside = made[..., 2] > 250  # what is no edge of a frame
+        for n, axis in enumerate((0, 1)):
+            there = np.flatnonzero(inside.any(axis))
+            if len(there) > 1:
+                values = [
+                    float(np.take(made[..., n], at, 1 - axis)[np.take(inside, at, 1 - axis)].mean()) for at in there
+                ]
+                slope, start = np.polyfit((there + 0.5) / made.shape[1 - n], np.array(values) / 255, 1)
+                ends[n] = start + slope * ends[n]
+    across, down = (end.clip(0, 1).tolist() for end in ends)
+    return [(left, top, right, bottom) for top, bottom in pairwise(down) for left, right in pairwise(across)]
 
 
 def _edges(length: int, count: int) -> list[int]:

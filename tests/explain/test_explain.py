@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import polyfuse as pf
+from polyfuse.api.explaining import explain_exported
 from polyfuse.cli import app
 from polyfuse.explain.rows import explain_records
 from polyfuse.registry import EXPLAINERS
@@ -144,6 +145,9 @@ def test_an_exported_folder_is_explained_without_torch(fitted):
         assert own.score == pytest.approx(said["score"], rel=1e-4)
         for part, written in zip(own.parts, said["parts"], strict=True):
             np.testing.assert_allclose(part.scores, written["scores"], atol=5e-4)
+    for method in ("integrated_gradients", "attention"):
+        with pytest.raises(ValueError, match=f"{method} looks into a network.*exported folders.*occlusion"):
+            explain_exported(folder / "onnx", table, [9], method=method)
 
 
 def test_one_of_your_own_is_found_by_its_address(fitted):

@@ -179,6 +179,13 @@ CHANGES: Table = {  # what a compressed model's network is made of the one that 
     "compact": "polyfuse.layers.compact:change",
 }
 
+EXPLAINERS: Table = {  # why a model says what it says of a row
+    "contribution": "polyfuse.explain.inputs:InputShapley",
+    "occlusion": "polyfuse.explain.occlusion:Occlusion",
+    "integrated_gradients": "polyfuse.explain.integrated_gradients:IntegratedGradients",
+    "attention": "polyfuse.explain.attention:AttentionRollout",
+}
+
 MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned inputs: metrics as functions of row weights
     "category": "polyfuse.evaluation.judges.category:measure",
     "ordinal": "polyfuse.evaluation.judges.ordinal:measure",
@@ -213,6 +220,7 @@ RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings
     },
     "Summary": {"terminal": "polyfuse.evaluation.terminal:render_summary"},
     "Compression": {"terminal": "polyfuse.compress.terminal:render"},
+    "Explanations": {"terminal": "polyfuse.explain.terminal:render", "page": "polyfuse.explain.page:page"},
     "Comparison": {"terminal": "polyfuse.comparison.terminal:render", "page": "polyfuse.comparison.page:page"},
 }
 
@@ -228,6 +236,7 @@ KINDS = {  # what ``register`` takes; encoders go into the table of their modali
     "learner": LEARNERS,
     "compressor": COMPRESSORS,
     "lesson": LESSONS,
+    "explainer": EXPLAINERS,
 }
 GROUP = "polyfuse.parts"
 _added: set[tuple[str, str]] = set()  # kind and name of what is not the package's own
@@ -240,8 +249,8 @@ def register(kind: str, name: str, target: Target) -> None:
     entry point, or that is named ``package.module:Class``, needs no registration.
 
     Args:
-        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner``, ``compressor``, ``lesson`` or
-            ``transform``.
+        kind: ``encoder``, ``fusion``, ``head``, ``objective``, ``learner``, ``compressor``, ``lesson``,
+            ``explainer`` or ``transform``.
         name: what it is called; of an encoder ``MODALITY:NAME``, such as ``image:mine``.
         target: the class, or ``package.module:Class``, imported when it is first used.
 
@@ -433,6 +442,11 @@ def lesson(name: str) -> Any:
     return _part(LESSONS, name, "lesson")
 
 
+def explainer(name: str) -> Any:
+    """The explainer class of that name."""
+    return _part(EXPLAINERS, name, "explainer")
+
+
 @dataclass(frozen=True)
 class Listing:
     """One row of ``polyfuse list``: read from the part's source, without importing it."""
@@ -448,7 +462,7 @@ def listings(kind: str) -> list[Listing]:
     _discover()
     flat = {f"{m}:{n}": t for m, table in ENCODERS.items() for n, t in table.items()}
     tables = {"encoders": flat, "fusions": FUSIONS, "heads": HEADS, "objectives": OBJECTIVES, "learners": LEARNERS}
-    tables |= {"compressors": COMPRESSORS, "lessons": LESSONS}
+    tables |= {"compressors": COMPRESSORS, "lessons": LESSONS, "explainers": EXPLAINERS}
     found = [_make_listing(kind, name, target) for name, target in choose(tables, kind, "kind of part").items()]
     return found + (_aliases(found) if kind == "fusions" else [])
 

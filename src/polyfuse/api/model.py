@@ -38,10 +38,13 @@ if TYPE_CHECKING:
     from polyfuse.evaluation import robustness as noising
     from polyfuse.evaluation import summary as summing
     from polyfuse.evaluation.summary import Summary
+    from polyfuse.explain import table as explaining
+    from polyfuse.explain.rows import Explanations
     from polyfuse.heads.text.word_attention import TextAttention
     from polyfuse.model import bundle as bundles
     from polyfuse.model import inference
     from polyfuse.model import prepare as reading
+    from polyfuse.model import servant as servants
     from polyfuse.model.bundle import Bundle
     from polyfuse.recipe import outputs as beside
     from polyfuse.search import zero_shot as naming
@@ -53,6 +56,8 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     summing = LazyModule("polyfuse.evaluation.summary")
     strips = LazyModule("polyfuse.evaluation.attention_page")
     noising = LazyModule("polyfuse.evaluation.robustness")
+    servants = LazyModule("polyfuse.model.servant")
+    explaining = LazyModule("polyfuse.explain.table")
     naming = LazyModule("polyfuse.search.zero_shot")
     compressing = LazyModule("polyfuse.compress.run")
     chain = LazyModule("polyfuse.compress.chain")
@@ -394,6 +399,49 @@ class Model:
             strips.write(self.bundle, read, numbered, place, facts)
         log_notes(self.notes, verbose)
         return numbered
+
+    def explain(
+        self,
+        table: Any,
+        rows: int | Sequence[int] = 0,
+        *,
+        method: str = "contribution",
+        output: str | None = None,
+        label: Any = None,
+        options: Mapping[str, Any] | None = None,
+        where: str | None = None,
+        media_root: str | Path | None = None,
+        to: str | Path | None = None,
+        verbose: bool = True,
+    ) -> Explanations:
+        """Why the model says what it says of some rows.
+
+        Args:
+            table: whatever ``read_table`` reads; one row may be a dict.
+            rows: numbers of rows in the table, from 0 on.
+            method: ``contribution`` (what each input brings), ``occlusion`` (patches, words, stretches, columns), or
+                another of ``polyfuse.parts("explainers")``.
+            output: that one alone; all that have scores by default.
+            label: the class whose probability is explained; by default that which is most probable.
+            options: keywords of the method, such as ``{"patches": 12}``.
+            where: a pandas query that keeps rows.
+            to: also write them to this file: .json, or .html to look at.
+            verbose: log what is to be said of the table, such as cells that cannot be read.
+
+        Raises:
+            ValueError: no such row, method, output or label, an output without scores, a row without any input, or a
+                method that needs gradients where there are none.
+        """
+        place = check_output_path(to, explaining.ENDINGS, table) if to else None
+        read = self._read(table, where, media_root)
+        self._require(read, heads=True)
+        servant = servants.BundleServant(self.bundle, self.name)
+        asked: dict[str, Any] = {"method": method, "output": output, "label": label, "options": options}
+        found, self.notes = explaining.explain_table(servant, read, [rows] if isinstance(rows, int) else rows, **asked)
+        if place:
+            explaining.write(found, place)
+        log_notes(self.notes, verbose)
+        return found
 
     def embed(
         self,

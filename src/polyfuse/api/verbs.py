@@ -75,8 +75,8 @@ def index(
 
 
 def parts(kind: str) -> list[Listing]:
-    """Every part of a kind: ``encoders``, ``fusions``, ``heads``, ``objectives``, ``learners``, ``compressors``, or
-    ``lessons``."""
+    """Every part of a kind: ``encoders``, ``fusions``, ``heads``, ``objectives``, ``learners``, ``compressors``,
+    ``lessons`` or ``explainers``."""
     return registry.listings(kind)
 
 

@@ -17,6 +17,7 @@ from polyfuse.cli.compress import compress
 from polyfuse.cli.demo import demo
 from polyfuse.cli.embed import embed
 from polyfuse.cli.evaluate import evaluate
+from polyfuse.cli.explain import explain
 from polyfuse.cli.export import export
 from polyfuse.cli.fit import fit
 from polyfuse.cli.index import index
@@ -46,6 +47,7 @@ app.command()(robustness)
 app.command()(compress)
 app.command()(predict)
 app.command()(attend)
+app.command()(explain)
 app.command()(embed)
 app.command("zero-shot")(zero_shot)
 app.command()(index)

@@ -146,6 +146,23 @@ def print_notes(*lines: str) -> None:
         print(line, file=sys.stderr)
 
 
+def parse_options(settings: list[str] | None) -> dict[str, Any]:
+    """``OPTION=VALUE`` -> option -> value.
+
+    Raises:
+        ValueError: not of this form.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for text in settings or ():
+        name, equals, value = text.partition("=")
+        if not (equals and name.isidentifier()):
+            raise ValueError(f"--set {text}: expected OPTION=VALUE")
+        found[name] = yaml.safe_load(value)
+    return found
+
+
 def parse_decode_options(settings: list[str] | None) -> dict[str, Any] | None:
     """``decode.OPTION=VALUE`` or ``outputs.NAME.head.decode.OPTION=VALUE`` -> how texts and media are to be made.
 

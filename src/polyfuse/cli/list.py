@@ -10,7 +10,7 @@ import typer
 import polyfuse
 from polyfuse.cli.common import Json, complete_from, print_json, show
 
-KINDS = ("encoders", "fusions", "heads", "objectives", "learners", "compressors", "lessons")
+KINDS = ("encoders", "fusions", "heads", "objectives", "learners", "compressors", "lessons", "explainers")
 
 
 def list_parts(
@@ -22,7 +22,7 @@ def list_parts(
 ) -> None:
     """List all parts, each with one line and its paper.
 
-    Encoders, fusions, heads, objectives and learners; compressors, and lessons of a student.
+    Encoders, fusions, heads, objectives and learners; compressors, lessons of a student, and explainers.
     """
     found = [row for k in ([kind] if kind else KINDS) for row in polyfuse.parts(k)]
     if json:

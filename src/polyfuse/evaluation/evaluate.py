@@ -18,6 +18,7 @@ from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import BrokenCell, Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.attention_view import view_attention
+from polyfuse.evaluation.contributions import add_contributions
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
@@ -83,7 +84,9 @@ def evaluate_rows(
     report = build_report(
         bundle, table, prepared, rows, kept, name=name, notes=notes, seconds=seconds, importance=worth
     )
-    return replace(report, samples=_with_attention(bundle, table, prepared, rows, report.samples, decoding))
+    shown = _with_attention(bundle, table, prepared, rows, report.samples, decoding)
+    network_rows = make_rows(prepared, len(table), bundle.recipe)
+    return replace(report, samples=add_contributions(bundle.network, network_rows, rows, kept, shown))
 
 
 def outcomes_by_inputs(

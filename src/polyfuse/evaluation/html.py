@@ -92,6 +92,7 @@ def _view(report: Report) -> dict[str, Any]:
         "nothing": glossary.NOTHING,
         "few": REFERENCES,
         "meaning": MEANING,
+        "brought": any(sample.contributions for sample in report.samples),
     }
 
 
@@ -253,11 +254,19 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
         "by": None if sample.metric is None else glossary.term(sample.metric).title,
         "error": glossary.format_signed(sample.prediction - sample.target) if numeric else None,
         "looked": None if sample.looked is None else attention_rows(sample.looked),
+        "brought": _brought(sample),
         "cells": [
             (column, cell, _data_uri(cell.kind, cell.data), _passage(cell)) for column, cell in sample.cells.items()
         ],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
+
+
+def _brought(sample: Sample) -> list[tuple[str, str, float, bool]]:
+    """Input, what it brought to the answer, its share of the greatest in percent, and whether it speaks for it."""
+    found = sample.contributions or {}
+    most = max((abs(score) for score in found.values()), default=0.0) or 1.0
+    return [(name, glossary.format_signed(score), 50 * abs(score) / most, score > 0) for name, score in found.items()]
 
 
 def _made_media(sample: Sample) -> list[tuple[str, str, str | None]]:

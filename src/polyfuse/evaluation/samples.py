@@ -32,6 +32,7 @@ class Sample:
         score, metric: of this row by the metric that is quoted, and its name, where rows are more or less right.
         position: of the row among those judged.
         looked: what its text was written about, where the decoder says it and the row is one of the first of its kind.
+        contributions: what each input brought to the probability or number, where the model has few of them.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Sample:
     metric: str | None = None
     position: int = 0
     looked: AttentionView | None = None
+    contributions: dict[str, float] | None = None
 
 
 def samples(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from polyfuse.explain.attribution import find_label
 from polyfuse.metrics.shapley import EXACT, PERMUTATIONS, Shapley, Value, shapley
 from polyfuse.runtime.servant import InputFacts, Record, Servant
 
@@ -80,13 +81,13 @@ def contributions(
         raise ValueError(f"label {label!r}: name the output that has it; outputs: {', '.join(kept)}")
     found = []
     for row, record in enumerate(records):
-        missing = tuple(name for name in names if is_missing(servant.inputs[name], record))
+        missing = tuple(name for name in names if is_missing_input(servant.inputs[name], record))
         if len(missing) == len(names):
             raise ValueError(f"row {row}: every input is missing, so there is nothing to explain; fill {names[0]!r}")
         own = {}
         for name, (start, stop, _) in kept.items():
             labels = servant.outputs[name].labels
-            at = start + _column(name, labels, label, made.all[row, start:stop])
+            at = start + find_label(name, labels, label, made.all[row, start:stop])
             values = {one: float(made.values[n, row, at]) for n, one in enumerate(names)}
             errors = {one: float(made.error[n, row, at]) for n, one in enumerate(names)}
             gone = dict.fromkeys(missing, 0.0)
@@ -97,7 +98,7 @@ def contributions(
     return found
 
 
-def is_missing(facts: InputFacts, record: Record) -> bool:
+def is_missing_input(facts: InputFacts, record: Record) -> bool:
     """Whether a row has no cell at all for an input."""
     return all(_blank(record.get(column)) for column in facts.columns)
 
@@ -115,14 +116,3 @@ def _one(servant: Servant, output: str) -> dict[str, Any]:
 def _unscored(servant: Servant, output: str | None) -> str:
     what = "no output" if output is None else f"output {output!r} ({servant.outputs[output].head})"
     return f"{what} has scores to explain: expected classes, labels, ranks or numbers, not texts, pictures or sounds"
-
-
-def _column(output: str, labels: Sequence[Any], label: Any, score_C: np.ndarray) -> int:
-    """The place of the label that is explained among the scores of an output."""
-    if label is None:
-        return int(np.argmax(score_C)) if len(labels) else 0
-    known = [str(one) for one in labels]
-    if str(label) not in known:
-        listed = ", ".join(known[:12]) + ("…" if len(known) > 12 else "")
-        raise ValueError(f"output {output!r} has no label {label!r}. Known: {listed or 'none, it is a number'}.")
-    return known.index(str(label))

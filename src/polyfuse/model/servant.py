@@ -22,8 +22,9 @@ from polyfuse.model import bundle as bundles
 from polyfuse.model import inference, prepare
 from polyfuse.model.bundle import Bundle
 from polyfuse.recipe.outputs import head_columns
-from polyfuse.records import Prediction
+from polyfuse.records import Batch, Prediction
 from polyfuse.runtime.servant import Answer, InputFacts, OutputFacts, Record
+from polyfuse.system.device import device_of
 from polyfuse.trust import Trust, trust_packages
 
 FEW = 50  # values of a category that a person can choose from
@@ -131,6 +132,12 @@ class BundleServant:
         table, prepared = self._read([record])
         rows = prepare.make_rows(prepared, len(table), self.bundle.recipe)
         return _pieces(inference.stream(self.bundle.network, rows, name))
+
+    def batch(self, records: Sequence[Record]) -> Batch:
+        """Rows as the network reads them, on its device."""
+        table, prepared = self._read(records)
+        rows = prepare.make_rows(prepared, len(table), self.bundle.recipe)
+        return rows[0, np.arange(len(table))].to(device_of(self.bundle.network))
 
     def _read(self, records: Sequence[Record], heads: bool = True) -> tuple[Table, dict[str, Prepared]]:
         """Rows as a table that has every column, and its cells, which no store keeps."""

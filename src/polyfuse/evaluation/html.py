@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyfuse.evaluation import figures, glossary
+from polyfuse.evaluation.marked_words import Piece
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.passages import REFERENCES, Passage, fold_text
 from polyfuse.evaluation.previews import CellPreview, preview_media
@@ -238,7 +239,7 @@ def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def _sample(sample: Sample, task: str) -> dict[str, Any]:
     text = task == "text"
-    numeric = sample.right is None and sample.score is None and not text
+    numeric = sample.right is None and sample.score is None and not text and sample.marked is None
     write = glossary.format_number if numeric else _label
     references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
     made = _made_media(sample)
@@ -247,6 +248,7 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
         "target": "" if made else write(sample.target),
         "prediction": "" if made else write(sample.prediction),
         "made": made,
+        "marked": _marked(sample),
         "references": [fold_text(str(one)) for one in references or [""]] if text else [],
         "said": fold_text(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
         "score": None if sample.metric is None else glossary.format_value(sample.metric, _finite(sample.score)),
@@ -258,6 +260,14 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
         ],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
+
+
+def _marked(sample: Sample) -> list[tuple[str, list[Piece]]]:
+    """The words of a row with their tags in colour, true and predicted."""
+    if sample.marked is None:
+        return []
+    sides = [("True", sample.marked.true), ("Predicted", sample.marked.predicted)]
+    return [(title, pieces) for title, pieces in sides if pieces is not None]
 
 
 def _made_media(sample: Sample) -> list[tuple[str, str, str | None]]:

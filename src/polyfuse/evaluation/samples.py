@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.evaluation.marked_words import MarkedText
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.previews import CellPreview
 
@@ -32,6 +33,7 @@ class Sample:
         score, metric: of this row by the metric that is quoted, and its name, where rows are more or less right.
         position: of the row among those judged.
         looked: what its text was written about, where the decoder says it and the row is one of the first of its kind.
+        marked: its words with their tags, where the output has any.
     """
 
     row: int
@@ -48,6 +50,7 @@ class Sample:
     metric: str | None = None
     position: int = 0
     looked: AttentionView | None = None
+    marked: MarkedText | None = None
 
 
 def samples(

@@ -17,7 +17,7 @@ from polyfuse.layers.positions import length_mask
 from polyfuse.layers.recurrent import Bidirectional
 from polyfuse.records import Spec, Tokens
 
-GROUP = 1.5  # how much longer than the shortest a text of one group may be
+SHORT, LONGER = 8, 1.5  # texts of so many words are read together, and others up to so many times as long as the first
 
 
 class Words(nn.Module):
@@ -93,14 +93,14 @@ class Words(nn.Module):
         return bags.unflatten(0, ids_UTK.shape[:2])
 
     def _read(self, x_UTE: Tensor, real_UT: Tensor, lengths_U: Tensor) -> Tensor:
-        """Read texts in groups of like length: beside one long text the short ones would else be mostly padding."""
+        """Read texts in groups of like length: beside a very long one the others would else be mostly padding."""
         if torch.compiler.is_exporting():
             return self.read(x_UTE, real_UT)
         found: list[Tensor] = []
         order = lengths_U.argsort(stable=True)
         lengths, start = lengths_U[order].tolist(), 0
         while start < len(lengths):
-            most = max(8, GROUP * lengths[start])
+            most = max(SHORT, LONGER * lengths[start])
             end = next((at for at in range(start, len(lengths)) if lengths[at] > most), len(lengths))
             rows, longest = order[start:end], max(1, lengths[end - 1])
             made = self.read(x_UTE[rows, :longest], real_UT[rows, :longest])

@@ -19,7 +19,9 @@ from polyfuse.recipe import RecipeError
 NAMES, PLACES, REST = ["Anna", "Otto", "Ida"], ["Bonn", "Rome", "Oslo"], ["went", "to", "from", "saw", "and", "."]
 TINY = ("training.epochs=6", "training.batch_size=16", "width=16", "preset=plain")
 NARROW = ("inputs.words.encoder.width=16", "inputs.words.encoder.embedding=8", "inputs.words.encoder.dropout=0.1")
+QUICK = ("training.learning_rate=0.01", "inputs.words.learning_rate=0.02")
 FAST = (*TINY, *NARROW)
+TEXT = [name.replace("inputs.words", "inputs.text") for name in (*FAST, *QUICK)]  # where inputs have names of their own
 
 
 def sentences(rows=60, seed=0):
@@ -47,7 +49,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tags")
     for name, seed in (("eng.train", 0), ("test.conll", 1)):
         (folder / name).write_text(conll(sentences(seed=seed)))
-    model = pf.fit(folder / "eng.train", outputs=["tags"], settings=[*FAST, "training.epochs=12"], quiet=True)
+    model = pf.fit(folder / "eng.train", outputs=["tags"], settings=[*TEXT, "training.epochs=12"], quiet=True)
     model.save(folder / "ner")
     return model, folder
 
@@ -55,8 +57,9 @@ def made(tmp_path_factory):
 def test_a_file_of_sentences_is_learnt_judged_and_predicted(made):
     model, folder = made
     assert model.recipe.outputs["tags"].head.name == "tags"
-    assert model.recipe.inputs["words"].named == "words" if "words" in model.recipe.inputs else True
-    report = model.evaluate(folder / "test.conll", to=folder / "report.html", verbose=False)
+    assert model.recipe.inputs["text"].named == "words"
+    report = model.evaluate(folder / "test.conll", verbose=False)
+    report.to_html(folder / "report.html")
     assert report.outputs["tags"].metrics["span_f1"] > 0.8
     assert report.outputs["tags"].metrics["token_accuracy"] > 0.9
     page = (folder / "report.html").read_text()
@@ -72,9 +75,11 @@ def test_a_file_of_sentences_is_learnt_judged_and_predicted(made):
 def test_noise_changes_letters_and_never_the_number_of_words(made):
     model, folder = made
     report = model.robustness(folder / "test.conll", severities=(0.5, 1.0), verbose=False)
-    clean = report.headlines["tags"].clean
+    points = report.together.curves["tags"].points
     assert report.headlines["tags"].metric == "span_f1"
-    assert min(v for v in report.together["tags"].values if v is not None) < clean
+    assert points[-1].value < points[0].value
+    by_typos = report.inputs["text"].by_corruption["typos"]["tags"].points
+    assert by_typos[-1].value < by_typos[0].value
 
 
 @settings(max_examples=15, deadline=None)
@@ -94,8 +99,8 @@ def test_a_text_of_ten_thousand_words_is_tagged_to_its_end(made):
 def test_a_row_with_one_tag_too_few_is_named(tmp_path):
     frame = sentences()
     frame.at[7, "tags"] = frame.tags[7][1:]
-    model = pf.fit(frame, outputs=["tags"], settings=[*FAST, "training.epochs=1"], quiet=True)
-    notes = " ".join(model.facts["notes"])
+    model = pf.fit(frame, outputs=["tags"], settings=[*TEXT, "training.epochs=1"], quiet=True)
+    notes = " ".join(model.notes)
     count = len(frame.words[7])
     assert (
         f"1 cells count as missing, they cannot be read; the first, the DataFrame, row 7: {count - 1} tags for {count}"
@@ -103,7 +108,7 @@ def test_a_row_with_one_tag_too_few_is_named(tmp_path):
     )
     frame["tags"] = [tags[1:] for tags in frame.tags]
     with pytest.raises(RecipeError, match="expected a list of tags as long as the list of words"):
-        pf.fit(frame, outputs=["tags=tags"], settings=FAST, quiet=True)
+        pf.fit(frame, outputs=["tags=tags"], settings=TEXT, quiet=True)
 
 
 def test_an_unseen_tag_is_refused_by_row_or_left_out(made):
@@ -134,8 +139,7 @@ def test_spans_over_plain_texts(tmp_path):
                 spans.append({"start": start, "end": start + len(word), "label": tag[2:]})
         rows.append({"text": text.strip(), "spans": json.dumps(spans)})
     frame = pd.DataFrame(rows)
-    narrow = [name.replace("inputs.words", "inputs.text") for name in NARROW]
-    model = pf.fit(frame, outputs=["spans"], settings=[*TINY, *narrow, "training.epochs=12"], quiet=True)
+    model = pf.fit(frame, outputs=["spans"], settings=[*TEXT, "training.epochs=12"], quiet=True)
     assert model.recipe.outputs["spans"].head.keywords["form"] == "spans"
     assert model.evaluate(frame, verbose=False).outputs["spans"].metrics["span_f1"] > 0.8
     (found,) = model.predict(pd.DataFrame({"text": ["Anna saw Rome."]})).spans
@@ -148,7 +152,7 @@ def test_a_picture_reaches_every_word_under_concat_and_attention(crf):
     rng = np.random.default_rng(0)
     colours = {"red": 0, "green": 1, "blue": 2}
     rows = []
-    for _ in range(240):
+    for _ in range(160):
         words = list(rng.permutation(list(colours))) + ["end"] * int(rng.integers(0, 2))
         shown = str(rng.choice(list(colours)))
         picture = np.zeros((8, 8, 3), np.uint8)
@@ -165,13 +169,7 @@ def test_a_picture_reaches_every_word_under_concat_and_attention(crf):
             inputs=inputs,
             fusion=fusion,
             quiet=True,
-            settings=[
-                *FAST,
-                f"outputs.tags.head.crf={str(crf).lower()}",
-                "training.epochs=30",
-                "width=32",
-                "training.learning_rate=0.003",
-            ],
+            settings=[*FAST, *QUICK, f"outputs.tags.head.crf={str(crf).lower()}", "training.epochs=12", "width=32"],
         )
         report = model.evaluate(frame.tail(60), verbose=False)
         assert report.outputs["tags"].metrics["span_f1"] > 0.9, fusion
@@ -205,7 +203,7 @@ def test_other_columns_of_labels_are_no_inputs():
     frame = sentences().assign(pos=lambda t: [["N" if w[0].isupper() else "V" for w in words] for words in t.words])
     model = pf.fit(frame, outputs=["tags"], settings=[*TINY, "training.epochs=1"], quiet=True)
     assert {c for i in model.recipe.inputs.values() for c in i.columns} == {"words"}
-    assert any("column 'pos' is left out: a label per word of column 'words'" in n for n in model.facts["notes"])
+    assert any("column 'pos' is left out: a label per word of column 'words'" in n for n in model.notes)
 
 
 def test_files_of_columns(tmp_path):

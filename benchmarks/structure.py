@@ -29,8 +29,9 @@ ORDER = ("conll2003",)
 SHOWN = ("token_accuracy", "span_f1", "span_precision", "span_recall")
 SIDES = {"train": "eng.train", "val": "eng.testa", "test": "eng.testb"}
 WAYS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], int]] = {  # keywords of encoder and head, rows of a batch
-    "words, softmax": ({}, {}, 64),
-    "words of width 192, crf": ({"width": 192, "embedding": 48}, {"crf": True}, 32),
+    "words, softmax, batches of 64": ({}, {}, 64),
+    "words, softmax, batches of 32": ({}, {}, 32),
+    "words of width 192, crf, batches of 32": ({"width": 192, "embedding": 48}, {"crf": True}, 32),
 }
 
 

@@ -143,6 +143,6 @@ def _places_of(change: Change) -> Change:
 
     def changed(cell: Any, severity: float, rng: np.random.Generator, transform: Any) -> Any:
         found = cell if listed_words(cell) is None else change(cell, severity, rng, transform)
-        return cell if found is None else found
+        return cell if listed_words(found) is None else found
 
     return changed

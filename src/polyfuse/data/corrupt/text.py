@@ -113,7 +113,8 @@ def word_drop(cell: Any, severity: float, rng: np.random.Generator, transform: A
     A list of words stays as long: nothing stands in the place of those that are lost.
     """
     if (listed := listed_words(cell)) is not None:
-        return ["" if chance < severity else word for word, chance in zip(listed, rng.random(len(listed)), strict=True)]
+        left = ["" if chance < severity else word for word, chance in zip(listed, rng.random(len(listed)), strict=True)]
+        return left if any(left) else ""
     text = as_text(cell, _UNCUT)
     if isinstance(text, BadCell):
         return cell

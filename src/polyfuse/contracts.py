@@ -207,6 +207,20 @@ class ReadsColumns(Protocol):
 
 
 @runtime_checkable
+class ReadsWords(ReadsColumns, Protocol):
+    """A head that answers word by word: of the columns it reads itself the only one holds the words.
+
+    Its keywords ``words`` (that column), ``form`` (how its answers are written, see ``data.cells.target_tags``) and
+    ``inputs`` (names of the inputs that read the column) are found in the table where a recipe leaves them out. Its
+    target transform is joint, over the target and the words.
+    """
+
+    @staticmethod
+    def own(**keywords: Any) -> Spec:
+        """The transform of its column, in place of ``text.plain``, from its own keywords; it needs no fitting."""
+
+
+@runtime_checkable
 class Writes(Protocol):
     """A head that makes its answer step by step, in a way that may be chosen anew for every prediction."""
 

@@ -33,6 +33,8 @@ TRANSFORMS: Table = {
     "text.tokenizer": "polyfuse.data.cells.text:SavedTokenizer",
     "text.stretches": "polyfuse.data.cells.stretches:Stretches",
     "text.plain": "polyfuse.data.cells.plain_text:PlainText",
+    "text.split": "polyfuse.data.cells.word_lists:WordPlaces",
+    "text.words": "polyfuse.data.cells.word_pieces:WordPieces",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "video.frames": "polyfuse.data.cells.video:Clip",
@@ -47,6 +49,7 @@ TRANSFORMS: Table = {
     "target.text": "polyfuse.data.cells.target_text:Text",
     "target.image": "polyfuse.data.cells.target_image:Image",
     "target.audio": "polyfuse.data.cells.target_audio:Audio",
+    "target.tags": "polyfuse.data.cells.target_tags:Tags",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -54,6 +57,7 @@ ENCODERS: dict[str, Table] = {
         "ngrams": "polyfuse.encoders.text.ngrams:NGrams",
         "gru": "polyfuse.encoders.text.gru:GRU",
         "transformer": "polyfuse.encoders.text.transformer:Transformer",
+        "words": "polyfuse.encoders.text.words:Words",
         "universal": "polyfuse.encoders.text.universal:Universal",
         "pretrained": "polyfuse.encoders.text.pretrained:Pretrained",
     },
@@ -124,6 +128,7 @@ HEADS: Table = {
     "text": "polyfuse.heads.text.head:Text",
     "image": "polyfuse.heads.image.head:Image",
     "speech": "polyfuse.heads.speech.head:Speech",
+    "tags": "polyfuse.heads.tags:Tags",
 }
 
 TEXT_DECODERS: Table = {  # what the head ``text`` writes with
@@ -195,6 +200,7 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "text": "polyfuse.evaluation.judges.text:measure",
     "image": "polyfuse.evaluation.judges.image:measure",
     "speech": "polyfuse.evaluation.judges.speech:measure",
+    "tags": "polyfuse.evaluation.judges.tags:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -206,10 +212,12 @@ JUDGES: Table = {  # by the head's ``task``
     "text": "polyfuse.evaluation.judges.text:judge",
     "image": "polyfuse.evaluation.judges.image:judge",
     "speech": "polyfuse.evaluation.judges.speech:judge",
+    "tags": "polyfuse.evaluation.judges.tags:judge",
 }
 
 HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote
     "text": "polyfuse.evaluation.judges.text:headline",
+    "tags": "polyfuse.evaluation.judges.tags:headline",
 }
 
 RENDERERS: dict[str, dict[str, str]] = {  # by the class of a record of findings: what draws it where

@@ -33,6 +33,12 @@ TEXTS = ["the red fox", "A blue FOX, jumping!", "我爱北京", "👩🏽‍💻
 EXAMPLES = {
     "text.ngrams": Example(TEXTS, ["the green fox", 12, "x" * 90, ["two", "words"]], ["\x00\u200b"], {"t": "text"}),
     "text.plain": Example(TEXTS, ["the green fox", 12, b"bytes", None], [], {"t": "text"}),
+    "text.split": Example(
+        TEXTS, ["the green fox", 12, ["two", "words", ""], "['two', 'words']"], ["\x00\u200b"], {"t": "text"}
+    ),
+    "text.words": Example(
+        TEXTS, ["the green fox", 12, ["two", "words", ""], "['two', 'words']"], ["\x00\u200b", [""]], {"t": "text"}
+    ),
     "text.bpe": Example(TEXTS, ["the green fox", 12, "ß\ud800", b"bytes"], ["\x00\u200b"], {"t": "text"}),
     "text.tokenizer": Example(TEXTS, ["fox the", "red"], ["\x00\u200b", "???"], {"t": "text"}),
     "text.stretches": Example(
@@ -59,8 +65,15 @@ EXAMPLES = {
         ["\x00\u200b", ["", " "], []],
         {"y": "text"},
     ),
+    "target.tags": Example(
+        [(["B-A", "I-A", "O"], ["a", "b", "c"]), ("O B-B", "one two"), ("['O', 'B-A']", "['x', 'y']")],
+        [(["I-B"], ["ö"])],
+        [(["B-C"], ["a"]), (["x", "O"], ["a", "b"])],
+        {"y": "tags", "t": "text"},
+    ),
     "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
 }
+UNREAD = ("text.plain", "text.split", "target.tags")  # no encoder reads these: they may be empty
 SAVED = ("text.tokenizer", "text.stretches")  # read a tokenizer from a file
 PLAIN = [name for name in registry.TRANSFORMS if not registry.transform(name).media]
 every_transform = pytest.mark.parametrize("name", PLAIN)
@@ -153,7 +166,7 @@ def test_fields_have_a_row_per_cell_and_padding_changes_no_row(name, fitted):
             assert np.array_equal(together[key][inside], values[0])
     if "lengths" in together:
         assert together["lengths"].dtype == np.int64
-        assert (together["lengths"] >= (0 if name == "text.plain" else 1)).all()  # no encoder reads plain texts
+        assert (together["lengths"] >= (0 if name in UNREAD else 1)).all()
 
 
 CELL = st.one_of(

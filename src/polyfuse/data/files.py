@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import feather
 
 from polyfuse.data.archives import read_excel
+from polyfuse.data.conll import looks_like_conll, parse_conll
 from polyfuse.data.delimited import read_delimited
 from polyfuse.errors import TableError
 
@@ -73,6 +74,26 @@ def _legacy_encoding(raw: bytes) -> str:
         except UnicodeDecodeError:
             continue
     return "latin-1"
+
+
+HEAD = 50_000
+"""Bytes of a file of unknown ending that are looked at."""
+
+
+def read_conll(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """A column file of a CoNLL task: a row per sentence."""
+    text, notes = _decode_file(path, raw)
+    frame, said = parse_conll(text, path)
+    return frame, notes + said
+
+
+def reader_by_content(path: Path, raw: bytes | None) -> Any:
+    """The reader of a file whose ending says nothing, such as ``eng.train``, where its content does; else None."""
+    if raw is None:
+        with path.open("rb") as file:
+            raw = file.read(HEAD)
+    known = b"\0" not in raw and looks_like_conll(raw[:HEAD].decode("utf8", "replace"))
+    return read_conll if known else None
 
 
 def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -222,5 +243,8 @@ READERS = {
     ".feather": read_ipc,
     ".arrow": read_ipc,
     ".xlsx": read_excel,
+    ".conll": read_conll,
+    ".iob": read_conll,
+    ".bio": read_conll,
 }
 """File ending -> reader."""

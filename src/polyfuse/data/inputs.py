@@ -238,7 +238,7 @@ def _check_request(request: InputRequest, columns: Mapping[str, Column], outputs
             raise TableError(f"input column {name!r}: every cell is missing")
         if columns[name].role == "unsupported":
             raise TableError(f"input column {name!r}: {_exclusion_reason(columns[name])}; leave it out")
-        if columns[name].modality == "unknown" and not request.modality:
+        if columns[name].modality in ("unknown", "tags") and not request.modality:
             raise TableError(f"input column {name!r}: {columns[name].reason}; say what it is: {name}=MODALITY")
 
 

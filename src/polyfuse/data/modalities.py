@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ from polyfuse.data.rules import (
     word_count,
 )
 from polyfuse.data.tables import ID_NAMES, Table, TableError, did_you_mean, parse_split_name
+from polyfuse.data.word_columns import find_words
 
 MADE = {"image": "image", "audio": "speech"}  # modality -> the head that makes it
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
@@ -105,7 +106,13 @@ def infer_columns(
         if modality not in MODALITIES:
             hint = did_you_mean(modality, MODALITIES) or "."
             raise TableError(f"column {name!r}: unknown modality {modality!r}{hint} Known: {', '.join(MODALITIES)}")
-    return {name: _infer_column(table, name, overrides.get(name), limits, sample) for name in table.frame}
+    found = {name: _infer_column(table, name, overrides.get(name), limits, sample) for name in table.frame}
+    lists = {name for name, column in found.items() if column.modality == "text" and "lists of texts" in column.reason}
+    for name in lists - set(overrides):
+        if labelled := find_words(table.frame, name, lists):
+            reason = f"a label per word of column {labelled.words!r}, {labelled.kinds:,} different"
+            found[name] = replace(found[name], modality="tags", role="unusable", reason=reason)
+    return found
 
 
 def _infer_column(table: Table, name: str, override: str | None, limits: Limits, sample: int) -> Column:

@@ -188,7 +188,10 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
     )
     unread = transform.broken(cells)  # type: ignore[attr-defined]
     # rows without any value that can be read are among them, column by column
-    made.broken = [BrokenCell(real[position], column, "", reason) for position, column, reason in unread]
+    made.broken = [
+        BrokenCell(real[position], column, "", repair_surrogates(str(reason)), isinstance(reason, UnseenLabel))
+        for position, column, reason in unread
+    ]
     listed = transform.unseen(cells)  # type: ignore[attr-defined]
     made.unseen = [(real[position], column, value) for position, column, value in listed]
     return made

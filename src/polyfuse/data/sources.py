@@ -14,7 +14,7 @@ import pandas as pd
 from polyfuse.data.archives import COMPRESSIONS, explain_file_kind, local_path, unpack
 from polyfuse.data.cells.source import repair_surrogates
 from polyfuse.data.coerce import drop_signalling_nans, repair_text_column
-from polyfuse.data.files import READERS, from_arrow, from_records, read_csv
+from polyfuse.data.files import READERS, from_arrow, from_records, read_csv, reader_by_content
 from polyfuse.data.frames import explain_not_a_table, from_mapping, is_frame, to_pandas
 from polyfuse.errors import TableError
 
@@ -101,7 +101,9 @@ def _name_part(part: SourcePart, key: Any) -> SourcePart:
 
 def _split_in_path(part: SourcePart) -> str | None:
     """The split that a file name (``train-0.csv``) or else its folder (``test/metadata.csv``) says."""
-    return _split_in_name(Path(part.name).stem) or (_split_in_name(part.root.name) if part.root else None)
+    name = Path(part.name)
+    known = name.suffix.lower() in {*READERS, *COMPRESSIONS}
+    return _split_in_name(name.stem if known else part.name) or (_split_in_name(part.root.name) if part.root else None)
 
 
 def _split_in_name(name: str) -> str | None:
@@ -126,7 +128,7 @@ def _from_path(path: Path) -> SourcePart:
     if not path.is_file():
         raise TableError(_explain_missing_file(path))
     name, raw = unpack(path, READERS)
-    reader = READERS.get(Path(name).suffix.lower())
+    reader = READERS.get(Path(name).suffix.lower()) or reader_by_content(path, raw)
     if reader is None:
         raise TableError(explain_file_kind(path, READERS))
     frame, notes = reader(path, raw)

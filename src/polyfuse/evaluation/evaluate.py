@@ -22,6 +22,7 @@ from polyfuse.evaluation.contributions import add_contributions
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
+from polyfuse.evaluation.marked_words import mark_text
 from polyfuse.evaluation.missing import missing_table, subsets
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.evaluation.previews import CellPreview, preview_cell
@@ -33,6 +34,7 @@ from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, attend, predict_subsets
 from polyfuse.model.prepare import make_rows
 from polyfuse.recipe import Recipe
+from polyfuse.recipe.outputs import word_columns
 from polyfuse.version import __version__
 
 TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
@@ -225,11 +227,19 @@ def _samples(
         if table.identifier
         else None
     )
-    return [
+    found = [
         sample
         for output, outcome in outcomes.items()
         for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
+    words = word_columns(bundle.recipe)
+    return [_with_words(one, table, rows, words[one.output]) if one.output in words else one for one in found]
+
+
+def _with_words(sample: Sample, table: Table, rows: np.ndarray, column: str) -> Sample:
+    """The sample with its words and their tags."""
+    cell = table.frame[column].iat[rows[sample.position]]
+    return replace(sample, marked=mark_text(cell, sample.target, sample.prediction))
 
 
 def _with_attention(

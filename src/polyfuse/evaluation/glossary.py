@@ -40,6 +40,22 @@ TERMS = {
         "share of rows wholly right: all labels and none too many; a text but for case, punctuation and articles",
         percent=True,
     ),
+    "span_f1": Term(
+        "Span F1", "balance of precision and recall of spans, right where words and label are", percent=True
+    ),
+    "span_precision": Term("Span precision", "share of the spans that were found which are right", percent=True),
+    "span_recall": Term("Span recall", "share of the true spans that were found", percent=True),
+    "span_macro_f1": Term("Span macro F1", "mean of span F1 over labels, frequent or rare", percent=True),
+    "span_macro_precision": Term("Span macro precision", "mean of span precision over labels", percent=True),
+    "span_macro_recall": Term("Span macro recall", "mean of span recall over labels", percent=True),
+    "span_weighted_f1": Term("Span weighted F1", "the same, weighted by the true spans of each label", percent=True),
+    "span_weighted_precision": Term("Span weighted precision", "span precision, weighted likewise", percent=True),
+    "span_weighted_recall": Term("Span weighted recall", "span recall, weighted likewise", percent=True),
+    "token_accuracy": Term("Token accuracy", "share of words whose tag is right", percent=True),
+    "token_macro_f1": Term(
+        "Token macro F1", "F1 of the tags of words, on average over tags, O among them", percent=True
+    ),
+    "token_weighted_f1": Term("Token weighted F1", "the same, weighted by the words of each tag", percent=True),
     "map": Term("mAP", "mean average precision: how well each label ranks its rows, at any threshold", percent=True),
     "auroc": Term("AUROC", "chance that a row of a class scores above one that is not; 50 % is a coin", percent=True),
     "qwk": Term("Weighted kappa", "agreement beyond chance, mistakes counted by their squared steps; 1 is perfect"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyfuse.evaluation import figures, glossary
+from polyfuse.evaluation.marked_words import Piece
 from polyfuse.evaluation.outcome import Confusion, OutputReport
 from polyfuse.evaluation.passages import REFERENCES, Passage, fold_text
 from polyfuse.evaluation.previews import CellPreview, preview_media
@@ -239,7 +240,7 @@ def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def _sample(sample: Sample, task: str) -> dict[str, Any]:
     text = task == "text"
-    numeric = sample.right is None and sample.score is None and not text
+    numeric = sample.right is None and sample.score is None and not text and sample.marked is None
     write = glossary.format_number if numeric else _label
     references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
     made = _made_media(sample)
@@ -248,6 +249,7 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
         "target": "" if made else write(sample.target),
         "prediction": "" if made else write(sample.prediction),
         "made": made,
+        "marked": _marked(sample),
         "references": [fold_text(str(one)) for one in references or [""]] if text else [],
         "said": fold_text(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
         "score": None if sample.metric is None else glossary.format_value(sample.metric, _finite(sample.score)),
@@ -267,6 +269,14 @@ def _brought(sample: Sample) -> list[tuple[str, str, float, bool]]:
     found = sample.contributions or {}
     most = max((abs(score) for score in found.values()), default=0.0) or 1.0
     return [(name, glossary.format_signed(score), 50 * abs(score) / most, score > 0) for name, score in found.items()]
+
+
+def _marked(sample: Sample) -> list[tuple[str, list[Piece]]]:
+    """The words of a row with their tags in colour, true and predicted."""
+    if sample.marked is None:
+        return []
+    sides = [("True", sample.marked.true), ("Predicted", sample.marked.predicted)]
+    return [(title, pieces) for title, pieces in sides if pieces is not None]
 
 
 def _made_media(sample: Sample) -> list[tuple[str, str, str | None]]:

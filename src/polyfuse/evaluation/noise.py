@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from polyfuse.data.batches import Rows
+from polyfuse.data.cells.word_lists import listed_words
 from polyfuse.data.corrupt import Corruption
 from polyfuse.data.corrupt.apply import Source, corrupt_cells
+from polyfuse.data.corrupt.table import Change
 from polyfuse.model.ensemble import MemberInputs
 from polyfuse.model.inference import concatenate, iter_states
 from polyfuse.model.network import Network
@@ -50,6 +53,7 @@ def predict_cases(
     seed: int,
     numbers: np.ndarray,
     heard: Noises | None = None,
+    words: Mapping[str, Mapping[str, Source]] = MappingProxyType({}),
 ) -> dict[Case, dict[str, Prediction]]:
     """What every head says in every case, ``CLEAN`` among them.
 
@@ -61,12 +65,13 @@ def predict_cases(
         seed: of the noise.
         numbers: row numbers to visit.
         heard: filled and read; only for networks with the very same frozen encoders, asked the very same way.
+        words: input -> outputs whose head reads the same column of words, with these: they suffer the same noise.
     """
     parts: dict[Case, dict[str, list[Prediction]]] = defaultdict(lambda: {name: [] for name in network.outputs})
     for batch, (state,) in iter_states(network, rows, numbers=numbers):
         with torch.inference_mode():
             hearing = network.member_inputs(batch)
-            for case, noisy in _cases(network, batch, sources, tables, severities, seed, heard):
+            for case, noisy in _cases(network, batch, sources, tables, severities, seed, heard, words):
                 made = state if case == CLEAN else _answered(network, state, hearing, noisy, _noised(case, tables))
                 for name in network.outputs:
                     parts[case][name].append(network.predict_output(name, made, batch))
@@ -96,6 +101,7 @@ def _cases(
     severities: Sequence[float],
     seed: int,
     heard: Noises | None,
+    words: Mapping[str, Mapping[str, Source]],
 ) -> Iterator[tuple[Case, Batch]]:
     """Each case with its cells. In "together", each cell suffers one corruption of its input, by chance."""
     rows = batch.rows_B.cpu().numpy()
@@ -113,12 +119,30 @@ def _cases(
     def changed(name: str, table: dict[str, Corruption], severity: float) -> dict[str, Cells]:
         return {reader: read(reader, table, severity) for reader in network.reads[name]}
 
+    def moved(name: str, table: dict[str, Corruption], severity: float) -> dict[str, Cells]:
+        """Where the words of an input's noised cells lie."""
+        kept = {n: replace(change, change=_places_of(change.change)) for n, change in table.items()}
+        places = {output: corrupt_cells(one, rows, kept, severity, seed) for output, one in words.get(name, {}).items()}
+        return {output: cells.to(batch.rows_B.device) for output, cells in places.items()}
+
     yield CLEAN, batch
     for severity in severities:
-        together = dict(batch.inputs)
+        together, own = dict(batch.inputs), dict(batch.own)
         for name, table in tables.items():
             for corruption, change in table.items():
                 cells = changed(name, {corruption: change}, severity)
-                yield Case(name, corruption, severity), replace(batch, inputs={**batch.inputs, **cells})
+                there = {**batch.own, **moved(name, {corruption: change}, severity)}
+                yield Case(name, corruption, severity), replace(batch, inputs={**batch.inputs, **cells}, own=there)
             together.update(cells if len(table) == 1 else changed(name, table, severity))
-        yield Case(None, None, severity), replace(batch, inputs=together)
+            own.update(moved(name, table, severity))
+        yield Case(None, None, severity), replace(batch, inputs=together, own=own)
+
+
+def _places_of(change: Change) -> Change:
+    """A change after which there are as many words as before: of cells that go missing or are no lists, none."""
+
+    def changed(cell: Any, severity: float, rng: np.random.Generator, transform: Any) -> Any:
+        found = cell if listed_words(cell) is None else change(cell, severity, rng, transform)
+        return cell if listed_words(found) is None else found
+
+    return changed

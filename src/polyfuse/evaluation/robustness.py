@@ -21,6 +21,7 @@ from polyfuse.evaluation.robustness_report import Noised, RobustnessReport
 from polyfuse.evaluation.targets import make_outcomes, metric_weights, note_unlabelled
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.prepare import make_rows
+from polyfuse.recipe.outputs import word_columns
 
 Judged = dict[Case, dict[str, OutputReport]]
 
@@ -79,7 +80,10 @@ def robustness(
     reads = bundle.recipe.reads
     sources = {reader: _source(bundle, table, prepared, n, reader) for n in tables for reader in reads[n]}
     every = make_rows(kept or prepared, len(table))
-    found = predict_cases(bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard)
+    words = {name: _word_sources(bundle, table, prepared, name) for name in tables}
+    found = predict_cases(
+        bundle.network, every, sources, tables, steps, seed=seed, numbers=rows, heard=heard, words=words
+    )
     groups = row_groups(bundle, table, rows)
     weights = metric_weights(bundle.recipe, table, rows)
     judged = {
@@ -179,3 +183,14 @@ def _notes(headlines: dict[str, Headline], present: dict[str, int], rows: int) -
         listed = ", ".join(f"{name} {count:,}" for name, count in absent.items())
         notes.append(f"rows without the input, which noise in it cannot touch: {listed} of {rows:,}")
     return notes
+
+
+def _word_sources(bundle: Bundle, table: Table, prepared: Mapping[str, Prepared], name: str) -> dict[str, Source]:
+    """Outputs whose head reads the words of an input, where no other input reads them: their column as a source."""
+    item, found = bundle.recipe.inputs[name], {}
+    for output, column in word_columns(bundle.recipe).items():
+        if [n for n, other in bundle.recipe.inputs.items() if column in other.columns] == [name]:
+            limits = Limits(**bundle.recipe.data.limits.model_dump())
+            frame = table.frame[[column]]
+            found[output] = Source(name, str(item.modality), prepared[f"own:{output}"], frame, table.rows_N, limits)
+    return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.evaluation.marked_words import MarkedText
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.previews import CellPreview
 
@@ -33,6 +34,7 @@ class Sample:
         position: of the row among those judged.
         looked: what its text was written about, where the decoder says it and the row is one of the first of its kind.
         contributions: what each input brought to the probability or number, where the model has few of them.
+        marked: its words with their tags, where the output has any.
     """
 
     row: int
@@ -50,6 +52,7 @@ class Sample:
     position: int = 0
     looked: AttentionView | None = None
     contributions: dict[str, float] | None = None
+    marked: MarkedText | None = None
 
 
 def samples(

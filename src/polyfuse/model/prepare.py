@@ -20,7 +20,7 @@ from polyfuse.data.tables import Table, read_table
 from polyfuse.data.truncation import count_truncated
 from polyfuse.data.weights import row_weights
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import head_columns
+from polyfuse.recipe.outputs import head_columns, own_spec, word_columns
 
 
 def read_options(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
@@ -51,7 +51,8 @@ def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
     """``in:NAME`` and ``out:NAME`` -> the columns they read, with their modality; ``own:NAME`` -> those of its head."""
     kinds = recipe.data.modalities
     inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.readers.items()}
-    outputs = {f"out:{n}": {o.column: o.head.name} for n, o in recipe.outputs.items()}
+    beside = {n: {column: "text"} for n, column in word_columns(recipe).items()}  # tags are read with their words
+    outputs = {f"out:{n}": {o.column: o.head.name, **beside.get(n, {})} for n, o in recipe.outputs.items()}
     return inputs | outputs | {f"own:{n}": dict.fromkeys(c, "text") for n, c in head_columns(recipe).items()}
 
 
@@ -71,12 +72,17 @@ def prepare_all(
         heads: those of columns that heads read themselves as well; not where nothing is to be answered.
     """
     wanted = ("in", *(("out",) if targets else ()), *(("own",) if heads else ()))
-    plain: Any = registry.transform("text.plain")()
     return {
-        name: prepare(transforms.get(name, plain), table.frame, columns, reading)
+        name: prepare(transforms.get(name) or _own_transform(recipe, name), table.frame, columns, reading)
         for name, columns in columns_of(recipe).items()
         if name.partition(":")[0] in wanted
     }
+
+
+def _own_transform(recipe: Recipe, name: str) -> Any:
+    """The transform of columns that a head reads itself (``own:OUTPUT``), which nothing is fitted for."""
+    spec = own_spec(recipe, name[4:])
+    return registry.transform(spec.transform)(**spec.keywords)
 
 
 def sample_weights(recipe: Recipe, table: Table, rows: np.ndarray) -> np.ndarray | None:

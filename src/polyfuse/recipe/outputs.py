@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from polyfuse import registry
-from polyfuse.contracts import ReadsColumns, ReadsEncoder, Scores, Streams, offers
+from polyfuse.contracts import ReadsColumns, ReadsEncoder, ReadsWords, Scores, Streams, offers
 from polyfuse.data.tables import Table, did_you_mean
 from polyfuse.recipe import Recipe, RecipeError
+from polyfuse.records import Spec
 
 
 def outputs_without_scores(recipe: Recipe) -> list[str]:
@@ -45,6 +46,20 @@ def head_columns(recipe: Recipe) -> dict[str, list[str]]:
         except ValueError as error:
             raise RecipeError(f"outputs.{name}.head: {error}") from None
     return {name: columns for name, columns in found.items() if columns}
+
+
+def word_columns(recipe: Recipe) -> dict[str, str]:
+    """Output -> the column of words by which its head answers; only outputs with one that is known."""
+    named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
+    able = [name for name, part in named.items() if offers(registry.head(part.name), ReadsWords)]
+    return {name: columns[0] for name, columns in head_columns(recipe).items() if name in able}
+
+
+def own_spec(recipe: Recipe, name: str) -> Spec:
+    """The transform by which an output's head reads its own columns."""
+    part = recipe.outputs[name].head
+    made = registry.head(part.name)
+    return made.own(**part.keywords) if offers(made, ReadsWords) else Spec("text.plain")
 
 
 def check_head_columns(recipe: Recipe, table: Table) -> None:

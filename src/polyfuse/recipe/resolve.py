@@ -20,10 +20,12 @@ from polyfuse.data.modalities import Column, infer_columns, infer_output, is_pro
 from polyfuse.data.splits import Splits, group_numbers, note_unusable_splits, split_rows
 from polyfuse.data.tables import Table
 from polyfuse.data.timeline import Timeline, make_timeline
+from polyfuse.data.word_columns import WordLabels, find_words
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
 from polyfuse.recipe.companions import assign_companions
-from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores
+from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores, word_columns
 from polyfuse.recipe.presets import knows_before_training
+from polyfuse.recipe.tagging import find_head_words, name_inputs, reads_words, separate_words
 from polyfuse.recipe.validate import check_recipe
 
 TOGETHER = "rows of one list"
@@ -82,7 +84,8 @@ def resolve(
     notes += [
         note
         for name, output in recipe.outputs.items()
-        for note in find_leaks(table, [*_used_columns(recipe), *beside.get(name, [])], output.column)
+        for note in find_leaks(table, dict.fromkeys([*_used_columns(recipe), *beside.get(name, [])]), output.column)
+        if not reads_words({"name": output.head.name})  # a sentence goes with its tags, and is no answer
     ]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
@@ -173,7 +176,8 @@ def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
         if (undecided := table.undecided.get(output["column"])) and output["head"]["name"] in ("auto", "number"):
             raise RecipeError(f"output {name!r}: column {output['column']!r} {undecided}")
         if output["head"]["name"] == "auto":
-            head, reason = infer_output(series)
+            labelled = find_words(table.frame, output["column"])
+            head, reason = ("tags", _describe_tags(labelled)) if labelled else infer_output(series)
             if head not in registry.table_of("head"):
                 known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
@@ -184,9 +188,17 @@ def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
                 )
             output["head"]["name"] = head
             reason += f" ({name}=category to learn them as classes)" if head == "text" else ""
-            notes.append(f"output {name!r} is a {head}: {reason}")
+            what = head if head == "tags" else f"a {head}"
+            notes.append(f"output {name!r} is {what}: {reason}")
+        notes += find_head_words(name, output, table) if reads_words(output["head"]) else []
         notes += _order(name, output["head"], series)
     return parse(values), notes
+
+
+def _describe_tags(found: WordLabels) -> str:
+    """Why a column is one of tags."""
+    what = "a label per word" if found.form == "tags" else "spans of characters"
+    return f"{what} of column {found.words!r}, {found.kinds:,} different"
 
 
 def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
@@ -212,7 +224,8 @@ def _resolve_inputs(
     outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
-    beside = {column: name for name, own in head_columns(recipe).items() for column in own}
+    words = set(word_columns(recipe).values())  # of which inputs read the very same column
+    beside = {column: name for name, own in head_columns(recipe).items() for column in own if column not in words}
     found = resolve_inputs(requests, columns, outputs=outputs, beside=beside, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
@@ -220,6 +233,7 @@ def _resolve_inputs(
         name: {**values["inputs"].get(name, {}), "columns": list(names), "modality": modality}
         for name, (names, modality) in found.items()
     }
+    separate_words(recipe, values)
     for name, item in values["inputs"].items():
         if item.get("init_from"):
             _check_start(f"inputs.{name}", item, starts[name])
@@ -231,7 +245,7 @@ def _resolve_inputs(
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
     read = [*used, *outputs, *beside, *(name for name in others.values() if name is not None)]
     reasons = {} if requests else exclusion_reasons(columns, outputs=outputs, beside=beside, **others)
-    return parse(values), note_unused_columns(columns, read, reasons)
+    return name_inputs(parse(values)), note_unused_columns(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:

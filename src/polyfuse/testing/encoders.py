@@ -81,6 +81,11 @@ def _ngrams(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"ids": ids, "span": _spans(length), **bag}
 
 
+def _words(length: int, draw: torch.Generator) -> dict[str, Tensor]:
+    ids, look = (torch.randint(1, GRAMS, (length, count), generator=draw) for count in (1 + length, 3))
+    return {"ids": ids, "look": look, "span": _spans(length)}
+
+
 def _stretches(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"ids": torch.randint(1, GRAMS, (length, 1 + length), generator=draw), "span": _spans(length)}
 
@@ -132,6 +137,7 @@ TEXT = {"ids": ("length",), "span": ("length",)}
 CUT = {"ids": ("length", "grams"), "span": ("length",)}
 SAMPLES = {
     "text.ngrams": Sample(_ngrams, {"buckets": GRAMS}, CUT | {"bag_ids": ("bag",), "bag_weights": ("bag",)}),
+    "text.words": Sample(_words, {"buckets": GRAMS}, CUT | {"look": ("length",)}),
     "text.bpe": Sample(_subwords, {"vocabulary": VOCABULARY}, TEXT),
     "text.tokenizer": Sample(_subwords, {}, TEXT),
     "text.stretches": Sample(_stretches, {}, CUT),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.contracts import Portable, Scores, ShowsAttention, Streams, Tempered, Writes, offers
+from polyfuse.contracts import Portable, ReadsWords, Scores, ShowsAttention, Streams, Tempered, Writes, offers
 from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
@@ -35,7 +35,15 @@ CELLS: dict[str, list[Any]] = {  # eight targets of each transform
         Sound(np.sin(np.arange(400 + 100 * n, dtype=np.float32) * (0.2 + 0.1 * n)) / 2, 8000) for n in range(ROWS)
     ],
     "target.number": [1.0, 2.0, 4.0, 8.0, 3.0, 5.0, 9.0, 100.0],
+    "target.tags": [  # tags, and the words beside them
+        (
+            ["I-A", "O", "B-B"][: 1 + n % 3] if n % 2 else ["O", "B-A", "I-A"],
+            ["ein", "to", "tri"][: 1 + n % 3 if n % 2 else 3],
+        )
+        for n in range(ROWS)
+    ],
 }
+WORDS = {"words": "text", "inputs": ["text"]}  # keywords of a head that answers word by word
 POOLS = ("auto", "mean", "max", "attention")
 
 
@@ -53,7 +61,7 @@ class Case:
 
     def __init__(self, made: Any, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None):
         self.kind = made
-        self.keywords = dict(keywords or {})
+        self.keywords = {**(WORDS if offers(made, ReadsWords) else {}), **(keywords or {})}
         wanted: str = self.kind.wants(**self.keywords).transform
         if cells is None and wanted not in CELLS:
             raise ValueError(f"the checks know no targets of the transform {wanted!r}: give eight cells")
@@ -78,7 +86,31 @@ class Case:
         index = torch.arange(ROWS)
         index[list(missing)] = -1
         fields = {key: torch.from_numpy(values) for key, values in transform.collate(arrays).items()}
-        return Batch({}, {"y": Cells(fields, index[:, None])}, torch.arange(ROWS), torch.ones(ROWS))
+        cells = {"y": Cells(fields, index[:, None])}
+        return Batch({}, cells, torch.arange(ROWS), torch.ones(ROWS), own=self.own())
+
+    def own(self, rows: int = ROWS) -> dict[str, Cells]:
+        """Cells of the column of words, where the head reads one."""
+        if not offers(self.kind, ReadsWords):
+            return {}
+        spec = self.kind.own(**self.keywords)
+        transform: Any = registry.transform(spec.transform)(**spec.keywords)
+        arrays = transform.encode([words for _, words in self.cells[:rows]], Limits())
+        fields = {key: torch.from_numpy(values) for key, values in transform.collate(arrays).items()}
+        return {"y": Cells(fields, torch.arange(rows)[:, None])}
+
+    def batch(self, rows: int = ROWS) -> Batch:
+        """A batch of some rows without any target."""
+        return replace(batch_without_targets(rows), own=self.own(rows))
+
+    def fused(self, rows: int = ROWS, **keywords: Any) -> Fused:
+        """A fused representation of some rows; of a head that answers word by word with tokens that lie in a text."""
+        fused = random_fused(rows, **keywords)
+        if not offers(self.kind, ReadsWords):
+            return fused
+        places = 4 * torch.arange(LENGTH).expand(rows, LENGTH)
+        span_BT2 = torch.stack([places, places + 2], -1)
+        return replace(fused, by_input={"text": replace(fused.tokens, prefix=0, span_BT2=span_BT2)})
 
 
 def random_fused(rows: int = ROWS, seed: int = 0, mask: Tensor | None = None, prefix: int = 0) -> Fused:
@@ -161,7 +193,7 @@ def says_what_it_is_and_wants(case: Case) -> None:
 def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
     """Eight rows are learnt by heart within 200 steps, and predicted."""
     head, transform = case.made(dropout=0.0)
-    fused, batch = random_fused(), case.targets(transform)
+    fused, batch = case.fused(), case.targets(transform)
     optimizer = torch.optim.Adam(head.parameters(), lr=0.05 if _scored(head) else 0.01)
     head.eval()
     first = head.loss(fused, batch).mean().item()
@@ -200,7 +232,7 @@ def missing_targets_have_no_loss_and_no_gradient(case: Case) -> None:
     """A row without a target has a loss of 0 and no gradient; the others have one each."""
     head, transform = case.made()
     head.eval()
-    fused = random_fused()
+    fused = case.fused()
     fused.tokens.x_BTD.requires_grad_()
     loss_B = head.loss(fused, case.targets(transform, missing=(0, 3)))
     assert loss_B.shape == (ROWS,), f"the loss is {tuple(loss_B.shape)}, expected one number per row"
@@ -216,8 +248,9 @@ def no_target_at_all_is_a_loss_of_zero(case: Case) -> None:
     """A batch without any target has a loss of 0, with gradients of 0."""
     head, transform = case.made()
     blank = {key: torch.from_numpy(values) for key, values in transform.collate([transform.blank()]).items()}
-    batch = Batch({}, {"y": Cells(blank, torch.full((ROWS, 1), -1))}, torch.arange(ROWS), torch.ones(ROWS))
-    loss = head.loss(random_fused(), batch).sum()
+    cells = {"y": Cells(blank, torch.full((ROWS, 1), -1))}
+    batch = Batch({}, cells, torch.arange(ROWS), torch.ones(ROWS), own=case.own())
+    loss = head.loss(case.fused(), batch).sum()
     loss.backward()
     assert loss.item() == 0
     assert all((p.grad == 0).all() for p in head.parameters())
@@ -227,8 +260,8 @@ def a_row_depends_on_itself_alone(case: Case) -> None:
     """The loss of a row does not depend on the other rows."""
     head, transform = case.made()
     head.eval()
-    all_B = head.loss(random_fused(), case.targets(transform))
-    few_B = head.loss(random_fused(), case.targets(transform, missing=(1, 2)))
+    all_B = head.loss(case.fused(), case.targets(transform))
+    few_B = head.loss(case.fused(), case.targets(transform, missing=(1, 2)))
     assert torch.equal(all_B[[0, 3, 4]], few_B[[0, 3, 4]])
 
 
@@ -236,7 +269,7 @@ def parts_of_loss_and_prediction_are_the_whole(case: Case) -> None:
     """``loss`` is ``loss_of`` its ``scores``, and ``predict`` is ``decode`` of them, where it has any."""
     head, transform = case.made()
     head.eval()
-    fused, batch = random_fused(), case.targets(transform)
+    fused, batch = case.fused(), case.targets(transform)
     if not _scored(head):
         assert head.predict(fused, batch).scores is None, "expected no scores of a head without"
         return
@@ -258,10 +291,10 @@ def masked_tokens_change_nothing_and_empty_rows_are_finite(
             head.eval()
             mask = torch.ones(ROWS, LENGTH, dtype=torch.bool)
             mask[:, 2], mask[0] = False, False
-            fused, other = random_fused(mask=mask, prefix=prefix), random_fused(mask=mask, prefix=prefix)
+            fused, other = case.fused(mask=mask, prefix=prefix), case.fused(mask=mask, prefix=prefix)
             other.tokens.x_BTD[~mask] = 7.0
             if not _scored(head):
-                one, same = (head.predict(f, batch_without_targets()) for f in (fused, other))
+                one, same = (head.predict(f, case.batch()) for f in (fused, other))
                 assert _same(one.value, same.value), f"pool {pool}: masked tokens are read"
                 assert all(np.allclose(one.extra[key], same.extra[key]) for key in one.extra)
                 continue
@@ -275,7 +308,7 @@ def every_parameter_gets_a_gradient(case: Case, pools: Sequence[str] = ("auto", 
     """Every parameter gets a gradient."""
     for pool in pools if case.takes("pool") else pools[:1]:
         head, transform = case.made(pool=pool)
-        head.loss(random_fused(), case.targets(transform)).sum().backward()
+        head.loss(case.fused(), case.targets(transform)).sum().backward()
         without = [key for key, p in head.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert without == [], f"pool {pool}: without a gradient {without}"
 
@@ -294,8 +327,8 @@ def predictions_survive_saving(case: Case) -> None:
     head.eval()
     again.eval()
     one, other = (
-        head.predict(random_fused(), batch_without_targets()),
-        again.predict(random_fused(), batch_without_targets()),
+        head.predict(case.fused(), case.batch()),
+        again.predict(case.fused(), case.batch()),
     )
     assert _same(one.value, other.value)
     assert not _scored(head) or torch.equal(one.scores, other.scores)
@@ -306,7 +339,7 @@ def predictions_have_an_entry_per_row(case: Case) -> None:
     """A prediction has one value, one row of scores and one entry of each extra per row."""
     head, _ = case.made()
     head.eval()
-    found = head.predict(random_fused(5), batch_without_targets(5))
+    found = head.predict(case.fused(5), case.batch(5))
     assert len(found.value) == 5
     assert not _scored(head) or len(found.scores) == 5
     assert all(len(entry) == 5 for entry in found.extra.values())
@@ -330,7 +363,7 @@ def scores_export_for_any_batch_and_length(case: Case, pools: Sequence[str] = ("
         head, _ = case.made(pool=pool)
         module = _Scores(head).eval()
         batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
-        example = random_fused().tokens
+        example = case.fused().tokens
         shapes = ({0: batch, 1: length}, {0: batch, 1: length})
         exported = torch.export.export(module, (example.x_BTD, example.mask_BT), dynamic_shapes=shapes).module()
         for rows, tokens in ((1, 1), (2, 5), (7, 3)):
@@ -376,14 +409,14 @@ def bf16_autocast_keeps_losses_finite(case: Case) -> None:
     """Under bfloat16 autocast losses are finite, in float32, and scores decode."""
     head, transform = case.made()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss_B = head.loss(random_fused(), case.targets(transform))
+        loss_B = head.loss(case.fused(), case.targets(transform))
     assert loss_B.dtype == torch.float32, f"the loss is {loss_B.dtype}, expected float32"
     assert torch.isfinite(loss_B).all()
     if _scored(head):
-        assert head.decode(head.scores(random_fused(), None).bfloat16()).value
+        assert head.decode(head.scores(case.fused(), None).bfloat16()).value
     else:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert head.eval().predict(random_fused(), batch_without_targets()).value
+            assert head.eval().predict(case.fused(), case.batch()).value
 
 
 def a_row_is_written_as_it_is_alone(case: Case) -> None:
@@ -397,15 +430,15 @@ def a_row_is_written_as_it_is_alone(case: Case) -> None:
             head.writing(**options)
         except ValueError:
             continue  # not every head writes in every way
-        together = head.predict(random_fused(), batch_without_targets(), **options).value
+        together = head.predict(case.fused(), case.batch(), **options).value
         for row in range(ROWS):
-            tokens = random_fused().tokens
+            tokens = case.fused().tokens
             own = Fused(Tokens(tokens.x_BTD[[row]], tokens.mask_BT[[row]]), {})
-            said = head.predict(own, replace(batch_without_targets(1), rows_B=torch.tensor([row])), **options).value
+            said = head.predict(own, replace(case.batch(1), rows_B=torch.tensor([row])), **options).value
             assert _same(said, together[row : row + 1]), f"{options}: row {row} alone is {said}, else {together[row]!r}"
         if not _streams(head):
             continue
-        seen = list(head.stream(random_fused(), batch_without_targets(), **options))
+        seen = list(head.stream(case.fused(), case.batch(), **options))
         assert seen[-1] == together, f"{options}: what is streamed ends as {seen[-1]}, expected {together}"
 
 
@@ -416,12 +449,12 @@ def attention_is_shared_out(case: Case) -> None:
     if shows is None or not shows.attends:
         return
     head.eval()
-    tokens, mask = random_fused().tokens, torch.ones(ROWS, LENGTH, dtype=torch.bool)
+    tokens, mask = case.fused().tokens, torch.ones(ROWS, LENGTH, dtype=torch.bool)
     mask[0], mask[1, 1:] = False, False
     one, other = Tokens(tokens.x_BTD, mask, grid=(LENGTH,)), Tokens(tokens.x_BTD.flip(1), ~tokens.mask_BT)
     fused = Fused(Tokens(tokens.x_BTD[:, :1], mask[:, :1]), {"one": one, "other": other})
-    said = head.predict(fused, batch_without_targets()).value
-    for row, found in enumerate(shows.attended(fused, batch_without_targets())):
+    said = head.predict(fused, case.batch()).value
+    for row, found in enumerate(shows.attended(fused, case.batch())):
         assert found.text == said[row], f"the text is {found.text!r}, predicted was {said[row]!r}"
         total_W = found.elsewhere_W + sum(look.total_W for look in found.by_input.values())
         assert np.allclose(total_W, float(mask[row].any()), atol=1e-5), f"row {row}: the shares sum to {total_W}"

@@ -16,6 +16,7 @@ import numpy as np
 
 from polyfuse.data.cells.source import BadCell, Limits
 from polyfuse.data.cells.text import as_text
+from polyfuse.data.cells.word_lists import listed_words
 from polyfuse.data.cells.words import word_spans
 
 MOST_TYPOS = 0.5  # of the characters
@@ -26,10 +27,19 @@ _JOINER = "\u200d"
 
 
 def typos(cell: Any, severity: float, rng: np.random.Generator, transform: Any = None) -> Any:
-    """Characters swapped with the next, deleted, inserted or replaced; blanks stay, so words stay apart."""
+    """Characters swapped with the next, deleted, inserted or replaced; blanks stay, so words stay apart.
+
+    A list of words stays one, of as many words.
+    """
+    if (words := listed_words(cell)) is not None:
+        return [_mistyped(word, severity, rng) if word.strip() else word for word in words]
     text = as_text(cell, _UNCUT)
     if isinstance(text, BadCell):
         return cell
+    return _mistyped(text, severity, rng)
+
+
+def _mistyped(text: str, severity: float, rng: np.random.Generator) -> str:
     letters = _characters(text)
     chance, kinds, drawn = rng.random(len(letters)), rng.integers(4, size=len(letters)), rng.random(len(letters))
     hit = (chance < severity * MOST_TYPOS) & np.array([not letter.isspace() for letter in letters])
@@ -98,7 +108,13 @@ def _nearby_character(letter: str, drawn: float) -> str:
 
 
 def word_drop(cell: Any, severity: float, rng: np.random.Generator, transform: Any = None) -> Any:
-    """Drop words, each with the blank behind it; Chinese and Japanese characters and punctuation count as words."""
+    """Drop words, each with the blank behind it; Chinese and Japanese characters and punctuation count as words.
+
+    A list of words stays as long: nothing stands in the place of those that are lost.
+    """
+    if (listed := listed_words(cell)) is not None:
+        left = ["" if chance < severity else word for word, chance in zip(listed, rng.random(len(listed)), strict=True)]
+        return left if any(left) else ""
     text = as_text(cell, _UNCUT)
     if isinstance(text, BadCell):
         return cell

@@ -1,0 +1,105 @@
+"""Measures outputs that say something of every word, beside what simpler ways reach on the same rows.
+
+``python benchmarks/structure.py [ROW ...] [--seeds N] [--page]``: every measurement is kept in ``structure.json`` as it
+comes, so that a stopped run goes on; ``--fresh`` measures the named rows again. Validation rows chose the settings.
+The page's part between two marks is written anew from what is kept; the rest of the page is another's and stays.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from typing import Any
+
+import pandas as pd
+from alignment_run import mean_and_deviation, number_of_seeds
+from common import DATA
+from defaults_run import Run, Section
+from generation_run import ROWS as OTHERS
+from generation_run import Made, format_minutes, numbers, row, writer
+from topic import Topic, machines_and_days
+
+from polyfuse.data.tables import read_table
+from polyfuse.evaluation import judges
+from polyfuse.evaluation.outcome import Outcome
+
+ORDER = ("conll2003",)
+SHOWN = ("token_accuracy", "span_f1", "span_precision", "span_recall")
+ROWS = 14_041  # that train
+SIDES = {"train": "eng.train", "val": "eng.testa", "test": "eng.testb"}
+WAYS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], int]] = {  # keywords of encoder and head, rows of a batch
+    "words, softmax, batches of 64": ({}, {}, 64),
+    "words, softmax, batches of 32": ({}, {}, 32),
+    "words of width 192, crf, batches of 32": ({"width": 192, "embedding": 48}, {"crf": True}, 32),
+}
+
+
+def sentences(*, quick: bool = False) -> pd.DataFrame:
+    """CoNLL-2003 in English: ``words``, ``tags``, ``split``; eng.testa validates, eng.testb is the test."""
+    parts = []
+    for split, name in SIDES.items():
+        frame = read_table(DATA / "conll2003" / name).frame
+        parts.append((frame.head(60) if quick else frame)[["words", "tags"]].assign(split=split))
+    return pd.concat(parts, ignore_index=True)
+
+
+def most_frequent(table: pd.DataFrame) -> dict[str, float]:
+    """Metrics of the tag that each word has most often in training, ``O`` for new words."""
+    seen: dict[str, Counter] = defaultdict(Counter)
+    train, test = table[table.split == "train"], table[table.split == "test"]
+    for words, tags in zip(train.words, train.tags, strict=True):
+        for word, tag in zip(words, tags, strict=True):
+            seen[word][tag] += 1
+    usual = {word: counts.most_common(1)[0][0] for word, counts in seen.items()}
+    said = [[usual.get(word, "O") for word in words] for words in test.words]
+    return numbers(judges.judge(Outcome("tags", list(test.tags), said), bootstrap=0).metrics)
+
+
+def _measured(run: Run, frame: Callable[[], pd.DataFrame], recipe: Mapping[str, Any], seed: int) -> Made:
+    return writer(run, frame, recipe, seed, {"as is": {}})[1]
+
+
+@row
+def conll2003(run: Run) -> Section:
+    section = Section(
+        "Names in news",
+        "CoNLL-2003 in English, eng.testb, from scratch, ten minutes of training; eng.testa chose the weights. "
+        "To reach: token accuracy of 96.5 % and span F1 of 82.9 %; a CRF on features made by hand has 96.4 % and "
+        "82.9 %. In percent; spans as conlleval counts them. How many epochs ten minutes are depends on what else ran.",
+        ["tagger", "token accuracy", "span F1", "precision", "recall", "epochs", "minutes, training of all", "seeds"],
+    )
+    frame = cache(lambda: sentences(quick=run.quick))
+    if (found := run.kept("conll2003/most frequent", lambda: most_frequent(frame()))) is not None:
+        section.lines.append(["most frequent tag of each word", *(f"{100 * found[n]:.1f}" for n in SHOWN), "", "", ""])
+    for way, (encoder, head, batch) in WAYS.items():
+        words = {"columns": ["words"], "modality": "text", "encoder": {"name": "words", **encoder}}
+        recipe = {
+            "inputs": {"words": words},
+            "outputs": {"tags": {"column": "tags", "head": {"name": "tags", **head}}},
+            "training": {"batch_size": batch, "time": "10m"},
+        }
+        made = run.each(f"conll2003/{way}", partial(_measured, run, frame, recipe))
+        if made:
+            cells = [mean_and_deviation((100 * one["written"]["as is"][n] for one in made), 1) for n in SHOWN]
+            epochs = mean_and_deviation((one["steps"] * batch / ROWS for one in made), 1)
+            section.lines.append([way, *cells, epochs, format_minutes(made), number_of_seeds(made)])
+    return section
+
+
+def page(sections: Iterable[Section], kept: Iterable[dict[str, Any]]) -> str:
+    """All that is measured, with the machines it was measured on."""
+    head = (
+        "Made by `python benchmarks/structure.py`. Mean ± standard deviation over seeds; one seed where there is no "
+        "spread. Minutes are of the slowest seed, on cores that other work shared.\n\n"
+        f"{machines_and_days(kept)}"
+    )
+    return "\n\n".join([head, *(section.markdown() for section in sections if section.lines)])
+
+
+TOPIC = Topic("structure", __doc__, ORDER, {name: OTHERS[name] for name in ORDER}, page)
+main = TOPIC.main
+
+if __name__ == "__main__":
+    sys.exit(main())

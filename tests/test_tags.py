@@ -1,0 +1,232 @@
+"""Tags from a table to a report: words tagged under every fusion, bad cells named, and as many tags as words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import polyfuse as pf
+from polyfuse import registry
+from polyfuse.data.tables import TableError, read_table
+from polyfuse.recipe import RecipeError
+
+NAMES, PLACES, REST = ["Anna", "Otto", "Ida"], ["Bonn", "Rome", "Oslo"], ["went", "to", "from", "saw", "and", "."]
+TINY = ("training.epochs=6", "training.batch_size=16", "width=16", "preset=plain")
+NARROW = ("inputs.words.encoder.width=16", "inputs.words.encoder.embedding=8", "inputs.words.encoder.dropout=0.1")
+QUICK = ("training.learning_rate=0.01", "inputs.words.learning_rate=0.02")
+FAST = (*TINY, *NARROW)
+TEXT = [name.replace("inputs.words", "inputs.text") for name in (*FAST, *QUICK)]  # where inputs have names of their own
+
+
+def sentences(rows=60, seed=0):
+    """Sentences whose names are people and whose places are places, IOB1."""
+    rng = np.random.default_rng(seed)
+    table = []
+    for _ in range(rows):
+        kinds = rng.choice(3, size=rng.integers(2, 9), p=[0.2, 0.2, 0.6])
+        words = [str(rng.choice((NAMES, PLACES, REST)[kind])) for kind in kinds]
+        words += [str(rng.choice(NAMES)), str(rng.choice(PLACES))]
+        tags = ["I-PER" if w in NAMES else "I-LOC" if w in PLACES else "O" for w in words]
+        table.append({"words": words, "tags": tags})
+    return pd.DataFrame(table)
+
+
+def conll(frame):
+    rows = zip(frame.words, frame.tags, strict=True)
+    said = ["\n".join(f"{w} {t}" for w, t in zip(words, tags, strict=True)) for words, tags in rows]
+    return "-DOCSTART- O\n\n" + "\n\n".join(said) + "\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A model of a ``.conll`` file, and the folder."""
+    folder = tmp_path_factory.mktemp("tags")
+    for name, seed in (("eng.train", 0), ("test.conll", 1)):
+        (folder / name).write_text(conll(sentences(seed=seed)))
+    model = pf.fit(folder / "eng.train", outputs=["tags"], settings=[*TEXT, "training.epochs=12"], quiet=True)
+    model.save(folder / "ner")
+    return model, folder
+
+
+def test_a_file_of_sentences_is_learnt_judged_and_predicted(made):
+    model, folder = made
+    assert model.recipe.outputs["tags"].head.name == "tags"
+    assert model.recipe.inputs["text"].named == "words"
+    report = model.evaluate(folder / "test.conll", verbose=False)
+    report.to_html(folder / "report.html")
+    assert report.outputs["tags"].metrics["span_f1"] > 0.8
+    assert report.outputs["tags"].metrics["token_accuracy"] > 0.9
+    page = (folder / "report.html").read_text()
+    assert page.count("<mark") > 10
+    assert "<small>PER</small>" in page
+    answers = model.predict(sentences(5, seed=2)[["words"]])
+    again = pf.load(folder / "ner").predict(sentences(5, seed=2)[["words"]])
+    assert answers.tags.tolist() == again.tags.tolist()
+    assert [len(tags) for tags in answers.tags] == [len(words) for words in sentences(5, seed=2).words]
+    assert {tag for tags in answers.tags for tag in tags} <= {"O", "I-PER", "B-PER", "I-LOC", "B-LOC"}
+
+
+def test_noise_changes_letters_and_never_the_number_of_words(made):
+    model, folder = made
+    report = model.robustness(folder / "test.conll", severities=(0.5, 1.0), verbose=False)
+    points = report.together.curves["tags"].points
+    assert report.headlines["tags"].metric == "span_f1"
+    assert points[-1].value < points[0].value
+    by_typos = report.inputs["text"].by_corruption["typos"]["tags"].points
+    assert by_typos[-1].value < by_typos[0].value
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(st.text(max_size=5), max_size=12), min_size=1, max_size=3))
+def test_there_are_as_many_tags_as_words(made, rows):
+    found = made[0].predict(pd.DataFrame({"words": pd.Series(rows, dtype=object)}))
+    assert [len(tags) for tags in found.tags] == [len(words) for words in rows]
+
+
+def test_a_text_of_ten_thousand_words_is_tagged_to_its_end(made):
+    words = ["Anna", "went", "to", "Bonn", "."] * 2000
+    (found,) = made[0].predict(pd.DataFrame({"words": [words]})).tags
+    assert len(found) == 10_000
+    assert found[-5:-1] == ["I-PER", "O", "O", "I-LOC"]
+
+
+def test_a_row_with_one_tag_too_few_is_named(tmp_path):
+    frame = sentences()
+    frame.at[7, "tags"] = frame.tags[7][1:]
+    model = pf.fit(frame, outputs=["tags"], settings=[*TEXT, "training.epochs=1"], quiet=True)
+    notes = " ".join(model.notes)
+    count = len(frame.words[7])
+    assert (
+        f"1 cells count as missing, they cannot be read; the first, the DataFrame, row 7: {count - 1} tags for {count}"
+        in notes
+    )
+    frame["tags"] = [tags[1:] for tags in frame.tags]
+    with pytest.raises(RecipeError, match="expected a list of tags as long as the list of words"):
+        pf.fit(frame, outputs=["tags=tags"], settings=TEXT, quiet=True)
+
+
+def test_an_unseen_tag_is_refused_by_row_or_left_out(made):
+    model, _ = made
+    frame = sentences(10, seed=3)
+    frame.at[4, "tags"] = ["I-ORG", *frame.tags[4][1:]]
+    with pytest.raises(ValueError, match=r"row 4: tag 'I-ORG' was not seen in training"):
+        model.evaluate(frame, verbose=False)
+    assert model.evaluate(frame, unseen="skip", verbose=False).outputs["tags"].rows == 9
+
+
+def test_an_empty_sentence_is_a_row_without_a_target(made):
+    model, _ = made
+    frame = sentences(10, seed=3)
+    frame.at[2, "words"], frame.at[2, "tags"] = [], []
+    assert model.evaluate(frame, verbose=False).outputs["tags"].rows == 9
+    assert model.predict(frame[["words"]]).tags[2] == []
+
+
+def test_spans_over_plain_texts(tmp_path):
+    rows = []
+    for words, tags in zip(*(sentences(80)[name] for name in ("words", "tags")), strict=True):
+        text, spans = "", []
+        for word, tag in zip(words, tags, strict=True):
+            start = len(text)
+            text += f"{word} "
+            if tag != "O":
+                spans.append({"start": start, "end": start + len(word), "label": tag[2:]})
+        rows.append({"text": text.strip(), "spans": json.dumps(spans)})
+    frame = pd.DataFrame(rows)
+    model = pf.fit(frame, outputs=["spans"], settings=[*TEXT, "training.epochs=12"], quiet=True)
+    assert model.recipe.outputs["spans"].head.keywords["form"] == "spans"
+    assert model.evaluate(frame, verbose=False).outputs["spans"].metrics["span_f1"] > 0.8
+    (found,) = model.predict(pd.DataFrame({"text": ["Anna saw Rome."]})).spans
+    assert {"start": 9, "end": 13, "label": "LOC"} in found
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_a_picture_reaches_every_word_under_concat_and_attention(crf):
+    """Three colours named, and a picture of one of them: the words alone know a third."""
+    rng = np.random.default_rng(0)
+    colours = {"red": 0, "green": 1, "blue": 2}
+    rows = []
+    for _ in range(160):
+        words = list(rng.permutation(list(colours))) + ["end"] * int(rng.integers(0, 2))
+        shown = str(rng.choice(list(colours)))
+        picture = np.zeros((8, 8, 3), np.uint8)
+        picture[..., colours[shown]] = 255
+        rows.append(
+            {"words": list(map(str, words)), "photo": picture, "tags": ["B-HIT" if w == shown else "O" for w in words]}
+        )
+    frame = pd.DataFrame(rows)
+    inputs = ["words@words=text:words", "photo@photo=image:statistics"]
+    for fusion in ("concat",) if crf else ("concat", "attention"):
+        model = pf.fit(
+            frame,
+            outputs=["tags"],
+            inputs=inputs,
+            fusion=fusion,
+            quiet=True,
+            settings=[*FAST, *QUICK, f"outputs.tags.head.crf={str(crf).lower()}", "training.epochs=12", "width=32"],
+        )
+        report = model.evaluate(frame.tail(60), verbose=False)
+        assert report.outputs["tags"].metrics["span_f1"] > 0.9, fusion
+        assert report.missing_modality[0]["inputs"] == ["words", "photo"]
+
+
+@pytest.mark.parametrize("fusion", [name for name in registry.FUSIONS if name != "decision"])
+def test_words_meet_their_tokens_under_every_fusion(fusion):
+    torch.manual_seed(0)
+    frame = sentences(24).assign(size=np.arange(24.0) % 7)
+    model = pf.fit(
+        frame, outputs=["tags"], inputs=["words@words=text:words", "size"], fusion=fusion, quiet=True,
+        settings=[*FAST, "training.epochs=1"],
+    )  # fmt: skip
+    found = model.predict(frame[["words", "size"]])
+    assert [len(tags) for tags in found.tags] == [len(words) for words in frame.words]
+
+
+def test_a_decision_and_unimodal_are_refused_by_name():
+    frame = sentences(24).assign(size=np.arange(24.0) % 7)
+    inputs = ["words@words=text:words", "size"]
+    with pytest.raises(
+        RecipeError, match=r"decision joins scores of single inputs, and output 'tags' \(tags\) has none"
+    ):
+        pf.fit(frame, outputs=["tags"], inputs=inputs, fusion="decision", settings=FAST, quiet=True)
+    with pytest.raises(RecipeError, match="unimodal works on scores of single inputs"):
+        pf.fit(frame, outputs=["tags"], inputs=inputs, settings=[*FAST, "objectives=[{name: unimodal}]"], quiet=True)
+
+
+def test_other_columns_of_labels_are_no_inputs():
+    frame = sentences().assign(pos=lambda t: [["N" if w[0].isupper() else "V" for w in words] for words in t.words])
+    model = pf.fit(frame, outputs=["tags"], settings=[*TINY, "training.epochs=1"], quiet=True)
+    assert {c for i in model.recipe.inputs.values() for c in i.columns} == {"words"}
+    assert any("column 'pos' is left out: a label per word of column 'words'" in n for n in model.notes)
+
+
+def test_files_of_columns(tmp_path):
+    for name in ("a.conll", "a.iob", "a.bio", "eng.train"):
+        (tmp_path / name).write_text("-DOCSTART- -X- O\n\nEU NNP B-ORG\nwins VB O\n\n\nRome NNP B-LOC\n")
+        table = read_table(tmp_path / name)
+        assert list(table.frame) == ["words", "pos", "tags"]
+        assert table.frame.words.tolist() == [["EU", "wins"], ["Rome"]]
+        assert "1 marks of documents are left out" in table.notes[0]
+    (tmp_path / "bad.conll").write_text("EU NNP B-ORG\nwins VB\nit PRP O\n")
+    with pytest.raises(TableError, match=r"bad.conll: line 2 has 2 columns, where most have 3"):
+        read_table(tmp_path / "bad.conll")
+    (tmp_path / "empty.conll").write_text("\n\n")
+    with pytest.raises(TableError, match="no line holds a word"):
+        read_table(tmp_path / "empty.conll")
+    (tmp_path / "letter.txtx").write_text("Dear all,\nthis is no table.\n")
+    with pytest.raises(TableError, match="unknown kind of file"):
+        read_table(tmp_path / "letter.txtx")
+
+
+def test_lists_written_into_a_csv_file(tmp_path):
+    frame = sentences()
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    model = pf.fit(tmp_path / "t.csv", outputs=["tags"], settings=[*TINY, "training.epochs=1"], quiet=True)
+    found = model.predict(tmp_path / "t.csv")
+    assert [len(tags) for tags in found.tags] == [len(words) for words in frame.words]

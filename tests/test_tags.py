@@ -230,3 +230,11 @@ def test_lists_written_into_a_csv_file(tmp_path):
     model = pf.fit(tmp_path / "t.csv", outputs=["tags"], settings=[*TINY, "training.epochs=1"], quiet=True)
     found = model.predict(tmp_path / "t.csv")
     assert [len(tags) for tags in found.tags] == [len(words) for words in frame.words]
+
+
+def test_what_needs_scores_refuses_by_name(made, tmp_path):
+    model, _ = made
+    with pytest.raises(ValueError, match="no output has scores to explain"):
+        model.explain(sentences(1))
+    with pytest.raises(ValueError, match="output 'tags': the head tags cannot be exported"):
+        model.export(tmp_path / "onnx")

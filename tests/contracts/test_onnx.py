@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from polyfuse import registry
+from polyfuse.contracts import Scores, offers
 from polyfuse.learners.blocks import to_tensors
 from polyfuse.testing import encoders, fusions, heads
 from polyfuse.testing.onnx import same_in_onnx
@@ -15,7 +16,7 @@ from tests.contracts.test_encoders import CASES, architectures, case, checkpoint
 from tests.learners.tables import FAST, TASKS, table
 
 QUICK = {"columns:mlp", "concat", "category"}
-SCORED = [name for name in registry.HEADS if name not in ("text", "image", "speech")]
+SCORED = [name for name in registry.HEADS if offers(registry.head(name), Scores)]
 
 
 @pytest.mark.parametrize("named", slow_but(CASES, QUICK))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from polyfuse import registry
-from polyfuse.contracts import Streams, offers
+from polyfuse.contracts import Scores, Streams, offers
 from polyfuse.data.cells.media_files import encode_media
 from polyfuse.data.prepare import Prepared
 from polyfuse.data.tables import Table, read_table
@@ -95,7 +95,7 @@ class BundleServant:
         return {name: np.stack([_scores(said[name]) for said in found]) for name in scored}
 
     def _scored(self, name: str) -> bool:
-        return bool(self.outputs[name].labels) or self.bundle.network.head(name).task == "number"
+        return offers(self.bundle.network.head(name), Scores)
 
     def embed(self, records: Sequence[Record], *, input: str | None = None) -> np.ndarray:
         """(N, D) float32 vectors of one input, or of all together; NaN where a row has nothing to embed.

@@ -147,6 +147,7 @@ def _fill(root):
     keep(Ramp(), prepared(), Path(root))
 
 
+@pytest.mark.slow
 def test_two_processes_may_fill_one_store(tmp_path):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_fill, args=(str(tmp_path),)) for _ in range(2)]

@@ -241,6 +241,7 @@ def test_without_test_rows_the_validation_rows_stay_out_of_all(table):
     assert any("nothing was trained" in note for note in made.fit_report.meta["notes"])
 
 
+@pytest.mark.slow
 def test_noise_and_missing_inputs_reach_every_member(table, tmp_path):
     words = np.where(table.y > table.y.median(), "much high", "little low")
     words = [f"row {n} is {word} today" for n, word in enumerate(words)]

@@ -111,6 +111,7 @@ def as_if_slow(_, some, __):
     return Cost(0.5, 0.2, {one.variant.key: 0.01 for one in some})
 
 
+@pytest.mark.slow
 def test_a_budget_stops_losers_early_and_says_so(table, monkeypatch):
     monkeypatch.setattr("polyfuse.comparison.plan._cost", as_if_slow)
     names = ("concat", "sum", "gated", "film", "hierarchical", "deepset", "mean", "hybrid")

@@ -20,6 +20,7 @@ from polyfuse.cli.common import (
     show,
 )
 from polyfuse.data.output_paths import check_page_path
+from polyfuse.evaluation.glossary import format_count
 from polyfuse.runtime.folder import is_export
 from polyfuse.system.lazy import LazyModule
 
@@ -70,4 +71,4 @@ def explain(
         return
     if not place:
         show(found)
-    print_notes(*notes, *([f"{len(found):,} answers explained in {html}"] if place else []))
+    print_notes(*notes, *([f"{format_count(len(found), 'answer')} explained in {html}"] if place else []))

@@ -45,6 +45,8 @@ bench: setup
 	@$(BIN)/python benchmarks/search.py
 	@$(BIN)/python benchmarks/alignment.py
 	@$(BIN)/python benchmarks/generation_speed.py
+	@$(BIN)/python benchmarks/structure.py
+	@$(BIN)/python benchmarks/deploy.py
 
 clean:
 	rm -rf .venv demo-output build dist

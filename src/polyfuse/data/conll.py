@@ -61,9 +61,10 @@ def parse_conll(text: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
         elif len(parts) != width and parts[0].startswith("#"):
             comments += 1
         elif len(parts) != width or not parts[0]:
+            found = f"{len(parts)} column{'s' * (len(parts) != 1)}"
             raise TableError(
-                f"{path}: line {number} has {len(parts)} columns, where most have {width}; expected a word and its "
-                "labels, and a blank line after each sentence"
+                f"{path}: line {number} has {found}, where most have {width}; expected a word and its labels, and a "
+                "blank line after each sentence"
             )
         else:
             sentence.append(parts)

@@ -116,8 +116,8 @@ def differentiable(question: Question, method: str) -> BundleServant:
     servant: Any = question.servant
     if not isinstance(servant, BundleServant):
         raise ValueError(
-            f"{method} looks into a network, and {servant.name} is no saved model, as exported folders are none: name "
-            f"the folder that it was exported from; {OTHERS}"
+            f"{method} looks into a network, which exported folders do not hold: name the saved model that "
+            f"{servant.name} was exported from; {OTHERS}"
         )
     return servant
 

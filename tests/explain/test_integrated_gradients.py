@@ -47,7 +47,8 @@ def test_what_is_normalised_from_nothing_still_adds_up():
 @pytest.mark.parametrize("method", ["integrated_gradients", "attention"])
 def test_a_model_without_torch_is_refused(method):
     servant = Planted(lambda row: 1.0, {"n": "number"})
-    with pytest.raises(ValueError, match=f"{method} looks into a network, which exported folders do not.*planted.*occlusion"):
+    said = f"{method} looks into a network, which exported folders do not.*planted.*occlusion"
+    with pytest.raises(ValueError, match=said):
         explain_records(servant, [{"n": 1}], method=method)
 
 

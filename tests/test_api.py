@@ -127,6 +127,15 @@ def test_another_seed_gives_another_model(fitted, table):
     assert not np.allclose(model.predict(table)["price"], other.predict(table)["price"])
 
 
+@pytest.fixture(scope="module")
+def two_inputs(table, tmp_path_factory):
+    """A model of pictures and numbers that is fitted in half a second and judged by nothing."""
+    to = tmp_path_factory.mktemp("two") / "model"
+    settings = [*FAST, "data.fractions=[0.8,0.2,0]", "training.epochs=2"]
+    inputs = ["image@photo=image", "columns@area=columns"]
+    return pf.fit(table, outputs=["label", "price"], inputs=inputs, to=to, settings=settings, quiet=True), to
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -153,9 +162,9 @@ def test_another_seed_gives_another_model(fitted, table):
         "width=24",
     ],
 )
-def test_every_setting_changes_something(fitted, table, setting):
-    model, to = fitted
+def test_every_setting_changes_something(two_inputs, table, setting):
     frame = pd.read_csv(table).head(8)
+    model, to = two_inputs
     before = model.predict(frame, media_root=table.parent)["price"]
     after = pf.fit(to, settings=[setting], quiet=True).predict(frame, media_root=table.parent)["price"]
     assert not np.array_equal(before, after)

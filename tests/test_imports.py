@@ -39,16 +39,18 @@ HEAVY = {
 OWN_FRAMEWORK = {"sklearn": {"sklearn"}}  # estimators inherit from scikit-learn's; nothing else imports that module
 
 
-def modules() -> dict[str, ast.Module]:
-    found = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        name = ".".join(p for p in parts if p != "__init__")
-        found[name] = ast.parse(path.read_text(encoding="utf8"))
-    return found
+def dotted(path: Path) -> str:
+    """The name of a module within the package."""
+    return ".".join(part for part in path.relative_to(ROOT).with_suffix("").parts if part != "__init__")
 
 
-MODULES = modules()
+FILES = {dotted(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+@cache
+def parsed() -> dict[str, ast.Module]:
+    """The modules as trees, in the process that asks for them: this takes seconds."""
+    return {name: ast.parse(path.read_text(encoding="utf8")) for name, path in FILES.items()}
 
 
 def unit(module: str) -> str:
@@ -81,11 +83,11 @@ def ours(tree: ast.AST) -> set[str]:
     return units & RANK.keys()
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m])
+@pytest.mark.parametrize("module", [m for m in FILES if m])
 def test_imports_point_downwards(module):
     own = unit(module)
     assert own in RANK, f"{module}: add it to LAYERS"
-    for other in ours(MODULES[module]):
+    for other in ours(parsed()[module]):
         assert other == own or RANK[other] < RANK[own], f"{module} imports {other}, which is not below it"
 
 
@@ -93,12 +95,12 @@ def test_imports_point_downwards(module):
 def arrows() -> dict[str, set[str]]:
     """Module -> modules that it imports, wherever in the file and for whom; the front is ``""``."""
     found = {}
-    for module, tree in MODULES.items():
+    for module, tree in parsed().items():
         named = set()
         for name in imported(tree):
             if name == "polyfuse" or name.startswith("polyfuse."):
                 inside = name.removeprefix("polyfuse").removeprefix(".")
-                named.add(inside if inside in MODULES else inside.rpartition(".")[0])
+                named.add(inside if inside in FILES else inside.rpartition(".")[0])
         found[module] = named - {module}
     return found
 
@@ -111,7 +113,7 @@ def test_no_circle_among_files():
     assert left == {}, "these files import each other, or one that does: " + ", ".join(sorted(left))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m and unit(m) not in ("cli", "__main__")])
+@pytest.mark.parametrize("module", [m for m in FILES if m and unit(m) not in ("cli", "__main__")])
 def test_nobody_below_imports_the_front(module):
     assert "" not in arrows()[module], "the front knows everything: import the module that holds what is needed"
 
@@ -120,35 +122,35 @@ def test_records_know_nothing_of_how_they_are_shown():
     drawing = {"evaluation.terminal", "evaluation.html", "evaluation.robustness_page", "evaluation.figures"}
     drawing |= {"comparison.terminal", "comparison.page", "comparison.plot"}
     for name, places in registry.RENDERERS.items():
-        records = [m for m, tree in MODULES.items() if any(getattr(n, "name", "") == name for n in tree.body)]
+        records = [m for m, tree in parsed().items() if any(getattr(n, "name", "") == name for n in tree.body)]
         assert len(records) == 1
         assert not arrows()[records[0]] & drawing
         for target in places.values():
             assert callable(registry.resolve(target))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if unit(m) == "data.cells"])
+@pytest.mark.parametrize("module", [m for m in FILES if unit(m) == "data.cells"])
 def test_cells_need_neither_torch_nor_pandas(module):
-    for name in imported(MODULES[module]):
+    for name in imported(parsed()[module]):
         top = name.split(".")[0]
         allowed = top in CELLS_MAY_IMPORT or top in sys.stdlib_module_names or name.startswith("polyfuse.data.cells")
         assert allowed, f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@pytest.mark.parametrize("module", FILES)
 def test_heavy_packages_are_imported_inside_use(module):
     top_level = {
         n.split(".")[0]
-        for s in MODULES[module].body
+        for s in parsed()[module].body
         if isinstance(s, (ast.Import, ast.ImportFrom))
         for n in imported(s)
     }
     assert not top_level & (HEAVY - OWN_FRAMEWORK.get(module, set()))
 
 
-@pytest.mark.parametrize("module", list(MODULES))
+@pytest.mark.parametrize("module", FILES)
 def test_own_modules_are_not_imported_inside_functions(module):
-    for node in ast.walk(MODULES[module]):
+    for node in ast.walk(parsed()[module]):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert not {n for n in imported(node) if n.split(".")[0] == "polyfuse"}, f"{module}.{node.name}"
 
@@ -157,13 +159,13 @@ def test_modules_that_come_later_are_imported_for_the_type_checker_too():
     """So that an arrow is seen by the rules above, and an editor completes."""
     calls = [
         (module, node.args[0].value)
-        for module, tree in MODULES.items()
+        for module, tree in parsed().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "LazyModule"
     ]
     assert calls
     for module, name in calls:
-        assert name in imported(MODULES[module]), f"{module}: {name}"
+        assert name in imported(parsed()[module]), f"{module}: {name}"
 
 
 def test_import_brings_no_torch():

@@ -19,10 +19,10 @@ def minilm() -> Path:
     return Path(next(str(f.locate()) for f in files if f.name == "tokenizer.json")).parent
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_a_recipe_runs(path, real_data, tmp_path, monkeypatch):
+def test_a_recipe_runs(path, real_data, monkeypatch):
     monkeypatch.setenv("POLYFUSE_DATA", str(real_data))
-    monkeypatch.setenv("POLYFUSE_CACHE", str(tmp_path))
     recipe = pf.read_recipe(path)
     for item in recipe.inputs.values():
         if item.encoder.name == "pretrained":

@@ -37,24 +37,22 @@ def loaded(code: str, *arguments: object) -> set[str]:
     return {name.partition(".")[0] for name in done.stderr.strip().splitlines()[-1].split("|")}
 
 
-COMMAND = """
+LOOK = """
+import polyfuse as pf
 from polyfuse.cli import main
-try:
-    main()
-except SystemExit as end:
-    assert not end.code
+for words in (["list"], ["starter"], ["inspect", sys.argv[1]]):
+    sys.argv[1:] = words
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+[getattr(pf, name) for name in pf.__all__]
+pf.read_table(words[1])
 """
 
 
-@pytest.mark.parametrize("words", [["list"], ["starter"], ["inspect", "TABLE"]])
-def test_looking_imports_no_torch(saved, words):
-    found = loaded(COMMAND, *(saved[0] if word == "TABLE" else word for word in words))
-    assert not found & {"torch", *TRAINING, *PAGES, *OPTIONAL}
-
-
-def test_reading_a_table_and_every_public_name_imports_no_torch(saved):
-    code = "import polyfuse as pf\n[getattr(pf, name) for name in pf.__all__]\npf.read_table(sys.argv[1])"
-    assert not loaded(code, saved[0]) & {"torch", *TRAINING, *PAGES, *OPTIONAL}
+def test_looking_reading_a_table_and_every_public_name_import_no_torch(saved):
+    assert not loaded(LOOK, saved[0]) & {"torch", *TRAINING, *PAGES, *OPTIONAL}
 
 
 def test_loading_and_predicting_import_nothing_that_trains(saved, tmp_path):

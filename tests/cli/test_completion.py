@@ -30,31 +30,25 @@ def said(path: str, *command: str, **environment: str) -> str:
     return done.stdout
 
 
-def in_bash(path: str, *words: str) -> set[str]:
-    """What bash offers for the last of some words."""
-    quoted = " ".join(f'"{word}"' for word in words)
-    line = (
-        "source <(polyfuse completion bash); declare -F _polyfuse_completion > /dev/null || exit 9; "
-        f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _polyfuse_completion polyfuse; "
-        'printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    return set(said(path, "bash", "--norc", "-c", line).split())
+OFFERED = [
+    ("fi", {"fit"}),
+    ("fit --medi", {"--media-root"}),
+    ("fit t.csv --fusion co", {name for name in registry.FUSIONS if name.startswith("co")}),
+    ("list en", {"encoders"}),
+    ("fit t.csv --preset s", {"scratch", "starter"}),
+    ("fit no-such-file", set()),
+]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["fi"], {"fit"}),
-        (["fit", "--medi"], {"--media-root"}),
-        (["fit", "t.csv", "--fusion", "co"], {name for name in registry.FUSIONS if name.startswith("co")}),
-        (["list", "en"], {"encoders"}),
-        (["fit", "t.csv", "--preset", "s"], {"scratch", "starter"}),
-        (["fit", "no-such-file"], set()),
-    ],
-)
-def test_bash_offers_verbs_options_and_names(path, words, offered):
-    assert in_bash(path, "polyfuse", *words) == offered
+def test_bash_offers_verbs_options_and_names(path):
+    lines = ["source <(polyfuse completion bash); declare -F _polyfuse_completion > /dev/null || exit 9"]
+    for words, _ in OFFERED:
+        place = len(words.split())
+        lines.append(f"COMP_WORDS=(polyfuse {words}); COMP_CWORD={place}; COMPREPLY=(); _polyfuse_completion polyfuse")
+        lines.append('echo "${COMPREPLY[@]}"')
+    found = said(path, "bash", "--norc", "-c", "\n".join(lines)).splitlines()
+    assert [(words, set(line.split())) for (words, _), line in zip(OFFERED, found, strict=True)] == OFFERED
 
 
 @pytest.mark.parametrize(("shell", "mark"), [("zsh", "#compdef polyfuse"), ("fish", "complete --command polyfuse")])

@@ -380,8 +380,8 @@ def test_an_unjudgeable_comparison_is_refused(table):
 
 def test_from_the_command_line(table, tmp_path, monkeypatch, capsys):
     words = ["polyfuse", "compare", str(table), "--output", "label", "--split", "split", "--fusion", "concat",
-             "--seeds", "1", "--set", "training.epochs=1", "--to", str(tmp_path / "c"), "--budget", "10m",
-             "--unit", "kind"]  # fmt: skip
+             "--seeds", "1", "--set", "training.epochs=1", "--set", "preset=plain", "--set", "width=16",
+             "--to", str(tmp_path / "c"), "--budget", "10m", "--unit", "kind"]  # fmt: skip
     monkeypatch.setattr("sys.argv", [*words, "--json"])
     with pytest.raises(SystemExit):
         main()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 import polyfuse as pf
 from tests.tiny import FAST, write_table
 
+needs_store = pytest.mark.skipif(
+    find_spec("lancedb") is None or find_spec("faiss") is None, reason="not installed: pip install 'polyfuse[search]'"
+)
 INPUTS = ["photo@photo=image", "words@words=text", "sound@sound=audio"]
 
 
@@ -25,6 +30,5 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="session")
 def index(world):
     """All rows of the table; not to be changed."""
-    pytest.importorskip("lancedb")
     model, table, folder = world
     return pf.index(model, table, to=folder / "i")

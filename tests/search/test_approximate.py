@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
-
-pytest.importorskip("lancedb")
-pytest.importorskip("faiss")
-
 import pandas as pd
+import pytest
 
 from polyfuse.search import approximate, folder
 from polyfuse.search.folder import IndexFolder
 from polyfuse.search.scan import Scan
 from polyfuse.search.store import arrow, new_ids
+from tests.search.conftest import needs_store
+
+pytestmark = needs_store
 
 ROWS, SIZE = 3000, 16
 

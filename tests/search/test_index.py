@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytest.importorskip("lancedb")
-
 import polyfuse as pf
 from polyfuse.search.store import SearchError
+from tests.search.conftest import needs_store
 from tests.tiny import FAST
+
+pytestmark = needs_store
 
 
 def test_words_find_the_pictures_that_they_fit(index, world):

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("lancedb")
-
 from polyfuse.search.folder import IndexFolder
 from polyfuse.search.store import arrow, new_ids
+from tests.search.conftest import needs_store
 from tests.search.kill_writer import SIZE, rows
+
+pytestmark = needs_store
 
 ROOT = Path(__file__).parent.parent.parent
 KILLS = int(os.environ.get("POLYFUSE_KILLS", "12"))

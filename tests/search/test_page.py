@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 
 import polyfuse as pf
+from tests.search.conftest import needs_store
 
-pytest.importorskip("lancedb")
 playwright = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,6 +32,7 @@ SETTINGS = ("preset=plain", "width=48", "training.epochs=40", "training.batch_si
 
 pytestmark = [
     pytest.mark.slow,
+    needs_store,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome here"),
 ]
 

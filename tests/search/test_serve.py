@@ -10,9 +10,10 @@ import threading
 import pandas as pd
 import pytest
 
-pytest.importorskip("lancedb")
-
 from polyfuse.search import serve
+from tests.search.conftest import needs_store
+
+pytestmark = needs_store
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,7 @@ def test_a_label_unseen_in_training(model):
         made.evaluate(frame, media_root=folder)
     report = made.evaluate(frame, media_root=folder, unseen="skip")
     assert report.outputs["label"].rows == 39
-    assert any("1 rows left out" in note for note in report.meta["notes"])
+    assert any("1 row left out" in note for note in report.meta["notes"])
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "recipe.yaml", "preprocessing/in_0.json"])

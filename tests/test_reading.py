@@ -149,7 +149,7 @@ def test_unseen_categories_and_blank_rows_are_counted_at_prediction(model):
     assert trained.notes == [
         "column 'kind': 20 of 30 values were not seen in training and are all read alike; the first: 'w' in the "
         "DataFrame, row 0",
-        "1 of 40 rows have nothing in any input, and all get one answer; the first: the DataFrame, row 3",
+        "1 of 40 rows has nothing in any input; the first: the DataFrame, row 3",
     ]
     report = trained.evaluate(other.assign(y=["a", None] * (ROWS // 2)))
     assert trained.notes[0] in report.meta["notes"]

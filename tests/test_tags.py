@@ -103,7 +103,7 @@ def test_a_row_with_one_tag_too_few_is_named(tmp_path):
     notes = " ".join(model.notes)
     count = len(frame.words[7])
     assert (
-        f"1 cells count as missing, they cannot be read; the first, the DataFrame, row 7: {count - 1} tags for {count}"
+        f"1 cell counts as missing, it cannot be read; the first, the DataFrame, row 7: {count - 1} tags for {count}"
         in notes
     )
     frame["tags"] = [tags[1:] for tags in frame.tags]

@@ -1,4 +1,4 @@
-"""Errors that say how to go on; imports nothing of ours."""
+"""Errors that say how to go on, and the counts in them; imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from contextlib import contextmanager
 
 class TableError(ValueError):
     """A table, or a request on it, is invalid; the message names the column or file and how to correct it."""
+
+
+def format_count(many: int, one: str, more: str = "") -> str:
+    """A number of things: ``1 row``, ``2,000 rows``, and with a verb ``1 row has``, ``2,000 rows have``.
+
+    Args:
+        one: the noun, and what follows it, for one.
+        more: the same for another number; by default the noun with an s.
+    """
+    return f"{many:,} {one if many == 1 else more or one + 's'}"
 
 
 @contextmanager

@@ -125,7 +125,7 @@ def test_one_short_vector_in_eighty_is_a_missing_cell():
     column = infer_columns(read_table({"a": cells}))["a"]
     assert (column.modality, column.broken) == ("vector", 1)
     model = pf.fit({"a": cells, "y": ["u", "v"] * 40}, outputs=["y"], settings=FAST, quiet=True)
-    assert any("'a': 1 cells count as missing" in note and "expected 4 as in training" in note for note in model.notes)
+    assert any("'a': 1 cell counts as missing" in note and "expected 4 as in training" in note for note in model.notes)
 
 
 def test_cells_with_pictures_are_told_apart():
@@ -164,4 +164,4 @@ def test_several_pictures_of_a_cell_are_slots_that_may_be_missing(tmp_path):
     assert np.allclose(answers, again)
     assert np.allclose(answers.iloc[:3], answers.iloc[0])
     assert not np.allclose(answers.iloc[3], answers.iloc[0])
-    assert any("1 cells hold more than 3, up to 4" in note for note in model.notes)
+    assert any("1 cell holds more than 3, up to 4" in note for note in model.notes)

@@ -124,7 +124,7 @@ def test_names_are_stripped_and_an_index_is_dropped_with_notes(tmp_path):
     table = read_table(tmp_path / "t.csv")
     assert cells(table) == {"name": ["x", "y"], "b": [1, None]}
     assert len(table.notes) == 3
-    assert "1 rows have fewer cells than the header" in table.notes[0]
+    assert "1 row has fewer cells than the header" in table.notes[0]
 
 
 @pytest.mark.parametrize(

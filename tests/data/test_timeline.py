@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from polyfuse.data.splits import split_rows
 from polyfuse.data.tables import TableError
 from polyfuse.data.timeline import make_timeline, parse_instant, split_by_shares, split_evenly
+from polyfuse.errors import format_count
 
 SHARES = st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.9, 0.1, 0.0), (0.7, 0.0, 0.3)])
 times = st.lists(st.one_of(st.none(), st.integers(0, 30)), min_size=4, max_size=50)
@@ -49,7 +50,8 @@ def test_the_oldest_train_and_the_latest_test(numbers, shares, how, grouped):
         of = [{n // 4 for n in side} for side in filled]
         assert sum(map(len, of)) == len(set.union(*of))
     if len(known) < len(numbers):
-        assert any(f"{len(numbers) - len(known)} rows have no 't' and are left out" in note for note in found.notes)
+        lost = format_count(len(numbers) - len(known), "row has no 't' and is", "rows have no 't' and are")
+        assert any(f"{lost} left out" in note for note in found.notes)
 
 
 def test_shares_are_as_near_as_ties_allow():

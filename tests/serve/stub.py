@@ -61,9 +61,9 @@ class Stub:
                     with sound.open_sound(record["sound"], Limits()) as opened:
                         opened.read(0, 100)
             except BadCell:
-                notes.append("column 'photo': 1 cells count as missing")
+                notes.append("column 'photo': 1 cell counts as missing")
             if len(record.get("vector", [0, 0])) != 2:
-                notes.append("column 'vector': 1 cells count as missing, expected 2 numbers")
+                notes.append("column 'vector': 1 cell counts as missing, expected 2 numbers")
             label = Answer("a" if bright > 0.5 else "b", {"a": bright, "b": 1 - bright}, max(bright, 1 - bright))
             answers.append({"label": label, "price": Answer(10.0 * record.get("area", 0)), "caption": Answer(words)})
         return answers, notes

@@ -22,6 +22,7 @@ from polyfuse.cli.common import (
     print_json,
     print_notes,
 )
+from polyfuse.errors import format_count
 from polyfuse.system.messages import show_bars
 
 
@@ -51,4 +52,4 @@ def attend(
     if json:
         print_json({"rows": len(found), "to": to, "notes": model.notes})
     else:
-        print_notes(*model.notes, f"{len(found):,} rows written to {to}")
+        print_notes(*model.notes, f"{format_count(len(found), 'row')} written to {to}")

@@ -20,7 +20,7 @@ from polyfuse.cli.common import (
     show,
 )
 from polyfuse.data.output_paths import check_page_path
-from polyfuse.evaluation.glossary import format_count
+from polyfuse.errors import format_count
 from polyfuse.runtime.folder import is_export
 from polyfuse.system.lazy import LazyModule
 

@@ -8,6 +8,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli.common import Device, Json, MaxBroken, MediaRoot, Trust, print_json, print_notes, program_name
+from polyfuse.errors import format_count
 
 
 def index(
@@ -50,10 +51,11 @@ def index(
         print_json({"index": place, "rows": len(found), "inputs": found.inputs, **done, "notes": found.notes})
         return
     print_notes(
-        *(f"note: {note}" for note in found.notes), *(f"{what}: {count:,} rows" for what, count in done.items())
+        *(f"note: {note}" for note in found.notes),
+        *(f"{what}: {format_count(count, 'row')}" for what, count in done.items()),
     )
     print_notes(
-        f"{place}: {len(found):,} rows, found by {', '.join(found.inputs)}",
+        f"{place}: {format_count(len(found), 'row')}, found by {', '.join(found.inputs)}",
         f'next: {program_name()} search {place} "WORDS"',
     )
 

@@ -27,6 +27,7 @@ from polyfuse.cli.common import (
     print_json,
     print_notes,
 )
+from polyfuse.errors import format_count
 from polyfuse.system.messages import show_bars
 
 SHOWN = 30  # columns named at most
@@ -94,7 +95,7 @@ def predict(
         shown = ", ".join(columns[:SHOWN]) + (
             f" and {len(columns) - SHOWN} more columns" if len(columns) > SHOWN else ""
         )
-        print_notes(f"{len(found):,} rows with {shown} written to {to}")
+        print_notes(f"{format_count(len(found), 'row')} with {shown} written to {to}")
 
 
 def grow(texts: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 import polyfuse
 from polyfuse.cli.common import Device, Json, Trust, print_json, print_notes, show
+from polyfuse.errors import format_count
 from polyfuse.system.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def search(
 
 def _serve(opened: polyfuse.Index, port: int) -> None:
     with serving.Server(opened, port) as server:
-        print_notes(f"{len(opened):,} rows at {server.address} (Ctrl-C ends it)")
+        print_notes(f"{format_count(len(opened), 'row')} at {server.address} (Ctrl-C ends it)")
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 

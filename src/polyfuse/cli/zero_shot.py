@@ -20,6 +20,7 @@ from polyfuse.cli.common import (
     print_notes,
     show,
 )
+from polyfuse.errors import format_count
 
 
 def zero_shot(
@@ -51,6 +52,6 @@ def zero_shot(
         counts = found.label.value_counts()
         print_json({"rows": len(found), "labels": {str(k): int(v) for k, v in counts.items()}, "to": to})
     elif to:
-        print_notes(f"{len(found):,} rows written to {to}")
+        print_notes(f"{format_count(len(found), 'row')} written to {to}")
     else:
         show(found.to_string(index=False, max_rows=30))

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from polyfuse.errors import format_count
 from polyfuse.evaluation import glossary
 
 if TYPE_CHECKING:
@@ -96,5 +97,5 @@ def _table(comparison: Comparison, columns: Sequence[Column], *, titled: bool = 
 
 def _title(comparison: Comparison) -> str:
     meta = comparison.meta
-    rows = glossary.format_count(meta["rows"]["test"], "test row")
+    rows = format_count(meta["rows"]["test"], "test row")
     return f"{comparison.output}: {glossary.term(comparison.metric).title}, {rows}"

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from polyfuse.errors import format_count
 from polyfuse.evaluation import glossary
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def render(found: Compression) -> RenderableType:
     """A line per figure: before, after, and what that makes."""
-    title = f"{found.name}: {found.method}, on {glossary.format_count(found.rows, 'row')} ({found.judged_as})"
+    title = f"{found.name}: {found.method}, on {format_count(found.rows, 'row')} ({found.judged_as})"
     table = Table(box=box.SIMPLE, title=escape(title), title_justify="left")
     for header, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "right")):
         table.add_column(header, justify=justify)  # type: ignore[arg-type]
@@ -39,9 +40,7 @@ def render(found: Compression) -> RenderableType:
     for rows, old_ms in before.milliseconds.items():
         new_ms = after.milliseconds[rows]
         shown = (f"{value:.2f} ms" for value in (old_ms, new_ms))
-        table.add_row(
-            f"{glossary.format_count(rows, 'row')} on {found.device}", *shown, _times(old_ms, new_ms, "faster")
-        )
+        table.add_row(f"{format_count(rows, 'row')} on {found.device}", *shown, _times(old_ms, new_ms, "faster"))
     if before.memory is not None and after.memory is not None:
         memory = map(glossary.format_bytes, (before.memory, after.memory))
         table.add_row("peak memory, 16 rows", *memory, _times(before.memory, after.memory))

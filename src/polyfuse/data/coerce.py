@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse.data.cells.source import repair_surrogates
+from polyfuse.errors import format_count
 
 MISSING = frozenset(("", "nan", "NaN", "<NA>", "#N/A", "null", "NULL", "\\N"))
 """Missing in every column of a CSV file."""
@@ -56,7 +57,8 @@ def repair_text_column(series: pd.Series) -> tuple[pd.Series, list[str]]:
     """Replace half surrogates in texts, which files and pandas' strings cannot hold; see ``repair_surrogates``."""
     if series.dtype != object or not (halves := sum(map(_has_half_surrogate, series))):
         return series, []
-    note = f"column {series.name!r}: {halves:,} cells hold half a surrogate pair, read as \ufffd"
+    count = format_count(halves, "cell holds", "cells hold")
+    note = f"column {series.name!r}: {count} half a surrogate pair, read as \ufffd"
     return pd.Series([_repair_cell(cell) for cell in series], series.index, object, series.name), [note]
 
 

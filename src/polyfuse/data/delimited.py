@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from polyfuse.errors import TableError
+from polyfuse.errors import TableError, format_count
 
 DELIMITERS = ",;\t|"
 SNIFFED = 65_536  # characters looked at to find the delimiter
@@ -382,14 +382,14 @@ def _fit_header(
     frame = frame.iloc[:, :width]
     hollow = [k for k in range(width) if not names[k].strip() and (frame[k].isna() | (frame[k] == "")).all()]
     if hollow and len(hollow) < width:
-        notes.append(f"{name}: {len(hollow):,} columns without a name or a cell are left out")
+        notes.append(f"{name}: left out: {format_count(len(hollow), 'column')} without a name or a cell")
         frame = frame.drop(columns=hollow)
     last = max(frame.columns, default=0)
     short = [line for line, cells in zip(rows.lines[1:], rows.widths[1:], strict=True) if cells <= last]
     if short:
         notes.append(
-            f"{name}: {len(short):,} rows have fewer cells than the header, what they lack counts as missing; the "
-            f"first in line {short[0]:,}"
+            f"{name}: {format_count(len(short), 'row has', 'rows have')} fewer cells than the header, what is lacking "
+            f"counts as missing; the first in line {short[0]:,}"
         )
     return frame, [names[k] for k in frame.columns], notes
 

@@ -30,6 +30,7 @@ from polyfuse.data.cells.source import (
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.media_lists import split_media
 from polyfuse.data.store import FallbackStore, cache_root, evict, fingerprint
+from polyfuse.errors import format_count
 from polyfuse.records import Spec
 from polyfuse.system.messages import progress
 
@@ -173,9 +174,10 @@ def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], 
             shown = "\n".join(f"  {reading.origin(b.row)}: {b.reason}" for b in broken[:5])
             check = "Check the paths (media_root)" if made.transform.media else "Check the cells and their type"
             raise ValueError(
-                f"column {column!r}: {len(broken)} of {present} cells cannot be read, more than the allowed share of "
-                f"{reading.max_broken:.0%}:\n{shown}\n{check}, or let them count as missing: max_broken=1 where a "
-                "model judges or predicts (--max-broken 1), data.max_broken=1 among the settings of fit."
+                f"column {column!r}: {len(broken)} of {format_count(present, 'cell')} cannot be read, more than the "
+                f"allowed share of {reading.max_broken:.0%}:\n{shown}\n{check}, or let them count as missing: "
+                "max_broken=1 where a model judges or predicts (--max-broken 1), data.max_broken=1 among the settings "
+                "of fit."
             )
 
 
@@ -271,7 +273,7 @@ def _note_extra_media(column: str, items: list[list[Any]], reading: Reading) -> 
     if not full:
         return ""
     first = f"the first {read}" if read > 1 else "the first"
-    more = f"{len(full):,} cells hold more than {read}, up to {max(full)}"
+    more = f"{format_count(len(full), 'cell holds', 'cells hold')} more than {read}, up to {max(full)}"
     return f"column {column!r}: {more}: {first} of them are read (fit with data.slots.{column}={max(full)} for more)"
 
 

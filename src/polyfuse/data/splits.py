@@ -18,6 +18,7 @@ from polyfuse.data.modalities import infer_output, missing_mask
 from polyfuse.data.rules import as_numbers, cell_key
 from polyfuse.data.tables import TableError, did_you_mean, parse_split_name
 from polyfuse.data.timeline import Timeline, make_timeline, split_by_shares
+from polyfuse.errors import format_count
 
 SIDES = ("train", "val", "test")
 BINS = 10
@@ -104,7 +105,8 @@ def split_rows(
         notes = [", ".join(["rows are split at random", *by, f"seed {seed}"])]
     if line is not None and (lost := int(np.isnan(line.time_N).sum())):
         sides[np.isnan(line.time_N)] = -1
-        notes.append(f"{lost:,} rows have no {order!r} and are left out, as their place in time is unknown")
+        late = format_count(lost, f"row has no {order!r} and is", f"rows have no {order!r} and are")
+        notes.append(f"{late} left out, as their place in time is unknown")
     train, val, test = (np.flatnonzero(sides == side) for side in range(3))
     notes.append(f"{len(train):,} rows train, {len(val):,} validate, {len(test):,} test")
     if not len(test):

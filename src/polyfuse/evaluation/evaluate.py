@@ -17,6 +17,7 @@ from polyfuse.contracts import ShowsAttention, offers
 from polyfuse.data.cells.source import Limits
 from polyfuse.data.prepare import BrokenCell, Prepared
 from polyfuse.data.tables import Table
+from polyfuse.errors import format_count
 from polyfuse.evaluation.attention_view import view_attention
 from polyfuse.evaluation.contributions import add_contributions
 from polyfuse.evaluation.folds import Folds
@@ -193,12 +194,14 @@ def note_unseen_labels(
         found = [b for b in prepared[f"out:{output}"].broken if b.unseen and b.row in chosen]
         if found and unseen == "error":
             raise ValueError(
-                f"output {output!r}: {len(found)} rows have a label that training never saw; "
-                f"{table.origin(found[0].row)}: {found[0].reason}. "
+                f"output {output!r}: {format_count(len(found), 'row has', 'rows have')} a label that training never "
+                f"saw; {table.origin(found[0].row)}: {found[0].reason}. "
                 "Leave those rows out with unseen='skip' (--unseen skip), or train with them."
             )
         if found:
-            notes.append(f"{output}: {len(found)} rows left out, their labels were not seen in training")
+            notes.append(
+                f"{output}: {format_count(len(found), 'row')} left out, with labels that were not seen in training"
+            )
     return notes
 
 

@@ -161,11 +161,6 @@ def format_number(value: float | int | None) -> str:
     return f"{sign}{size:.{digits}f}" if size >= 0.01 or not size else f"{sign}{size:.3g}"
 
 
-def format_count(many: int, noun: str) -> str:
-    """A number of things: ``1 row``, ``2,000 rows``."""
-    return f"{many:,} {noun}{'' if many == 1 else 's'}"
-
-
 def format_signed(value: float) -> str:
     """A difference of numbers, with its sign."""
     return f"+{format_number(value)}" if value > 0 else format_number(value)

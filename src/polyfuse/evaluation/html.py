@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.errors import format_count
 from polyfuse.evaluation import figures, glossary
 from polyfuse.evaluation.marked_words import Piece
 from polyfuse.evaluation.outcome import Confusion, OutputReport
@@ -60,7 +61,7 @@ def environment() -> Any:
     made.filters.update(
         written=_format_value,
         number=glossary.format_number,
-        counted=glossary.format_count,
+        counted=format_count,
         label=_label,
         term=glossary.term,
     )

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from polyfuse.errors import format_count
 from polyfuse.evaluation import glossary
 from polyfuse.evaluation.outcome import OutputReport
 from polyfuse.evaluation.passages import clip_text
@@ -78,7 +79,7 @@ def _metrics(name: str, output: OutputReport) -> list[RenderableType]:
             "" if baseline is None else glossary.format_value(metric, baseline),
             style="bold" if metric in output.headline else "",
         )
-    judged = glossary.format_count(output.rows, "row")
+    judged = format_count(output.rows, "row")
     decoding = f"; answers made with {glossary.format_settings(output.decoding)}" if output.decoding else ""
     return [_heading(name, f"{output.task}, {judged}; baseline: {output.baseline.name}{decoding}"), table]
 
@@ -158,7 +159,7 @@ def _importance(report: Report) -> list[RenderableType]:
         )
     rows, count = report.importance[0]["rows"], len(report.importance)
     most = f"the first {COLUMNS} of {count:,}, " if count > COLUMNS else ""
-    return [_heading("what is lost when one column is shuffled", f"{most}{glossary.format_count(rows, 'row')}"), table]
+    return [_heading("what is lost when one column is shuffled", f"{most}{format_count(rows, 'row')}"), table]
 
 
 def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
@@ -170,7 +171,7 @@ def _broken(broken: Mapping[str, Any]) -> list[RenderableType]:
             texts = (column, cell["row"], cell.get("file") or "", cell["reason"])
             table.add_row(*(escape(str(text)) for text in texts))
         if count > len(listed):
-            total = glossary.format_count(count, "cell") + (" in all" if listed else "")
+            total = format_count(count, "cell") + (" in all" if listed else "")
             table.add_row(escape(column), "", "", f"[dim]{total}[/dim]")
     return [_heading("cells that could not be read, counted as missing"), table]
 
@@ -181,7 +182,7 @@ def render_robustness(report: RobustnessReport) -> RenderableType:
     for name, headline in report.headlines.items():
         direction = "higher" if headline.higher else "lower"
         baseline = f"{headline.baseline_name} reaches {glossary.format_value(headline.metric, headline.baseline)}"
-        facts = f"{glossary.format_count(report.rows, 'row')}, {direction} is better; {baseline}"
+        facts = f"{format_count(report.rows, 'row')}, {direction} is better; {baseline}"
         unit = " (%)" if glossary.term(headline.metric).percent else ""
         parts += [_heading(f"{name}: {glossary.term(headline.metric).title} under noise{unit}", facts)]
         parts += [_severity_table(report, name, headline)]
@@ -251,5 +252,5 @@ def render_summary(summary: Summary) -> RenderableType:
     place = f" in {summary.folder}" if summary.folder else ""
     facts = f"{summary.parameters:,} parameters, {glossary.format_bytes(summary.size)}{place}"
     rows, steps = summary.facts.get("rows", {}), summary.facts.get("steps")
-    trained = f"trained on {glossary.format_count(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
+    trained = f"trained on {format_count(rows['train'], 'row')} in {steps:,} steps" if rows and steps else ""
     return Group(_heading(summary.name, facts), table, *([f"[dim]{trained}[/dim]"] if trained else []))

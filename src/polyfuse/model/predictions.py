@@ -14,6 +14,7 @@ from polyfuse.data.frames import index_to_columns
 from polyfuse.data.names import safe_file_name
 from polyfuse.data.sources import read_parts
 from polyfuse.data.tables import Table
+from polyfuse.errors import format_count
 
 if TYPE_CHECKING:  # looking at a table needs no torch
     from polyfuse.records import Prediction
@@ -111,7 +112,9 @@ def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.Dat
             if path is not None and file is not None:
                 (place.parent / path).write_bytes(file[1])
         found[column] = paths
-        notes.append(f"output {output!r}: {len(found):,} rows have files in {place.parent / folder}")
+        notes.append(
+            f"output {output!r}: {format_count(len(found), 'row has', 'rows have')} files in {place.parent / folder}"
+        )
     return found, notes
 
 

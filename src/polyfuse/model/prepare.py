@@ -12,13 +12,14 @@ from polyfuse import registry
 from polyfuse.data import augment
 from polyfuse.data.augment import Augmentation
 from polyfuse.data.batches import Rows, Views
-from polyfuse.data.cells.source import Limits
+from polyfuse.data.cells.source import UNREAD, Limits
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.modalities import missing_mask
 from polyfuse.data.prepare import BrokenCell, Prepared, Reading, prepare
 from polyfuse.data.tables import Table, read_table
 from polyfuse.data.truncation import count_truncated
 from polyfuse.data.weights import row_weights
+from polyfuse.errors import format_count
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.outputs import head_columns, own_spec, word_columns
 
@@ -100,7 +101,7 @@ def summary(cells: Prepared, table: Table) -> list[str]:
     return (
         cells.notes
         + [
-            f"column {column!r}: {len(found):,} cells count as missing, they cannot be read; the first, "
+            f"column {column!r}: {format_count(len(found), *UNREAD)} cannot be read; the first, "
             f"{table.origin(found[0].row)}: {_explain_broken(found[0])}"
             for column, found in by_column.items()
         ]
@@ -131,7 +132,8 @@ def _unseen(column: str, found: list[tuple[int, Any]], table: Table) -> str:
             "so that the column says nothing; look how its values are written"
         )
     return (
-        f"column {column!r}: {len(found):,} of {present:,} values were not seen in training and are all read alike; "
+        f"column {column!r}: {len(found):,} of {format_count(present, 'value')} "
+        f"{'was' if len(found) == 1 else 'were'} not seen in training and are all read alike; "
         f"the first: {first}"
     )
 
@@ -144,10 +146,9 @@ def note_blank_rows(prepared: Mapping[str, Prepared], table: Table) -> list[str]
     blank = np.flatnonzero(~np.any([(index_RK >= 0).any(1) for index_RK in inputs], axis=0))
     if not len(blank):
         return []
-    return [
-        f"{len(blank):,} of {len(table):,} rows have nothing in any input, and all get one answer; the first: "
-        f"{table.origin(int(blank[0]))}"
-    ]
+    said = "has nothing in any input" if len(blank) == 1 else "have nothing in any input, and all get one answer"
+    rows = format_count(len(table), "row")
+    return [f"{len(blank):,} of {rows} {said}; the first: {table.origin(int(blank[0]))}"]
 
 
 def note_missing_prompts(prepared: Mapping[str, Prepared], table: Table) -> list[str]:
@@ -159,7 +160,8 @@ def note_missing_prompts(prepared: Mapping[str, Prepared], table: Table) -> list
         empty_U = np.array([*(len(cell) == 0 for cell in cells.cells), True])  # the last one stands for missing cells
         if len(gone := np.flatnonzero(empty_U[cells.index_RK].any(1))):
             notes.append(
-                f"output {name[4:]!r}: {len(gone):,} of {len(table):,} rows miss a cell that its head reads itself, "
+                f"output {name[4:]!r}: {len(gone):,} of {format_count(len(table), 'row')} "
+                f"{'misses' if len(gone) == 1 else 'miss'} a cell that its head reads itself, "
                 f"and nothing stands in its place; the first: {table.origin(int(gone[0]))}"
             )
     return notes
@@ -183,8 +185,9 @@ def note_missing_targets(prepared: Mapping[str, Prepared], table: Table, sides: 
         if total:
             first = next(int(row) for numbers in sides.values() for row in numbers if gone[row])
             notes.append(
-                f"output {name[4:]!r}: {total:,} of {rows:,} rows have no target{f' ({where})' if where else ''} and "
-                f"are left out; the first: {table.origin(first)}"
+                f"output {name[4:]!r}: {total:,} of {format_count(rows, 'row')} "
+                f"{'has' if total == 1 else 'have'} no target{f' ({where})' if where else ''} and "
+                f"{'is' if total == 1 else 'are'} left out; the first: {table.origin(first)}"
             )
     return notes
 

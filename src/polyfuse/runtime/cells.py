@@ -14,8 +14,9 @@ from polyfuse import registry
 from polyfuse.data.cells.forms import REWRITE
 from polyfuse.data.cells.items import split_media
 from polyfuse.data.cells.literals import decode_embedded
-from polyfuse.data.cells.source import BadCell, Limits, content_digest, is_missing, load_media
+from polyfuse.data.cells.source import UNREAD, BadCell, Limits, content_digest, is_missing, load_media
 from polyfuse.data.cells.transform import Transform
+from polyfuse.errors import format_count
 from polyfuse.runtime.servant import Record
 from polyfuse.trust import check_trust
 
@@ -64,13 +65,13 @@ class Said:
     def sentences(self) -> list[str]:
         """One per column and kind."""
         broken = [
-            f"column {column!r}: {len(set(found)):,} cells count as missing, they cannot be read; the first, row "
+            f"column {column!r}: {format_count(len(set(found)), *UNREAD)} cannot be read; the first, row "
             f"{found[0][0]}: {found[0][1]}"
             for column, found in self.broken.items()
         ]
         unseen = [
-            f"column {column!r}: {len(set(found)):,} values were not seen in training and are all read alike; the "
-            f"first: {found[0][1]} in row {found[0][0]}"
+            f"column {column!r}: {format_count(len(set(found)), 'value was', 'values were')} not seen in training and "
+            f"are all read alike; the first: {found[0][1]} in row {found[0][0]}"
             for column, found in self.unseen.items()
         ]
         return list(dict.fromkeys([*broken, *unseen, *self.notes]))
@@ -140,8 +141,9 @@ class Reader:
             read = reading.slots.get(column, 1)
             full = [len(row[at]) for row in items if len(row[at]) > read]
             if full:
+                count = format_count(len(full), "cell holds", "cells hold")
                 said.notes.append(
-                    f"column {column!r}: {len(full):,} cells hold more than {read}, up to {max(full)}: the first "
+                    f"column {column!r}: {count} more than {read}, up to {max(full)}: the first "
                     f"{read if read > 1 else ''} of them are read".replace("  ", " ")
                 )
 

@@ -14,6 +14,7 @@ import torch
 
 from polyfuse.contracts import Lined, Tempered, offers
 from polyfuse.data.batches import Rows
+from polyfuse.errors import format_count
 from polyfuse.learners.loss import mean_one_weights, row_losses, temperature, weights_of_rows
 from polyfuse.model.network import Network
 from polyfuse.recipe import EnsembleRecipe, MemberRecipe, Recipe
@@ -54,7 +55,8 @@ def join_members(
             own.loss = float((losses_R * mean_one_weights(weights, len(losses_R))).mean())
         if judged_R.sum() < FEW_JUDGED:
             kept[output] = _equal_weights(own, spoken[output])
-            notes.append(f"{output}: only {judged_R.sum()} rows could weigh its members, so they share evenly")
+            few = format_count(int(judged_R.sum()), "row")
+            notes.append(f"{output}: only {few} could weigh its members, so they share evenly")
         else:
             kept[output] = weigh_members([own, *spoken[output]], target, judged_R)
         final[output] = kept[output], judged_R

@@ -55,7 +55,7 @@ def test_rows_without_target_change_nothing():
     assert judge(full).metrics == judge(alone).metrics
     assert judge(full).intervals == judge(alone).intervals
     assert np.isnan(judge(full).severity).sum() == 60 - len(kept)
-    assert any("no target" in note for note in judge(full).notes)
+    assert any("No target" in note for note in judge(full).notes)
 
 
 @settings(deadline=None, max_examples=40)

@@ -26,6 +26,9 @@ class BadCell(ValueError):
     """A cell that cannot be read; it counts as missing and is reported with its row and file."""
 
 
+UNREAD = ("cell counts as missing, it", "cells count as missing, they")  # as ``format_count`` takes it: cannot be read
+
+
 class UnseenLabel(BadCell):
     """A target that training never saw; evaluation refuses it by name."""
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import format_count, format_value
+from polyfuse.errors import format_count
+from polyfuse.evaluation.glossary import format_value
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,
@@ -192,7 +193,9 @@ def _notes(
     absent = [str(label) for label, support in zip(classes, rows_C, strict=True) if not support]
     if absent:
         shown = ", ".join(absent[:10]) + (" and others" if len(absent) > 10 else "")
-        notes.append(f"{len(absent)} of {len(classes)} classes have no row here: {shown}.")
+        notes.append(
+            f"{len(absent)} of {len(classes)} classes {'has' if len(absent) == 1 else 'have'} no row here: {shown}."
+        )
     if p_NC is None:
         notes.append("Without probabilities there is no log loss, Brier score, AUROC or calibration.")
     elif np.count_nonzero(rows_C) < 2:

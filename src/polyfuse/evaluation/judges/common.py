@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import format_count
+from polyfuse.errors import format_count
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport
 from polyfuse.metrics.intervals import Interval, Measure, bootstrap
 
@@ -90,7 +90,8 @@ def common_notes(outcome: Outcome, rows: np.ndarray, resampling: Resampling) -> 
     """Notes that hold for every task."""
     notes = []
     if missing := len(outcome.target) - len(rows):
-        notes.append(f"{missing:,} of {len(outcome.target):,} rows have no target and are not judged.")
+        total = format_count(len(outcome.target), "row")
+        notes.append(f"No target, and not judged: {missing:,} of {total}.")
     units = len(rows) if resampling.groups is None else len(set(resampling.groups))
     if resampling.replicates and units < 2:
         notes.append(f"Intervals need at least two {'rows' if resampling.groups is None else 'groups'}.")

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from polyfuse import registry
-from polyfuse.evaluation.glossary import format_count
+from polyfuse.errors import format_count
 from polyfuse.evaluation.judges.common import Resampling, common_notes, empty_report, finite_or_none, spread_over_rows
 from polyfuse.evaluation.judges.generated import match_scores, mean_metrics, note_sameness, variety_share
 from polyfuse.evaluation.outcome import Baseline, Outcome, OutputReport

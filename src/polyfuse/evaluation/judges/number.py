@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from polyfuse.data.cells.targets import find_outliers
-from polyfuse.evaluation.glossary import format_count
+from polyfuse.errors import format_count
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import format_count
+from polyfuse.errors import format_count
 from polyfuse.evaluation.judges.category import Answers, class_shares, report_of_classes
 from polyfuse.evaluation.judges.common import (
     Resampling,
@@ -92,7 +92,9 @@ def _notes(target_N: np.ndarray, predicted_N: np.ndarray, classes: list) -> list
     absent = np.setdiff1d(np.arange(len(classes)), target_N)
     if len(absent):
         shown = ", ".join(str(classes[k]) for k in absent[:10]) + (" and others" if len(absent) > 10 else "")
-        notes.append(f"{len(absent)} of {len(classes)} classes have no row here: {shown}.")
+        notes.append(
+            f"{len(absent)} of {len(classes)} classes {'has' if len(absent) == 1 else 'have'} no row here: {shown}."
+        )
     if np.ptp(target_N) == 0:
         notes.append("All rows have the same label, so that agreement beyond chance tells nothing.")
     if far := int((np.abs(target_N - predicted_N) > 1).sum()):

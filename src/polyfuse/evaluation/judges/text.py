@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
-from polyfuse.evaluation.glossary import format_count, format_value, term
+from polyfuse.errors import format_count
+from polyfuse.evaluation.glossary import format_value, term
 from polyfuse.evaluation.judges.common import (
     Resampling,
     Values,

@@ -66,6 +66,15 @@ def test_predictions_are_pixels_in_python_and_files_beside_a_table(painter, tabl
     read = pf.read_table(tmp_path / "out.csv")  # its paths lead to the pictures
     assert (read.root / read.frame["photo"].iloc[0]).is_file()
 
+    own = tmp_path / "mine_files" / "photo"
+    own.mkdir(parents=True)
+    (own / "3.png").write_bytes(b"somebody's")
+    for _ in range(2):  # the second goes over the first, neither over what was there
+        painter.predict(table, to=tmp_path / "mine.csv", verbose=False)
+        assert pd.read_csv(tmp_path / "mine.csv")["photo"][3] == "mine_files_2/photo/3.png"
+    assert (own / "3.png").read_bytes() == b"somebody's"
+    assert not (tmp_path / "mine_files_3").exists()
+
 
 def test_the_command_line_takes_guidance_and_steps(painter, table, tmp_path):
     painter.save(tmp_path / "model")
@@ -108,7 +117,7 @@ def test_missing_and_damaged_targets_are_counted_and_the_rest_is_learnt():
     model = fitted([*pictures, None, b"no picture"])
     notes = " ".join(model.facts["notes"]) if "notes" in model.facts else " ".join(model.notes)
     assert "count as missing" in notes
-    assert "have no target" in notes
+    assert "has no target" in notes
     assert len(model.predict(frame([None] * 3), verbose=False)["photo"]) == 3
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # looking at a table needs no torch
     from polyfuse.records import Prediction
 
 MANY = 20  # classes above which a file gets no column per class unless asked
+MARK = "made-by-polyfuse.txt"  # in folders of made files: a later prediction may write over what lies there
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,9 @@ def tabulate(
 def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.DataFrame, list[str]]:
     """Write pictures and sounds into files beside a table, ``TABLE_files/OUTPUT/ROW.png``, named in their cells.
 
+    Files of an earlier prediction are written over; a folder of that name that holds anything else is left alone, and
+    ``TABLE_files_2`` is taken.
+
     Args:
         found: columns of the answers.
         made: the answers, which say what their columns are.
@@ -103,8 +107,8 @@ def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.Dat
         if not any(files):
             continue
         taken.append(safe_file_name(output, taken))
-        folder = Path(f"{place.stem}_files", taken[-1])
-        (place.parent / folder).mkdir(parents=True, exist_ok=True)
+        folder = Path(_own_folder(place), taken[-1])
+        (place.parent / folder).mkdir(exist_ok=True)
         paths, used = list[str | None](), set[str]()
         for number, file in zip(found[made.number], files, strict=True):
             path = None if file is None else folder / f"{_free(str(number), used)}{file[0]}"
@@ -116,6 +120,18 @@ def write_media(found: pd.DataFrame, made: Answers, place: Path) -> tuple[pd.Dat
             f"output {output!r}: {format_count(len(found), 'row has', 'rows have')} files in {place.parent / folder}"
         )
     return found, notes
+
+
+def _own_folder(place: Path) -> str:
+    """The name of a folder for made files beside a table, which is there and bears the mark."""
+    name, number = f"{place.stem}_files", 2
+    while (folder := place.parent / name).exists() and not (folder / MARK).exists():
+        if folder.is_dir() and not any(folder.iterdir()):
+            break
+        name, number = f"{place.stem}_files_{number}", number + 1
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text("Pictures and sounds of polyfuse predict; a later prediction writes over them.\n")
+    return name
 
 
 def _free(name: str, taken: set[str]) -> str:

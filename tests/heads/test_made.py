@@ -116,7 +116,7 @@ def test_missing_and_damaged_targets_are_counted_and_the_rest_is_learnt():
     pictures = [np.full((9, 9), 20 * n, np.uint8) for n in range(12)]
     model = fitted([*pictures, None, b"no picture"])
     notes = " ".join(model.facts["notes"]) if "notes" in model.facts else " ".join(model.notes)
-    assert "count as missing" in notes
+    assert "1 cell counts as missing, it cannot be read" in notes
     assert "has no target" in notes
     assert len(model.predict(frame([None] * 3), verbose=False)["photo"]) == 3
 

@@ -21,13 +21,14 @@ from polyfuse.cli.common import (
 )
 from polyfuse.data.output_paths import check_page_path
 from polyfuse.errors import format_count
-from polyfuse.runtime.folder import is_export
 from polyfuse.system.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from polyfuse import runtime
     from polyfuse.api import explaining
-else:  # which reads tables
+else:  # which read tables and models
     explaining = LazyModule("polyfuse.api.explaining")
+    runtime = LazyModule("polyfuse.runtime")
 
 
 def explain(
@@ -58,7 +59,7 @@ def explain(
     asked: dict[str, Any] = {"method": method, "output": output, "label": label, "options": parse_options(settings)}
     asked |= {"where": where, "media_root": media_root}
     rows = row or [0]
-    if is_export(bundle):
+    if runtime.is_export(bundle):
         found, notes = explaining.explain_exported(bundle, table, rows, trust=trust or (), **asked)
     else:
         model = polyfuse.load(bundle, device=device, trust=trust or ())

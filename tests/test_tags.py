@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import polyfuse as pf
 from polyfuse import registry
 from polyfuse.data.tables import TableError, read_table
+from polyfuse.evaluation.judges import judge
+from polyfuse.evaluation.outcome import Outcome
 from polyfuse.recipe import RecipeError
 
 NAMES, PLACES, REST = ["Anna", "Otto", "Ida"], ["Bonn", "Rome", "Oslo"], ["went", "to", "from", "saw", "and", "."]
@@ -70,6 +72,34 @@ def test_a_file_of_sentences_is_learnt_judged_and_predicted(made):
     assert answers.tags.tolist() == again.tags.tolist()
     assert [len(tags) for tags in answers.tags] == [len(words) for words in sentences(5, seed=2).words]
     assert {tag for tags in answers.tags for tag in tags} <= {"O", "I-PER", "B-PER", "I-LOC", "B-LOC"}
+
+
+def test_predictions_go_into_a_file_of_columns_and_come_back(made):
+    """In the scheme of the training tags; judging the file gives the figures of the model."""
+    model, folder = made
+    report = model.evaluate(folder / "test.conll", verbose=False).outputs["tags"]
+    found = model.predict(folder / "test.conll", to=folder / "out.conll", verbose=False)
+    assert model.written_columns == ["words", "tags"]
+    again = read_table(folder / "out.conll").frame
+    assert again.tags.tolist() == found.tags.tolist()
+    assert model.evaluate(folder / "out.conll", verbose=False).outputs["tags"].metrics["span_f1"] == 1.0
+    true = read_table(folder / "test.conll").frame
+    judged = judge(Outcome("tags", true.tags.tolist(), again.tags.tolist(), classes=["O", "B-PER"]), bootstrap=0)
+    assert {name: pytest.approx(value) for name, value in report.metrics.items()} == judged.metrics
+    model.predict(folder / "test.conll", to=folder / "both.bio", with_table=True, verbose=False)
+    assert read_table(folder / "both.bio").frame.iloc[:, 1].tolist() == true.tags.tolist()
+
+
+def test_words_with_blanks_go_between_tabs_and_what_no_line_holds_is_refused(made, tmp_path):
+    model, _ = made
+    frame = pd.DataFrame({"words": [["New York", "Anna"], [], ["went"]]})
+    found = model.predict(frame, to=tmp_path / "a.conll", verbose=False)
+    again = read_table(tmp_path / "a.conll").frame
+    assert again.words.tolist() == [["New York", "Anna"], ["went"]]
+    assert again.tags.tolist() == [found.tags[0], found.tags[2]]
+    assert "a.conll: 1 rows without words are not in it" in model.notes
+    with pytest.raises(TableError, match=r"row 1: '' of 'words' cannot stand in a file of columns"):
+        model.predict(pd.DataFrame({"words": [["a"], ["b", ""]]}), to=tmp_path / "b.conll", verbose=False)
 
 
 def test_noise_changes_letters_and_never_the_number_of_words(made):
@@ -142,6 +172,8 @@ def test_spans_over_plain_texts(tmp_path):
     model = pf.fit(frame, outputs=["spans"], settings=[*TEXT, "training.epochs=12"], quiet=True)
     assert model.recipe.outputs["spans"].head.keywords["form"] == "spans"
     assert model.evaluate(frame, verbose=False).outputs["spans"].metrics["span_f1"] > 0.8
+    with pytest.raises(ValueError, match="output 'spans' says spans of characters; write"):
+        model.predict(frame, to=tmp_path / "spans.conll")
     (found,) = model.predict(pd.DataFrame({"text": ["Anna saw Rome."]})).spans
     assert {"start": 9, "end": 13, "label": "LOC"} in found
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import feather
 
 from polyfuse.data.archives import read_excel
+from polyfuse.data.conll import ENDINGS as CONLL
 from polyfuse.data.conll import looks_like_conll, parse_conll
 from polyfuse.data.delimited import read_delimited
 from polyfuse.errors import TableError
@@ -243,8 +244,6 @@ READERS = {
     ".feather": read_ipc,
     ".arrow": read_ipc,
     ".xlsx": read_excel,
-    ".conll": read_conll,
-    ".iob": read_conll,
-    ".bio": read_conll,
+    **dict.fromkeys(CONLL, read_conll),
 }
 """File ending -> reader."""

@@ -126,6 +126,41 @@ def test_a_text_of_ten_thousand_words_is_tagged_to_its_end(made):
     assert found[-5:-1] == ["I-PER", "O", "O", "I-LOC"]
 
 
+@pytest.mark.parametrize("encoder", ["{name: gru, max_tokens: 16}", "{name: transformer, max_tokens: 16}", "ngrams"])
+def test_other_encoders_read_a_text_to_its_end(encoder):
+    """In windows: the last of 10,000 words are tagged by their tokens, as those of a short text are."""
+    settings = [*TINY, "training.learning_rate=0.01", "inputs.words.learning_rate=0.02", "training.epochs=12"]
+    own = encoder if encoder[0] == "{" else f"{{name: {encoder}}}"
+    narrow = own[:-1] + ", width: 16}"
+    model = pf.fit(
+        sentences(120),
+        outputs=["tags"],
+        inputs=["words@words=text"],
+        quiet=True,
+        settings=[*settings, f"inputs.words.encoder={narrow}"],
+    )
+    kept = model.recipe.inputs["words"].part.keywords
+    assert kept.get("whole") or kept["max_tokens"] == "all"
+    words = ["Anna", "went", "to", "Bonn", "and", "saw", "Otto", "."] * 1250
+    long, short = model.predict(pd.DataFrame({"words": [words, words[:8]]}), verbose=False).tags
+    assert len(long) == 10_000
+    assert long[-8:] == short
+    assert short[0] == "I-PER"
+    assert short[3] == "I-LOC"
+
+
+def test_capitals_are_told_apart_where_words_are_tagged():
+    frame = pd.DataFrame({"words": [["May", "may", "go"], ["may", "May"], ["we", "May", "may", "may"]] * 30})
+    frame["tags"] = frame.words.map(lambda words: ["B-M" if word == "May" else "O" for word in words])
+    for encoder in ("gru", "ngrams"):
+        settings = [*TINY, "training.learning_rate=0.01", "inputs.words.learning_rate=0.02", "training.epochs=6"]
+        made = pf.fit(frame, outputs=["tags"], inputs=[f"words@words=text:{encoder}"], settings=settings, quiet=True)
+        assert made.evaluate(frame, verbose=False).outputs["tags"].metrics["span_f1"] == 1.0
+        settings.append(f"inputs.words.encoder={{name: {encoder}, case: false}}")
+        blind = pf.fit(frame, outputs=["tags"], inputs=["words@words=text"], settings=settings, quiet=True)
+        assert blind.evaluate(frame, verbose=False).outputs["tags"].metrics["span_f1"] < 0.9
+
+
 def test_a_row_with_one_tag_too_few_is_named(tmp_path):
     frame = sentences()
     frame.at[7, "tags"] = frame.tags[7][1:]

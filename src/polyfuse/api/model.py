@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from polyfuse.explain import table as explaining
     from polyfuse.explain.rows import Explanations
     from polyfuse.heads.text.word_attention import TextAttention
-    from polyfuse.model import annotation_files
+    from polyfuse.model import annotation_files, inference
     from polyfuse.model import bundle as bundles
-    from polyfuse.model import inference
     from polyfuse.model import prepare as reading
     from polyfuse.model import servant as servants
     from polyfuse.model.bundle import Bundle
@@ -271,8 +270,8 @@ class Model:
         Args:
             table: whatever ``read_table`` reads; one row may be a dict, ``{"text": "good"}``.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
-                read is never written over; or tags to a .conll, .iob or .bio file, a word a line. Pictures and sounds go
-                into files beside it, ``NAME_files/OUTPUT/ROW.png``, whose paths it holds.
+                read is never written over; or tags to a .conll, .iob or .bio file, a word a line. Pictures and
+                sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``, whose paths it holds.
             with_table: the table's own columns first, then the answers; an output whose column the table has is then
                 called ``OUTPUT_predicted``.
             proba: a column per class with its probability. By default the result has them all, and the file leaves

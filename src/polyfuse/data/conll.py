@@ -99,12 +99,14 @@ def write_conll(place: Path, columns: Mapping[str, Sequence[Sequence[Any]]]) -> 
                     f"{place.name}: row {row}: {bad!r} of {name!r} cannot stand in a file of columns, where a line is "
                     "a word; write .jsonl or .parquet instead"
                 )
-    rows = [list(zip(*(map(str, own) for own in row), strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows: list[list[tuple[str, ...]]] = [
+        list(zip(*(map(str, own) for own in row), strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
     blank = any(len(part.split()) > 1 for row in rows for line in row for part in line)
     mark = "\t" if blank else " "
-    sentences = ["".join(f"{mark.join(line)}\n" for line in row) for row in rows if row]
-    place.write_text("\n".join(sentences), encoding="utf8")
-    empty = len(rows) - len(sentences)
+    written = ["".join(f"{mark.join(line)}\n" for line in row) for row in rows if row]
+    place.write_text("\n".join(written), encoding="utf8")
+    empty = len(rows) - len(written)
     return [f"{place.name}: {empty:,} rows without words are not in it"] if empty else []
 
 

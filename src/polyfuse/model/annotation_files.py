@@ -1,4 +1,4 @@
-"""Predictions as the annotation files of their field: tags as a column file of CoNLL; ``FORMATS`` has a row per ending."""
+"""Predictions as the annotation files of their field: tags as column files of CoNLL; a row of ``FORMATS`` each."""
 
 from __future__ import annotations
 

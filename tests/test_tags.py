@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 import polyfuse as pf
 from polyfuse import registry
 from polyfuse.data.tables import TableError, read_table
+from polyfuse.evaluation.judges import judge
+from polyfuse.evaluation.outcome import Outcome
 from polyfuse.recipe import RecipeError
 
 NAMES, PLACES, REST = ["Anna", "Otto", "Ida"], ["Bonn", "Rome", "Oslo"], ["went", "to", "from", "saw", "and", "."]
@@ -72,6 +74,34 @@ def test_a_file_of_sentences_is_learnt_judged_and_predicted(made):
     assert {tag for tags in answers.tags for tag in tags} <= {"O", "I-PER", "B-PER", "I-LOC", "B-LOC"}
 
 
+def test_predictions_go_into_a_file_of_columns_and_come_back(made):
+    """In the scheme of the training tags; judging the file gives the figures of the model."""
+    model, folder = made
+    report = model.evaluate(folder / "test.conll", verbose=False).outputs["tags"]
+    found = model.predict(folder / "test.conll", to=folder / "out.conll", verbose=False)
+    assert model.written_columns == ["words", "tags"]
+    again = read_table(folder / "out.conll").frame
+    assert again.tags.tolist() == found.tags.tolist()
+    assert model.evaluate(folder / "out.conll", verbose=False).outputs["tags"].metrics["span_f1"] == 1.0
+    true = read_table(folder / "test.conll").frame
+    judged = judge(Outcome("tags", true.tags.tolist(), again.tags.tolist(), classes=["O", "B-PER"]), bootstrap=0)
+    assert {name: pytest.approx(value) for name, value in report.metrics.items()} == judged.metrics
+    model.predict(folder / "test.conll", to=folder / "both.bio", with_table=True, verbose=False)
+    assert read_table(folder / "both.bio").frame.iloc[:, 1].tolist() == true.tags.tolist()
+
+
+def test_words_with_blanks_go_between_tabs_and_what_no_line_holds_is_refused(made, tmp_path):
+    model, _ = made
+    frame = pd.DataFrame({"words": [["New York", "Anna"], [], ["went"]]})
+    found = model.predict(frame, to=tmp_path / "a.conll", verbose=False)
+    again = read_table(tmp_path / "a.conll").frame
+    assert again.words.tolist() == [["New York", "Anna"], ["went"]]
+    assert again.tags.tolist() == [found.tags[0], found.tags[2]]
+    assert "a.conll: 1 rows without words are not in it" in model.notes
+    with pytest.raises(TableError, match=r"row 1: '' of 'words' cannot stand in a file of columns"):
+        model.predict(pd.DataFrame({"words": [["a"], ["b", ""]]}), to=tmp_path / "b.conll", verbose=False)
+
+
 def test_noise_changes_letters_and_never_the_number_of_words(made):
     model, folder = made
     report = model.robustness(folder / "test.conll", severities=(0.5, 1.0), verbose=False)
@@ -94,6 +124,41 @@ def test_a_text_of_ten_thousand_words_is_tagged_to_its_end(made):
     (found,) = made[0].predict(pd.DataFrame({"words": [words]})).tags
     assert len(found) == 10_000
     assert found[-5:-1] == ["I-PER", "O", "O", "I-LOC"]
+
+
+@pytest.mark.parametrize("encoder", ["{name: gru, max_tokens: 16}", "{name: transformer, max_tokens: 16}", "ngrams"])
+def test_other_encoders_read_a_text_to_its_end(encoder):
+    """In windows: the last of 10,000 words are tagged by their tokens, as those of a short text are."""
+    settings = [*TINY, "training.learning_rate=0.01", "inputs.words.learning_rate=0.02", "training.epochs=12"]
+    own = encoder if encoder[0] == "{" else f"{{name: {encoder}}}"
+    narrow = own[:-1] + ", width: 16}"
+    model = pf.fit(
+        sentences(120),
+        outputs=["tags"],
+        inputs=["words@words=text"],
+        quiet=True,
+        settings=[*settings, f"inputs.words.encoder={narrow}"],
+    )
+    kept = model.recipe.inputs["words"].part.keywords
+    assert kept.get("whole") or kept["max_tokens"] == "all"
+    words = ["Anna", "went", "to", "Bonn", "and", "saw", "Otto", "."] * 1250
+    long, short = model.predict(pd.DataFrame({"words": [words, words[:8]]}), verbose=False).tags
+    assert len(long) == 10_000
+    assert long[-8:] == short
+    assert short[0] == "I-PER"
+    assert short[3] == "I-LOC"
+
+
+def test_capitals_are_told_apart_where_words_are_tagged():
+    frame = pd.DataFrame({"words": [["May", "may", "go"], ["may", "May"], ["we", "May", "may", "may"]] * 30})
+    frame["tags"] = frame.words.map(lambda words: ["B-M" if word == "May" else "O" for word in words])
+    for encoder in ("gru", "ngrams"):
+        settings = [*TINY, "training.learning_rate=0.01", "inputs.words.learning_rate=0.02", "training.epochs=6"]
+        made = pf.fit(frame, outputs=["tags"], inputs=[f"words@words=text:{encoder}"], settings=settings, quiet=True)
+        assert made.evaluate(frame, verbose=False).outputs["tags"].metrics["span_f1"] == 1.0
+        settings.append(f"inputs.words.encoder={{name: {encoder}, case: false}}")
+        blind = pf.fit(frame, outputs=["tags"], inputs=["words@words=text"], settings=settings, quiet=True)
+        assert blind.evaluate(frame, verbose=False).outputs["tags"].metrics["span_f1"] < 0.9
 
 
 def test_a_row_with_one_tag_too_few_is_named(tmp_path):
@@ -142,6 +207,8 @@ def test_spans_over_plain_texts(tmp_path):
     model = pf.fit(frame, outputs=["spans"], settings=[*TEXT, "training.epochs=12"], quiet=True)
     assert model.recipe.outputs["spans"].head.keywords["form"] == "spans"
     assert model.evaluate(frame, verbose=False).outputs["spans"].metrics["span_f1"] > 0.8
+    with pytest.raises(ValueError, match="output 'spans' says spans of characters; write"):
+        model.predict(frame, to=tmp_path / "spans.conll")
     (found,) = model.predict(pd.DataFrame({"text": ["Anna saw Rome."]})).spans
     assert {"start": 9, "end": 13, "label": "LOC"} in found
 

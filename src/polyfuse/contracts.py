@@ -109,6 +109,15 @@ class HasLayers(Protocol):
 
 
 @runtime_checkable
+class ReadsEveryWord(Protocol):
+    """An encoder of texts that may cut them, or leave capitals aside, and does neither where words are tagged."""
+
+    @staticmethod
+    def word_by_word(**keywords: Any) -> dict[str, Any]:
+        """Its keywords where the words that it reads are tagged; those that are given stay."""
+
+
+@runtime_checkable
 class CanBeMasked(Protocol):
     """An encoder of whose cells some can be hidden, so that masked modelling can train it."""
 
@@ -251,6 +260,7 @@ class Companion:
         input: the input that the head reads so: a name, ``auto``, or ``none`` for the fused tokens.
         needed: whether the head reads nothing else.
         train: how much of the head learns where it reads so: ``frozen`` nothing, ``lora``, or ``full``.
+        learns: whether a frozen one learns all the same, where a recipe asks for epochs.
     """
 
     modality: str
@@ -259,6 +269,7 @@ class Companion:
     input: str
     needed: bool
     train: str
+    learns: bool = False
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyfuse.data.cells.tag_schemes import spans_of
+from polyfuse.data.cells.tag_schemes import spans_of, strict_spans_of
 from polyfuse.evaluation.judges import judge, measure
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.metrics import tags as metrics
@@ -42,6 +42,52 @@ def test_metrics_are_those_of_seqeval(sides):
                 )
     accuracy = metrics.token_accuracy(metrics.count_tokens(true, said), np.ones(len(true)))
     assert accuracy == pytest.approx(reference.accuracy_score(true, said))
+
+
+@settings(max_examples=60, deadline=None)
+@given(two_sides())
+@pytest.mark.filterwarnings("ignore")
+def test_strict_metrics_are_those_of_seqeval(sides):
+    reference = pytest.importorskip("seqeval.metrics", reason="needs seqeval")
+    from seqeval.scheme import IOB2
+
+    true, said = sides
+    counts = metrics.count_spans(*([strict_spans_of(tags) for tags in side] for side in sides))
+    found = metrics.span_metrics(counts, np.ones((1, len(true))), "strict")
+    for kind in ("precision", "recall", "f1") if counts.labels else ():
+        for mean in ("micro", "macro", "weighted"):
+            wanted = getattr(reference, f"{kind}_score")(
+                true, said, average=mean, zero_division=0, mode="strict", scheme=IOB2
+            )
+            assert found[f"strict_{mean}_{kind}".replace("micro_", "")][0] == pytest.approx(wanted)
+
+
+def test_strict_begins_spans_with_b_alone_and_reads_iob1_by_its_spans():
+    report = judge(Outcome("tags", [["B-X", "I-X", "O"]], [["B-X", "I-X", "I-Y"]]))
+    assert (report.metrics["span_precision"], report.metrics["strict_precision"]) == (0.5, 1.0)
+    iob1 = judge(Outcome("tags", [["I-X", "I-X", "O"], ["I-Y", "B-Y"]], [["I-X", "I-X", "O"], ["I-Y", "I-Y"]]))
+    assert iob1.metrics["strict_f1"] == iob1.metrics["span_f1"] == pytest.approx(2 / 5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(two_sides())
+def test_words_are_reported_as_by_scikit_learn(sides):
+    from sklearn.metrics import classification_report
+
+    true, said = sides
+    report = judge(Outcome("tags", true, said), bootstrap=0)
+    flat = [[tag for tags in side for tag in tags] for side in sides]
+    wanted = classification_report(*flat, output_dict=True, zero_division=0)
+    names = {"precision": "precision", "recall": "recall", "f1": "f1-score"}
+    rows = report.per_token or report.per_class  # of "O" alone no span tells that tags mark any
+    assert {row["class"] for row in rows} == {*flat[0], *flat[1]}
+    for row in rows:
+        assert row["support"] == wanted[row["class"]]["support"]
+        for own, other in names.items():
+            assert (row[own] or 0.0) == pytest.approx(wanted[row["class"]][other])
+    for mean in ("macro", "weighted"):
+        for own, other in names.items():
+            assert report.metrics[f"token_{mean}_{own}"] == pytest.approx(wanted[f"{mean} avg"][other])
 
 
 def test_known_values():

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from polyfuse import registry
+from polyfuse.data import conll
 from polyfuse.data.names import as_name_list
 from polyfuse.data.output_files import FRAMES, check_output_path, write_frame, write_vectors
 from polyfuse.data.tables import Table, TableError, did_you_mean
@@ -41,14 +42,15 @@ if TYPE_CHECKING:
     from polyfuse.explain import table as explaining
     from polyfuse.explain.rows import Explanations
     from polyfuse.heads.text.word_attention import TextAttention
+    from polyfuse.model import annotation_files, inference
     from polyfuse.model import bundle as bundles
-    from polyfuse.model import inference
     from polyfuse.model import prepare as reading
     from polyfuse.model import servant as servants
     from polyfuse.model.bundle import Bundle
     from polyfuse.recipe import outputs as beside
     from polyfuse.search import zero_shot as naming
 else:  # what needs torch, and what needs Lightning, is imported by the verbs that use it
+    annotation_files = LazyModule("polyfuse.model.annotation_files")
     bundles = LazyModule("polyfuse.model.bundle")
     inference = LazyModule("polyfuse.model.inference")
     reading = LazyModule("polyfuse.model.prepare")
@@ -268,8 +270,8 @@ class Model:
         Args:
             table: whatever ``read_table`` reads; one row may be a dict, ``{"text": "good"}``.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
-                read is never written over. Pictures and sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``,
-                whose paths it holds.
+                read is never written over; or tags to a .conll, .iob or .bio file, a word a line. Pictures and
+                sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``, whose paths it holds.
             with_table: the table's own columns first, then the answers; an output whose column the table has is then
                 called ``OUTPUT_predicted``.
             proba: a column per class with its probability. By default the result has them all, and the file leaves
@@ -292,7 +294,8 @@ class Model:
         Raises:
             ValueError: a column is absent, no such class, or the file cannot be written there.
         """
-        place = check_output_path(to, FRAMES, table) if to else None
+        place = check_output_path(to, (*FRAMES, *conll.ENDINGS), table) if to else None
+        annotated = annotation_files.format_of(self.recipe, place)
         rules = inference.decision_rules(self.bundle.network, costs, thresholds)
         decoding = inference.check_decoding(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
@@ -306,7 +309,10 @@ class Model:
         beside = None if own is None else [str(name) for name in own.columns]
         made = tabulate(predictions, classes, table, source_index(source, table), beside)
         found = made.without(made.probabilities if proba is False else ())
-        if place:
+        if place and annotated:
+            self.written_columns, said_of = annotated.write(self.recipe, table, predictions, place, with_table)
+            self.notes += said_of
+        elif place:
             dropped = made.wide if proba is None else () if proba else list(made.probabilities)
             kept, filed = write_media(made.without(dropped), made, place)
             if with_table:

@@ -36,7 +36,9 @@ SHOWN = 30  # columns named at most
 def predict(
     bundle: Bundle,
     table: TableArgument,
-    to: Annotated[str | None, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl")] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl|.conll")
+    ] = None,
     where: Where = None,
     media_root: MediaRoot = None,
     max_broken: MaxBroken = None,

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from polyfuse.errors import TableError
 
 DOCUMENT = "-DOCSTART-"
+ENDINGS = (".conll", ".iob", ".bio")
 NAMES = {  # columns of a file -> what they are called; in any other file the first, the last, and numbers between
     1: ["words"],
     2: ["words", "tags"],
@@ -73,3 +76,40 @@ def parse_conll(text: str, path: Path) -> tuple[pd.DataFrame, list[str]]:
     notes[0] += f"; {comments:,} comments are left out" if comments else ""
     frame = {name: pd.Series([row[at] for row in rows], dtype=object) for at, name in enumerate(names)}
     return pd.DataFrame(frame), notes
+
+
+def write_conll(place: Path, columns: Mapping[str, Sequence[Sequence[Any]]]) -> list[str]:
+    """Write a column file that ``parse_conll`` reads again: a word per line, a blank line after each sentence.
+
+    Args:
+        columns: name -> what every sentence has in it, word by word; the words first. Blanks part the columns, or tabs
+            where a word has a blank in it.
+
+    Returns:
+        A note on the sentences without words, which such a file cannot hold.
+
+    Raises:
+        TableError: a word or label is empty, goes over lines, or is what marks a document; names its row.
+    """
+    for name, sentences in columns.items():
+        for row, cell in enumerate(sentences):
+            bad = next((part for part in map(str, cell) if not _fits(part)), None)
+            if bad is not None:
+                raise TableError(
+                    f"{place.name}: row {row}: {bad!r} of {name!r} cannot stand in a file of columns, where a line is "
+                    "a word; write .jsonl or .parquet instead"
+                )
+    rows: list[list[tuple[str, ...]]] = [
+        list(zip(*(map(str, own) for own in row), strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
+    blank = any(len(part.split()) > 1 for row in rows for line in row for part in line)
+    mark = "\t" if blank else " "
+    written = ["".join(f"{mark.join(line)}\n" for line in row) for row in rows if row]
+    place.write_text("\n".join(written), encoding="utf8")
+    empty = len(rows) - len(written)
+    return [f"{place.name}: {empty:,} rows without words are not in it"] if empty else []
+
+
+def _fits(part: str) -> bool:
+    """Whether a line can hold a word or label, and it is read again as it was."""
+    return part.strip() == part != "" and len(part.splitlines()) == 1 and "\t" not in part and part != DOCUMENT

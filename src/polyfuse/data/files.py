@@ -17,15 +17,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import feather
 
+from polyfuse.data.annotations import OF_JSON, OF_TEXT, kind_of, read_annotations
 from polyfuse.data.archives import read_excel
+from polyfuse.data.conll import ENDINGS as CONLL
 from polyfuse.data.conll import looks_like_conll, parse_conll
 from polyfuse.data.delimited import read_delimited
 from polyfuse.errors import TableError
 
 
 def read_csv(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """Read all cells of a CSV or TSV file as text, missing ones as NaN, with notes on what was guessed."""
+    """Read all cells of a CSV or TSV file as text, missing ones as NaN, with notes on what was guessed.
+
+    What is a file of captions by its content is read as such, with lists in its cells.
+    """
     text, notes = _decode_file(path, raw)
+    if (kind := kind_of(text, OF_TEXT)) is not None:
+        frame, said = read_annotations(kind, text, path)
+        frame.attrs["typed"] = True
+        return frame, notes + said
     frame, delimiter, said = read_delimited(text, path)
     # a file whose cells may hold commas often comes from where 3,5 is a number
     frame.attrs["usual"] = "comma" if delimiter == ";" else ""
@@ -92,8 +101,12 @@ def reader_by_content(path: Path, raw: bytes | None) -> Any:
     if raw is None:
         with path.open("rb") as file:
             raw = file.read(HEAD)
-    known = b"\0" not in raw and looks_like_conll(raw[:HEAD].decode("utf8", "replace"))
-    return read_conll if known else None
+    if b"\0" in raw:
+        return None
+    text = raw[:HEAD].decode("utf8", "replace")
+    if kind_of(text, OF_TEXT) is not None:
+        return read_csv
+    return read_conll if looks_like_conll(text) else None
 
 
 def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[str]]:
@@ -108,6 +121,9 @@ def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
             raise TableError(f"{path}: JSON that cannot be read: {error}") from None
         else:
+            if (kind := kind_of(whole, OF_JSON)) is not None:
+                frame, said = read_annotations(kind, whole, path)
+                return frame, notes + said
             return _from_json(path, whole), notes
     return from_records(list(_parse_json_lines(path, text))), notes
 
@@ -243,8 +259,6 @@ READERS = {
     ".feather": read_ipc,
     ".arrow": read_ipc,
     ".xlsx": read_excel,
-    ".conll": read_conll,
-    ".iob": read_conll,
-    ".bio": read_conll,
+    **dict.fromkeys(CONLL, read_conll),
 }
 """File ending -> reader."""

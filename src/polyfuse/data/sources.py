@@ -47,6 +47,8 @@ class SourcePart:
         split: train, val or test when its name says so.
         text: True when the cells are CSV text whose types are still to be found.
         usual: the format of numbers that the file's form suggests, see ``formats``; empty for none.
+        files: all that it was read from, where several make up one table.
+        alike: columns that tell each other; where one is learnt, none of the others is an input.
     """
 
     frame: pd.DataFrame
@@ -56,6 +58,8 @@ class SourcePart:
     split: str | None = None
     text: bool = False
     usual: str = ""
+    files: tuple[str, ...] = ()
+    alike: tuple[tuple[str, ...], ...] = ()
 
 
 def read_parts(source: Any) -> list[SourcePart]:
@@ -69,8 +73,14 @@ def read_parts(source: Any) -> list[SourcePart]:
     if isinstance(source, Mapping) and source and all(_is_part(*item) for item in source.items()):
         return [_name_part(part, key) for key, value in source.items() for part in read_parts(value)]
     if isinstance(source, (list, tuple)) and source and all(_is_table(item) for item in source):
-        return [replace(part, split=_split_in_path(part)) for item in source for part in read_parts(item)]
+        parts = [replace(part, split=_split_in_path(part)) for item in source for part in read_parts(item)]
+        return [part for at, part in enumerate(parts) if not _is_read_by(part, parts[:at])]
     return [_from_object(source)]
+
+
+def _is_read_by(part: SourcePart, others: list[SourcePart]) -> bool:
+    """Whether a part is made of the files of another: questions and answers that were both named are one table."""
+    return bool(part.files) and any(set(part.files) == set(other.files) for other in others)
 
 
 def _is_table(value: Any) -> bool:
@@ -132,9 +142,11 @@ def _from_path(path: Path) -> SourcePart:
     if reader is None:
         raise TableError(explain_file_kind(path, READERS))
     frame, notes = reader(path, raw)
-    usual = frame.attrs.pop("usual", "")
-    part = replace(_clean_names(frame, path.name, notes), root=path.parent.resolve(), text=reader is read_csv)
-    return replace(part, usual=usual)
+    usual, files = frame.attrs.pop("usual", ""), tuple(frame.attrs.pop("files", ()))
+    alike = tuple(frame.attrs.pop("alike", ()))
+    text = reader is read_csv and not frame.attrs.pop("typed", False)
+    part = replace(_clean_names(frame, path.name, notes), root=path.parent.resolve(), text=text)
+    return replace(part, usual=usual, files=files, alike=alike)
 
 
 def _explain_missing_file(path: Path) -> str:

@@ -53,6 +53,7 @@ class Table:
         rows_N: for each row its position in those parts, counted through.
         formats: column -> how its numbers or dates are written, see ``formats``; they are in one form here.
         undecided: column -> why its numbers or dates can be read in two ways.
+        alike: columns that tell each other; where one is learnt, none of the others is an input.
     """
 
     frame: pd.DataFrame
@@ -64,6 +65,7 @@ class Table:
     rows_N: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     formats: dict[str, str] = field(default_factory=dict)
     undecided: dict[str, str] = field(default_factory=dict)
+    alike: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.parts:
@@ -250,6 +252,7 @@ def _concatenate(parts: list[SourcePart], root: Path | None, formats: Mapping[st
         rows_N=np.arange(len(frame)),
         formats=found.formats,
         undecided=found.undecided,
+        alike=tuple(dict.fromkeys(group for part in parts for group in part.alike)),
     )
 
 

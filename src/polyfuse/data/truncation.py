@@ -47,7 +47,7 @@ def count_truncated(
         rows: row numbers, such as those that train.
     """
     transform: Any = prepared.transform
-    if not hasattr(transform, "window"):
+    if not hasattr(transform, "window") or getattr(transform, "whole", False):
         return []
     full = {int(k): transform.fills(prepared.cells[int(k)]) for k in np.unique(prepared.index_RK[rows]) if k >= 0}
     found, slot = [], 0

@@ -106,7 +106,8 @@ def _output(name: str, output: OutputReport) -> dict[str, Any]:
         "main": {**_metric(output, main), **_bar(output, main)},
         "others": [_metric(output, m) for m in output.headline[1:] if output.metrics[m] is not None],
         "metrics": [_metric(output, metric) for metric in output.metrics],
-        "classes": _weakest_classes(output),
+        "classes": _weakest_classes(output.per_class),
+        "tokens": _weakest_classes(output.per_token),
         "matrix": _matrix(output.confusion) if output.confusion else None,
         "confusions": output.confusion.top() if output.confusion else [],
         "reliability": markup(figures.reliability(output.reliability)) if output.reliability else "",
@@ -152,11 +153,11 @@ def _bar_positions(*values: float | None) -> dict[str, float | None]:
     return dict(zip(("at", "low", "high", "chance"), placed, strict=True))
 
 
-def _weakest_classes(output: OutputReport) -> list[dict[str, Any]]:
+def _weakest_classes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every class in its own order, or the weakest ones when there are many."""
-    if len(output.per_class) <= TABLE:
-        return output.per_class
-    present = [row for row in output.per_class if row["support"]]
+    if len(rows) <= TABLE:
+        return rows
+    present = [row for row in rows if row["support"]]
     return sorted(present, key=lambda row: row["f1"] or 0)[:TABLE]
 
 

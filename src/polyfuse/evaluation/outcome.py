@@ -102,6 +102,7 @@ class OutputReport:
         headline: names of the metrics to show first; the very first is the one to quote.
         baseline: what no model at all would reach.
         per_class: one dict per class or label: ``class``, ``precision``, ``recall``, ``f1``, ``support``, ...
+        per_token: of tags that mark spans, the same for the words of each tag, ``O`` among them.
         confusion: for one label per row.
         reliability: for outputs with a confidence.
         scatter: true and predicted numbers.
@@ -121,6 +122,7 @@ class OutputReport:
     severity: np.ndarray
     confidence: np.ndarray | None = None
     per_class: list[dict[str, Any]] = field(default_factory=list)
+    per_token: list[dict[str, Any]] = field(default_factory=list)
     confusion: Confusion | None = None
     reliability: list[ReliabilityBin] = field(default_factory=list)
     scatter: tuple[np.ndarray, np.ndarray] | None = None
@@ -150,6 +152,8 @@ class OutputReport:
         found["baseline"] = {"name": self.baseline.name, **self.baseline.metrics}
         if self.per_class:
             found["per_class"] = self.per_class
+        if self.per_token:
+            found["per_token"] = self.per_token
         if self.confusion:
             if len(self.confusion.classes) <= MOST_CLASSES:
                 found["confusion"] = {"classes": self.confusion.classes, "counts": self.confusion.counts}
@@ -162,8 +166,8 @@ class OutputReport:
 
 
 PARTS = (
-    "task", "rows", "headline", "baseline", "per_class", "confusion", "top_confusions", "reliability", "notes",
-    "decoding",
+    "task", "rows", "headline", "baseline", "per_class", "per_token", "confusion", "top_confusions", "reliability",
+    "notes", "decoding",
 )  # fmt: skip
 
 
@@ -185,6 +189,7 @@ def output_from_json(found: Mapping[str, Any]) -> OutputReport:
         baseline=Baseline(baseline.pop("name"), baseline),
         severity=np.empty(0),
         per_class=list(found.get("per_class", [])),
+        per_token=list(found.get("per_token", [])),
         confusion=Confusion(confusion["classes"], np.array(confusion["counts"])) if confusion else None,
         reliability=[ReliabilityBin(**bin) for bin in found.get("reliability", [])],
         notes=list(found.get("notes", [])),

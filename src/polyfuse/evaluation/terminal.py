@@ -103,7 +103,14 @@ def _texts(name: str, report: Report) -> list[RenderableType]:
 
 
 def _classes(name: str, output: OutputReport) -> list[RenderableType]:
-    rows, facts = output.per_class, ""
+    return _by_class(f"{name} by class", output.per_class) + _by_class(f"{name} by tag of a word", output.per_token)
+
+
+def _by_class(title: str, rows: list[dict[str, Any]]) -> list[RenderableType]:
+    """Precision, recall and F1 of each class, or of the weakest where there are many."""
+    facts = ""
+    if not rows:
+        return []
     if len(rows) > CLASSES:
         weakest = sorted((r for r in rows if r["support"]), key=lambda r: r["f1"] or 0)
         rows, facts = weakest[:CLASSES], f"the weakest of {len(rows):,}"
@@ -111,7 +118,7 @@ def _classes(name: str, output: OutputReport) -> list[RenderableType]:
     for row in rows:
         shares = (glossary.format_value("macro_f1", row[key]) for key in ("precision", "recall", "f1"))
         table.add_row(escape(str(row["class"])), f"{row['support']:,}", *shares)
-    return [_heading(f"{name} by class", facts), table]
+    return [_heading(title, facts), table]
 
 
 def _folds(folds: Folds) -> list[RenderableType]:

@@ -5,19 +5,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from polyfuse.contracts import spec_of
-from polyfuse.data.cells.tag_schemes import spans_of
+from polyfuse.contracts import Companion, spec_of
+from polyfuse.data.cells.tag_schemes import OUTSIDE, spans_of
 from polyfuse.data.cells.target_tags import FORMS, written_back
+from polyfuse.encoders.hub import files_to_save, find
+from polyfuse.heads.last_layer import LastLayer, label_names
 from polyfuse.layers.positions import length_mask
 from polyfuse.layers.readout import Readout
 from polyfuse.layers.viterbi import best_chain, iob2_steps, log_sum_of_chains, score_of_chain
-from polyfuse.layers.word_tokens import mean_by_word
+from polyfuse.layers.word_tokens import first_by_word, mean_by_word
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 
@@ -40,6 +43,10 @@ class Tags(nn.Module):
             by word, at C * C steps each: with nine tags several times the cost of the head without.
         pool: of the joint tokens, see ``layers.readout``.
         dropout: before each layer, in training.
+        path: a Hugging Face token classifier, of which this is the last layer: its labels, said of the first token of
+            each word as the checkpoint's own encoder gives it. It answers at once, and learns where a recipe asks for
+            epochs.
+        files: folder with what a saved model kept of that checkpoint; its weights come later.
 
     See also: ``labels``, where several labels go to a whole row.
     """
@@ -47,11 +54,18 @@ class Tags(nn.Module):
     paper = "Lample et al., Neural architectures for named entity recognition, NAACL 2016 (crf)"
     task = "tags"
 
-    @spec_of("name", "width", "classes", "scheme", "typical")
+    @spec_of("name", "width", "classes", "scheme", "typical", "files")
     @staticmethod
-    def wants(form: str) -> Spec:
-        """The target column, with that of the words beside it."""
-        return Spec("target.tags", {"form": form})
+    def wants(form: str, path: str | None) -> Spec:
+        """The target column, with that of the words beside it.
+
+        Raises:
+            FileNotFoundError: no such checkpoint.
+            ValueError: it classifies no tokens.
+        """
+        if path is None:
+            return Spec("target.tags", {"form": form})
+        return Spec("target.tags", {"form": form, "known": label_names(path)}, files_to_save(find(path)))
 
     def __init__(
         self,
@@ -67,16 +81,23 @@ class Tags(nn.Module):
         crf: bool = False,
         pool: str = "auto",
         dropout: float = 0.1,
+        path: str | None = None,
+        files: Path | None = None,
     ):
         super().__init__()
         if form not in FORMS:
             raise ValueError(f"form: expected {' or '.join(FORMS)}, found {form!r}")
         self.name, self.classes, self.scheme, self.form = name, classes, scheme, form
         self.typical, self.inputs, self.crf = max(1.0, typical), tuple(inputs or ()), crf
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.inputs)
-        self.sees = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in self.inputs)
-        self.joint = Readout(width, width, pool=pool, dropout=dropout)
-        self.drop, self.out = nn.Dropout(dropout), nn.Linear(width, len(classes))
+        self.last = None if path is None and files is None else LastLayer(path, files)
+        self.drop = nn.Dropout(dropout)
+        if self.last is None:
+            self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.inputs)
+            self.sees = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in self.inputs)
+            self.joint = Readout(width, width, pool=pool, dropout=dropout)
+            self.out = nn.Linear(width, len(classes))
+        elif len(self.inputs) != 1:
+            raise ValueError(f"path: a checkpoint reads one input, and {len(self.inputs)} read the words; name one")
         count = len(classes)
         steps_CC, first_C = (
             (torch.zeros(count, count), torch.zeros(count)) if scheme == "plain" else iob2_steps(classes)
@@ -94,6 +115,39 @@ class Tags(nn.Module):
         return [] if words is None else [words]
 
     @staticmethod
+    def restored(folder: Path) -> dict[str, Any]:
+        """The keywords that build it again, where it is the last layer of a checkpoint."""
+        return {"files": folder} if (folder / "config.json").is_file() else {}
+
+    @staticmethod
+    def companion(*, path: str | None = None, inputs: Sequence[str] | None = None, **others: Any) -> Companion | None:
+        """The encoder of the checkpoint, where this is its last layer.
+
+        Raises:
+            ValueError: several inputs read the words.
+        """
+        if path is None:
+            return None
+        if inputs is not None and len(inputs) != 1:
+            raise ValueError(f"path: one input is read by the checkpoint; name it in inputs, found {', '.join(inputs)}")
+        return Companion("text", path, {}, inputs[0] if inputs else "auto", True, "frozen", learns=True)
+
+    @staticmethod
+    def reading(input: str, **keywords: Any) -> dict[str, Any]:
+        """Its keywords, reading that input."""
+        return {**keywords, "inputs": [input]}
+
+    @property
+    def reads(self) -> str | None:
+        """The input that it reads as the checkpoint's encoder gives it."""
+        return None if self.last is None else self.inputs[0]
+
+    @property
+    def reads_width(self) -> int | None:
+        """Of those tokens."""
+        return None if self.last is None else self.last.width
+
+    @staticmethod
     def own(*, form: str = "tags", **others: Any) -> Spec:
         """Where the words lie: items of a list, or runs between blanks; of texts with spans, words and signs."""
         return Spec("text.split", {"signs": form == "spans"})
@@ -104,6 +158,8 @@ class Tags(nn.Module):
         at_B = cells.index_BK[:, 0]
         span_BW2 = cells.fields["span"][at_B.clamp_min(0)]  # type: ignore[index]
         lengths_B = cells.fields["lengths"][at_B.clamp_min(0)] * (at_B >= 0)  # type: ignore[index]
+        if self.last is not None:
+            return self._of_checkpoint(self.last, fused, span_BW2, lengths_B), lengths_B, span_BW2
         hidden_BWD = self.joint(fused.tokens)[:, None].expand(-1, span_BW2.shape[1], -1)
         for name, norm, see in zip(self.inputs, self.norms, self.sees, strict=True):
             tokens = fused.by_input.get(name)
@@ -113,6 +169,13 @@ class Tags(nn.Module):
             hidden_BWD = hidden_BWD + see(self.drop(norm(mean_BWD))) * known_BW[..., None]
         scores_BWC = self.out(self.drop(nn.functional.gelu(hidden_BWD)))
         return scores_BWC.float(), lengths_B, span_BW2
+
+    def _of_checkpoint(self, last: LastLayer, fused: Fused, span_BW2: Tensor, lengths_B: Tensor) -> Tensor:
+        """What a checkpoint says of the first token of each word (B, W, C); of a word without one ``O``, if any."""
+        x_BWH, known_BW = first_by_word(fused.own[self.inputs[0]], span_BW2, lengths_B)
+        scores_BWC = last(self.drop(x_BWH)).float()
+        nothing_C = torch.tensor([float(tag == OUTSIDE) for tag in self.classes], device=scores_BWC.device)
+        return torch.where(known_BW[..., None], scores_BWC, nothing_C)
 
     def _chain(self) -> tuple[Tensor, Tensor, Tensor]:
         """Scores of steps (C, C), of beginning (C,) and of ending (C,) with a tag; forbidden ones among them."""

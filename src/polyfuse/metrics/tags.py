@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polyfuse.metrics import classification
 from polyfuse.metrics.weighted import ratio
 
 Place = tuple[Hashable, Hashable, str]
@@ -41,19 +42,22 @@ def count_spans(true: Sequence[Iterable[Place]], said: Sequence[Iterable[Place]]
     return SpanCounts(labels, *counts)
 
 
-def span_metrics(counts: SpanCounts, weights: np.ndarray) -> dict[str, np.ndarray]:
+def span_metrics(counts: SpanCounts, weights: np.ndarray, prefix: str = "span") -> dict[str, np.ndarray]:
     """Micro, macro and weighted precision, recall and F1 of spans under weights of sentences (..., N).
 
     A label that no span of the sentences has counts in no mean.
+
+    Args:
+        prefix: of their names.
     """
     right, said, true = (weights @ side for side in (counts.right_NL, counts.said_NL, counts.true_NL))
     found = {}
     for name, top, below in (("precision", right, said), ("recall", right, true), ("f1", 2 * right, said + true)):
         each = _or_zero(top, below)
         there = (said + true) > 0
-        found[f"span_{name}"] = _or_zero(top.sum(-1), below.sum(-1))
-        found[f"span_macro_{name}"] = ratio((each * there).sum(-1), there.sum(-1))
-        found[f"span_weighted_{name}"] = _or_zero((each * true).sum(-1), true.sum(-1))
+        found[f"{prefix}_{name}"] = _or_zero(top.sum(-1), below.sum(-1))
+        found[f"{prefix}_macro_{name}"] = ratio((each * there).sum(-1), there.sum(-1))
+        found[f"{prefix}_weighted_{name}"] = _or_zero((each * true).sum(-1), true.sum(-1))
     return found
 
 
@@ -72,6 +76,33 @@ def count_tokens(true: Sequence[Sequence[Hashable]], said: Sequence[Sequence[Has
     """Words of each sentence that are right, and words (N, 2)."""
     pairs = zip(true, said, strict=True)
     return np.array([(sum(map(_same, t, s)), len(t)) for t, s in pairs], float).reshape(-1, 2)
+
+
+def token_report(counts: classification.ClassCounts, classes: Sequence, words_C: np.ndarray) -> list[dict]:
+    """Precision, recall, F1 and number of words of each tag, ``O`` among them, as scikit-learn's
+    ``classification_report``: what is nothing of nothing is 0.
+    """
+    columns = (_or_zero(side, below) for side, below in _token_ratios(counts))
+    return [
+        {"class": tag, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for tag, p, r, f, n in zip(classes, *columns, words_C, strict=True)
+    ]
+
+
+def token_means(counts: classification.ClassCounts) -> dict[str, np.ndarray]:
+    """Macro and weighted precision, recall and F1 of the tags that are true or said, as of ``token_report``."""
+    found, there_C = {}, (counts.actual + counts.predicted) > 0
+    for name, (top, below) in zip(("precision", "recall", "f1"), _token_ratios(counts), strict=True):
+        each = _or_zero(top, below)
+        found[f"token_macro_{name}"] = ratio((each * there_C).sum(-1), there_C.sum(-1))
+        found[f"token_weighted_{name}"] = ratio((each * counts.actual).sum(-1), counts.actual.sum(-1))
+    return found
+
+
+def _token_ratios(counts: classification.ClassCounts) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Tops and bottoms of precision, recall and F1 of each tag."""
+    hits, actual, predicted = counts.hits, counts.actual, counts.predicted
+    return (hits, predicted), (hits, actual), (2 * hits, actual + predicted)
 
 
 def token_accuracy(counts_N2: np.ndarray, weights: np.ndarray) -> np.ndarray:

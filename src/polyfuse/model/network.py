@@ -181,7 +181,9 @@ class Network(nn.Module):
         if self.fusion is None:
             return None
         seen = encoded if whole else self._with_dropout(encoded)
-        own = {name: Tokens(t.own_BTE, t.mask_BT) for name, t in seen.items() if t.own_BTE is not None}
+        own = {
+            name: Tokens(t.own_BTE, t.mask_BT, span_BT2=t.span_BT2) for name, t in seen.items() if t.own_BTE is not None
+        }
         return replace(self.fusion(self._with_absent(seen)), own=own)
 
     def _with_dropout(self, encoded: dict[str, Tokens]) -> dict[str, Tokens]:

@@ -64,7 +64,9 @@ def _choose_input(values: dict[str, Any], name: str, wanted: Companion) -> tuple
     if chosen == FUSED:
         way = f"an input of {wanted.modality} alone, whose encoder is {{name: pretrained, path: {wanted.path}}}"
         if wanted.needed:
-            raise RecipeError(f"outputs.{name}.head: {wanted.path} writes about what its own encoder reads: give {way}")
+            raise RecipeError(
+                f"outputs.{name}.head: {wanted.path} answers about what its own encoder reads: give {way}"
+            )
         if values["training"]["epochs"] == 0:
             raise RecipeError(
                 f"training.epochs: 0 trains nothing, and output {name!r} reads the fused tokens through a projector "
@@ -94,7 +96,7 @@ def _choose_input(values: dict[str, Any], name: str, wanted: Companion) -> tuple
         item["encoder"] = encoder
         item["transfer"] = "frozen" if item["transfer"] == "full" else item["transfer"]
     item["encoder"] = {**encoder, **item["encoder"]}
-    return chosen, f"output {name!r}: {wanted.path} writes from what its own encoder says of input {chosen!r} alone"
+    return chosen, f"output {name!r}: {wanted.path} answers from what its own encoder says of input {chosen!r} alone"
 
 
 def _fits(item: dict[str, Any], wanted: Companion) -> bool:
@@ -115,8 +117,10 @@ def _checkpoint_only_training(
         values["fusion"] = {"name": "concat"}
     idle = all(values["inputs"][name]["transfer"] == "frozen" for name in read)
     unread = [f"input {name!r} has no say: no output reads it" for name in values["inputs"] if name not in read]
-    if idle and all(wanted.train == "frozen" for wanted in found.values()):
-        if training["steps"] != "auto" or training["epochs"] not in ("auto", 0):
+    asked = training["steps"] != "auto" or training["epochs"] not in ("auto", 0)
+    learning = asked and any(wanted.learns for wanted in found.values())
+    if idle and not learning and all(wanted.train == "frozen" for wanted in found.values()):
+        if asked:
             name = next(iter(found))
             raise RecipeError(
                 f"training: nothing learns, as encoder and decoder of output {name!r} are frozen; set its decoder's "

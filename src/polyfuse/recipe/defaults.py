@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from polyfuse import registry
-from polyfuse.contracts import Decides, Masks, offers
+from polyfuse.contracts import Decides, Masks, ReadsEveryWord, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
 from polyfuse.recipe.language import texts_of
 from polyfuse.recipe.outputs import outputs_without_scores, text_outputs, word_columns
@@ -85,12 +85,23 @@ def fill_encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) 
                     facts["texts"] = texts_of(table, item["columns"])
                 item["encoder"], said = _default_encoders(name, item, preset, rows, **facts)
                 notes += said
+        if any(item["columns"] == [column] for column in word_columns(recipe).values()) and not item["init_from"]:
+            for part in _parts(item):
+                _read_every_word(item["modality"], part)
         several = isinstance(item["encoder"], list)
         for part in _parts(item):
             own = {key: item[key] for key in OWN} | {key: part[key] for key in OWN if key in part}
             own["learning_rate"] = values["training"]["learning_rates"].get(f"inputs.{name}", own["learning_rate"])
             (part if several else item).update(_encoder_training(item["modality"], part, own))
     return parse(values), notes
+
+
+def _read_every_word(modality: str, part: dict[str, Any]) -> None:
+    """Set an encoder of words that are tagged to cut no text."""
+    made: Any = registry.encoder(modality, part["name"])
+    if offers(made, ReadsEveryWord):
+        own = {key: value for key, value in part.items() if key not in ("name", *OWN)}
+        part.update(made.word_by_word(**own))
 
 
 def _default_encoders(name: str, item: dict[str, Any], preset: str, rows: int, **facts: Any) -> tuple[Any, list[str]]:

@@ -25,10 +25,9 @@ def inputs_read_directly(recipe: Recipe) -> set[str]:
     """Inputs that a head reads as their encoder gives them, without which it cannot answer."""
     found = set[str | None]()
     for output in recipe.outputs.values():
-        decoder = output.head.keywords.get("decoder")
-        reads = not output.head.is_auto and offers(registry.head(output.head.name), ReadsEncoder)
-        if reads and isinstance(decoder, dict):
-            found.add(decoder.get("input"))
+        made = None if output.head.is_auto else registry.head(output.head.name)
+        if offers(made, ReadsEncoder) and (wanted := made.companion(**output.head.keywords)) is not None:
+            found.add(wanted.input)
     return {name for name in recipe.inputs if name in found}
 
 

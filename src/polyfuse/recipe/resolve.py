@@ -72,7 +72,7 @@ def resolve(
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
         notes += [f"column {name!r} names splits and is not used, as folds judge every row" for name in unused]
-    recipe, said = _resolve_inputs(recipe, columns, starts)
+    recipe, said = _resolve_inputs(recipe, columns, starts, table.alike)
     made = recipe.data.split is None and recipe.data.folds is None
     notes = (note_unusable_splits(table.frame) if made else []) + notes + said
     splits = split_table(recipe, table) if splits is None else splits
@@ -215,13 +215,14 @@ def _order(name: str, head: dict[str, Any], series: pd.Series) -> list[str]:
 
 
 def _resolve_inputs(
-    recipe: Recipe, columns: Mapping[str, Column], starts: Mapping[str, Start]
+    recipe: Recipe, columns: Mapping[str, Column], starts: Mapping[str, Start], alike: Sequence[Sequence[str]] = ()
 ) -> tuple[Recipe, list[str]]:
     """Name every input and its modality, taking every usable column where none are named; notes on what is left out."""
     values = recipe.model_dump(mode="json")
     requests = [InputRequest(n, tuple(i.columns), i.modality) for n, i in recipe.inputs.items() if i.columns]
     requests += [InputRequest(None, (column,)) for column in recipe.data.columns]
     outputs = [output.column for output in recipe.outputs.values()] + recipe.keys
+    outputs += [name for group in alike if set(group) & set(outputs) for name in group if name not in outputs]
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
     words = set(word_columns(recipe).values())  # of which inputs read the very same column

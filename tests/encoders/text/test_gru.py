@@ -22,7 +22,8 @@ def test_each_half_of_a_token_reads_in_its_own_direction():
 
 def test_the_tokenizer_gets_its_keywords():
     spec = GRU.wants(max_tokens=7, vocabulary_limit=300, width=8)
-    assert (spec.transform, spec.keywords) == ("text.bpe", {"max_tokens": 7, "vocabulary_limit": 300})
+    assert spec.transform == "text.bpe"
+    assert spec.keywords == {"max_tokens": 7, "vocabulary_limit": 300, "whole": False, "lowercase": True}
 
 
 def test_an_odd_width_is_refused():

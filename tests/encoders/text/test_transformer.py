@@ -26,7 +26,8 @@ def test_without_blocks_a_token_knows_its_place_alone():
 
 def test_the_tokenizer_gets_its_keywords():
     spec = Transformer.wants(max_tokens=7, vocabulary_limit=300, width=8)
-    assert (spec.transform, spec.keywords) == ("text.bpe", {"max_tokens": 7, "vocabulary_limit": 300})
+    assert spec.transform == "text.bpe"
+    assert spec.keywords == {"max_tokens": 7, "vocabulary_limit": 300, "whole": False}
 
 
 def test_heads_must_divide_the_width():

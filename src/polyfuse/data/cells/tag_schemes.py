@@ -53,6 +53,24 @@ def spans_of(tags: Sequence[Any]) -> list[Span]:
     return found
 
 
+def strict_spans_of(tags: Sequence[Any]) -> list[Span]:
+    """The spans of a sequence in IOB2, as seqeval's strict mode reads it: a ``B`` begins each, and nothing else does.
+
+    >>> strict_spans_of(["I-PER", "O", "B-LOC", "I-ORG"])
+    [Span(start=2, end=3, label='LOC')]
+    """
+    found: list[Span] = []
+    goes_on = False
+    for at, tag in enumerate(tags):
+        letter, label = split_tag(tag)
+        if letter == "B":
+            found.append(Span(at, at + 1, label))
+        elif goes_on and letter == "I" and label == found[-1].label:
+            found[-1] = found[-1]._replace(end=at + 1)
+        goes_on = bool(found) and found[-1].end == at + 1
+    return found
+
+
 def tags_of(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
     """Spans, in order and apart, as the tags of a sequence.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, is_missing
-from polyfuse.data.cells.tag_schemes import OUTSIDE, Span, convert, recognise, spans_of, tags_of
+from polyfuse.data.cells.tag_schemes import OUTSIDE, Span, convert, recognise, spans_of, split_tag, tags_of
 from polyfuse.data.cells.targets import to_json_label
 from polyfuse.data.cells.text import as_text
 from polyfuse.data.cells.transform import pad
@@ -50,15 +50,16 @@ class Tags:
 
     Args:
         form: ``tags``, or ``spans`` of characters.
+        known: the tags of a checkpoint, in the order of its scores; else those of training are learnt.
     """
 
     media = False
     joint = True
 
-    def __init__(self, form: str = "tags"):
+    def __init__(self, form: str = "tags", known: Sequence[str] | None = None):
         if form not in FORMS:
             raise ValueError(f"form: expected {' or '.join(FORMS)}, found {form!r}")
-        self.form, self.signs = form, form == "spans"
+        self.form, self.signs, self.known = form, form == "spans", known
         self.column = ""
         self.scheme = "iob2"
         self.classes: list[Any] = []
@@ -79,6 +80,9 @@ class Tags:
             why = next((f"; the first cell: {made}" for made in read if isinstance(made, BadCell)), "")
             raise ValueError(f"output {self.column!r}: no training row has a tag per word{why}")
         self.scheme = "iob2" if self.form == "spans" else recognise(found)
+        if self.known is not None:
+            self._take(self.known, found)
+            return
         learnt = [convert(tags, "plain" if self.scheme == "plain" else "iob2") for tags in found]
         counts = Counter(tag for tags in learnt for tag in tags)
         if self.scheme == "plain":
@@ -90,6 +94,33 @@ class Tags:
             raise ValueError(f"output {self.column!r}: every word of training has the tag {self.classes[0]!r}")
         self.typical = float(np.mean([len(tags) for tags in found]))
         self._index()
+        self._note()
+
+    def _take(self, known: Sequence[str], found: Sequence[Sequence[Any]]) -> None:
+        """Take the tags of a checkpoint: where they are IOB2, cells may write them otherwise.
+
+        Raises:
+            ValueError: training has a tag that is not among them.
+        """
+        self.classes = list(known)
+        letters: dict[str, set[str]] = {}
+        for letter, label in map(split_tag, known):
+            letters.setdefault(letter, set()).add(label)
+        spans = letters.keys() == {OUTSIDE, "B", "I"} and letters["I"] <= letters["B"] and letters[OUTSIDE] == {""}
+        if not spans or known.count(OUTSIDE) != sum(split_tag(tag)[0] == OUTSIDE for tag in known):
+            self.scheme = "plain"
+        self.typical = float(np.mean([len(tags) for tags in found]))
+        self._index()
+        self._note()
+        for tags in found:
+            for tag, own in zip(tags, convert(tags, "plain" if self.scheme == "plain" else "iob2"), strict=True):
+                if own not in self._place:
+                    raise ValueError(
+                        f"output {self.column!r}: the checkpoint does not know the tag {tag!r}; it knows "
+                        f"{', '.join(map(repr, known[:20]))}"
+                    )
+
+    def _note(self) -> None:
         named = {"plain": "plain labels", "bilou": "BILOU"}.get(self.scheme, self.scheme.upper())
         kinds = len(self.classes) if self.scheme == "plain" else len(self.classes) // 2
         self.notes = [f"output {self.column!r}: tags are {named} of {kinds:,} {'labels' if kinds > 1 else 'label'}"]

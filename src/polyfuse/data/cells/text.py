@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,6 +54,11 @@ def exceeds_limit(cell: Any, limits: Limits) -> bool:
     return len(cell) > limits.characters if isinstance(cell, (str, bytes)) else len(str(cell)) > limits.characters
 
 
+def _uncut(limits: Limits) -> Limits:
+    """The same limits, but texts of any length are read to their end."""
+    return replace(limits, characters=sys.maxsize)
+
+
 def _sample_texts(cells: Sequence[Any], limits: Limits) -> Iterator[str]:
     step = -(-len(cells) // FIT_SAMPLE)
     texts = (as_text(cell, limits) for cell in cells[::step])
@@ -71,7 +78,7 @@ class NGrams:
             ``auto`` is as many as there are, up to 131,072.
         characters: shortest and longest character n-gram.
         words: longest run of words that gets an id: 1 for single words, 2 for pairs.
-        max_tokens: longer texts are cut.
+        max_tokens: longer texts are cut; ``all`` cuts none.
         case: tell capitals apart.
 
     Source: Bojanowski et al., Enriching Word Vectors with Subword Information, TACL 2017; of the weights, Salton and
@@ -88,14 +95,18 @@ class NGrams:
         buckets: int | str = "auto",
         characters: tuple[int, int] = (3, 5),
         words: int = 2,
-        max_tokens: int = 256,
+        max_tokens: int | str = 256,
         case: bool = False,
     ):
+        if isinstance(max_tokens, str) and max_tokens != "all":
+            raise ValueError(f"max_tokens: expected a number or 'all', found {max_tokens!r}")
         if buckets != "auto" and not (isinstance(buckets, int) and buckets >= 2):
             raise ValueError(f"buckets: expected 'auto' or a number from 2, found {buckets!r}")
         self.limit = MOST_NGRAMS if buckets == "auto" else int(buckets)
         self.characters = (characters[0], characters[1])
-        self.words, self.max_tokens, self.case = words, max_tokens, case
+        self.whole = max_tokens == "all"
+        self.words, self.case = words, case
+        self.max_tokens = sys.maxsize if isinstance(max_tokens, str) else max_tokens
         self.names = np.zeros(0, np.int64)
         self.texts = 0
         self.known_by = np.zeros(0, np.int64)  # texts of training that hold an n-gram
@@ -105,6 +116,7 @@ class NGrams:
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
         """Learn which n-grams there are."""
+        limits = _uncut(limits) if self.whole else limits
         counts, made, named, seen = Counts(), Counts(), dict[str, int](), Counter[str]()
         for text in _sample_texts(cells, limits):
             words = [text[start:end] for start, end in word_spans(text, self.max_tokens)]
@@ -159,6 +171,7 @@ class NGrams:
         """Per cell int32 (2 + T * (2 + K) + 2 N,): the shape of its table of words, the table (start and end of each
         word, then its ids), the ids of its bag and, bit for bit, their float32 weights.
         """
+        limits = _uncut(limits) if self.whole else limits
         texts = (as_text(cell, limits) for cell in cells)
         return [text if isinstance(text, BadCell) else self._pack(self._table(text)) for text in texts]
 
@@ -169,12 +182,13 @@ class NGrams:
 
     def fills(self, array: np.ndarray) -> bool:
         """Whether there may be more words than were read."""
-        return int(array[0]) >= self.max_tokens
+        return not self.whole and int(array[0]) >= self.max_tokens
 
     def cuts(self, cell: Any, limits: Limits) -> bool:
         """Whether a text has more words than are read."""
         text = as_text(cell, limits)
-        return isinstance(text, str) and len(word_spans(text, self.max_tokens + 1)) > self.max_tokens
+        most = self.max_tokens
+        return not self.whole and isinstance(text, str) and len(word_spans(text, most + 1)) > most
 
     def _pack(self, table: np.ndarray) -> np.ndarray:
         ids, weights = self._bag(table[:, 2:])
@@ -265,14 +279,17 @@ class _Subwords:
     media = joint = False
     keyword = "max_tokens"
 
-    def __init__(self, max_tokens: int):
-        self.max_tokens = max_tokens
+    def __init__(self, max_tokens: int, whole: bool = False):
+        self.max_tokens, self.whole = max_tokens, whole
         self.tokenizer = Tokenizer(models.BPE())  # until it is fitted
         self.fill = 0
 
     def _take(self, tokenizer: Tokenizer) -> None:
         tokenizer.no_padding()
-        tokenizer.enable_truncation(self.max_tokens)
+        if self.whole:
+            tokenizer.no_truncation()
+        else:
+            tokenizer.enable_truncation(self.max_tokens)
         self.tokenizer = tokenizer
 
     def state(self) -> dict[str, Any]:
@@ -287,6 +304,7 @@ class _Subwords:
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:
         """Per cell (T, 3) int32: id, start and end of each token."""
         out: list[np.ndarray | BadCell] = []
+        limits = _uncut(limits) if self.whole else limits
         for at in range(0, len(cells), CHUNK):
             texts = [as_text(cell, limits) for cell in cells[at : at + CHUNK]]
             made = iter(self._tokens([text for text in texts if isinstance(text, str)]))
@@ -300,12 +318,12 @@ class _Subwords:
 
     def fills(self, array: np.ndarray) -> bool:
         """Whether there may be more tokens than were read."""
-        return len(array) >= self.max_tokens
+        return not self.whole and len(array) >= self.max_tokens
 
     def cuts(self, cell: Any, limits: Limits) -> bool:
         """Whether a text has more tokens than are read."""
         text = as_text(cell, limits)
-        return isinstance(text, str) and bool(self.tokenizer.encode(text).overflowing)
+        return not self.whole and isinstance(text, str) and bool(self.tokenizer.encode(text).overflowing)
 
     def _tokens(self, texts: list[str]) -> Iterator[np.ndarray | BadCell]:
         for made in self.tokenizer.encode_batch(texts):
@@ -333,16 +351,19 @@ class BytePairs(_Subwords):
         vocabulary_limit: at most so many subwords, 257 at least: one for each byte, and padding.
         max_tokens: longer texts are cut.
         lowercase: do not tell capitals apart.
+        whole: cut none.
 
     Source: Sennrich et al., Neural Machine Translation of Rare Words with Subword Units, ACL 2016.
     """
 
-    def __init__(self, vocabulary_limit: int = 8000, max_tokens: int = 256, lowercase: bool = True):
+    def __init__(
+        self, vocabulary_limit: int = 8000, max_tokens: int = 256, lowercase: bool = True, whole: bool = False
+    ):
         if vocabulary_limit < 257:
             raise ValueError(
                 f"vocabulary_limit: expected 257 or more (256 bytes and padding), found {vocabulary_limit}"
             )
-        super().__init__(max_tokens)
+        super().__init__(max_tokens, whole)
         self.vocabulary_limit, self.lowercase = vocabulary_limit, lowercase
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
@@ -375,10 +396,11 @@ class SavedTokenizer(_Subwords):
     Args:
         file: path of its ``tokenizer.json``; read once, then the tokenizer is part of the model.
         max_tokens: longer texts are cut; special tokens stay.
+        whole: cut none.
     """
 
-    def __init__(self, file: str, max_tokens: int = 256):
-        super().__init__(max_tokens)
+    def __init__(self, file: str, max_tokens: int = 256, whole: bool = False):
+        super().__init__(max_tokens, whole)
         self.file = file
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002

@@ -7,12 +7,15 @@ Cho et al., Learning phrase representations using RNN encoder-decoder, EMNLP 201
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import length_mask
 from polyfuse.layers.recurrent import Bidirectional
+from polyfuse.layers.windows import in_windows
 from polyfuse.records import Spec, Tokens
 
 
@@ -24,8 +27,10 @@ class GRU(nn.Module):
         width: of a token; each direction has half of it.
         depth: recurrent layers.
         dropout: of embeddings, between layers and of tokens, in training.
-        max_tokens: longer texts are cut.
+        max_tokens: longer texts are cut, or read in windows of so many.
         vocabulary_limit: the most subwords to learn.
+        whole: cut no text, but read it in windows that overlap; so where its words are tagged.
+        case: tell capitals apart; so where words are tagged.
 
     See also:
         ``ngrams`` below some thousand texts, ``transformer`` for long ones, ``pretrained`` where a checkpoint fits.
@@ -35,9 +40,15 @@ class GRU(nn.Module):
 
     @spec_of("vocabulary")
     @staticmethod
-    def wants(max_tokens: int, vocabulary_limit: int) -> Spec:
+    def wants(max_tokens: int, vocabulary_limit: int, whole: bool, case: bool) -> Spec:
         """Subwords learnt from the training texts."""
-        return Spec("text.bpe", {"max_tokens": max_tokens, "vocabulary_limit": vocabulary_limit})
+        keywords = {"max_tokens": max_tokens, "vocabulary_limit": vocabulary_limit}
+        return Spec("text.bpe", {**keywords, "whole": whole, "lowercase": not case})
+
+    @staticmethod
+    def word_by_word(**keywords: Any) -> dict[str, Any]:
+        """Its keywords where words are tagged."""
+        return {"whole": True, "case": True, **keywords}
 
     def __init__(
         self,
@@ -48,11 +59,13 @@ class GRU(nn.Module):
         dropout: float = 0.2,
         max_tokens: int = 256,
         vocabulary_limit: int = 8000,
+        whole: bool = False,
+        case: bool = False,
     ):
         super().__init__()
         if width % 2:
             raise ValueError(f"width {width} must be even: each direction has half of it")
-        self.width = width
+        self.width, self.window = width, max_tokens if whole else None
         self.embed, self.drop = nn.Embedding(vocabulary, width), nn.Dropout(dropout)
         self.read = Bidirectional(width, width // 2, depth=depth, dropout=dropout)
 
@@ -62,7 +75,13 @@ class GRU(nn.Module):
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
-        ids_UT = fields["ids"]
-        real_UT = length_mask(fields["lengths"], ids_UT.shape[1])
-        x_UTD = self.drop(self.read(self.drop(self.embed(ids_UT)), real_UT))
+        ids_UT, lengths_U = fields["ids"], fields["lengths"]
+        real_UT = length_mask(lengths_U, ids_UT.shape[1])
+        if self.window is None:
+            x_UTD = self._read(ids_UT, real_UT)
+        else:
+            x_UTD = in_windows(self._read, ids_UT, real_UT, lengths_U, self.window)
         return Tokens(x_UTD, real_UT & present_B[:, None], grid=(ids_UT.shape[1],), span_BT2=fields["span"])
+
+    def _read(self, ids_UT: Tensor, real_UT: Tensor) -> Tensor:
+        return self.drop(self.read(self.drop(self.embed(ids_UT)), real_UT))

@@ -6,6 +6,8 @@ efficient text classification, EACL 2017.
 
 # ruff: noqa: ARG002 - some keywords are for wants() alone
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,10 +28,11 @@ class NGrams(nn.Module):
         width: of a token.
         dropout: of tokens, and half as much of n-grams, in training.
         words: longest run of words that is an n-gram: 1 for single words, 2 for pairs.
-        max_tokens: longer texts are cut.
+        max_tokens: longer texts are cut; ``all`` cuts none, as where words are tagged.
         scale: of the n-grams' vectors at the start, in 1 / sqrt(width). Small says little of what training hardly
             shows, the better for few rows; from many rows on it is 2 by default, as a word that acts on a picture
             ("is it blue?") learns slowly from nearly nothing.
+        case: tell capitals apart; so where words are tagged.
         tfidf: every word also knows the text: the sum of the text's n-grams, each weighed by how rare it is.
 
     See also:
@@ -40,9 +43,14 @@ class NGrams(nn.Module):
 
     @spec_of("buckets")
     @staticmethod
-    def wants(words: int, max_tokens: int) -> Spec:
+    def wants(words: int, max_tokens: int | str, case: bool) -> Spec:
         """Words, each as the ids of its n-grams."""
-        return Spec("text.ngrams", {"words": words, "max_tokens": max_tokens})
+        return Spec("text.ngrams", {"words": words, "max_tokens": max_tokens, "case": case})
+
+    @staticmethod
+    def word_by_word(**keywords: Any) -> dict[str, Any]:
+        """Its keywords where words are tagged: what it says of a word hangs on that word, and no text is cut."""
+        return {"max_tokens": "all", "case": True, **keywords}
 
     def __init__(
         self,
@@ -51,8 +59,9 @@ class NGrams(nn.Module):
         width: int = 64,
         dropout: float = 0.1,
         words: int = 2,
-        max_tokens: int = 256,
+        max_tokens: int | str = 256,
         scale: float = 0.1,
+        case: bool = False,
         tfidf: bool = False,
     ):
         super().__init__()

@@ -1,12 +1,11 @@
 """Texts through a Hugging Face checkpoint, with its own tokenizer."""
 
-# ruff: noqa: ARG002 - some keywords are for wants() alone
-
 from __future__ import annotations
 
 import json
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from polyfuse.encoders.checkpoint import (
 from polyfuse.encoders.hub import files_to_save, find
 from polyfuse.layers.masking import Subwords
 from polyfuse.layers.positions import length_mask
+from polyfuse.layers.windows import in_windows
 from polyfuse.records import Spec, Tokens
 
 USUAL = 256  # tokens that "auto" keeps: most texts fit, and attention stays quick
@@ -36,7 +36,9 @@ class Pretrained(CheckpointEncoder):
         path: a local folder, a name on the Hugging Face Hub, or ``starter:NAME``.
         weights: ``"checkpoint"``, or ``"random"`` for its architecture alone.
         layers: how many of its first blocks to keep; all where None.
-        max_tokens: longer texts are cut; ``"auto"`` is 256, or fewer where the checkpoint has fewer positions.
+        max_tokens: longer texts are cut, or read in windows of so many; ``"auto"`` is 256, or fewer where the
+            checkpoint has fewer positions.
+        whole: cut no text, but read it in windows that overlap; so where its words are tagged.
 
     Raises:
         FileNotFoundError: no such checkpoint, here or within reach.
@@ -50,21 +52,34 @@ class Pretrained(CheckpointEncoder):
 
     @spec_of()
     @staticmethod
-    def wants(path: str, weights: str, max_tokens: int | str) -> Spec:
+    def wants(path: str, weights: str, max_tokens: int | str, whole: bool) -> Spec:
         """Ids of the checkpoint's own tokenizer."""
         folder = find(path, weights=weights, modality="text")
         tokenizer = str(tokenizer_of(folder))
         files = {**files_to_save(folder, "tokenizer_config.json"), "tokenizer.json": tokenizer}
-        return Spec("text.tokenizer", {"file": tokenizer, "max_tokens": _max_tokens(folder, max_tokens)}, files)
+        keywords = {"file": tokenizer, "max_tokens": _max_tokens(folder, max_tokens), "whole": whole}
+        return Spec("text.tokenizer", keywords, files)
+
+    @staticmethod
+    def word_by_word(**keywords: Any) -> dict[str, Any]:
+        """Its keywords where words are tagged."""
+        return {"whole": True, **keywords}
 
     def __init__(
-        self, *, path: str, weights: str = "checkpoint", layers: int | None = None, max_tokens: int | str = "auto"
+        self,
+        *,
+        path: str,
+        weights: str = "checkpoint",
+        layers: int | None = None,
+        max_tokens: int | str = "auto",
+        whole: bool = False,
     ):
         super().__init__()
         folder = find(path, weights=weights, modality="text")
         model, missing = load_model(folder, weights)
         self.model = keep_layers(tower(model, "text_model"), layers)
-        self.prefix = _leading_specials(tokenizer_of(folder))
+        self.prefix, behind = _specials_around(tokenizer_of(folder))
+        self.around, self.window = (self.prefix, behind), _max_tokens(folder, max_tokens) if whole else None
         self.marks = _special_tokens(tokenizer_of(folder))
         sample = {"ids": torch.ones(1, 3, dtype=torch.long), "span": torch.zeros(1, 3, 2, dtype=torch.long)}
         self.settle({**sample, "lengths": torch.tensor([3])}, missing)
@@ -82,17 +97,26 @@ class Pretrained(CheckpointEncoder):
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``ids`` (U, T), ``span`` (U, T, 2), ``lengths`` (U,) -> one token per subword (U, T, D)."""
-        mask_UT = length_mask(fields["lengths"].clamp_min(1), fields["ids"].shape[1])
-        x_UTD = self.model(input_ids=fields["ids"], attention_mask=mask_UT.long()).last_hidden_state
+        ids_UT, lengths_U = fields["ids"], fields["lengths"].clamp_min(1)
+        mask_UT = length_mask(lengths_U, ids_UT.shape[1])
+        if self.window is None:
+            x_UTD = self._read(ids_UT, mask_UT)
+        else:
+            x_UTD = in_windows(self._read, ids_UT, mask_UT, lengths_U, self.window, self.around)
         grid = (x_UTD.shape[1] - self.prefix,)
         return Tokens(x_UTD, mask_UT & present_B[:, None], grid, self.prefix, fields["span"])
 
+    def _read(self, ids_UT: Tensor, mask_UT: Tensor) -> Tensor:
+        return self.model(input_ids=ids_UT, attention_mask=mask_UT.long()).last_hidden_state
 
-def _leading_specials(tokenizer: Path) -> int:
-    """Special tokens in front of a text, such as [CLS]."""
+
+def _specials_around(tokenizer: Path) -> tuple[int, int]:
+    """Special tokens in front of a text, such as [CLS], and behind it."""
     from tokenizers import Tokenizer
 
-    return len(list(takewhile(bool, Tokenizer.from_file(str(tokenizer)).encode("a").special_tokens_mask)))
+    marks = Tokenizer.from_file(str(tokenizer)).encode("a").special_tokens_mask
+    front, behind = (len(list(takewhile(bool, side))) for side in (marks, marks[::-1]))
+    return front, behind if front < len(marks) else 0
 
 
 def _special_tokens(tokenizer: Path) -> dict[str, int]:

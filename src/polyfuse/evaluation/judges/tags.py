@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.data.cells.tag_schemes import OUTSIDE, spans_of, split_tag
+from polyfuse.data.cells.tag_schemes import OUTSIDE, convert, recognise, spans_of, split_tag, strict_spans_of
 from polyfuse.evaluation.judges.category import per_class
 from polyfuse.evaluation.judges.common import (
     Resampling,
@@ -25,8 +25,9 @@ from polyfuse.metrics import tags as metrics
 from polyfuse.metrics.intervals import Measure
 
 KINDS = ("precision", "recall", "f1")
-SPANS = tuple(f"span_{mean}{kind}" for mean in ("", "macro_", "weighted_") for kind in KINDS)
-NAMES = (*SPANS, "token_accuracy", "token_macro_f1", "token_weighted_f1")
+MEANS = ("", "macro_", "weighted_")
+SPANS = tuple(f"{how}_{mean}{kind}" for how in ("span", "strict") for mean in MEANS for kind in KINDS)
+NAMES = (*SPANS, "token_accuracy", *(f"token_{mean}{kind}" for mean in MEANS[1:] for kind in KINDS))
 HEADLINE = ("span_f1", "span_precision", "span_recall", "span_macro_f1", "token_accuracy")
 OF_PLAIN = ("token_accuracy", "token_macro_f1", "token_weighted_f1")  # where labels mark no spans
 OF_CHARACTERS = HEADLINE[:-1]
@@ -57,12 +58,13 @@ def judge(
     return OutputReport(
         task=outcome.task,
         rows=len(rows),
-        metrics={name: found[name] for name in NAMES if name in found} | sides.token_f1(resampling.weights),
+        metrics={name: found[name] for name in NAMES if name in found} | sides.token_means(resampling.weights),
         intervals=intervals,
         headline=shown,
         baseline=_baseline(sides, resampling.weights),
         severity=spread_over_rows(sides.mistakes(), rows, len(outcome.target)),
         per_class=labels,
+        per_token=sides.token_report(resampling.weights),
         notes=common_notes(outcome, rows, resampling) + _notes(sides, said),
     )
 
@@ -77,6 +79,7 @@ class _Sides:
 
     Attributes:
         spans: counted by sentence and label; None where labels mark no spans.
+        strict: the same, as seqeval's strict mode reads IOB2; None where targets are spans of characters as well.
         tags: true and said tags of every sentence; None where targets are spans of characters.
         right_N2: words of each sentence that are right, and all.
     """
@@ -84,6 +87,7 @@ class _Sides:
     def __init__(self, outcome: Outcome, rows: np.ndarray):
         true, said = ([list(side[row] or []) for row in rows] for side in (outcome.target, outcome.value))
         self.spans: metrics.SpanCounts | None = None
+        self.strict: metrics.SpanCounts | None = None
         self.tags: tuple[list[list[Any]], list[list[Any]]] | None = None
         self.right_N2: np.ndarray | None = None
         if _are_characters(true):
@@ -97,6 +101,9 @@ class _Sides:
         self.tags, self.right_N2 = (true, said), metrics.count_tokens(true, said)
         if _mark_spans(true, outcome):
             self.spans = metrics.count_spans(*([spans_of(tags) for tags in side] for side in (true, said)))
+            turned = recognise(true) in ("iob1", "iobes", "bilou")  # what those begin a span with is another letter
+            sides = ([convert(tags, "iob2") if turned else tags for tags in side] for side in (true, said))
+            self.strict = metrics.count_spans(*([strict_spans_of(tags) for tags in side] for side in sides))
 
     def mistakes(self) -> np.ndarray:
         """Of each sentence the spans that were missed or are wrong, and where there are none the words."""
@@ -113,16 +120,21 @@ class _Sides:
         counts = classification.class_counts(true, said, len(classes), times)
         return per_class(counts, classes, np.bincount(true, minlength=len(classes)))
 
-    def token_f1(self, weights_N: np.ndarray | None) -> dict[str, float | None]:
-        """Macro and weighted F1 of the tags of words, ``O`` among them."""
+    def token_report(self, weights_N: np.ndarray | None) -> list[dict[str, Any]]:
+        """Precision, recall, F1 and number of words of each tag, ``O`` among them, where tags mark spans."""
+        if self.tags is None or self.spans is None:
+            return []
+        true, said, times, classes = self._codes(weights_N)
+        counts = classification.class_counts(true, said, len(classes), times)
+        return metrics.token_report(counts, classes, np.bincount(true, minlength=len(classes)))
+
+    def token_means(self, weights_N: np.ndarray | None) -> dict[str, float | None]:
+        """Macro and weighted means over the tags of words, ``O`` among them."""
         if self.tags is None:
             return {}
         true, said, times, classes = self._codes(weights_N)
-        counts = classification.class_counts(true, said, len(classes), times)
-        return {
-            "token_macro_f1": finite_or_none(classification.macro_f1(counts)),
-            "token_weighted_f1": finite_or_none(classification.weighted_f1(counts)),
-        }
+        means = metrics.token_means(classification.class_counts(true, said, len(classes), times))
+        return {name: finite_or_none(value) for name, value in means.items()}
 
     def _codes(self, weights_N: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Any]]:
         """Class of each word, true and said, the weight of its sentence, and the classes."""
@@ -152,6 +164,8 @@ def _places(spans: Sequence[Mapping[str, Any]]) -> list[metrics.Place]:
 
 def _measure(sides: _Sides, weights: np.ndarray) -> dict[str, np.ndarray]:
     found = metrics.span_metrics(sides.spans, weights) if sides.spans else {}
+    if sides.strict is not None:
+        found |= metrics.span_metrics(sides.strict, weights, "strict")
     if sides.right_N2 is not None:
         found["token_accuracy"] = metrics.token_accuracy(sides.right_N2, weights)
     return found

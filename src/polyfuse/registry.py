@@ -39,6 +39,7 @@ TRANSFORMS: Table = {
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "video.frames": "polyfuse.data.cells.video:Clip",
     "video.pairs": "polyfuse.data.cells.video:Pairs",
+    "video.flow": "polyfuse.data.cells.video:Flow",
     "columns": "polyfuse.data.cells.columns:Columns",
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
@@ -77,6 +78,10 @@ ENCODERS: dict[str, Table] = {
     },
     "video": {
         "frames": "polyfuse.encoders.video.frames:Frames",
+        "r2plus1d": "polyfuse.encoders.video.r2plus1d:R2Plus1D",
+        "transformer": "polyfuse.encoders.video.transformer:Transformer",
+        "two_stream": "polyfuse.encoders.video.two_stream:TwoStream",
+        "pretrained": "polyfuse.encoders.video.pretrained:Pretrained",
         "statistics": "polyfuse.encoders.video.statistics:Statistics",
     },
     "columns": {

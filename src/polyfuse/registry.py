@@ -51,6 +51,7 @@ TRANSFORMS: Table = {
     "target.image": "polyfuse.data.cells.target_image:Image",
     "target.audio": "polyfuse.data.cells.target_audio:Audio",
     "target.tags": "polyfuse.data.cells.target_tags:Tags",
+    "target.events": "polyfuse.data.cells.target_events:Events",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -74,6 +75,7 @@ ENCODERS: dict[str, Table] = {
         "statistics": "polyfuse.encoders.audio.statistics:Statistics",
         "spectrogram_transformer": "polyfuse.encoders.audio.spectrogram_transformer:SpectrogramTransformer",
         "lstm": "polyfuse.encoders.audio.lstm:LSTM",
+        "windows": "polyfuse.encoders.audio.windows:Windows",
         "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",
     },
     "video": {
@@ -134,6 +136,7 @@ HEADS: Table = {
     "image": "polyfuse.heads.image.head:Image",
     "speech": "polyfuse.heads.speech.head:Speech",
     "tags": "polyfuse.heads.tags:Tags",
+    "events": "polyfuse.heads.events:Events",
 }
 
 TEXT_DECODERS: Table = {  # what the head ``text`` writes with
@@ -206,6 +209,7 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "image": "polyfuse.evaluation.judges.image:measure",
     "speech": "polyfuse.evaluation.judges.speech:measure",
     "tags": "polyfuse.evaluation.judges.tags:measure",
+    "events": "polyfuse.evaluation.judges.events:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -218,6 +222,7 @@ JUDGES: Table = {  # by the head's ``task``
     "image": "polyfuse.evaluation.judges.image:judge",
     "speech": "polyfuse.evaluation.judges.speech:judge",
     "tags": "polyfuse.evaluation.judges.tags:judge",
+    "events": "polyfuse.evaluation.judges.events:judge",
 }
 
 HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote

@@ -124,7 +124,8 @@ def fit_transform(
 def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading) -> list[Any]:
     if transform.joint:
         return [row for row in zip(*(frame[c] for c in frame), strict=True) if not all(map(is_missing, row))]
-    values = [value for column in frame for value in frame[column] if not is_missing(value)]
+    missing = _missing(transform)
+    values = [value for column in frame for value in frame[column] if not missing(value)]
     if not transform.media:
         return values
     values = [item for value in values for item in split_media(value) if not is_missing(item)]
@@ -160,11 +161,16 @@ def prepare(transform: Transform, frame: pd.DataFrame, columns: Mapping[str, str
         made = _prepare_media(transform, frame, list(columns), reading)
     else:
         made = _prepare_values(transform, frame, list(columns), reading)
-    _refuse_too_broken(made, frame, list(columns), reading)
+    refuse_too_broken(made, frame, list(columns), reading)
     return made
 
 
-def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], reading: Reading) -> None:
+def refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], reading: Reading) -> None:
+    """Stop where too many cells of a column cannot be read.
+
+    Raises:
+        ValueError: more than ``reading.max_broken`` of them.
+    """
     for column in columns:
         broken = [b for b in made.broken if b.column == column and not b.unseen]
         cells = [value for value in frame[column] if not is_missing(value)] if broken else []
@@ -198,14 +204,26 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
 
 
 def _prepare_values(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
-    places = [(r, k) for k, c in enumerate(columns) for r, value in enumerate(frame[c]) if not is_missing(value)]
-    values = [frame[columns[k]].iat[r] for r, k in places] if len(columns) > 1 else _present_cells(frame[columns[0]])
+    missing = _missing(transform)
+    places = [(r, k) for k, c in enumerate(columns) for r, value in enumerate(frame[c]) if not missing(value)]
+    values = (
+        [frame[columns[k]].iat[r] for r, k in places]
+        if len(columns) > 1
+        else _present_cells(frame[columns[0]], missing)
+    )
     arrays = transform.encode(values, reading.limits)
     return _deduplicate(transform, arrays, places, (len(frame), len(columns)), frame, columns)
 
 
-def _present_cells(series: pd.Series) -> list[Any]:
-    return [value for value in series if not is_missing(value)]
+def _present_cells(series: pd.Series, missing: Callable[[Any], bool]) -> list[Any]:
+    return [value for value in series if not missing(value)]
+
+
+def _missing(transform: Transform) -> Callable[[Any], bool]:
+    """What counts as no cell; to some transforms an empty list says that there is nothing, and is one."""
+    if not getattr(transform, "empty", False):
+        return is_missing
+    return lambda value: is_missing(value) and not isinstance(value, (list, tuple, np.ndarray))
 
 
 def _deduplicate(

@@ -41,19 +41,22 @@ def count_spans(true: Sequence[Iterable[Place]], said: Sequence[Iterable[Place]]
     return SpanCounts(labels, *counts)
 
 
-def span_metrics(counts: SpanCounts, weights: np.ndarray) -> dict[str, np.ndarray]:
+def span_metrics(counts: SpanCounts, weights: np.ndarray, what: str = "span") -> dict[str, np.ndarray]:
     """Micro, macro and weighted precision, recall and F1 of spans under weights of sentences (..., N).
 
     A label that no span of the sentences has counts in no mean.
+
+    Args:
+        what: is counted; names of metrics begin with it.
     """
     right, said, true = (weights @ side for side in (counts.right_NL, counts.said_NL, counts.true_NL))
     found = {}
     for name, top, below in (("precision", right, said), ("recall", right, true), ("f1", 2 * right, said + true)):
         each = _or_zero(top, below)
         there = (said + true) > 0
-        found[f"span_{name}"] = _or_zero(top.sum(-1), below.sum(-1))
-        found[f"span_macro_{name}"] = ratio((each * there).sum(-1), there.sum(-1))
-        found[f"span_weighted_{name}"] = _or_zero((each * true).sum(-1), true.sum(-1))
+        found[f"{what}_{name}"] = _or_zero(top.sum(-1), below.sum(-1))
+        found[f"{what}_macro_{name}"] = ratio((each * there).sum(-1), there.sum(-1))
+        found[f"{what}_weighted_{name}"] = _or_zero((each * true).sum(-1), true.sum(-1))
     return found
 
 

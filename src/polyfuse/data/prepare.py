@@ -7,6 +7,7 @@ the run, since a wrong ``media_root`` must not train a model on nothing.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from polyfuse.data.cells.literals import decode_embedded
 from polyfuse.data.cells.source import (
     BadCell,
     Limits,
+    NothingHere,
     UnseenLabel,
     content_digest,
     is_missing,
@@ -268,17 +270,25 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
     seen: dict[bytes, int] = {}
     by_path: dict[str, bytes | BadCell] = {}
     broken: list[BrokenCell] = []
+    silent = Counter[str]()
     there = [(r, k) for k, (c, n) in enumerate(slots) for r in range(len(frame)) if n < len(items[c][r])]
     for places in progress(_chunks(there), f"reading {', '.join(columns)}", -(-len(there) // CHUNK)):
         values = {(r, k): items[slots[k][0]][r][slots[k][1]] for r, k in places}
         values = {place: value for place, value in values.items() if not is_missing(value)}
         keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)
         for (row, slot), key in zip(values, keys, strict=True):
-            if isinstance(key, BadCell):
+            if isinstance(key, NothingHere):
+                silent[slots[slot][0]] += 1
+            elif isinstance(key, BadCell):
                 broken.append(_make_broken_cell(row, slots[slot][0], values[row, slot], key))
             else:
                 index[row, slot] = seen.setdefault(key, len(seen))
     notes = [note for column in columns if (note := _note_extra_media(column, items[column], reading))]
+    notes += [
+        f"column {column!r}: {count:,} of {len(frame):,} videos have no sound (no track, or digital silence), "
+        "which counts as missing"
+        for column, count in silent.items()
+    ]
     return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=[*kept.notes, *notes])
 
 

@@ -26,6 +26,10 @@ class BadCell(ValueError):
     """A cell that cannot be read; it counts as missing and is reported with its row and file."""
 
 
+class NothingHere(BadCell):
+    """A cell without what it is read for, such as a silent film in a column of sounds: missing, and not broken."""
+
+
 class UnseenLabel(BadCell):
     """A target that training never saw; evaluation refuses it by name."""
 

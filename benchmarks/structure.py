@@ -1,4 +1,4 @@
-"""Measures outputs that say something of every word, beside what simpler ways reach on the same rows.
+"""Measures outputs that say something of every word or moment, and clips, beside simpler ways on the same rows.
 
 ``python benchmarks/structure.py [ROW ...] [--seeds N] [--page]``: every measurement is kept in ``structure.json`` as it
 comes, so that a stopped run goes on; ``--fresh`` measures the named rows again. Validation rows chose the settings.
@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Any
 
 import pandas as pd
+import structure_rows  # noqa: F401 - registers its rows
 from alignment_run import mean_and_deviation, number_of_seeds
 from common import DATA
 from defaults_run import Run, Section
@@ -25,7 +26,7 @@ from polyfuse.data.tables import read_table
 from polyfuse.evaluation import judges
 from polyfuse.evaluation.outcome import Outcome
 
-ORDER = ("conll2003",)
+ORDER = ("conll2003", "fight", "glides", "goes_left", "said")
 SHOWN = ("token_accuracy", "span_f1", "span_precision", "span_recall")
 ROWS = 14_041  # that train
 SIDES = {"train": "eng.train", "val": "eng.testa", "test": "eng.testb"}

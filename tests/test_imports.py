@@ -19,7 +19,7 @@ from scripts.rooms import LAYERS
 ROOT = Path(polyfuse.__file__).parent
 
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-CELLS_MAY_IMPORT = {"numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}
+CELLS_MAY_IMPORT = {"cv2", "numpy", "PIL", "soundfile", "soxr", "tokenizers", "av"}
 HEAVY = {
     "transformers",
     "kornia",

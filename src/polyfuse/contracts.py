@@ -230,6 +230,18 @@ class ReadsWords(ReadsColumns, Protocol):
 
 
 @runtime_checkable
+class AnswersInTime(Protocol):
+    """A head that says when something is, by the seconds at which the tokens of recordings lie.
+
+    Its keyword ``inputs`` (names of the inputs that read them, sound or video) is filled where a recipe leaves it out.
+    """
+
+    @staticmethod
+    def timed(**keywords: Any) -> list[str]:
+        """Names of these inputs, from its own keywords alone."""
+
+
+@runtime_checkable
 class Writes(Protocol):
     """A head that makes its answer step by step, in a way that may be chosen anew for every prediction."""
 

@@ -39,6 +39,7 @@ TRANSFORMS: Table = {
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "video.frames": "polyfuse.data.cells.video:Clip",
     "video.pairs": "polyfuse.data.cells.video:Pairs",
+    "video.flow": "polyfuse.data.cells.video:Flow",
     "columns": "polyfuse.data.cells.columns:Columns",
     "vector": "polyfuse.data.cells.vectors:Vector",
     "sequence": "polyfuse.data.cells.vectors:Sequence",
@@ -50,6 +51,7 @@ TRANSFORMS: Table = {
     "target.image": "polyfuse.data.cells.target_image:Image",
     "target.audio": "polyfuse.data.cells.target_audio:Audio",
     "target.tags": "polyfuse.data.cells.target_tags:Tags",
+    "target.events": "polyfuse.data.cells.target_events:Events",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -73,10 +75,15 @@ ENCODERS: dict[str, Table] = {
         "statistics": "polyfuse.encoders.audio.statistics:Statistics",
         "spectrogram_transformer": "polyfuse.encoders.audio.spectrogram_transformer:SpectrogramTransformer",
         "lstm": "polyfuse.encoders.audio.lstm:LSTM",
+        "windows": "polyfuse.encoders.audio.windows:Windows",
         "pretrained": "polyfuse.encoders.audio.pretrained:Pretrained",
     },
     "video": {
         "frames": "polyfuse.encoders.video.frames:Frames",
+        "r2plus1d": "polyfuse.encoders.video.r2plus1d:R2Plus1D",
+        "transformer": "polyfuse.encoders.video.transformer:Transformer",
+        "two_stream": "polyfuse.encoders.video.two_stream:TwoStream",
+        "pretrained": "polyfuse.encoders.video.pretrained:Pretrained",
         "statistics": "polyfuse.encoders.video.statistics:Statistics",
     },
     "columns": {
@@ -129,6 +136,7 @@ HEADS: Table = {
     "image": "polyfuse.heads.image.head:Image",
     "speech": "polyfuse.heads.speech.head:Speech",
     "tags": "polyfuse.heads.tags:Tags",
+    "events": "polyfuse.heads.events:Events",
 }
 
 TEXT_DECODERS: Table = {  # what the head ``text`` writes with
@@ -201,6 +209,7 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "image": "polyfuse.evaluation.judges.image:measure",
     "speech": "polyfuse.evaluation.judges.speech:measure",
     "tags": "polyfuse.evaluation.judges.tags:measure",
+    "events": "polyfuse.evaluation.judges.events:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -213,6 +222,7 @@ JUDGES: Table = {  # by the head's ``task``
     "image": "polyfuse.evaluation.judges.image:judge",
     "speech": "polyfuse.evaluation.judges.speech:judge",
     "tags": "polyfuse.evaluation.judges.tags:judge",
+    "events": "polyfuse.evaluation.judges.events:judge",
 }
 
 HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote

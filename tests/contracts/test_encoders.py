@@ -10,6 +10,7 @@ from polyfuse.testing import encoders
 from polyfuse.testing.encoders import VOCABULARY as TEXT
 from polyfuse.testing.encoders import Case
 from tests.contracts.slow import slow_but
+from tests.encoders import checkpoints
 
 ROWS = [(modality, name) for modality, table in registry.ENCODERS.items() for name in table]
 KEYWORDS = {  # other parts of some rows
@@ -20,6 +21,7 @@ KEYWORDS = {  # other parts of some rows
     "video:frames:gru": {"over_time": "gru"},
     "video:frames:shift": {"over_time": "shift"},
     "video:frames:vit": {"image": "vit"},
+    "video:two_stream:flow": {"motion": "flow"},
 }
 EXPORTED = {"text:ngrams", "image:resnet", "audio:spectrogram_cnn", "video:frames:gru", "columns:mlp"}
 CASES = [":".join(row) for row in ROWS] + list(KEYWORDS)
@@ -68,6 +70,10 @@ def audio_checkpoint(folder):
     Wav2Vec2FeatureExtractor(sampling_rate=16_000, return_attention_mask=True).save_pretrained(folder)
 
 
+def video_checkpoint(folder):
+    checkpoints.make(folder, "videomae")
+
+
 OWN = {"universal": "universal_sentence_encoder", "efficientnet_lite": "efficientnet-lite0"}  # architectures of ours
 
 
@@ -83,9 +89,9 @@ def architectures(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def checkpoints(tmp_path_factory):
+def folders_of_checkpoints(tmp_path_factory):
     """Modality -> folder of a tiny checkpoint."""
-    makers = {"text": text_checkpoint, "image": image_checkpoint, "audio": audio_checkpoint}
+    makers = {"text": text_checkpoint, "image": image_checkpoint, "audio": audio_checkpoint, "video": video_checkpoint}
     folders = {}
     for modality, make in makers.items():
         folders[modality] = tmp_path_factory.mktemp(modality)
@@ -100,7 +106,7 @@ def case(request, named):
     made = registry.encoder(modality, name)
     if name in OWN:
         return Case(made, request.getfixturevalue("architectures")[name])
-    checkpoint = request.getfixturevalue("checkpoints")[modality] if name == "pretrained" else None
+    checkpoint = request.getfixturevalue("folders_of_checkpoints")[modality] if name == "pretrained" else None
     return Case(made, {"path": str(checkpoint)} if checkpoint else KEYWORDS.get(named, {}))
 
 

@@ -71,9 +71,15 @@ EXAMPLES = {
         [(["B-C"], ["a"]), (["x", "O"], ["a", "b"])],
         {"y": "tags", "t": "text"},
     ),
+    "target.events": Example(
+        [[{"start": 0.5, "end": 1, "label": "a"}], '[{"start": 0, "end": 2.5, "label": "b"}]', []],
+        [[{"start": 1, "end": 2, "label": "b"}, {"start": 0, "end": 3, "label": "a"}], "[]"],
+        [[{"start": 0, "end": 1, "label": "c"}]],
+        {"y": "events"},
+    ),
     "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
 }
-UNREAD = ("text.plain", "text.split", "target.tags")  # no encoder reads these: they may be empty
+UNREAD = ("text.plain", "text.split", "target.tags", "target.events")  # no encoder reads these: they may be empty
 SAVED = ("text.tokenizer", "text.stretches")  # read a tokenizer from a file
 PLAIN = [name for name in registry.TRANSFORMS if not registry.transform(name).media]
 every_transform = pytest.mark.parametrize("name", PLAIN)

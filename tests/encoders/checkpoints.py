@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub, which reads it once
@@ -22,6 +23,10 @@ def config(kind: str):
 
     ids = {"vocab_size": WORDS, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
     eyes = {"image_size": 32, "patch_size": 8, **SMALL}
+    clips = {"image_size": 16, "num_frames": 4, "num_hidden_layers": 2, "num_attention_heads": 2}
+    clips |= {"hidden_size": 16, "intermediate_size": 24}
+    seen = {"crop_size": 16, "frames_per_clip": 4, "patch_size": 8, "hidden_size": 48, "num_attention_heads": 2}
+    seen |= {"pred_hidden_size": 48, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1, "num_pooler_layers": 1}
     half = {"d_model": 16, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, **ids}
     heads = {"encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
     made = {
@@ -44,6 +49,10 @@ def config(kind: str):
         "swin": lambda: hf.SwinConfig(
             image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4
         ),
+        "videomae": lambda: hf.VideoMAEConfig(patch_size=8, **clips),
+        "timesformer": lambda: hf.TimesformerConfig(patch_size=8, **clips),
+        "vivit": lambda: hf.VivitConfig(tubelet_size=[2, 8, 8], **clips),
+        "vjepa2": lambda: hf.VJEPA2Config(num_hidden_layers=2, **seen),
         "wav2vec2-group": lambda: hf.Wav2Vec2Config(feat_extract_norm="group", **SPEECH),
         "wav2vec2-layer": lambda: hf.Wav2Vec2Config(
             feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=True, **SPEECH
@@ -75,6 +84,7 @@ def prepare(folder: Path, kind: str) -> None:
     import transformers as hf
 
     pixels = {"size": {"height": 32, "width": 32}, "image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.4]}
+    eyes = {"size": {"shortest_edge": 18}, "crop_size": {"height": 16, "width": 16}, "image_mean": [0.4, 0.5, 0.6]}
     speech = {"sampling_rate": 16_000, "return_attention_mask": True}
     made = {
         "clip": lambda: hf.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32),
@@ -84,6 +94,9 @@ def prepare(folder: Path, kind: str) -> None:
         "resnet": lambda: hf.ConvNextImageProcessorPil(size={"shortest_edge": 32}),
         "convnext": lambda: hf.ConvNextImageProcessorPil(size={"shortest_edge": 32}),
         "swin": lambda: hf.ViTImageProcessorPil(**pixels),
+        "videomae": lambda: hf.VideoMAEImageProcessorPil(**eyes),
+        "timesformer": lambda: hf.VideoMAEImageProcessorPil(**eyes),
+        "vivit": lambda: hf.VivitImageProcessor(size={"shortest_edge": 18}, crop_size={"height": 16, "width": 16}),
         "wav2vec2-group": lambda: hf.Wav2Vec2FeatureExtractor(),
         "wav2vec2-layer": lambda: hf.Wav2Vec2FeatureExtractor(**speech),
         "hubert": lambda: hf.Wav2Vec2FeatureExtractor(),
@@ -92,6 +105,9 @@ def prepare(folder: Path, kind: str) -> None:
         "whisper": lambda: hf.WhisperFeatureExtractor(),
         "ast": lambda: hf.ASTFeatureExtractor(max_length=64, num_mel_bins=32),
     }
+    if kind == "vjepa2":  # what writes it needs torchvision
+        said = {"video_processor_type": "VJEPA2VideoProcessor", "crop_size": 16, "rescale_factor": 1 / 255}
+        (folder / "video_preprocessor_config.json").write_text(json.dumps(said))
     if kind in made:
         made[kind]().save_pretrained(folder)
     if kind in ("bert", "roberta", "gpt2", "t5", "bart", "modernbert", "clip"):

@@ -19,6 +19,7 @@ from polyfuse import registry
 from polyfuse.data import media
 from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.target_events import listed_events
 from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.media_lists import max_items, split_media
@@ -299,6 +300,8 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     present = series[~missing_mask(series)]
     if present.empty:
         raise TableError(f"output {series.name!r}: every cell is missing")
+    if all(listed_events(cell) for cell in present.head(200)):
+        return "events", "lists of {start, end, label}, in seconds"
     glance = _sample_column(present, len(series), None, 2_000)
     if labels := _explain_label_sets(glance):
         return "labels", labels
@@ -312,7 +315,7 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
         return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
     raise TableError(
         f"output {series.name!r} holds {reason}; an output holds categories, lists of labels, numbers, texts, "
-        "pictures or sounds"
+        "pictures, sounds or events"
     )
 
 

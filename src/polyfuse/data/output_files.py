@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ FRAMES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     ".jsonl": lambda frame, place: frame.to_json(place, orient="records", lines=True, force_ascii=False),
     ".parquet": lambda frame, place: frame.to_parquet(place, index=False),
 }
+
+
+OBJECTS = (".jsonl", ".parquet")  # endings of files that hold objects as they are
 
 
 def check_output_path(to: str | Path, endings: Iterable[str], source: Any = None) -> Path:
@@ -47,12 +51,25 @@ def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]
     bare = [at for at in range(frame.shape[1]) if not all(_is_writable(c, ending) for c in frame.iloc[:, at])]
     listed = ", ".join(repr(str(frame.columns[at])) for at in bare)
     kept = frame.iloc[:, [at for at in range(frame.shape[1]) if at not in bare]]
-    FRAMES[ending](kept.set_axis(kept.columns.map(str), axis=1), place)
+    kept = kept.set_axis(kept.columns.map(str), axis=1)
+    FRAMES[ending](kept if ending in OBJECTS else _with_objects_as_text(kept), place)
     notes = [f"{place.name} cannot hold the bytes, arrays or pictures of {listed}: left out of the file"]
     return list(map(str, kept.columns)), notes if bare else []
 
 
+def _with_objects_as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with cells that hold objects, such as events, written as JSON."""
+    return frame.apply(lambda column: column.map(_as_text) if column.dtype == object else column)
+
+
+def _as_text(cell: Any) -> Any:
+    holds = isinstance(cell, Mapping) or (isinstance(cell, list) and any(isinstance(part, Mapping) for part in cell))
+    return json.dumps(cell, ensure_ascii=False) if holds else cell
+
+
 def _is_writable(cell: Any, ending: str) -> bool:
+    if isinstance(cell, Mapping):
+        return all(_is_writable(part, ending) for part in cell.values())
     if isinstance(cell, (list, tuple)):
         return all(_is_writable(part, ending) for part in cell)
     if isinstance(cell, np.ndarray):

@@ -7,6 +7,7 @@ the run, since a wrong ``media_root`` must not train a model on nothing.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from polyfuse.data.cells.literals import decode_embedded
 from polyfuse.data.cells.source import (
     BadCell,
     Limits,
+    NothingHere,
     UnseenLabel,
     content_digest,
     is_missing,
@@ -125,7 +127,8 @@ def fit_transform(
 def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading) -> list[Any]:
     if transform.joint:
         return [row for row in zip(*(frame[c] for c in frame), strict=True) if not all(map(is_missing, row))]
-    values = [value for column in frame for value in frame[column] if not is_missing(value)]
+    missing = _missing(transform)
+    values = [value for column in frame for value in frame[column] if not missing(value)]
     if not transform.media:
         return values
     values = [item for value in values for item in split_media(value) if not is_missing(item)]
@@ -161,11 +164,16 @@ def prepare(transform: Transform, frame: pd.DataFrame, columns: Mapping[str, str
         made = _prepare_media(transform, frame, list(columns), reading)
     else:
         made = _prepare_values(transform, frame, list(columns), reading)
-    _refuse_too_broken(made, frame, list(columns), reading)
+    refuse_too_broken(made, frame, list(columns), reading)
     return made
 
 
-def _refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], reading: Reading) -> None:
+def refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], reading: Reading) -> None:
+    """Stop where too many cells of a column cannot be read.
+
+    Raises:
+        ValueError: more than ``reading.max_broken`` of them.
+    """
     for column in columns:
         broken = [b for b in made.broken if b.column == column and not b.unseen]
         cells = [value for value in frame[column] if not is_missing(value)] if broken else []
@@ -200,14 +208,26 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
 
 
 def _prepare_values(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
-    places = [(r, k) for k, c in enumerate(columns) for r, value in enumerate(frame[c]) if not is_missing(value)]
-    values = [frame[columns[k]].iat[r] for r, k in places] if len(columns) > 1 else _present_cells(frame[columns[0]])
+    missing = _missing(transform)
+    places = [(r, k) for k, c in enumerate(columns) for r, value in enumerate(frame[c]) if not missing(value)]
+    values = (
+        [frame[columns[k]].iat[r] for r, k in places]
+        if len(columns) > 1
+        else _present_cells(frame[columns[0]], missing)
+    )
     arrays = transform.encode(values, reading.limits)
     return _deduplicate(transform, arrays, places, (len(frame), len(columns)), frame, columns)
 
 
-def _present_cells(series: pd.Series) -> list[Any]:
-    return [value for value in series if not is_missing(value)]
+def _present_cells(series: pd.Series, missing: Callable[[Any], bool]) -> list[Any]:
+    return [value for value in series if not missing(value)]
+
+
+def _missing(transform: Transform) -> Callable[[Any], bool]:
+    """What counts as no cell; to some transforms an empty list says that there is nothing, and is one."""
+    if not getattr(transform, "empty", False):
+        return is_missing
+    return lambda value: is_missing(value) and not isinstance(value, (list, tuple, np.ndarray))
 
 
 def _deduplicate(
@@ -252,17 +272,25 @@ def _prepare_media(transform: Transform, frame: pd.DataFrame, columns: list[str]
     seen: dict[bytes, int] = {}
     by_path: dict[str, bytes | BadCell] = {}
     broken: list[BrokenCell] = []
+    silent = Counter[str]()
     there = [(r, k) for k, (c, n) in enumerate(slots) for r in range(len(frame)) if n < len(items[c][r])]
     for places in progress(_chunks(there), f"reading {', '.join(columns)}", -(-len(there) // CHUNK)):
         values = {(r, k): items[slots[k][0]][r][slots[k][1]] for r, k in places}
         values = {place: value for place, value in values.items() if not is_missing(value)}
         keys = _read_chunk(transform, list(values.values()), by_path, kept, reading)
         for (row, slot), key in zip(values, keys, strict=True):
-            if isinstance(key, BadCell):
+            if isinstance(key, NothingHere):
+                silent[slots[slot][0]] += 1
+            elif isinstance(key, BadCell):
                 broken.append(_make_broken_cell(row, slots[slot][0], values[row, slot], key))
             else:
                 index[row, slot] = seen.setdefault(key, len(seen))
     notes = [note for column in columns if (note := _note_extra_media(column, items[column], reading))]
+    notes += [
+        f"column {column!r}: {count:,} of {len(frame):,} videos have no sound (no track, or digital silence), "
+        "which counts as missing"
+        for column, count in silent.items()
+    ]
     return Prepared(transform, kept.view(list(seen)), index, list(seen), broken, notes=[*kept.notes, *notes])
 
 

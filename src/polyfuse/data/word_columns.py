@@ -88,6 +88,7 @@ def _find_text(frame: pd.DataFrame, spans: list[tuple[int, Any]], others: list[s
             if isinstance(cell, str)
             and isinstance(text := as_text(cell, UNCUT), str)
             and all(isinstance(span["end"], (int, float)) and span["end"] <= len(text) for span in own)
+            and not any(isinstance(span[side], float) and span[side] % 1 for span in own for side in ("start", "end"))
         ]
         if len(sizes) >= MOST * len(spans) and sum(sizes) > longest:
             best, longest = name, sum(sizes)

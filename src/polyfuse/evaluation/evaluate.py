@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 
 from polyfuse.contracts import ShowsAttention, offers
-from polyfuse.data.cells.source import Limits
+from polyfuse.data.cells.source import Limits, is_missing
 from polyfuse.data.prepare import BrokenCell, Prepared
+from polyfuse.data.recordings import recording_seconds
 from polyfuse.data.tables import Table
 from polyfuse.errors import format_count
 from polyfuse.evaluation.attention_view import view_attention
@@ -31,11 +32,13 @@ from polyfuse.evaluation.report import Report
 from polyfuse.evaluation.retrieval import evaluate_retrieval
 from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.targets import make_outcomes, metric_weights, note_unlabelled
+from polyfuse.evaluation.timelines import draw_events
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, attend, predict_subsets
 from polyfuse.model.prepare import make_rows
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.outputs import word_columns
+from polyfuse.recipe.timing import timed_columns
 from polyfuse.version import __version__
 
 TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
@@ -235,8 +238,20 @@ def _samples(
         for output, outcome in outcomes.items()
         for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
-    words = word_columns(bundle.recipe)
-    return [_with_words(one, table, rows, words[one.output]) if one.output in words else one for one in found]
+    words, recordings = word_columns(bundle.recipe), timed_columns(bundle.recipe)
+    found = [_with_words(one, table, rows, words[one.output]) if one.output in words else one for one in found]
+    limits = Limits(**bundle.recipe.data.limits.model_dump())
+    return [
+        _with_timeline(one, table, rows, *recordings[one.output], limits) if one.output in recordings else one
+        for one in found
+    ]
+
+
+def _with_timeline(sample: Sample, table: Table, rows: np.ndarray, column: str, kind: str, limits: Limits) -> Sample:
+    """The sample with its events on a line as long as its recording."""
+    cell = table.frame[column].iat[rows[sample.position]]
+    seconds = None if is_missing(cell) else recording_seconds(cell, kind, table.root, limits)
+    return replace(sample, timeline=draw_events(sample.target, sample.prediction, seconds))
 
 
 def _with_words(sample: Sample, table: Table, rows: np.ndarray, column: str) -> Sample:

@@ -69,6 +69,28 @@ TERMS = {
     "token_weighted_f1": Term("Token weighted F1", "the same, weighted by the words of each tag", percent=True),
     "token_weighted_precision": Term("Token weighted precision", "precision, weighted likewise", percent=True),
     "token_weighted_recall": Term("Token weighted recall", "recall, weighted likewise", percent=True),
+    "segment_f1": Term("Segment F1", "balance of precision and recall of labels, second by second", percent=True),
+    "segment_precision": Term(
+        "Segment precision", "share of the labels found in a second that are right", percent=True
+    ),
+    "segment_recall": Term("Segment recall", "share of the true labels of seconds that were found", percent=True),
+    "segment_macro_f1": Term("Segment macro F1", "mean of segment F1 over labels", percent=True),
+    "segment_macro_precision": Term("Segment macro precision", "mean of segment precision over labels", percent=True),
+    "segment_macro_recall": Term("Segment macro recall", "mean of segment recall over labels", percent=True),
+    "onset_f1": Term("Onset F1", "balance of both, an event found where it begins within 0.2 s", percent=True),
+    "onset_precision": Term(
+        "Onset precision",
+        "share of the events found that begin within 0.2 s of a true one",
+        percent=True,
+    ),
+    "onset_recall": Term(
+        "Onset recall",
+        "share of the true events whose beginning was found",
+        percent=True,
+    ),
+    "onset_macro_f1": Term("Onset macro F1", "mean of onset F1 over labels", percent=True),
+    "onset_macro_precision": Term("Onset macro precision", "mean of onset precision over labels", percent=True),
+    "onset_macro_recall": Term("Onset macro recall", "mean of onset recall over labels", percent=True),
     "map": Term("mAP", "mean average precision: how well each label ranks its rows, at any threshold", percent=True),
     "auroc": Term("AUROC", "chance that a row of a class scores above one that is not; 50 % is a coin", percent=True),
     "qwk": Term("Weighted kappa", "agreement beyond chance, mistakes counted by their squared steps; 1 is perfect"),

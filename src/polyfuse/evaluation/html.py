@@ -243,6 +243,7 @@ def _samples(report: Report) -> list[tuple[str, list[dict[str, Any]]]]:
 def _sample(sample: Sample, task: str) -> dict[str, Any]:
     text = task == "text"
     numeric = sample.right is None and sample.score is None and not text and sample.marked is None
+    numeric = numeric and sample.timeline is None
     write = glossary.format_number if numeric else _label
     references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
     made = _made_media(sample)
@@ -252,6 +253,7 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
         "prediction": "" if made else write(sample.prediction),
         "made": made,
         "marked": _marked(sample),
+        "timeline": sample.timeline,
         "references": [fold_text(str(one)) for one in references or [""]] if text else [],
         "said": fold_text(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
         "score": None if sample.metric is None else glossary.format_value(sample.metric, _finite(sample.score)),
@@ -313,7 +315,7 @@ def _data_uri(kind: str, data: Any) -> str | None:
     if not isinstance(data, bytes):
         return None
     mime = next((mime for head, mime in MIME if data.startswith(head)), None)
-    if mime is None or not mime.startswith(kind):
+    if mime is None or not mime.startswith("image" if kind == "film" else kind):
         return None
     return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 

@@ -1,4 +1,4 @@
-"""Previews of cells for reports: thumbnails, a few seconds of sound, shortened text."""
+"""Previews of cells for reports: thumbnails, a few seconds of sound, film strips with their times, shortened text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import soundfile
 import soxr
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from polyfuse.data.cells import clip
 from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.picture import decode
 from polyfuse.data.cells.sound import open_sound
@@ -21,6 +22,7 @@ from polyfuse.data.media_lists import split_media
 
 SIDE = 224  # pixels of a thumbnail: sharp at 112 on a fine screen
 SECONDS, RATE = 8.0, 16_000  # of sound
+PICTURES, HIGH, LINE = 6, 96, 16  # of a film strip: how many, their height and that of the line of time, in pixels
 CHARACTERS = 300
 
 
@@ -29,8 +31,8 @@ class CellPreview:
     """A cell ready to show.
 
     Args:
-        kind: ``image`` (PNG or JPEG bytes), ``audio`` (WAV bytes), ``text``, ``number``, ``missing`` or ``broken``
-            (the reason).
+        kind: ``image``, ``film`` (PNG or JPEG bytes), ``audio`` (WAV bytes), ``text``, ``number``, ``missing`` or
+            ``broken`` (the reason).
         data: bytes of a medium, else text.
     """
 
@@ -87,6 +89,25 @@ def _audio(content: Any, limits: Limits) -> CellPreview:
     return CellPreview("audio", file.getvalue())
 
 
+def _film(content: Any, limits: Limits) -> CellPreview:
+    """Some pictures of a video side by side, over a line of time."""
+    about, shares = clip.describe(content, limits), (np.arange(PICTURES) + 0.5) / PICTURES
+    shown = [(t, Image.fromarray(pixels)) for t, pixels in clip.moments(content, shares.tolist(), limits)]
+    wide = min(3 * HIGH, max(1, round(HIGH * shown[0][1].width / shown[0][1].height)))
+    strip = Image.new("RGB", (PICTURES * (wide + 2) - 2, HIGH + LINE), "white")
+    draw = ImageDraw.Draw(strip)
+    for at, (time, picture) in enumerate(shown):
+        left = at * (wide + 2)
+        strip.paste(picture.resize((wide, HIGH), Image.Resampling.BILINEAR), (left, 0))
+        draw.line([(left + wide // 2, HIGH), (left + wide // 2, HIGH + 3)], "black")
+        draw.text((left + wide // 2, HIGH + 3), f"{time:.1f} s", "black", anchor="ma")
+    draw.line([(0, HIGH), (strip.width, HIGH)], "black")
+    draw.text((strip.width - 1, HIGH + 3), f"{about.seconds:.1f}", "grey", anchor="ra")
+    file = io.BytesIO()
+    strip.save(file, "JPEG", quality=82)
+    return CellPreview("film", file.getvalue())
+
+
 def _number(value: Any) -> CellPreview:
     plain = value.item() if isinstance(value, np.generic) else value
     if isinstance(plain, float):
@@ -105,5 +126,5 @@ def _text(value: Any, characters: int) -> CellPreview:
     return CellPreview("text", text if len(text) <= characters else text[: characters - 1] + "…")
 
 
-_MEDIA: dict[str, Callable[[Any, Limits], CellPreview]] = {"image": _image, "audio": _audio}
+_MEDIA: dict[str, Callable[[Any, Limits], CellPreview]] = {"image": _image, "audio": _audio, "video": _film}
 _OTHER: dict[str, Callable[[Any], CellPreview]] = {"number": _number, "vector": _vector, "sequence": _vector}

@@ -11,6 +11,7 @@ import numpy as np
 from polyfuse.evaluation.marked_words import MarkedText
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.previews import CellPreview
+from polyfuse.evaluation.timelines import Timeline
 
 if TYPE_CHECKING:
     from polyfuse.evaluation.attention_view import AttentionView
@@ -35,6 +36,7 @@ class Sample:
         looked: what its text was written about, where the decoder says it and the row is one of the first of its kind.
         contributions: what each input brought to the probability or number, where the model has few of them.
         marked: its words with their tags, where the output has any.
+        timeline: its events on a line of time, where the output has any.
     """
 
     row: int
@@ -53,6 +55,7 @@ class Sample:
     looked: AttentionView | None = None
     contributions: dict[str, float] | None = None
     marked: MarkedText | None = None
+    timeline: Timeline | None = None
 
 
 def samples(

@@ -115,4 +115,7 @@ def _one(servant: Servant, output: str) -> dict[str, Any]:
 
 def _unscored(servant: Servant, output: str | None) -> str:
     what = "no output" if output is None else f"output {output!r} ({servant.outputs[output].head})"
-    return f"{what} has scores to explain: expected classes, labels, ranks or numbers, not texts, pictures or sounds"
+    return (
+        f"{what} has scores to explain: expected classes, labels, ranks or numbers, not texts, tags, events, pictures "
+        "or sounds"
+    )

@@ -160,7 +160,7 @@ def _asked(servant: Servant, scores: Mapping[str, np.ndarray], output: str | Non
         head = f"output {output!r} ({servant.outputs[output].head})" if output else "no output"
         hint = "; polyfuse attend shows what its words were written about"
         raise ValueError(
-            f"{head} has scores to explain: expected classes, labels, ranks or numbers, not texts, pictures or sounds"
-            + (hint if output and servant.outputs[output].writes else "")
+            f"{head} has scores to explain: expected classes, labels, ranks or numbers, not texts, tags, events, "
+            "pictures or sounds" + (hint if output and servant.outputs[output].writes else "")
         )
     return {name: servant.outputs[name] for name in names}

@@ -16,12 +16,14 @@ from polyfuse.data.cells.source import UNREAD, Limits
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.modalities import missing_mask
 from polyfuse.data.prepare import BrokenCell, Prepared, Reading, prepare
+from polyfuse.data.recordings import drop_beyond
 from polyfuse.data.tables import Table, read_table
 from polyfuse.data.truncation import count_truncated
 from polyfuse.data.weights import row_weights
 from polyfuse.errors import format_count
 from polyfuse.recipe import Recipe
 from polyfuse.recipe.outputs import head_columns, own_spec, word_columns
+from polyfuse.recipe.timing import timed_columns
 
 
 def read_options(recipe: Recipe, table: Table, max_broken: float | None = None) -> Reading:
@@ -73,11 +75,16 @@ def prepare_all(
         heads: those of columns that heads read themselves as well; not where nothing is to be answered.
     """
     wanted = ("in", *(("out",) if targets else ()), *(("own",) if heads else ()))
-    return {
+    made = {
         name: prepare(transforms.get(name) or _own_transform(recipe, name), table.frame, columns, reading)
         for name, columns in columns_of(recipe).items()
         if name.partition(":")[0] in wanted
     }
+    for output, (media, kind) in timed_columns(recipe).items() if targets else ():
+        column = recipe.outputs[output].column
+        if media in table.frame:
+            drop_beyond(made[f"out:{output}"], table.frame, column, media, kind, reading)
+    return made
 
 
 def _own_transform(recipe: Recipe, name: str) -> Any:

@@ -28,6 +28,11 @@ SCRATCH = {
 }
 IN_ORDER = {**SCRATCH, "text": "gru"}  # of those, for outputs that write texts
 TAGGED = "words"  # of texts whose words are tagged
+# of recordings of which events are told: what keeps their time, however long they are
+TIMED: dict[str, dict[str, Any]] = {
+    "audio": {"name": "windows"},
+    "video": {"name": "frames", "over_time": "attention", "frames": 32},
+}
 FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
 # training rows from which a net from scratch reads pictures and sounds. It is then alone in the network: beside a
@@ -117,6 +122,7 @@ def preset_encoders(
     *,
     writes: bool = False,
     tagged: bool = False,
+    timed: bool = False,
     texts: Texts = NO_TEXTS,
     seconds: float | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -126,9 +132,12 @@ def preset_encoders(
         rows: that train.
         writes: a text is written, for which an input is kept in its order and places instead of summed up.
         tagged: of a text, that its words are tagged, for which capitals and places are kept.
+        timed: of a recording, that events in it are told, for which its time is kept.
         texts: of the input, where it has any.
         seconds: that the whole training may take; None for as many as it needs.
     """
+    if timed and modality in TIMED:
+        return [dict(TIMED[modality])], []
     scratch: dict[str, Any] = {"name": scratch_encoder(modality, writes, tagged)}
     if preset == "plain" or modality not in CHOICES or tagged:
         return [scratch], []
@@ -149,8 +158,10 @@ def preset_encoders(
     return parts, notes
 
 
-def scratch_encoder(modality: str, writes: bool = False, tagged: bool = False) -> str:
-    """The encoder from scratch of an input; ``writes`` and ``tagged`` as of ``preset_encoders``."""
+def scratch_encoder(modality: str, writes: bool = False, tagged: bool = False, timed: bool = False) -> str:
+    """The encoder from scratch of an input; ``writes``, ``tagged`` and ``timed`` as of ``preset_encoders``."""
+    if timed and modality in TIMED:
+        return str(TIMED[modality]["name"])
     return TAGGED if tagged else (IN_ORDER if writes else SCRATCH)[modality]
 
 

@@ -26,6 +26,7 @@ from polyfuse.recipe.companions import assign_companions
 from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores, word_columns
 from polyfuse.recipe.presets import knows_before_training
 from polyfuse.recipe.tagging import find_head_words, name_inputs, reads_words, separate_words
+from polyfuse.recipe.timing import name_recordings
 from polyfuse.recipe.validate import check_recipe
 
 TOGETHER = "rows of one list"
@@ -188,7 +189,7 @@ def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
                 )
             output["head"]["name"] = head
             reason += f" ({name}=category to learn them as classes)" if head == "text" else ""
-            what = head if head == "tags" else f"a {head}"
+            what = head if head in ("tags", "events") else f"a {head}"
             notes.append(f"output {name!r} is {what}: {reason}")
         notes += find_head_words(name, output, table) if reads_words(output["head"]) else []
         notes += _order(name, output["head"], series)
@@ -246,7 +247,7 @@ def _resolve_inputs(
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
     read = [*used, *outputs, *beside, *(name for name in others.values() if name is not None)]
     reasons = {} if requests else exclusion_reasons(columns, outputs=outputs, beside=beside, **others)
-    return name_inputs(parse(values)), note_unused_columns(columns, read, reasons)
+    return name_recordings(name_inputs(parse(values))), note_unused_columns(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:

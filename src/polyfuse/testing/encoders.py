@@ -113,6 +113,11 @@ def _pairs(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"frames": frames, "times": torch.arange(length) / 4}
 
 
+def _flow(length: int, draw: torch.Generator) -> dict[str, Tensor]:
+    motion = torch.randint(0, 256, (length, 2, 16, 16), generator=draw).byte()
+    return {**_frames(length, draw), "motion": motion}
+
+
 def _wave(length: int, draw: torch.Generator) -> dict[str, Tensor]:
     return {"wave": torch.rand(length * 1600, generator=draw) - 0.5}
 
@@ -144,6 +149,9 @@ SAMPLES = {
     "image.pixels": Sample(_pixels, {"image_size": (32, 32)}),
     "video.frames": Sample(_frames, {"image_size": (16, 16)}, {"frames": ("length",), "times": ("length",)}),
     "video.pairs": Sample(_pairs, {"image_size": (16, 16)}, {"frames": ("length",), "times": ("length",)}),
+    "video.flow": Sample(
+        _flow, {"image_size": (16, 16)}, {"frames": ("length",), "motion": ("length",), "times": ("length",)}
+    ),
     "audio.wave": Sample(_wave, {"rate": 16_000}, {"wave": ("length",)}, stretch=1600),
     "columns": Sample(_columns, COLUMNS),
     "vector": Sample(_vector, {"size": 5}),

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from polyfuse import registry
-from polyfuse.contracts import Portable, ReadsWords, Scores, ShowsAttention, Streams, Tempered, Writes, offers
+from polyfuse.contracts import (
+    AnswersInTime,
+    Portable,
+    ReadsWords,
+    Scores,
+    ShowsAttention,
+    Streams,
+    Tempered,
+    Writes,
+    offers,
+)
 from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
@@ -42,7 +52,11 @@ CELLS: dict[str, list[Any]] = {  # eight targets of each transform
         )
         for n in range(ROWS)
     ],
+    "target.events": [
+        [{"start": 0.5 * (n % 3), "end": 0.5 * (n % 3) + 0.5, "label": "ab"[n % 2]}] * (n != 5) for n in range(ROWS)
+    ],
 }
+TIMED = {"inputs": ["sound"]}  # keywords of a head that answers in time
 WORDS = {"words": "text", "inputs": ["text"]}  # keywords of a head that answers word by word
 POOLS = ("auto", "mean", "max", "attention")
 
@@ -62,6 +76,7 @@ class Case:
     def __init__(self, made: Any, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None):
         self.kind = made
         self.keywords = {**(WORDS if offers(made, ReadsWords) else {}), **(keywords or {})}
+        self.keywords = {**(TIMED if offers(made, AnswersInTime) else {}), **self.keywords}
         wanted: str = self.kind.wants(**self.keywords).transform
         if cells is None and wanted not in CELLS:
             raise ValueError(f"the checks know no targets of the transform {wanted!r}: give eight cells")
@@ -106,6 +121,10 @@ class Case:
     def fused(self, rows: int = ROWS, **keywords: Any) -> Fused:
         """A fused representation of some rows; of a head that answers word by word with tokens that lie in a text."""
         fused = random_fused(rows, **keywords)
+        if offers(self.kind, AnswersInTime):
+            half = torch.arange(LENGTH).expand(rows, LENGTH) / 2
+            span_BT2 = torch.stack([half, half + 0.5], -1)
+            return replace(fused, by_input={"sound": replace(fused.tokens, prefix=0, span_BT2=span_BT2)})
         if not offers(self.kind, ReadsWords):
             return fused
         places = 4 * torch.arange(LENGTH).expand(rows, LENGTH)

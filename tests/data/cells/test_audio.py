@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyfuse.data.cells.audio import Wave
-from polyfuse.data.cells.source import BadCell, Limits, Sound
+from polyfuse.data.cells.source import BadCell, Limits, NothingHere, Sound
 
 LIMITS = Limits()
 DATA = Path(os.environ.get("POLYFUSE_DATA", Path(__file__).parents[4] / "shared" / "data"))
@@ -217,7 +217,9 @@ def test_spoken_digits_are_kept_whole():
 @pytest.mark.skipif(not (DATA / "fights").exists(), reason=f"needs {DATA}/fights (POLYFUSE_DATA)")
 def test_the_sound_of_videos_is_heard():
     pytest.importorskip("av")
-    cells = [path.read_bytes() for path in sorted((DATA / "fights" / "clips").glob("*"))[::100]]
+    cells = [path.read_bytes() for path in sorted((DATA / "fights" / "clips").glob("*"))[::25]]
     made = fitted(cells)
     assert made.rate == 16000
-    assert all(isinstance(array, np.ndarray) for array in made.encode(cells, LIMITS))
+    heard = made.encode(cells, LIMITS)
+    assert any(isinstance(array, np.ndarray) for array in heard)
+    assert all(isinstance(array, (np.ndarray, NothingHere)) for array in heard)  # some cameras are deaf

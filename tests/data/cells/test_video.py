@@ -219,3 +219,20 @@ def test_an_inspection_says_length_rate_and_size():
     cells = [video([grey(10 * n) for n in range(count)], rate=10) for count in (10, 20)]
     reason = infer_columns(read_table({"clip": cells}))["clip"].reason
     assert "1.0 to 2.0 s, 10 frames a second, 64 x 48 pixels" in reason
+
+
+def test_a_film_without_a_sound_is_a_missing_sound_and_said(tmp_path):
+    from polyfuse.data.cells.audio import Wave
+    from polyfuse.data.cells.source import NothingHere
+    from polyfuse.data.prepare import Reading, prepare
+
+    mute, silent = video([grey(0)] * 5), video([grey(9)] * 5, sound=True)
+    wave = Wave(rate=8000, seconds=1.0)
+    found = wave.encode([mute, silent], Limits())
+    assert all(isinstance(cell, NothingHere) for cell in found)
+    assert [str(cell) for cell in found] == ["there is no sound in this file", "a sound track of digital silence"]
+    frame = read_table({"clip": [mute, silent] * 8}).frame
+    made = prepare(wave, frame, {"clip": "audio"}, Reading(cache=tmp_path))
+    assert made.broken == []
+    assert (made.index_RK == -1).all()
+    assert "16 of 16 videos have no sound (no track, or digital silence)" in made.notes[0]

@@ -14,10 +14,25 @@ Fields = dict[str, Tensor]
 
 
 def _together(step: Callable[[Fields, torch.Generator], Fields], fields: Fields, generator: torch.Generator) -> Fields:
-    """Change the pictures of a clip as one picture, in which they stand above each other as further channels."""
+    """Change the pictures of a clip as one picture, in which they stand above each other as further channels.
+
+    Flow is changed with its picture; where that is mirrored, what went to the right goes to the left.
+    """
     frames = fields["frames"]
-    changed = step({"pixels": frames.flatten(1, 2)}, generator)["pixels"]
-    return {**fields, "frames": changed.view_as(frames)}
+    if "motion" not in fields:
+        changed = step({"pixels": frames.flatten(1, 2)}, generator)["pixels"]
+        return {**fields, "frames": changed.view_as(frames)}
+    motion, wide = fields["motion"], frames.shape[-1]
+    ramp = torch.linspace(0, 255, wide, device=frames.device).to(frames.dtype)  # tells whether a clip was mirrored
+    ramp = ramp.expand(len(frames), 1, frames.shape[-2], wide)
+    parts = [frames.flatten(1, 2), motion.flatten(1, 2), ramp]
+    changed = step({"pixels": torch.cat(parts, 1)}, generator)["pixels"]
+    pictures, moved, ramp = changed.split([part.shape[1] for part in parts], 1)
+    moved = moved.reshape(motion.shape).clone()
+    mirrored_U = ramp[..., : wide // 2].float().mean((1, 2, 3)) > ramp[..., -(wide // 2) :].float().mean((1, 2, 3))
+    away = (256 - moved[:, :, 0].int()).clamp_max(255).to(moved.dtype)
+    moved[:, :, 0] = torch.where(mirrored_U[:, None, None, None], away, moved[:, :, 0])
+    return {**fields, "frames": pictures.reshape(frames.shape), "motion": moved}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 
 from polyfuse.data.cells.sound import Reader, describe, open_sound
-from polyfuse.data.cells.source import BadCell, Limits, Media
+from polyfuse.data.cells.source import BadCell, Limits, Media, NothingHere
 from polyfuse.data.cells.transform import pad
 
 __all__ = ["Wave", "describe"]
@@ -117,9 +117,12 @@ class Wave:
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray | BadCell:
         try:
             with open_sound(cell, limits) as sound:
-                return _to_int16(self._window(sound))
+                samples = _to_int16(self._window(sound))
+                if sound.film and not samples.any():  # cameras without a microphone write a track all the same
+                    return NothingHere("a sound track of digital silence")
+                return samples
         except BadCell as error:
-            return BadCell(str(error))  # a fresh one, whose traceback does not keep the samples alive
+            return type(error)(str(error))  # a fresh one, whose traceback does not keep the samples alive
 
     def _window(self, sound: Reader) -> np.ndarray:
         """The wanted part, mono, at the wanted rate."""

@@ -241,7 +241,7 @@ def _sides(size: Any) -> list[int]:
 # the processors whose steps are resize and centre crop, and how each reads its size
 _PROCESSORS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     **dict.fromkeys(("", "ViT", "DeiT", "Beit", "Siglip", "Blip", "OwlViT", "Pvt", "Segformer"), _square_steps),
-    **dict.fromkeys(("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2"), _shorter_side_steps),
+    **dict.fromkeys(("CLIP", "ChineseCLIP", "Bit", "MobileNetV1", "MobileNetV2", "VideoMAE"), _shorter_side_steps),
     "ConvNext": _convnext_steps,
 }
 

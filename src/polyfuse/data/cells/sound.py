@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import soundfile
 
-from polyfuse.data.cells.source import BadCell, Limits, Media, Sound
+from polyfuse.data.cells.source import BadCell, Limits, Media, NothingHere, Sound
 
 # FFmpeg also opens playlists and lists of files, which name other files and addresses: only containers of sound here
 CONTAINERS = (
@@ -22,11 +22,12 @@ CONTAINERS = (
 
 
 class Reader(Protocol):
-    """An opened sound."""
+    """An opened sound; ``film`` says that it is the sound of moving pictures."""
 
     rate: int
     channels: int
     seconds: float
+    film: bool
 
     def read(self, start: int, count: int) -> np.ndarray:
         """(samples, channels) float32 from sample ``start`` on, fewer where the sound ends."""
@@ -84,6 +85,8 @@ def _reason(error: Exception) -> str:
 class _Samples:
     """An array of samples, (S,), (S, channels) or (channels, S) with at most eight channels."""
 
+    film = False
+
     def __init__(self, sound: Sound):
         samples = sound.samples[:, None] if sound.samples.ndim == 1 else sound.samples
         if samples.ndim != 2 or samples.dtype.kind not in "iuf":
@@ -116,6 +119,8 @@ def _to_float(samples: np.ndarray) -> np.ndarray:
 class _SoundFile:
     """WAV, FLAC, Ogg, MP3 and whatever else libsndfile reads."""
 
+    film = False
+
     def __init__(self, content: bytes):
         self._file = soundfile.SoundFile(io.BytesIO(content))
         self.rate, self.channels = self._file.samplerate, self._file.channels
@@ -141,8 +146,9 @@ class _Container:
         except ImportError:
             raise BadCell(f"{why}; PyAV reads more formats: pip install 'polyfuse[train]'") from None
         self._file = av.open(io.BytesIO(content), "r", options={"format_whitelist": CONTAINERS})
+        self.film = bool(self._file.streams.video)
         if not self._file.streams.audio:
-            raise BadCell("there is no sound in this file")
+            raise (NothingHere if self.film else BadCell)("there is no sound in this file")
         self._stream = self._file.streams.audio[0]
         if self._stream.codec_context is None:
             raise BadCell("no decoder for the sound in this file")

@@ -29,6 +29,10 @@ class BadCell(ValueError):
 UNREAD = ("cell counts as missing, it", "cells count as missing, they")  # as ``format_count`` takes it: cannot be read
 
 
+class NothingHere(BadCell):
+    """A cell without what it is read for, such as a silent film in a column of sounds: missing, and not broken."""
+
+
 class UnseenLabel(BadCell):
     """A target that training never saw; evaluation refuses it by name."""
 

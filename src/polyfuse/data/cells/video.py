@@ -17,6 +17,7 @@ __all__ = ["Clip", "describe"]
 
 SAMPLE = 32  # training videos of which a picture is looked at
 LARGEST = 64  # pixels that "auto" goes up to: sixteen pictures of 64 pixels cost as much as seven of 96
+STILL = 128  # of flow, in eighths of a pixel
 HEAD = 4  # bytes before the pictures of a kept cell, for each of its times
 
 
@@ -190,6 +191,71 @@ class Pairs(Clip):
         frames = fields["frames"]
         paired = frames.reshape(len(frames), -1, 6, *frames.shape[3:])
         return {"frames": paired, "times": fields["times"][:, ::2], "lengths": fields["lengths"] // 2}
+
+
+class Flow(Pairs):
+    """Any video -> pictures, and beside each the optical flow to one soon after, found once per video.
+
+    Farnebäck, Two-frame motion estimation based on polynomial expansion, SCIA 2003, as OpenCV has it.
+
+    Args:
+        frames, gap, seconds, picture: as of ``Pairs``.
+
+    Raises:
+        ImportError: OpenCV is not installed.
+        ValueError: as of ``Pairs``.
+    """
+
+    def __init__(
+        self,
+        frames: int = 8,
+        gap: float = 0.07,
+        seconds: float | str = "auto",
+        picture: Mapping[str, Any] | None = None,
+    ):
+        super().__init__(frames, gap, seconds, picture)
+        try:
+            import cv2  # noqa: F401 - asked for before anything is read
+        except ImportError as error:
+            raise ImportError("optical flow is found by OpenCV: pip install 'polyfuse[flow]'") from error
+
+    def blank(self) -> np.ndarray:
+        """Black pictures at time 0, in which nothing moves."""
+        height, width = self.pixels.size
+        cell = np.full((self.frames, HEAD + height * width * 5), STILL, np.uint8)
+        cell[:, : HEAD + height * width * 3] = 0
+        return cell
+
+    def _encode(self, cell: Media, limits: Limits) -> np.ndarray | BadCell:
+        """(N, 4 + H * W * 5) uint8: the time, the picture, and how far each place moves to the right and down."""
+        made = super()._encode(cell, limits)
+        if isinstance(made, BadCell):
+            return made
+        shown = made[:, HEAD:].reshape(-1, 2, *self.pixels.size, 3)
+        moved = np.stack([farneback(*pair) for pair in shown])
+        return np.concatenate([made[::2], moved.reshape(len(moved), -1)], 1)
+
+    def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """``frames`` (U, N, 3, H, W) and ``motion`` (U, N, 2, H, W) uint8, ``times`` (U, N), ``lengths`` (U,)."""
+        kept, lengths = pad(cells)
+        (height, width), ends = self.pixels.size, kept.shape[-1]
+        times = np.ascontiguousarray(kept[..., :HEAD]).view("<f4")[..., 0]
+        split = HEAD + height * width * 3
+        parts = [(kept[..., HEAD:split], 3), (kept[..., split:ends], 2)]
+        frames, motion = (
+            np.ascontiguousarray(part.reshape(*kept.shape[:2], height, width, count).transpose(0, 1, 4, 2, 3))
+            for part, count in parts
+        )
+        return {"frames": frames, "motion": motion, "times": times, "lengths": lengths}
+
+
+def farneback(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Pixels that each place moves by, to the right and down, in eighths around 128: two (H, W, 3) -> (H, W, 2)."""
+    import cv2
+
+    grey = [cv2.cvtColor(np.ascontiguousarray(side), cv2.COLOR_RGB2GRAY) for side in (before, after)]
+    moved = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
+    return np.rint(moved * 8 + STILL).clip(0, 255).astype(np.uint8)
 
 
 def _about(cell: Media, limits: Limits) -> About | None:

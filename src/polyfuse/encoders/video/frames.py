@@ -6,20 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from polyfuse import registry
-from polyfuse.contracts import Rebuilds, offers, spec_of
+from polyfuse.contracts import spec_of
+from polyfuse.encoders.video.pictures import SMALL, kept_files, picture_encoder, picture_spec
+from polyfuse.layers.clips import spans_of_times
 from polyfuse.layers.over_time import WAYS
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.positions import length_mask
 from polyfuse.records import Spec, Tokens
-
-SMALL: Mapping[str, Any] = MappingProxyType({"name": "resnet", "largest": 64, "width": 16})
 
 
 class Frames(nn.Module):
@@ -47,10 +44,7 @@ class Frames(nn.Module):
     @staticmethod
     def wants(image: str | Mapping[str, Any], frames: int, seconds: float | str) -> Spec:
         """Pictures at some moments, sized as the image encoder asks for."""
-        name, keywords = _named(image)
-        spec = registry.encoder("image", name).wants(**keywords)  # type: ignore[attr-defined]
-        if spec.transform != "image.pixels":
-            raise ValueError(f"image: encoder {name} reads {spec.transform}, expected one that reads image.pixels")
+        spec = picture_spec(image)
         return Spec("video.frames", {"frames": frames, "seconds": seconds, "picture": spec.keywords}, spec.files)
 
     def __init__(
@@ -65,21 +59,17 @@ class Frames(nn.Module):
         files: Path | None = None,
     ):
         super().__init__()
-        name, keywords = _named(image)
-        made = registry.encoder("image", name)
-        if files is not None and offers(made, Rebuilds):
-            keywords |= made.restored(files)
-        self.image = made(image_size=image_size, **keywords)
+        self.image = picture_encoder(image, image_size, files)
         if over_time not in ("mean", *WAYS):
             raise ValueError(f"over_time: expected one of mean, {', '.join(WAYS)}, found {over_time!r}")
-        self.width: int = self.image.width
+        self.width: int = self.image.width  # type: ignore[assignment]
         self.drop = nn.Dropout(dropout)
         self.over_time = None if over_time == "mean" else WAYS[over_time](self.width, dropout)
 
     @staticmethod
     def restored(folder: Path) -> dict[str, Any]:
         """The keywords that build it again from the files of its ``Spec``, where it has a checkpoint."""
-        return {"files": folder} if folder.is_dir() and any(folder.iterdir()) else {}
+        return kept_files(folder)
 
     def forward(self, fields: dict[str, Tensor], present_B: Tensor) -> Tokens:
         """``frames`` (U, N, 3, H, W) uint8, ``times`` (U, N), ``lengths`` (U,) -> a token per picture (U, N, D).
@@ -93,22 +83,4 @@ class Frames(nn.Module):
         x_UND = self.drop(masked_mean(seen.x_BTD, seen.mask_BT).unflatten(0, (-1, count)))
         if self.over_time is None:
             return Tokens(masked_mean(x_UND, real_UN)[:, None], real_UN.any(1, keepdim=True))
-        return Tokens(self.over_time(x_UND, real_UN), real_UN, grid=(count,), span_BT2=_spans(fields["times"]))
-
-
-def _named(image: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(image, str):
-        return image, {}
-    if not isinstance(image.get("name"), str):
-        raise ValueError(f"image: expected a name or {{'name': ..., keywords}}, found {dict(image)!r}")
-    return image["name"], {key: value for key, value in image.items() if key != "name"}
-
-
-def _spans(times_UN: Tensor) -> Tensor:
-    """Seconds (U, N, 2) that each picture stands for: half way to its neighbours."""
-    place_N = torch.arange(times_UN.shape[1], device=times_UN.device)
-    last = times_UN.shape[1] - 1
-    on_UN = times_UN[:, (place_N + 1).clamp_max(last)] - times_UN
-    back_UN = times_UN - times_UN[:, (place_N - 1).clamp_min(0)]
-    before_UN, after_UN = torch.where(place_N == 0, on_UN, back_UN), torch.where(place_N == last, back_UN, on_UN)
-    return torch.stack([(times_UN - before_UN / 2).clamp_min(0), times_UN + after_UN / 2], -1)
+        return Tokens(self.over_time(x_UND, real_UN), real_UN, grid=(count,), span_BT2=spans_of_times(fields["times"]))

@@ -36,6 +36,7 @@ TRANSFORMS: Table = {
     "text.split": "polyfuse.data.cells.word_lists:WordPlaces",
     "text.words": "polyfuse.data.cells.word_pieces:WordPieces",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
+    "image.size": "polyfuse.data.cells.picture_size:Size",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "video.frames": "polyfuse.data.cells.video:Clip",
     "video.pairs": "polyfuse.data.cells.video:Pairs",
@@ -50,6 +51,8 @@ TRANSFORMS: Table = {
     "target.image": "polyfuse.data.cells.target_image:Image",
     "target.audio": "polyfuse.data.cells.target_audio:Audio",
     "target.tags": "polyfuse.data.cells.target_tags:Tags",
+    "target.boxes": "polyfuse.data.cells.target_boxes:Boxes",
+    "target.masks": "polyfuse.data.cells.target_masks:Masks",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -63,6 +66,7 @@ ENCODERS: dict[str, Table] = {
     },
     "image": {
         "resnet": "polyfuse.encoders.image.resnet:ResNet",
+        "pyramid": "polyfuse.encoders.image.pyramid:Pyramid",
         "statistics": "polyfuse.encoders.image.statistics:Statistics",
         "vit": "polyfuse.encoders.image.vit:ViT",
         "efficientnet_lite": "polyfuse.encoders.image.efficientnet_lite:EfficientNetLite",
@@ -129,6 +133,8 @@ HEADS: Table = {
     "image": "polyfuse.heads.image.head:Image",
     "speech": "polyfuse.heads.speech.head:Speech",
     "tags": "polyfuse.heads.tags:Tags",
+    "boxes": "polyfuse.heads.boxes:Boxes",
+    "masks": "polyfuse.heads.masks:Masks",
 }
 
 TEXT_DECODERS: Table = {  # what the head ``text`` writes with
@@ -201,6 +207,8 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "image": "polyfuse.evaluation.judges.image:measure",
     "speech": "polyfuse.evaluation.judges.speech:measure",
     "tags": "polyfuse.evaluation.judges.tags:measure",
+    "boxes": "polyfuse.evaluation.judges.boxes:measure",
+    "masks": "polyfuse.evaluation.judges.masks:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -213,6 +221,8 @@ JUDGES: Table = {  # by the head's ``task``
     "image": "polyfuse.evaluation.judges.image:judge",
     "speech": "polyfuse.evaluation.judges.speech:judge",
     "tags": "polyfuse.evaluation.judges.tags:judge",
+    "boxes": "polyfuse.evaluation.judges.boxes:judge",
+    "masks": "polyfuse.evaluation.judges.masks:judge",
 }
 
 HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote

@@ -19,6 +19,7 @@ from polyfuse import registry
 from polyfuse.data import media
 from polyfuse.data.cells.dates import parse_date
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.target_boxes import listed_boxes
 from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
 from polyfuse.data.media_lists import max_items, split_media
@@ -47,6 +48,8 @@ TABULAR = ("number", "category", "date")
 
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
+
+BOXES = 300  # cells of an output that are looked at for boxes
 
 ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
 """One ASCII word with a digit in it."""
@@ -300,6 +303,8 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     if present.empty:
         raise TableError(f"output {series.name!r}: every cell is missing")
     glance = _sample_column(present, len(series), None, 2_000)
+    if boxes := _explain_boxes(series):
+        return "boxes", boxes
     if labels := _explain_label_sets(glance):
         return "labels", labels
     modality, reason = infer_modality(glance)
@@ -312,8 +317,20 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
         return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
     raise TableError(
         f"output {series.name!r} holds {reason}; an output holds categories, lists of labels, numbers, texts, "
-        "pictures or sounds"
+        "pictures, sounds, tags, boxes or masks"
     )
+
+
+def _explain_boxes(series: pd.Series) -> str:
+    """Why the cells are boxes of a picture, or nothing; an empty list is a picture without any."""
+    cells = [cell for cell in series if not is_missing(cell)]
+    cells = cells[:: -(-len(cells) // BOXES)]
+    read = [listed_boxes(cell) for cell in cells]
+    found = [boxes for boxes in read if boxes is not None]
+    labels = {str(box["label"]) for boxes in found for box in boxes}
+    if not labels or len(found) < MOST * len(cells):
+        return ""
+    return f"boxes of {len(labels):,} different {'labels' if len(labels) > 1 else 'label'}"
 
 
 def is_prose(series: pd.Series) -> bool:

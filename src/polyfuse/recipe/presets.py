@@ -28,6 +28,7 @@ SCRATCH = {
 }
 IN_ORDER = {**SCRATCH, "text": "gru"}  # of those, for outputs that write texts
 TAGGED = "words"  # of texts whose words are tagged
+PLACED = "pyramid"  # of pictures in whose pixels an output answers
 FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
 # training rows from which a net from scratch reads pictures and sounds. It is then alone in the network: beside a
@@ -117,6 +118,7 @@ def preset_encoders(
     *,
     writes: bool = False,
     tagged: bool = False,
+    placed: bool = False,
     texts: Texts = NO_TEXTS,
     seconds: float | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -126,11 +128,12 @@ def preset_encoders(
         rows: that train.
         writes: a text is written, for which an input is kept in its order and places instead of summed up.
         tagged: of a text, that its words are tagged, for which capitals and places are kept.
+        placed: of pictures, that an output answers in their pixels, for which a fine grid is kept.
         texts: of the input, where it has any.
         seconds: that the whole training may take; None for as many as it needs.
     """
-    scratch: dict[str, Any] = {"name": scratch_encoder(modality, writes, tagged)}
-    if preset == "plain" or modality not in CHOICES or tagged:
+    scratch: dict[str, Any] = {"name": scratch_encoder(modality, writes, tagged, placed)}
+    if preset == "plain" or modality not in CHOICES or tagged or placed:
         return [scratch], []
     notes: list[str] = []
     parts = _sequence_encoder(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
@@ -149,9 +152,9 @@ def preset_encoders(
     return parts, notes
 
 
-def scratch_encoder(modality: str, writes: bool = False, tagged: bool = False) -> str:
-    """The encoder from scratch of an input; ``writes`` and ``tagged`` as of ``preset_encoders``."""
-    return TAGGED if tagged else (IN_ORDER if writes else SCRATCH)[modality]
+def scratch_encoder(modality: str, writes: bool = False, tagged: bool = False, placed: bool = False) -> str:
+    """The encoder from scratch of an input; ``writes``, ``tagged`` and ``placed`` as of ``preset_encoders``."""
+    return TAGGED if tagged else PLACED if placed else (IN_ORDER if writes else SCRATCH)[modality]
 
 
 def _sequence_encoder(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:

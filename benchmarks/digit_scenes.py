@@ -36,7 +36,9 @@ def scenes(*, quick: bool = False) -> pd.DataFrame:
 def _photos(split: str) -> Iterator[bytes]:
     names = ("train-0", "train-1") if split == "train" else (split,)
     for name in names:
-        yield from (_bytes(cell) for cell in pd.read_parquet(DATA / f"flickr8k/{name}.parquet", columns=["image"]).image)
+        yield from (
+            _bytes(cell) for cell in pd.read_parquet(DATA / f"flickr8k/{name}.parquet", columns=["image"]).image
+        )
 
 
 def _digits(split: str) -> pd.DataFrame:

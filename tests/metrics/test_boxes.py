@@ -24,7 +24,10 @@ def random_sides(seed, pictures=8, ties=True):
         boxes = []
         for _ in range(rng.integers(0, 6)):
             w, h = rng.uniform(4, 140, 2).round(1)
-            box = {"bbox": [float(v) for v in (*rng.uniform(0, 150, 2).round(1), w, h)], "label": str(rng.choice(LABELS))}
+            box = {
+                "bbox": [float(v) for v in (*rng.uniform(0, 150, 2).round(1), w, h)],
+                "label": str(rng.choice(LABELS)),
+            }
             box["iscrowd"] = int(rng.random() < 0.15)
             box["area"] = float(w * h * rng.choice([1.0, 0.6]))
             boxes.append(box)
@@ -85,7 +88,9 @@ def test_it_equals_pycocotools(seed, ties):
 
 def test_more_than_a_hundred_boxes_of_a_picture():
     rng = np.random.default_rng(0)
-    true = [[{"bbox": [float(n * 12), 0.0, 10.0, 10.0], "label": "cat", "iscrowd": 0, "area": 100.0} for n in range(150)]]
+    true = [
+        [{"bbox": [float(n * 12), 0.0, 10.0, 10.0], "label": "cat", "iscrowd": 0, "area": 100.0} for n in range(150)]
+    ]
     said = [[{**box, "score": float(rng.random())} for box in true[0]]]
     said = [[{k: v for k, v in box.items() if k in ("bbox", "label", "score")} for box in said[0]]]
     assert abs(float(box_metrics(rank_boxes(true, said), np.ones(1))["ap"]) - by_pycocotools(true, said)["ap"]) < 1e-6

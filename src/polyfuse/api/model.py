@@ -14,6 +14,7 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.data.names import as_name_list
 from polyfuse.data.output_files import FRAMES, check_output_path, write_frame, write_vectors
+from polyfuse.data.output_paths import check_page_path
 from polyfuse.data.tables import Table, TableError, did_you_mean
 from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.rendering import as_html
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
     from polyfuse.compress.findings import Compression
     from polyfuse.data.batches import Rows
     from polyfuse.data.prepare import Prepared
+    from polyfuse.evaluation import answers_page, evaluate
     from polyfuse.evaluation import attention_page as strips
-    from polyfuse.evaluation import evaluate
     from polyfuse.evaluation import robustness as noising
     from polyfuse.evaluation import summary as summing
     from polyfuse.evaluation.summary import Summary
     from polyfuse.explain import table as explaining
     from polyfuse.explain.rows import Explanations
     from polyfuse.heads.text.word_attention import TextAttention
+    from polyfuse.model import boxes_file, inference
     from polyfuse.model import bundle as bundles
-    from polyfuse.model import inference
     from polyfuse.model import prepare as reading
     from polyfuse.model import servant as servants
     from polyfuse.model.bundle import Bundle
@@ -55,6 +56,8 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     evaluate = LazyModule("polyfuse.evaluation.evaluate")
     summing = LazyModule("polyfuse.evaluation.summary")
     strips = LazyModule("polyfuse.evaluation.attention_page")
+    answers_page = LazyModule("polyfuse.evaluation.answers_page")
+    boxes_file = LazyModule("polyfuse.model.boxes_file")
     noising = LazyModule("polyfuse.evaluation.robustness")
     servants = LazyModule("polyfuse.model.servant")
     explaining = LazyModule("polyfuse.explain.table")
@@ -255,6 +258,7 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         to: str | Path | None = None,
+        html: str | Path | None = None,
         with_table: bool = False,
         proba: bool | None = None,
         max_broken: float | None = None,
@@ -269,7 +273,9 @@ class Model:
             table: whatever ``read_table`` reads; one row may be a dict, ``{"text": "good"}``.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
                 read is never written over. Pictures and sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``,
-                whose paths it holds.
+                whose paths it holds. Boxes also go into a file of COCO, ``NAME.coco.json``.
+            html: also write a page with the first 100 rows: their inputs, and the answers, with boxes and masks drawn
+                on their pictures and words coloured.
             with_table: the table's own columns first, then the answers; an output whose column the table has is then
                 called ``OUTPUT_predicted``.
             proba: a column per class with its probability. By default the result has them all, and the file leaves
@@ -292,7 +298,9 @@ class Model:
         Raises:
             ValueError: a column is absent, no such class, or the file cannot be written there.
         """
-        place = check_output_path(to, FRAMES, table) if to else None
+        coco = boxes_file.asked(to, self.bundle)
+        place = check_output_path(to, (".json",) if coco else (*FRAMES,), table) if to else None
+        shown = check_page_path(html, table) if html else None
         rules = inference.decision_rules(self.bundle.network, costs, thresholds)
         decoding = inference.check_decoding(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
@@ -306,7 +314,15 @@ class Model:
         beside = None if own is None else [str(name) for name in own.columns]
         made = tabulate(predictions, classes, table, source_index(source, table), beside)
         found = made.without(made.probabilities if proba is False else ())
-        if place:
+        values = {name: list(one.value) for name, one in predictions.items()}
+        if shown:
+            shown.parent.mkdir(parents=True, exist_ok=True)
+            facts = {"model": self.name, "table": table.name}
+            shown.write_text(answers_page.page(self.bundle, table, values, facts), encoding="utf8")
+        if place and coco:
+            self.written_columns = [coco]
+            self.notes += boxes_file.write(self.bundle, table, prepared, coco, values[coco], place)
+        elif place:
             dropped = made.wide if proba is None else () if proba else list(made.probabilities)
             kept, filed = write_media(made.without(dropped), made, place)
             if with_table:

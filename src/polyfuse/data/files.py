@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import feather
 
+from polyfuse.data.annotations_coco import looks_like_coco, parse_coco
 from polyfuse.data.archives import read_excel
 from polyfuse.data.conll import looks_like_conll, parse_conll
 from polyfuse.data.delimited import read_delimited
@@ -108,6 +109,9 @@ def read_json(path: Path, raw: bytes | None = None) -> tuple[pd.DataFrame, list[
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
             raise TableError(f"{path}: JSON that cannot be read: {error}") from None
         else:
+            if looks_like_coco(whole):
+                frame, said = parse_coco(whole, path.name)
+                return frame, notes + said
             return _from_json(path, whole), notes
     return from_records(list(_parse_json_lines(path, text))), notes
 

@@ -18,6 +18,7 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.data import media
 from polyfuse.data.cells.dates import parse_date
+from polyfuse.data.cells.segments import are_segments
 from polyfuse.data.cells.source import Limits, is_missing
 from polyfuse.data.cells.target_boxes import listed_boxes
 from polyfuse.data.cells.targets import are_multi_hot, as_labels
@@ -305,6 +306,8 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     glance = _sample_column(present, len(series), None, 2_000)
     if boxes := _explain_boxes(series):
         return "boxes", boxes
+    if all(are_segments(cell) for cell in glance.values):
+        return "masks", "segments of pictures"
     if labels := _explain_label_sets(glance):
         return "labels", labels
     modality, reason = infer_modality(glance)

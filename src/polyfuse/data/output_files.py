@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
@@ -47,14 +48,24 @@ def write_frame(frame: pd.DataFrame, place: Path) -> tuple[list[str], list[str]]
     bare = [at for at in range(frame.shape[1]) if not all(_is_writable(c, ending) for c in frame.iloc[:, at])]
     listed = ", ".join(repr(str(frame.columns[at])) for at in bare)
     kept = frame.iloc[:, [at for at in range(frame.shape[1]) if at not in bare]]
+    if ending in (".csv", ".tsv"):
+        kept = kept.apply(lambda column: column.map(_as_text) if column.dtype == object else column)
     FRAMES[ending](kept.set_axis(kept.columns.map(str), axis=1), place)
     notes = [f"{place.name} cannot hold the bytes, arrays or pictures of {listed}: left out of the file"]
     return list(map(str, kept.columns)), notes if bare else []
 
 
+def _as_text(cell: Any) -> Any:
+    """Objects in lists as JSON, which a cell of text can hold."""
+    objects = isinstance(cell, (list, tuple)) and bool(cell) and all(isinstance(part, dict) for part in cell)
+    return json.dumps(cell, ensure_ascii=False, default=str) if objects else cell
+
+
 def _is_writable(cell: Any, ending: str) -> bool:
     if isinstance(cell, (list, tuple)):
         return all(_is_writable(part, ending) for part in cell)
+    if isinstance(cell, dict):
+        return all(_is_writable(part, ending) for part in cell.values())
     if isinstance(cell, np.ndarray):
         return cell.ndim == 1 and cell.dtype != object and ending in (".jsonl", ".parquet")
     if isinstance(cell, bytes):

@@ -19,6 +19,7 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.data.cells.literals import decode_embedded
 from polyfuse.data.cells.picture import measure
+from polyfuse.data.cells.segments import are_segments, draw_segments
 from polyfuse.data.cells.source import (
     BadCell,
     Limits,
@@ -242,6 +243,11 @@ def _read_sides(
 def _side(side: str, value: Any, reading: Reading, sizes: dict[str, Any]) -> Any:
     if side == "value":
         return None if _is_absent(value) else value
+    if side == "media" and are_segments(value):
+        try:
+            return draw_segments(value, reading.limits)
+        except BadCell as error:
+            return BadCell(str(error))
     value = None if is_missing(value) else split_media(value)[0]
     if is_missing(value):
         return None

@@ -19,6 +19,7 @@ from polyfuse.data.prepare import BrokenCell, Prepared
 from polyfuse.data.tables import Table
 from polyfuse.evaluation.attention_view import view_attention
 from polyfuse.evaluation.contributions import add_contributions
+from polyfuse.evaluation.drawn_places import draw_places
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
@@ -32,9 +33,9 @@ from polyfuse.evaluation.samples import Sample, samples
 from polyfuse.evaluation.targets import make_outcomes, metric_weights, note_unlabelled
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, attend, predict_subsets
-from polyfuse.model.prepare import make_rows
+from polyfuse.model.prepare import make_rows, read_options
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import word_columns
+from polyfuse.recipe.outputs import picture_columns, word_columns
 from polyfuse.version import __version__
 
 TIMED = (16, 64)  # rows that are judged to see how long it takes: what comes once, and what comes per row
@@ -232,8 +233,18 @@ def _samples(
         for output, outcome in outcomes.items()
         for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
-    words = word_columns(bundle.recipe)
-    return [_with_words(one, table, rows, words[one.output]) if one.output in words else one for one in found]
+    words, pictures = word_columns(bundle.recipe), picture_columns(bundle.recipe)
+    found = [_with_words(one, table, rows, words[one.output]) if one.output in words else one for one in found]
+    return [_with_places(bundle, one, table, rows) if one.output in pictures else one for one in found]
+
+
+def _with_places(bundle: Bundle, sample: Sample, table: Table, rows: np.ndarray) -> Sample:
+    """The sample with its picture, on which boxes or masks are drawn."""
+    keywords = bundle.recipe.outputs[sample.output].head.keywords
+    cell = table.frame[keywords["picture"]].iat[rows[sample.position]]
+    options = {"pixels": keywords.get("pixels", "stored"), "root": table.root}
+    limits = read_options(bundle.recipe, table).limits
+    return replace(sample, drawn=draw_places(cell, sample.target, sample.prediction, limits=limits, **options))
 
 
 def _with_words(sample: Sample, table: Table, rows: np.ndarray, column: str) -> Sample:

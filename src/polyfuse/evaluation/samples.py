@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.evaluation.drawn_places import DrawnPlaces
 from polyfuse.evaluation.marked_words import MarkedText
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.previews import CellPreview
@@ -35,6 +36,7 @@ class Sample:
         looked: what its text was written about, where the decoder says it and the row is one of the first of its kind.
         contributions: what each input brought to the probability or number, where the model has few of them.
         marked: its words with their tags, where the output has any.
+        drawn: its picture with boxes or masks on it, where the output has any.
     """
 
     row: int
@@ -53,6 +55,7 @@ class Sample:
     looked: AttentionView | None = None
     contributions: dict[str, float] | None = None
     marked: MarkedText | None = None
+    drawn: DrawnPlaces | None = None
 
 
 def samples(

@@ -118,7 +118,7 @@ class Boxes(nn.Module):
         self.learners = PER_BOX * max(1.0, typical)
         self.how = Finding().changed(find or {})
         self.read = PlaceReader(width, channels, dropout=dropout)
-        self.kinds, self.sides = Tower(channels, depth), Tower(channels, depth)
+        self.tower = Tower(channels, depth)
         self.kind = nn.Conv2d(channels, len(classes), 3, padding=1)
         self.side = nn.Conv2d(
             channels, 5, 3, padding=1
@@ -156,8 +156,9 @@ class Boxes(nn.Module):
         (B, P) as a logit, and the rows that have the picture (B,).
         """
         map_BCHW, seen_B = self.read(fused, self.input)
-        kind_BPC = self.kind(self.kinds(map_BCHW)).flatten(2).transpose(1, 2).float()
-        side_BP5 = self.side(self.sides(map_BCHW)).flatten(2).transpose(1, 2).float()
+        near_BCHW = self.tower(map_BCHW)
+        kind_BPC = self.kind(near_BCHW).flatten(2).transpose(1, 2).float()
+        side_BP5 = self.side(near_BCHW).flatten(2).transpose(1, 2).float()
         at_P2, square_2 = centres(map_BCHW.shape[2:], self.frame, like=side_BP5)
         far_BP4 = F.softplus(side_BP5[..., :4]) * square_2.repeat(2)
         corners_BP4 = torch.cat([at_P2 - far_BP4[..., :2], at_P2 + far_BP4[..., 2:]], -1)

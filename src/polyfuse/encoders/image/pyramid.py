@@ -27,7 +27,7 @@ class Pyramid(nn.Module):
         image_size: (height, width) of what comes in; any size works.
         size: side of the pictures to ask for, in pixels; ``"auto"`` follows the training pictures.
         largest: the most pixels that ``"auto"`` asks for.
-        width: channels of the first stage; each further one has twice as many, and a token four times as many.
+        width: channels of the first stage; each further one has twice as many, and a token twice as many.
         depth: stages; each but the first halves the map.
         blocks: residual blocks per stage.
         stride: pixels of a side that a token stands for, 2, 4 or 8: at 4, pictures of 96 pixels give 24 x 24 tokens.
@@ -69,7 +69,7 @@ class Pyramid(nn.Module):
             ]
             self.stages.append(nn.Sequential(*own))
             channels = wide
-        self.side, self.width = stride, 4 * width
+        self.side, self.width = stride, 2 * width
         kept = widths[self.skipped :]
         self.norms = nn.ModuleList(group_norm(wide) for wide in kept)
         self.across = nn.ModuleList(nn.Conv2d(wide, self.width, 1) for wide in kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -84,7 +85,7 @@ def made(tmp_path_factory):
     frame = scenes()
     write(folder / "pictures", frame)
     coco_file(folder, frame)
-    options = ["--media-root", str(folder / "pictures"), "--output", "boxes", "--input", "image@image=image", "--quiet"]
+    options = ["--media-root", str(folder / "pictures"), "--output", "boxes", "--input", "image@image=image", "--json"]
     sets = [part for setting in FAST for part in ("--set", setting)]
     done = CliRunner().invoke(
         app, ["fit", str(folder / "instances_train.json"), *options, *sets, "--to", str(folder / "model")]
@@ -97,7 +98,10 @@ def test_a_coco_file_is_learnt_judged_predicted_and_drawn(made):
     model, folder = made
     assert model.recipe.outputs["boxes"].head.name == "boxes"
     assert model.recipe.inputs["image"].part.name == "pyramid"
-    assert any("is taken for a file of COCO instances: 80 pictures" in note for note in model.notes)
+    assert any(
+        "is taken for a file of COCO instances: 80 pictures" in n
+        for n in read_table(folder / "instances_train.json").notes
+    )
     test = scenes(40, seed=1)[["photo", "boxes"]].rename(columns={"photo": "image"})
     report = model.evaluate(test, verbose=False)
     found = report.outputs["boxes"]
@@ -129,9 +133,11 @@ def test_predictions_written_as_coco_have_the_ap_of_memory(made, tmp_path):
     pictures = str(tmp_path / "pictures")
     done = CliRunner().invoke(
         app,
-        ["predict", str(folder / "model"), str(place), "--media-root", pictures, "--to", str(tmp_path / "found.coco.json"),
-         "--html", str(tmp_path / "page.html")],
-    )  # fmt: skip
+        [
+            *("predict", str(folder / "model"), str(place), "--media-root", pictures),
+            *("--to", str(tmp_path / "found.coco.json"), "--html", str(tmp_path / "page.html")),
+        ],
+    )
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "found.coco.json").read_text())
     assert [one["id"] for one in found["images"]] == list(range(10, 40))
@@ -191,21 +197,19 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("kind", list(BAD))
-def test_a_bad_box_is_a_counted_missing_cell_with_row_and_file(kind, made, tmp_path):
+def test_a_bad_box_is_a_counted_missing_cell_with_row_and_file(made, tmp_path):
     model, _ = made
-    frame = write(tmp_path, scenes(12, seed=4)).rename(columns={"photo": "image"}).drop(columns="mask")
-    cell, why = BAD[kind]
+    frame = write(tmp_path, scenes(14, seed=4)).rename(columns={"photo": "image"}).drop(columns="mask")
     frame["boxes"] = frame.boxes.astype(object)
-    frame.at[4, "boxes"] = cell if isinstance(cell, str) else json.dumps(cell)
+    for row, (cell, _) in enumerate(BAD.values()):
+        frame.at[row, "boxes"] = cell if isinstance(cell, str) else json.dumps(cell)
     report = model.evaluate(frame, media_root=tmp_path, verbose=False)
-    assert report.outputs["boxes"].rows == 11
-    (listed,) = report.broken["boxes"]
-    assert "row 4" in listed["row"]
-    assert listed["file"]
-    import re
-
-    assert re.search(why, listed["reason"])
+    assert report.outputs["boxes"].rows == 14 - len(BAD)
+    for row, (_, why) in enumerate(BAD.values()):
+        listed = report.broken["boxes"][row]
+        assert listed["row"].endswith(f"row {row}")
+        assert listed["file"]
+        assert re.search(why, listed["reason"]), listed
 
 
 def test_an_unseen_label_is_refused_by_row_or_left_out(made):
@@ -255,6 +259,21 @@ def test_what_needs_scores_refuses_by_name(made, tmp_path):
         pf.fit(table, outputs=["boxes"], inputs=inputs, settings=[*QUICK, "objectives=[{name: unimodal}]"], quiet=True)
 
 
+def test_a_text_says_what_to_look_for():
+    """One input names a colour: only boxes of that colour are to be found."""
+    rows = []
+    for n, row in enumerate(scenes(24).itertuples()):
+        wanted = LABELS[n % 2]
+        own = [{**box, "label": "it"} for box in row.boxes if box["label"] == wanted]
+        rows.append({"photo": row.photo, "asked": f"where is {wanted}", "boxes": own})
+    inputs = ["image@photo=image:pyramid", "text@asked=text:ngrams"]
+    for fusion in ("concat", "attention"):
+        model = pf.fit(pd.DataFrame(rows), outputs=["boxes"], inputs=inputs, fusion=fusion, settings=QUICK, quiet=True)
+        report = model.evaluate(pd.DataFrame(rows), verbose=False)
+        assert [one["inputs"] for one in report.missing_modality] == [["image", "text"], ["image"], ["text"]]
+        assert report.missing_modality[2]["boxes"]["ap"] == 0  # without a picture nothing is found
+
+
 def test_pictures_have_to_be_named_where_several_may_be_meant():
     frame = scenes(24).assign(other=lambda t: t.photo)
     with pytest.raises(RecipeError, match=r"several columns of pictures \(photo, mask, other\); name one with"):
@@ -302,17 +321,20 @@ BAD_MASKS = {
 }
 
 
-@pytest.mark.parametrize("kind", list(BAD_MASKS))
-def test_a_bad_mask_is_a_counted_missing_cell_with_row_and_file(kind, painted, tmp_path):
+def test_a_bad_mask_is_a_counted_missing_cell_with_row_and_file(painted, tmp_path):
     frame = scenes(12, seed=4)
     table = write(tmp_path, frame).drop(columns="boxes")
-    change, why = BAD_MASKS[kind]
-    change(frame["mask"][4]).save(tmp_path / "4_mask.png")
+    for row, (change, _) in enumerate(BAD_MASKS.values()):
+        change(frame["mask"][row]).save(tmp_path / f"{row}_mask.png")
+    Image.fromarray(frame["mask"][2]).save(tmp_path / "2_mask.jpg")
+    table.loc[2, "mask"], table.loc[3, "mask"] = "2_mask.jpg", "gone.png"
     report = painted[0].evaluate(table, media_root=tmp_path, verbose=False)
-    assert report.outputs["mask"].rows == 11
-    (listed,) = report.broken["mask"]
-    assert listed["file"] == "4_mask.png"
-    assert why in listed["reason"]
+    assert report.outputs["mask"].rows == 8
+    listed = report.broken["mask"]
+    assert [one["file"] for one in listed] == ["0_mask.png", "1_mask.png", "2_mask.jpg", "gone.png"]
+    reasons = [*(why for _, why in BAD_MASKS.values()), "a JPEG changes the values of pixels", "no such file"]
+    for one, why in zip(listed, reasons, strict=True):
+        assert why in one["reason"]
 
 
 def test_an_unknown_class_of_a_pixel_is_refused_by_row_or_left_out(painted):

@@ -52,7 +52,7 @@ class Frame:
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON."""
-        return asdict(self)
+        return {**asdict(self), "resize": list(self.resize) if isinstance(self.resize, tuple) else self.resize}
 
     def resized(self, native: tuple[int, int]) -> tuple[int, int]:
         """(height, width) to which an upright picture of (width, height) is resized before its middle is taken."""

@@ -35,7 +35,12 @@ class Size:
 
     def encode(self, cells: Sequence[tuple[Any]], limits: Limits) -> list[np.ndarray | BadCell]:  # noqa: ARG002
         """(3,) int64 per cell."""
-        return [np.array(one, np.int64) if isinstance(one, PictureSize) else one for (one,) in cells]
+        return [self._encode(one) for (one,) in cells]
+
+    def _encode(self, one: Any) -> np.ndarray | BadCell:
+        if isinstance(one, PictureSize):
+            return np.array(one, np.int64)
+        return one if isinstance(one, BadCell) else BadCell("no picture")
 
     def blank(self) -> np.ndarray:
         """A picture of one pixel."""

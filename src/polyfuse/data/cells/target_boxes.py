@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polyfuse.data.cells.frame import PIXELS, Frame
+from polyfuse.data.cells.frame import PIXELS, Frame, PictureSize
 from polyfuse.data.cells.literals import parse_list
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel, is_missing
 from polyfuse.data.cells.targets import to_json_label
@@ -124,7 +124,7 @@ class Boxes:
             return boxes
         if isinstance(size, BadCell):
             return BadCell(f"its picture cannot be read: {size}")
-        if size is None:
+        if not isinstance(size, PictureSize):
             return BadCell("there are boxes, and no picture beside them") if boxes else None
         height, width = size.seen(self.pixels)
         least = min(height, width)
@@ -190,7 +190,7 @@ def _read_box(at: int, box: Mapping[str, Any]) -> dict[str, Any] | BadCell:
     said = box["bbox"].tolist() if isinstance(box["bbox"], np.ndarray) else box["bbox"]
     try:
         sides = [float(side) for side in said]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return BadCell(f"box {at}, {str(said)[:60]!r}: expected [x, y, width, height], four numbers of pixels")
     if len(sides) != 4:
         return BadCell(f"box {at}, {_shown(sides)}: expected [x, y, width, height], four numbers of pixels")

@@ -136,7 +136,7 @@ class Masks:
             return values
         if isinstance(size, BadCell):
             return BadCell(f"its picture cannot be read: {size}")
-        if size is None:
+        if not isinstance(size, PictureSize):
             return BadCell("there is a mask, and no picture beside it")
         values = _turned(values, size, self.pixels)
         if isinstance(values, BadCell):

@@ -287,7 +287,7 @@ def painted(tmp_path_factory):
     """A model of masks from palette files, and the folder."""
     folder = tmp_path_factory.mktemp("masks")
     write(folder, scenes()).drop(columns="boxes").to_csv(folder / "t.csv", index=False)
-    model = pf.fit(folder / "t.csv", outputs=["mask=masks"], settings=PAINT, quiet=True)
+    model = pf.fit(folder / "t.csv", outputs=["mask"], settings=PAINT, quiet=True)
     model.save(folder / "model")
     return model, folder
 
@@ -344,6 +344,13 @@ def test_an_unknown_class_of_a_pixel_is_refused_by_row_or_left_out(painted):
         painted[0].evaluate(frame.drop(columns="boxes"), verbose=False)
     frame["mask"][4][0, 0] = 255  # counts nowhere
     assert painted[0].evaluate(frame.drop(columns="boxes"), verbose=False).outputs["mask"].rows == 12
+
+
+def test_masks_in_black_and_white_of_which_white_counts_nowhere_are_explained():
+    frame = scenes(12).drop(columns="boxes").assign(mask=lambda t: [m * 255 for m in (m > 0 for m in t["mask"])])
+    frame["mask"] = [mask.astype(np.uint8) for mask in frame["mask"]]
+    with pytest.raises(ValueError, match="every pixel of training has the class 0; 255 counts nowhere"):
+        pf.fit(frame, outputs=["mask=masks"], settings=PAINT, quiet=True)
 
 
 def test_segments_of_a_coco_file_are_masks(tmp_path):

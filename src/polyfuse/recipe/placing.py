@@ -5,17 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from polyfuse import registry
 from polyfuse.contracts import ReadsPicture, offers
+from polyfuse.data.cells.source import BadCell, is_missing, load_media
+from polyfuse.data.cells.target_masks import IGNORED, read_mask
 from polyfuse.data.modalities import Column
 from polyfuse.data.tables import Table
 from polyfuse.recipe import Recipe, RecipeError, parse
 from polyfuse.recipe.outputs import picture_columns
 
+LOOKED_AT = 20  # pictures of an output that are looked at for classes
+MOST_CLASSES = 40  # of pixels, above which a picture is meant
+
 
 def reads_picture(head: Mapping[str, Any]) -> bool:
     """Whether a head, as a recipe names it, answers in the pixels of a picture."""
     return head["name"] != "auto" and offers(registry.head(head["name"]), ReadsPicture)
+
+
+def are_masks(table: Table, column: str, columns: Mapping[str, Column]) -> str:
+    """Why pictures of a column are masks of others beside them, or nothing: few classes and no colours in any."""
+    cells = [cell for cell in table.frame[column] if not is_missing(cell)]
+    beside = [name for name, other in columns.items() if other.modality == "image" and name != column]
+    classes = set[int]()
+    for cell in cells[:: -(-len(cells) // LOOKED_AT)] if beside and cells else ():
+        try:
+            own = set(np.unique(read_mask(load_media(cell, table.root))).tolist())
+        except BadCell:
+            return ""
+        classes |= own - {IGNORED}
+        if len(classes) > MOST_CLASSES:
+            return ""
+    return f"{len(classes)} classes of pixels, beside pictures" if len(classes) > 1 else ""
 
 
 def find_head_picture(

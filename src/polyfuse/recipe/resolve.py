@@ -24,7 +24,7 @@ from polyfuse.data.word_columns import WordLabels, find_words
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
 from polyfuse.recipe.companions import assign_companions
 from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores, piecewise_columns
-from polyfuse.recipe.placing import find_head_picture, name_picture_inputs, reads_picture, separate_pictures
+from polyfuse.recipe.placing import are_masks, find_head_picture, name_picture_inputs, reads_picture, separate_pictures
 from polyfuse.recipe.presets import knows_before_training
 from polyfuse.recipe.tagging import find_head_words, name_inputs, reads_words, separate_words
 from polyfuse.recipe.validate import check_recipe
@@ -180,6 +180,8 @@ def _resolve_outputs(recipe: Recipe, table: Table, columns: Mapping[str, Column]
         if output["head"]["name"] == "auto":
             labelled = find_words(table.frame, output["column"])
             head, reason = ("tags", _describe_tags(labelled)) if labelled else infer_output(series)
+            if head == "image" and (classes := are_masks(table, output["column"], columns)):
+                head, reason = "masks", f"{classes} ({name}=image to make them as pictures)"
             if head not in registry.table_of("head"):
                 known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")

@@ -102,7 +102,8 @@ class Masks:
         if not self.classes:
             raise ValueError(f"output {self.column!r}: no training row has a mask{why}")
         if len(self.classes) < 2:
-            raise ValueError(f"output {self.column!r}: every pixel of training has the class {self.classes[0]}")
+            hint = f"; {IGNORED} counts nowhere: write the class as another number" if counts[IGNORED] else ""
+            raise ValueError(f"output {self.column!r}: every pixel of training has the class {self.classes[0]}{hint}")
         ignored = counts[IGNORED] / counts.sum()
         self.notes = [
             f"output {self.column!r}: {len(self.classes)} classes in {seen:,} masks"

@@ -226,7 +226,7 @@ class ReadsPicture(ReadsColumns, Protocol):
 
     Its keywords ``picture`` (that column) and ``input`` (the name of the input that reads it) are found in the table
     where a recipe leaves them out. Its target transform is joint, over the target and the size of the picture, and is
-    told by ``place(frame, reader)`` how that input sees pictures.
+    told by ``see_as(frame, reader)`` how that input sees pictures.
     """
 
     @staticmethod

@@ -77,7 +77,7 @@ EXAMPLES = {
     ),
     "target.boxes": Example(
         [([{"bbox": [1, 2, 3, 4.5], "label": "a"}], SIZE), ([], SIZE), ('[{"bbox": [0, 0, 9, 9], "label": 2}]', SIZE)],
-        [([{"bbox": [20, 10, 5, 5], "label": "2"}, {"bbox": [1, 1, 1, 2], "label": "a", "iscrowd": 1}], SIZE)],
+        [([{"bbox": [20, 10, 5, 5], "label": 2}, {"bbox": [1, 1, 1, 2], "label": "a", "iscrowd": 1}], SIZE)],
         [([{"bbox": [1, 2, 3, 4], "label": "b"}], SIZE)],
         {"y": "boxes", "x": "image"},
     ),
@@ -117,8 +117,8 @@ def make(name, letters):
     keywords = example.keywords | ({"file": str(letters)} if name in SAVED else {})
     transform = registry.transform(name)(**keywords)
     transform.fit(example.cells, example.columns, LIMITS)
-    if hasattr(transform, "place"):
-        transform.place(Frame(16, 16), "x")
+    if hasattr(transform, "see_as"):
+        transform.see_as(Frame(16, 16), "x")
     return transform
 
 

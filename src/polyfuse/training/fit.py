@@ -453,7 +453,7 @@ def _fit_transforms(
             made[name] = fit_transform(specs[name], table.frame, columns, splits.train, reading)
     for output, reader in picture_readers(recipe).items():
         target: Any = made[f"out:{output}"]
-        target.place(_frame_of(made[f"in:{reader}"], reader, output), reader)
+        target.see_as(_frame_of(made[f"in:{reader}"], reader, output), reader)
     return made
 
 

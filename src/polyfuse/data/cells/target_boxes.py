@@ -55,7 +55,7 @@ class Boxes:
         self.notes: list[str] = []
         self._place: dict[Any, int] = {}
 
-    def place(self, frame: Frame, reader: str) -> None:
+    def see_as(self, frame: Frame, reader: str) -> None:
         """Learn how the pictures are seen, and by which reader."""
         self.frame, self.reader = frame, reader
 

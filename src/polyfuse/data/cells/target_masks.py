@@ -80,7 +80,7 @@ class Masks:
         self.classes: list[int] = []
         self.notes: list[str] = []
 
-    def place(self, frame: Frame, reader: str) -> None:
+    def see_as(self, frame: Frame, reader: str) -> None:
         """Learn how the pictures are seen, and by which reader."""
         self.frame, self.reader = frame, reader
 

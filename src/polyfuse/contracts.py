@@ -242,6 +242,20 @@ class AnswersInTime(Protocol):
 
 
 @runtime_checkable
+class ReadsPicture(ReadsColumns, Protocol):
+    """A head that answers in the pixels of a picture: its only own column holds it, of which it is given the size.
+
+    Its keywords ``picture`` (that column) and ``input`` (the name of the input that reads it) are found in the table
+    where a recipe leaves them out. Its target transform is joint, over the target and the size of the picture, and is
+    told by ``see_as(frame, reader)`` how that input sees pictures.
+    """
+
+    @staticmethod
+    def picture(**keywords: Any) -> str | None:
+        """That column, from its own keywords, where they name it."""
+
+
+@runtime_checkable
 class Writes(Protocol):
     """A head that makes its answer step by step, in a way that may be chosen anew for every prediction."""
 

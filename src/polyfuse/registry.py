@@ -36,6 +36,7 @@ TRANSFORMS: Table = {
     "text.split": "polyfuse.data.cells.word_lists:WordPlaces",
     "text.words": "polyfuse.data.cells.word_pieces:WordPieces",
     "image.pixels": "polyfuse.data.cells.image:Pixels",
+    "image.size": "polyfuse.data.cells.picture_size:Size",
     "audio.wave": "polyfuse.data.cells.audio:Wave",
     "video.frames": "polyfuse.data.cells.video:Clip",
     "video.pairs": "polyfuse.data.cells.video:Pairs",
@@ -52,6 +53,8 @@ TRANSFORMS: Table = {
     "target.audio": "polyfuse.data.cells.target_audio:Audio",
     "target.tags": "polyfuse.data.cells.target_tags:Tags",
     "target.events": "polyfuse.data.cells.target_events:Events",
+    "target.boxes": "polyfuse.data.cells.target_boxes:Boxes",
+    "target.masks": "polyfuse.data.cells.target_masks:Masks",
 }
 
 ENCODERS: dict[str, Table] = {
@@ -65,6 +68,7 @@ ENCODERS: dict[str, Table] = {
     },
     "image": {
         "resnet": "polyfuse.encoders.image.resnet:ResNet",
+        "pyramid": "polyfuse.encoders.image.pyramid:Pyramid",
         "statistics": "polyfuse.encoders.image.statistics:Statistics",
         "vit": "polyfuse.encoders.image.vit:ViT",
         "efficientnet_lite": "polyfuse.encoders.image.efficientnet_lite:EfficientNetLite",
@@ -137,6 +141,8 @@ HEADS: Table = {
     "speech": "polyfuse.heads.speech.head:Speech",
     "tags": "polyfuse.heads.tags:Tags",
     "events": "polyfuse.heads.events:Events",
+    "boxes": "polyfuse.heads.boxes:Boxes",
+    "masks": "polyfuse.heads.masks:Masks",
 }
 
 TEXT_DECODERS: Table = {  # what the head ``text`` writes with
@@ -210,6 +216,8 @@ MEASURES: Table = {  # by the head's ``task``, or ``retrieval`` of aligned input
     "speech": "polyfuse.evaluation.judges.speech:measure",
     "tags": "polyfuse.evaluation.judges.tags:measure",
     "events": "polyfuse.evaluation.judges.events:measure",
+    "boxes": "polyfuse.evaluation.judges.boxes:measure",
+    "masks": "polyfuse.evaluation.judges.masks:measure",
 }
 
 JUDGES: Table = {  # by the head's ``task``
@@ -223,6 +231,8 @@ JUDGES: Table = {  # by the head's ``task``
     "speech": "polyfuse.evaluation.judges.speech:judge",
     "tags": "polyfuse.evaluation.judges.tags:judge",
     "events": "polyfuse.evaluation.judges.events:judge",
+    "boxes": "polyfuse.evaluation.judges.boxes:judge",
+    "masks": "polyfuse.evaluation.judges.masks:judge",
 }
 
 HEADLINES: Table = {  # by the head's ``task``, for judges that choose by the references which metrics to quote

@@ -11,6 +11,8 @@ from polyfuse.testing.heads import Case
 SMALL = {  # keywords of heads that take long to learn by heart as they are by default
     "image": {"base": 8, "decode": {"steps": 4}},
     "events": {"step": 0.25},
+    "boxes": {"channels": 16, "depth": 1},
+    "masks": {"channels": 16, "depth": 1},
     "speech": {"channels": 24, "depth": 2, "decode": {"steps": 4, "rounds": 4}},
 }
 every_head = pytest.mark.parametrize("name", list(registry.HEADS))

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from polyfuse import registry
+from polyfuse.data.cells.frame import Frame, PictureSize
 from polyfuse.data.cells.source import BadCell, Limits, UnseenLabel
 
-LIMITS = Limits()
+LIMITS, SIZE = Limits(), PictureSize(24, 32)
 
 
 @dataclass
@@ -77,9 +78,24 @@ EXAMPLES = {
         [[{"start": 0, "end": 1, "label": "c"}]],
         {"y": "events"},
     ),
+    "image.size": Example(
+        [(PictureSize(4, 6, 1),), (PictureSize(4, 6, 8),)], [(PictureSize(9, 1, 1),)], [(None,)], {"x": "image"}
+    ),
+    "target.boxes": Example(
+        [([{"bbox": [1, 2, 3, 4.5], "label": "a"}], SIZE), ([], SIZE), ('[{"bbox": [0, 0, 9, 9], "label": 2}]', SIZE)],
+        [([{"bbox": [20, 10, 5, 5], "label": 2}, {"bbox": [1, 1, 1, 2], "label": "a", "iscrowd": 1}], SIZE)],
+        [([{"bbox": [1, 2, 3, 4], "label": "b"}], SIZE)],
+        {"y": "boxes", "x": "image"},
+    ),
+    "target.masks": Example(
+        [(np.eye(24, 32, dtype=np.uint8), SIZE), (np.zeros((24, 32), bool), SIZE)],
+        [(np.full((24, 32), 255), SIZE)],
+        [(np.full((24, 32), 7), SIZE)],
+        {"y": "masks", "x": "image"},
+    ),
     "target.number": Example([1.0, 3, "5", "1,000"], [2.5], ["x", float("inf")], {"y": "number"}),
 }
-UNREAD = ("text.plain", "text.split", "target.tags", "target.events")  # no encoder reads these: they may be empty
+UNREAD = ("text.plain", "text.split", "target.tags", "target.events", "target.boxes")  # no encoder reads these
 SAVED = ("text.tokenizer", "text.stretches")  # read a tokenizer from a file
 PLAIN = [name for name in registry.TRANSFORMS if not registry.transform(name).media]
 every_transform = pytest.mark.parametrize("name", PLAIN)
@@ -107,6 +123,8 @@ def make(name, letters):
     keywords = example.keywords | ({"file": str(letters)} if name in SAVED else {})
     transform = registry.transform(name)(**keywords)
     transform.fit(example.cells, example.columns, LIMITS)
+    if hasattr(transform, "see_as"):
+        transform.see_as(Frame(16, 16), "x")
     return transform
 
 

@@ -15,6 +15,7 @@ from polyfuse import registry
 from polyfuse.data import conll
 from polyfuse.data.names import as_name_list
 from polyfuse.data.output_files import FRAMES, check_output_path, write_frame, write_vectors
+from polyfuse.data.output_paths import check_page_path
 from polyfuse.data.tables import Table, TableError, did_you_mean
 from polyfuse.evaluation.curves import SEVERITIES
 from polyfuse.evaluation.rendering import as_html
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from polyfuse.compress.findings import Compression
     from polyfuse.data.batches import Rows
     from polyfuse.data.prepare import Prepared
+    from polyfuse.evaluation import answers_page, evaluate
     from polyfuse.evaluation import attention_page as strips
-    from polyfuse.evaluation import evaluate
     from polyfuse.evaluation import robustness as noising
     from polyfuse.evaluation import summary as summing
     from polyfuse.evaluation.summary import Summary
@@ -57,6 +58,7 @@ else:  # what needs torch, and what needs Lightning, is imported by the verbs th
     evaluate = LazyModule("polyfuse.evaluation.evaluate")
     summing = LazyModule("polyfuse.evaluation.summary")
     strips = LazyModule("polyfuse.evaluation.attention_page")
+    answers_page = LazyModule("polyfuse.evaluation.answers_page")
     noising = LazyModule("polyfuse.evaluation.robustness")
     servants = LazyModule("polyfuse.model.servant")
     explaining = LazyModule("polyfuse.explain.table")
@@ -257,6 +259,7 @@ class Model:
         where: str | None = None,
         media_root: str | Path | None = None,
         to: str | Path | None = None,
+        html: str | Path | None = None,
         with_table: bool = False,
         proba: bool | None = None,
         max_broken: float | None = None,
@@ -270,8 +273,11 @@ class Model:
         Args:
             table: whatever ``read_table`` reads; one row may be a dict, ``{"text": "good"}``.
             to: also write them to this .csv, .tsv, .jsonl or .parquet file; folders are made, and the table that is
-                read is never written over; or tags to a .conll, .iob or .bio file, a word a line. Pictures and
-                sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``, whose paths it holds.
+                read is never written over; or tags to a .conll, .iob or .bio file, a word a line, and boxes to a file
+                of COCO, ``NAME.coco.json``. Pictures and sounds go into files beside it, ``NAME_files/OUTPUT/ROW.png``,
+                whose paths it holds.
+            html: also write a page with the first 100 rows: their inputs, and the answers, with boxes and masks drawn
+                on their pictures and words coloured.
             with_table: the table's own columns first, then the answers; an output whose column the table has is then
                 called ``OUTPUT_predicted``.
             proba: a column per class with its probability. By default the result has them all, and the file leaves
@@ -294,8 +300,10 @@ class Model:
         Raises:
             ValueError: a column is absent, no such class, or the file cannot be written there.
         """
-        place = check_output_path(to, (*FRAMES, *conll.ENDINGS), table) if to else None
-        annotated = annotation_files.format_of(self.recipe, place)
+        annotated = annotation_files.format_of(self.bundle, to)
+        endings = (*FRAMES, *conll.ENDINGS, *((".json",) if annotated else ()))
+        place = check_output_path(to, endings, table) if to else None
+        shown = check_page_path(html, table) if html else None
         rules = inference.decision_rules(self.bundle.network, costs, thresholds)
         decoding = inference.check_decoding(self.bundle.network, decode)
         source, table = table, self._read(table, where, media_root)
@@ -309,8 +317,14 @@ class Model:
         beside = None if own is None else [str(name) for name in own.columns]
         made = tabulate(predictions, classes, table, source_index(source, table), beside)
         found = made.without(made.probabilities if proba is False else ())
+        if shown:
+            values = {name: list(one.value) for name, one in predictions.items()}
+            shown.parent.mkdir(parents=True, exist_ok=True)
+            facts = {"model": self.name, "table": table.name}
+            shown.write_text(answers_page.page(self.bundle, table, values, facts), encoding="utf8")
         if place and annotated:
-            self.written_columns, said_of = annotated.write(self.recipe, table, predictions, place, with_table)
+            answered = annotation_files.Answered(self.bundle, table, prepared, predictions)
+            self.written_columns, said_of = annotated.write(answered, place, with_table)
             self.notes += said_of
         elif place:
             dropped = made.wide if proba is None else () if proba else list(made.probabilities)

@@ -37,7 +37,11 @@ def predict(
     bundle: Bundle,
     table: TableArgument,
     to: Annotated[
-        str | None, typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl|.conll")
+        str | None,
+        typer.Option(help="Where predictions go.", metavar="FILE.csv|.parquet|.jsonl|.conll|.coco.json"),
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option(help="A page of rows with their answers drawn.", metavar="FILE.html")
     ] = None,
     where: Where = None,
     media_root: MediaRoot = None,
@@ -62,9 +66,10 @@ def predict(
 
     The table itself is never written over.
     """
-    if stream == (to is not None) or (stream and json) or (output and not stream):
+    if stream == (to is not None or html is not None) or (stream and json) or (output and not stream):
         raise ValueError(
-            "give --to FILE for a table, or --stream for the text of one row, with --output where several write"
+            "give --to FILE for a table, --html FILE for a page, or --stream for the text of one row, with --output "
+            "where several write"
         )
     model = polyfuse.load(bundle, device=device, trust=trust or ())
     if stream:
@@ -82,6 +87,7 @@ def predict(
             media_root=media_root,
             max_broken=max_broken,
             to=to,
+            html=html,
             with_table=with_table,
             proba=proba,
             costs=parse_by_output(cost, "--cost"),
@@ -91,13 +97,16 @@ def predict(
         )
     columns = model.written_columns
     if json:
-        print_json({"rows": len(found), "to": to, "columns": columns, "notes": model.notes})
+        print_json({"rows": len(found), "to": to, "html": html, "columns": columns, "notes": model.notes})
     else:
         print_notes(*model.notes)
         shown = ", ".join(columns[:SHOWN]) + (
             f" and {len(columns) - SHOWN} more columns" if len(columns) > SHOWN else ""
         )
-        print_notes(f"{format_count(len(found), 'row')} with {shown} written to {to}")
+        if to is not None:
+            print_notes(f"{format_count(len(found), 'row')} with {shown} written to {to}")
+        if html is not None:
+            print_notes(f"the page is {html}")
 
 
 def grow(texts: Iterable[str]) -> None:

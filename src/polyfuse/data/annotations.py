@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from polyfuse.data.annotations_coco import looks_like_coco, parse_coco
 from polyfuse.errors import TableError
 
 Read = tuple[pd.DataFrame, list[str]]
@@ -287,6 +288,7 @@ def _grouped(lines: Sequence[tuple[int, str]], form: re.Pattern[str], path: Path
 
 OF_JSON = (
     Kind("VQA", _is_vqa, _read_vqa),
+    Kind("a file of COCO instances", looks_like_coco, parse_coco),
     Kind("COCO captions", _is_coco_captions, _read_coco_captions),
     Kind("captions with Karpathy's splits", _is_karpathy, _read_karpathy),
 )

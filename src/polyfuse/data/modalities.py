@@ -18,7 +18,9 @@ import pandas as pd
 from polyfuse import registry
 from polyfuse.data import media
 from polyfuse.data.cells.dates import parse_date
+from polyfuse.data.cells.segments import are_segments
 from polyfuse.data.cells.source import Limits, is_missing
+from polyfuse.data.cells.target_boxes import listed_boxes
 from polyfuse.data.cells.target_events import listed_events
 from polyfuse.data.cells.targets import are_multi_hot, as_labels
 from polyfuse.data.cells.vectors import as_array
@@ -48,6 +50,8 @@ TABULAR = ("number", "category", "date")
 
 MANY = 100
 """Up to this many evenly frequent whole numbers from 0 or 1 on in an output are classes."""
+
+BOXES = 300  # cells of an output that are looked at for boxes
 
 ID_VALUE = re.compile(r"(?=.*\d)[\w\-./:#]+", re.ASCII)
 """One ASCII word with a digit in it."""
@@ -303,6 +307,10 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     if all(listed_events(cell) for cell in present.head(200)):
         return "events", "lists of {start, end, label}, in seconds"
     glance = _sample_column(present, len(series), None, 2_000)
+    if boxes := _explain_boxes(series):
+        return "boxes", boxes
+    if all(are_segments(cell) for cell in glance.values):
+        return "masks", "segments of pictures"
     if labels := _explain_label_sets(glance):
         return "labels", labels
     modality, reason = infer_modality(glance)
@@ -315,8 +323,20 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
         return ("category", f"{glance.distinct:,} distinct values") if repeated else (modality, reason)
     raise TableError(
         f"output {series.name!r} holds {reason}; an output holds categories, lists of labels, numbers, texts, "
-        "pictures, sounds or events"
+        "pictures, sounds, tags, events, boxes or masks"
     )
+
+
+def _explain_boxes(series: pd.Series) -> str:
+    """Why the cells are boxes of a picture, or nothing; an empty list is a picture without any."""
+    cells = [cell for cell in series if not is_missing(cell)]
+    cells = cells[:: -(-len(cells) // BOXES)]
+    read = [listed_boxes(cell) for cell in cells]
+    found = [boxes for boxes in read if boxes is not None]
+    labels = {str(box["label"]) for boxes in found for box in boxes}
+    if not labels or len(found) < MOST * len(cells):
+        return ""
+    return f"boxes of {len(labels):,} different {'labels' if len(labels) > 1 else 'label'}"
 
 
 def is_prose(series: pd.Series) -> bool:

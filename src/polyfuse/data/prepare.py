@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import pandas as pd
 
 from polyfuse import registry
 from polyfuse.data.cells.literals import decode_embedded
+from polyfuse.data.cells.picture import measure
+from polyfuse.data.cells.segments import are_segments, draw_segments
 from polyfuse.data.cells.source import (
     BadCell,
     Limits,
@@ -125,6 +127,10 @@ def fit_transform(
 
 
 def _training_cells(transform: Transform, frame: pd.DataFrame, reading: Reading) -> list[Any]:
+    if sides := getattr(transform, "sides", ()):
+        needed = tuple("value" if side == "size" else side for side in sides)  # nothing is learnt of sizes
+        rows = _read_sides(frame, list(frame), needed, reading)
+        return [(row[0], *(None for _ in row[1:])) for row in rows if row[0] is not None]
     if transform.joint:
         return [row for row in zip(*(frame[c] for c in frame), strict=True) if not all(map(is_missing, row))]
     missing = _missing(transform)
@@ -159,7 +165,7 @@ def prepare(transform: Transform, frame: pd.DataFrame, columns: Mapping[str, str
         ValueError: more than ``reading.max_broken`` of a column's cells cannot be read.
     """
     if transform.joint:
-        made = _prepare_joint(transform, frame, list(columns))
+        made = _prepare_joint(transform, frame, list(columns), reading)
     elif transform.media:
         made = _prepare_media(transform, frame, list(columns), reading)
     else:
@@ -189,7 +195,9 @@ def refuse_too_broken(made: Prepared, frame: pd.DataFrame, columns: list[str], r
             )
 
 
-def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]) -> Prepared:
+def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:
+    if sides := getattr(transform, "sides", ()):
+        return _prepare_sides(transform, frame, columns, reading, sides)
     rows = list(zip(*(frame[c] for c in columns), strict=True))
     real = [at for at, row in enumerate(rows) if not all(map(is_missing, row))]
     cells = [rows[at] for at in real]
@@ -205,6 +213,67 @@ def _prepare_joint(transform: Transform, frame: pd.DataFrame, columns: list[str]
     listed = transform.unseen(cells)  # type: ignore[attr-defined]
     made.unseen = [(real[position], column, value) for position, column, value in listed]
     return made
+
+
+def _prepare_sides(
+    transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading, sides: Sequence[str]
+) -> Prepared:
+    """Cells of columns of which a transform is given something else than the value, such as the size of a picture."""
+    arrays: list[np.ndarray | BadCell] = []
+    for start in range(0, len(frame), CHUNK):
+        cells = list(_read_sides(frame.iloc[start : start + CHUNK], columns, sides, reading))
+        arrays += transform.encode(cells, reading.limits)
+    made = _deduplicate(transform, arrays, [(row, 0) for row in range(len(frame))], (len(frame), 1), frame, columns)
+    first = frame[columns[0]]
+    told = [b for b in made.broken if sides[0] != "size" and (b.file or not _is_absent(first.iat[b.row]))]
+    made.broken = [replace(b, file=b.file or _file_beside(frame, columns, b.row)) for b in told]
+    return made
+
+
+def _is_absent(value: Any) -> bool:
+    """Whether nothing stands in a cell; an empty list says something."""
+    return is_missing(value) and not (isinstance(value, (list, tuple, np.ndarray)) and len(value) == 0)
+
+
+def _file_beside(frame: pd.DataFrame, columns: list[str], row: int) -> str:
+    """The file that a further column names in a row; empty for none."""
+    files = (frame[column].iat[row] for column in columns[1:])
+    return next((file[:300] for file in files if isinstance(file, str) and decode_embedded(file) is None), "")
+
+
+def _read_sides(
+    frame: pd.DataFrame, columns: Sequence[str], sides: Sequence[str], reading: Reading
+) -> Iterator[tuple[Any, ...]]:
+    """Row by row what ``sides`` names of every column."""
+    sizes: dict[str, Any] = {}
+    for values in zip(*(frame[column] for column in columns), strict=True):
+        yield tuple(_side(side, value, reading, sizes) for side, value in zip(sides, values, strict=True))
+
+
+def _side(side: str, value: Any, reading: Reading, sizes: dict[str, Any]) -> Any:
+    if side == "value":
+        return None if _is_absent(value) else value
+    if side == "media" and are_segments(value):
+        try:
+            return draw_segments(value, reading.limits)
+        except BadCell as error:
+            return BadCell(str(error))
+    value = None if is_missing(value) else split_media(value)[0]
+    if is_missing(value):
+        return None
+    if side == "media":
+        return _try_load(value, reading)
+    name = value if isinstance(value, str) else None
+    if name not in sizes:
+        content = _try_load(value, reading)
+        try:
+            found = content if isinstance(content, BadCell) else measure(content, reading.limits)
+        except BadCell as error:
+            found = BadCell(str(error))
+        if name is None:
+            return found
+        sizes[name] = found
+    return sizes[name]
 
 
 def _prepare_values(transform: Transform, frame: pd.DataFrame, columns: list[str], reading: Reading) -> Prepared:

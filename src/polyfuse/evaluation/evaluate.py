@@ -21,6 +21,7 @@ from polyfuse.data.tables import Table
 from polyfuse.errors import format_count
 from polyfuse.evaluation.attention_view import view_attention
 from polyfuse.evaluation.contributions import add_contributions
+from polyfuse.evaluation.drawn_places import draw_places
 from polyfuse.evaluation.folds import Folds
 from polyfuse.evaluation.importance import column_importance
 from polyfuse.evaluation.judges import judge
@@ -35,9 +36,9 @@ from polyfuse.evaluation.targets import make_outcomes, metric_weights, note_unla
 from polyfuse.evaluation.timelines import draw_events
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, attend, predict_subsets
-from polyfuse.model.prepare import make_rows
+from polyfuse.model.prepare import make_rows, read_options
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import word_columns
+from polyfuse.recipe.outputs import picture_columns, word_columns
 from polyfuse.recipe.timing import timed_columns
 from polyfuse.version import __version__
 
@@ -238,13 +239,22 @@ def _samples(
         for output, outcome in outcomes.items()
         for sample in samples(output, outcome, reports[output], show_row, rows=table.rows_N[rows], ids=ids)
     ]
-    words, recordings = word_columns(bundle.recipe), timed_columns(bundle.recipe)
-    found = [_with_words(one, table, rows, words[one.output]) if one.output in words else one for one in found]
-    limits = Limits(**bundle.recipe.data.limits.model_dump())
-    return [
-        _with_timeline(one, table, rows, *recordings[one.output], limits) if one.output in recordings else one
-        for one in found
-    ]
+    words, pictures, recordings = (
+        word_columns(bundle.recipe),
+        picture_columns(bundle.recipe),
+        timed_columns(bundle.recipe),
+    )
+    limits = read_options(bundle.recipe, table).limits
+    drawn = []
+    for one in found:
+        if one.output in words:
+            one = _with_words(one, table, rows, words[one.output])
+        elif one.output in pictures:
+            one = _with_places(bundle, one, table, rows, limits)
+        elif one.output in recordings:
+            one = _with_timeline(one, table, rows, *recordings[one.output], limits)
+        drawn.append(one)
+    return drawn
 
 
 def _with_timeline(sample: Sample, table: Table, rows: np.ndarray, column: str, kind: str, limits: Limits) -> Sample:
@@ -252,6 +262,14 @@ def _with_timeline(sample: Sample, table: Table, rows: np.ndarray, column: str, 
     cell = table.frame[column].iat[rows[sample.position]]
     seconds = None if is_missing(cell) else recording_seconds(cell, kind, table.root, limits)
     return replace(sample, timeline=draw_events(sample.target, sample.prediction, seconds))
+
+
+def _with_places(bundle: Bundle, sample: Sample, table: Table, rows: np.ndarray, limits: Limits) -> Sample:
+    """The sample with its picture, on which boxes or masks are drawn."""
+    keywords = bundle.recipe.outputs[sample.output].head.keywords
+    cell = table.frame[keywords["picture"]].iat[rows[sample.position]]
+    options = {"pixels": keywords.get("pixels", "stored"), "root": table.root}
+    return replace(sample, drawn=draw_places(cell, sample.target, sample.prediction, limits=limits, **options))
 
 
 def _with_words(sample: Sample, table: Table, rows: np.ndarray, column: str) -> Sample:

@@ -60,6 +60,19 @@ TERMS = {
     "strict_weighted_f1": Term("Strict weighted F1", "strict F1, weighted by the true spans of a label", percent=True),
     "strict_weighted_precision": Term("Strict weighted precision", "strict precision, weighted likewise", percent=True),
     "strict_weighted_recall": Term("Strict weighted recall", "strict recall, weighted likewise", percent=True),
+    "ap": Term(
+        "AP", "average precision of boxes, a mean over labels and over overlaps from .5 to .95, as COCO's", percent=True
+    ),
+    "ap50": Term("AP50", "average precision of boxes that overlap by half or more", percent=True),
+    "ap75": Term("AP75", "average precision of boxes that overlap by three quarters or more", percent=True),
+    "ap_small": Term("AP, small", "AP of boxes up to 32 x 32 pixels", percent=True),
+    "ap_medium": Term("AP, medium", "AP of boxes up to 96 x 96 pixels", percent=True),
+    "ap_large": Term("AP, large", "AP of boxes above 96 x 96 pixels", percent=True),
+    "miou": Term(
+        "Mean IoU", "pixels of a class that are right, of all that have it or got it, a mean over classes", percent=True
+    ),
+    "dice": Term("Dice", "balance of precision and recall of the pixels of a class, a mean over classes", percent=True),
+    "pixel_accuracy": Term("Pixel accuracy", "share of pixels whose class is right", percent=True),
     "token_accuracy": Term("Token accuracy", "share of words whose tag is right", percent=True),
     "token_macro_f1": Term(
         "Token macro F1", "F1 of the tags of words, on average over tags, O among them", percent=True

@@ -62,7 +62,7 @@ def environment() -> Any:
         written=_format_value,
         number=glossary.format_number,
         counted=format_count,
-        label=_label,
+        label=write_label,
         term=glossary.term,
     )
     return made
@@ -244,7 +244,7 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
     text = task == "text"
     numeric = sample.right is None and sample.score is None and not text and sample.marked is None
     numeric = numeric and sample.timeline is None
-    write = glossary.format_number if numeric else _label
+    write = glossary.format_number if numeric else write_label
     references = sample.target if isinstance(sample.target, (list, tuple)) else [sample.target]
     made = _made_media(sample)
     return {
@@ -255,14 +255,14 @@ def _sample(sample: Sample, task: str) -> dict[str, Any]:
         "marked": _marked(sample),
         "timeline": sample.timeline,
         "references": [fold_text(str(one)) for one in references or [""]] if text else [],
-        "said": fold_text(_label(sample.prediction) if sample.prediction is not None else "") if text else None,
+        "said": fold_text(write_label(sample.prediction) if sample.prediction is not None else "") if text else None,
         "score": None if sample.metric is None else glossary.format_value(sample.metric, _finite(sample.score)),
         "by": None if sample.metric is None else glossary.term(sample.metric).title,
         "error": glossary.format_signed(sample.prediction - sample.target) if numeric else None,
         "looked": None if sample.looked is None else attention_rows(sample.looked),
         "brought": _brought(sample),
         "cells": [
-            (column, cell, _data_uri(cell.kind, cell.data), _passage(cell)) for column, cell in sample.cells.items()
+            (column, cell, data_uri(cell.kind, cell.data), _passage(cell)) for column, cell in sample.cells.items()
         ],
         "pictures": sum(cell.kind == "image" for cell in sample.cells.values()),
     }
@@ -286,7 +286,9 @@ def _marked(sample: Sample) -> list[tuple[str, list[Piece]]]:
 def _made_media(sample: Sample) -> list[tuple[str, str, str | None]]:
     """Kind and data URI of the reference and of what was made, where they are pictures or sounds."""
     sides = [("True", preview_media(sample.target)), ("Made", preview_media(sample.prediction))]
-    return [(title, shown.kind, _data_uri(shown.kind, shown.data)) for title, shown in sides if shown is not None]
+    if sample.drawn is not None:
+        sides = [("True", sample.drawn.true), ("Predicted", sample.drawn.predicted)]
+    return [(title, shown.kind, data_uri(shown.kind, shown.data)) for title, shown in sides if shown is not None]
 
 
 def _passage(cell: CellPreview) -> Passage | None:
@@ -304,13 +306,12 @@ def attention_rows(looked: AttentionView) -> dict[str, Any]:
         "text": looked.text,
         "shares": [(name or "no single input", share) for name, share in looked.shares.items() if name or share],
         "strips": [
-            replace(s, words=[replace(w, picture=_data_uri("image", w.picture)) for w in s.words])
-            for s in looked.strips
+            replace(s, words=[replace(w, picture=data_uri("image", w.picture)) for w in s.words]) for s in looked.strips
         ],
     }
 
 
-def _data_uri(kind: str, data: Any) -> str | None:
+def data_uri(kind: str, data: Any) -> str | None:
     """The data URI of an image or sound; None for other cells, and for bytes of no known type."""
     if not isinstance(data, bytes):
         return None
@@ -340,15 +341,15 @@ def format_fact(value: Any) -> str:
         return ", ".join(f"{key} {format_fact(item)}" for key, item in value.items())
     if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 100_000):
         return glossary.format_number(value)
-    return _label(value)
+    return write_label(value)
 
 
-def _label(value: Any) -> str:
+def write_label(value: Any) -> str:
     """A label, or a list of labels, as the table has it."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_label, value)) or "none"
+        return ", ".join(map(write_label, value)) or "none"
     if isinstance(value, np.generic):
-        return _label(value.item())
+        return write_label(value.item())
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # a whole number beside missing cells
     return glossary.NOTHING if value is None else str(value)

@@ -20,7 +20,7 @@ from polyfuse.evaluation.targets import make_outcomes, metric_weights
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.inference import Decoding, Rules, apply_rules, predict
 from polyfuse.model.prepare import columns_of, make_rows, read_options
-from polyfuse.recipe.outputs import head_columns, word_columns
+from polyfuse.recipe.outputs import head_columns, piecewise_columns
 
 SHUFFLES = 3
 
@@ -61,7 +61,7 @@ def column_importance(
         for column in item.columns:
             reads.setdefault(column, []).append(name)
     for name, own in head_columns(bundle.recipe).items():
-        for column in own if name not in word_columns(bundle.recipe) else ():
+        for column in own if name not in piecewise_columns(bundle.recipe) else ():
             reads.setdefault(column, []).append(f"head of {name}")
     found = []
     for column, inputs in reads.items():
@@ -100,9 +100,11 @@ def _shuffle_column(
 ) -> dict[str, Prepared]:
     """The cells with those of one column in another order."""
     made = dict(cells)
-    words = {f"own:{output}" for output in word_columns(bundle.recipe)}  # there are as many as there are tags
+    kept = {
+        f"own:{output}" for output in piecewise_columns(bundle.recipe)
+    }  # as many words as tags, and places in the pixels of the row's own picture
     for name, columns in columns_of(bundle.recipe).items():
-        if name.startswith("out:") or column not in columns or name in words:
+        if name.startswith("out:") or column not in columns or name in kept:
             continue
         transform = cells[name].transform
         if transform.joint:

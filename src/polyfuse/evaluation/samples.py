@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyfuse.evaluation.drawn_places import DrawnPlaces
 from polyfuse.evaluation.marked_words import MarkedText
 from polyfuse.evaluation.outcome import Outcome, OutputReport
 from polyfuse.evaluation.previews import CellPreview
@@ -37,6 +38,7 @@ class Sample:
         contributions: what each input brought to the probability or number, where the model has few of them.
         marked: its words with their tags, where the output has any.
         timeline: its events on a line of time, where the output has any.
+        drawn: its picture with boxes or masks on it, where the output has any.
     """
 
     row: int
@@ -56,6 +58,7 @@ class Sample:
     contributions: dict[str, float] | None = None
     marked: MarkedText | None = None
     timeline: Timeline | None = None
+    drawn: DrawnPlaces | None = None
 
 
 def samples(

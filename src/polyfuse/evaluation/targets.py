@@ -14,7 +14,7 @@ from polyfuse.evaluation.outcome import Outcome
 from polyfuse.model.bundle import Bundle
 from polyfuse.model.prepare import sample_weights
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import head_columns
+from polyfuse.recipe.outputs import head_columns, picture_columns
 from polyfuse.records import Prediction
 
 
@@ -80,7 +80,9 @@ def note_unlabelled(bundle: Bundle, table: Table, prepared: Mapping[str, Prepare
 def input_modalities(recipe: Recipe) -> tuple[str, ...]:
     """What the inputs of a model hold, each once, and text where a head reads columns itself."""
     found = [str(item.modality) for item in recipe.inputs.values()]
-    return tuple(dict.fromkeys([*found, *(["text"] if head_columns(recipe) else [])]))
+    return tuple(
+        dict.fromkeys([*found, *(["text"] if set(head_columns(recipe)) - set(picture_columns(recipe)) else [])])
+    )
 
 
 def _decoding(settings: Mapping[str, Any], prediction: Prediction) -> dict[str, Any]:

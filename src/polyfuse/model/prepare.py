@@ -22,7 +22,7 @@ from polyfuse.data.truncation import count_truncated
 from polyfuse.data.weights import row_weights
 from polyfuse.errors import format_count
 from polyfuse.recipe import Recipe
-from polyfuse.recipe.outputs import head_columns, own_spec, word_columns
+from polyfuse.recipe.outputs import head_columns, own_spec, picture_columns, picture_readers, word_columns
 from polyfuse.recipe.timing import timed_columns
 
 
@@ -55,6 +55,9 @@ def columns_of(recipe: Recipe) -> dict[str, dict[str, str]]:
     kinds = recipe.data.modalities
     inputs = {f"in:{n}": {c: kinds[c] for c in item.columns} for n, item in recipe.readers.items()}
     beside = {n: {column: "text"} for n, column in word_columns(recipe).items()}  # tags are read with their words
+    beside |= {
+        n: {column: "image"} for n, column in picture_columns(recipe).items()
+    }  # places with their picture's size
     outputs = {f"out:{n}": {o.column: o.head.name, **beside.get(n, {})} for n, o in recipe.outputs.items()}
     return inputs | outputs | {f"own:{n}": dict.fromkeys(c, "text") for n, c in head_columns(recipe).items()}
 
@@ -246,8 +249,10 @@ def _explain_broken(broken: BrokenCell) -> str:
 
 def augmentations(recipe: Recipe, prepared: Mapping[str, Prepared]) -> dict[str, Augmentation]:
     """Reader -> its augmentation, where the recipe gives it one."""
+    placed = set(picture_readers(recipe).values())  # what is learnt of places has to move with the picture
     found = {
-        n: augment.build(str(i.modality), i.augment, prepared[f"in:{n}"].transform) for n, i in recipe.readers.items()
+        n: augment.build(str(i.modality), i.augment, prepared[f"in:{n}"].transform, placed=n in placed)
+        for n, i in recipe.readers.items()
     }
     return {name: change for name, change in found.items() if change is not None}
 

@@ -16,7 +16,7 @@ from polyfuse import registry
 from polyfuse.contracts import Decides, Masks, ReadsEveryWord, offers
 from polyfuse.recipe import InputRecipe, Recipe, RecipeError, parse, presets
 from polyfuse.recipe.language import texts_of
-from polyfuse.recipe.outputs import outputs_without_scores, text_outputs, word_columns
+from polyfuse.recipe.outputs import outputs_without_scores, picture_columns, text_outputs, word_columns
 from polyfuse.recipe.timing import timed_inputs
 
 SINGLE = frozenset({"statistics", "universal"})  # encoders whose tokens are few: nothing to look for among them
@@ -83,6 +83,7 @@ def fill_encoders(recipe: Recipe, rows: int, table: pd.DataFrame | None = None) 
                 facts: dict[str, Any] = {"writes": bool(text_outputs(recipe)), "seconds": recipe.training.time}
                 facts["tagged"] = any(column in item["columns"] for column in word_columns(recipe).values())
                 facts["timed"] = any(name in names for names in timed_inputs(recipe).values())
+                facts["placed"] = any(column in item["columns"] for column in picture_columns(recipe).values())
                 if item["modality"] == "text" and table is not None:
                     facts["texts"] = texts_of(table, item["columns"])
                 item["encoder"], said = _default_encoders(name, item, preset, rows, **facts)
@@ -114,7 +115,9 @@ def _default_encoders(name: str, item: dict[str, Any], preset: str, rows: int, *
         raise RecipeError(f"inputs.{name}: there is no encoder for {modality} yet (known: {known}); leave it out")
     if keywords or item["init_from"] or item["transfer"] != "full" or item["cache"] != "auto":
         return {
-            "name": presets.scratch_encoder(modality, facts["writes"], facts["tagged"], facts["timed"]),
+            "name": presets.scratch_encoder(
+                modality, **{of: facts[of] for of in ("writes", "tagged", "timed", "placed")}
+            ),
             **keywords,
         }, []  # what is said is said of one encoder
     parts, notes = presets.preset_encoders(modality, preset, rows, **facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from polyfuse import registry
-from polyfuse.contracts import ReadsColumns, ReadsEncoder, ReadsWords, Scores, Streams, offers
+from polyfuse.contracts import ReadsColumns, ReadsEncoder, ReadsPicture, ReadsWords, Scores, Streams, offers
 from polyfuse.data.tables import Table, did_you_mean
 from polyfuse.recipe import Recipe, RecipeError
 from polyfuse.records import Spec
@@ -54,10 +54,32 @@ def word_columns(recipe: Recipe) -> dict[str, str]:
     return {name: columns[0] for name, columns in head_columns(recipe).items() if name in able}
 
 
+def picture_columns(recipe: Recipe) -> dict[str, str]:
+    """Output -> the column of pictures in whose pixels its head answers; only outputs with one that is known."""
+    named = {name: output.head for name, output in recipe.outputs.items() if not output.head.is_auto}
+    able = {name: registry.head(part.name) for name, part in named.items()}
+    found = {n: made.picture(**named[n].keywords) for n, made in able.items() if offers(made, ReadsPicture)}
+    return {name: column for name, column in found.items() if column is not None}
+
+
+def piecewise_columns(recipe: Recipe) -> dict[str, str]:
+    """Output -> the column by whose words, or in whose pixels, its head answers: inputs read the very same column."""
+    return word_columns(recipe) | picture_columns(recipe)
+
+
+def picture_readers(recipe: Recipe) -> dict[str, str]:
+    """Output -> the reader of the pictures in whose pixels its head answers."""
+    inputs = {name: str(recipe.outputs[name].head.keywords["input"]) for name in picture_columns(recipe)}
+    readers = recipe.readers
+    return {name: next(r for r in recipe.reads[own] if readers[r].fused) for name, own in inputs.items()}
+
+
 def own_spec(recipe: Recipe, name: str) -> Spec:
     """The transform by which an output's head reads its own columns."""
     part = recipe.outputs[name].head
     made = registry.head(part.name)
+    if offers(made, ReadsPicture):
+        return Spec("image.size")
     return made.own(**part.keywords) if offers(made, ReadsWords) else Spec("text.plain")
 
 

@@ -33,6 +33,7 @@ TIMED: dict[str, dict[str, Any]] = {
     "audio": {"name": "windows"},
     "video": {"name": "frames", "over_time": "attention", "frames": 32},
 }
+PLACED = "pyramid"  # of pictures in whose pixels an output answers
 FIXED = frozenset({"statistics", "universal"})  # encoders that are never trained
 KNOWING = frozenset({"pretrained", "efficientnet_lite", "universal"})  # encoders that come with what they know
 # training rows from which a net from scratch reads pictures and sounds. It is then alone in the network: beside a
@@ -123,6 +124,7 @@ def preset_encoders(
     writes: bool = False,
     tagged: bool = False,
     timed: bool = False,
+    placed: bool = False,
     texts: Texts = NO_TEXTS,
     seconds: float | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -133,13 +135,14 @@ def preset_encoders(
         writes: a text is written, for which an input is kept in its order and places instead of summed up.
         tagged: of a text, that its words are tagged, for which capitals and places are kept.
         timed: of a recording, that events in it are told, for which its time is kept.
+        placed: of pictures, that an output answers in their pixels, for which a fine grid is kept.
         texts: of the input, where it has any.
         seconds: that the whole training may take; None for as many as it needs.
     """
     if timed and modality in TIMED:
         return [dict(TIMED[modality])], []
-    scratch: dict[str, Any] = {"name": scratch_encoder(modality, writes, tagged)}
-    if preset == "plain" or modality not in CHOICES or tagged:
+    scratch: dict[str, Any] = {"name": scratch_encoder(modality, writes, tagged, placed=placed)}
+    if preset == "plain" or modality not in CHOICES or tagged or placed:
         return [scratch], []
     notes: list[str] = []
     parts = _sequence_encoder(modality, scratch, preset) if writes else CHOICES[modality](scratch, preset, rows)
@@ -158,11 +161,13 @@ def preset_encoders(
     return parts, notes
 
 
-def scratch_encoder(modality: str, writes: bool = False, tagged: bool = False, timed: bool = False) -> str:
-    """The encoder from scratch of an input; ``writes``, ``tagged`` and ``timed`` as of ``preset_encoders``."""
+def scratch_encoder(
+    modality: str, writes: bool = False, tagged: bool = False, timed: bool = False, placed: bool = False
+) -> str:
+    """The encoder from scratch of an input; what is asked of it as in ``preset_encoders``."""
     if timed and modality in TIMED:
         return str(TIMED[modality]["name"])
-    return TAGGED if tagged else (IN_ORDER if writes else SCRATCH)[modality]
+    return TAGGED if tagged else PLACED if placed else (IN_ORDER if writes else SCRATCH)[modality]
 
 
 def _sequence_encoder(modality: str, scratch: dict[str, Any], preset: str) -> list[dict[str, Any]]:

@@ -23,13 +23,15 @@ from polyfuse.data.timeline import Timeline, make_timeline
 from polyfuse.data.word_columns import WordLabels, find_words
 from polyfuse.recipe import Recipe, RecipeError, defaults, parse
 from polyfuse.recipe.companions import assign_companions
-from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores, word_columns
+from polyfuse.recipe.outputs import check_head_columns, head_columns, outputs_without_scores, piecewise_columns
+from polyfuse.recipe.placing import are_masks, find_head_picture, name_picture_inputs, reads_picture, separate_pictures
 from polyfuse.recipe.presets import knows_before_training
 from polyfuse.recipe.tagging import find_head_words, name_inputs, reads_words, separate_words
 from polyfuse.recipe.timing import name_recordings
 from polyfuse.recipe.validate import check_recipe
 
 TOGETHER = "rows of one list"
+PLURAL = ("tags", "events", "boxes", "masks")  # heads that a note calls so
 
 
 class Start(Protocol):
@@ -68,7 +70,7 @@ def resolve(
         recipe = recipe.model_copy(deep=True)
         recipe.data.split = next((name for name, column in columns.items() if column.role == "split"), None)
     check_decided(recipe, table)
-    recipe, notes = _resolve_outputs(recipe, table)
+    recipe, notes = _resolve_outputs(recipe, table, columns)
     check_head_columns(recipe, table)
     if recipe.data.folds is not None:
         unused = [name for name, column in columns.items() if column.role == "split"]
@@ -86,7 +88,7 @@ def resolve(
         note
         for name, output in recipe.outputs.items()
         for note in find_leaks(table, dict.fromkeys([*_used_columns(recipe), *beside.get(name, [])]), output.column)
-        if not reads_words({"name": output.head.name})  # a sentence goes with its tags, and is no answer
+        if name not in piecewise_columns(recipe)  # a sentence goes with its tags, and is no answer
     ]
     notes += [
         f"input {name!r}: its encoder is random and frozen, so nothing of it is learnt" for name in _random(recipe)
@@ -169,7 +171,7 @@ def check_decided(recipe: Recipe, table: Table) -> None:
             raise RecipeError(f"data.{what}: column {name!r} {undecided}")
 
 
-def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
+def _resolve_outputs(recipe: Recipe, table: Table, columns: Mapping[str, Column]) -> tuple[Recipe, list[str]]:
     """Name every output's head."""
     values, notes = recipe.model_dump(mode="json"), []
     for name, output in values["outputs"].items():
@@ -179,6 +181,8 @@ def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
         if output["head"]["name"] == "auto":
             labelled = find_words(table.frame, output["column"])
             head, reason = ("tags", _describe_tags(labelled)) if labelled else infer_output(series)
+            if head == "image" and (classes := are_masks(table, output["column"], columns)):
+                head, reason = "masks", f"{classes} ({name}=image to make them as pictures)"
             if head not in registry.table_of("head"):
                 known = ", ".join(registry.table_of("head"))
                 raise RecipeError(f"output {name!r} holds {reason}: no head learns {head}; name one of {known}")
@@ -189,9 +193,10 @@ def _resolve_outputs(recipe: Recipe, table: Table) -> tuple[Recipe, list[str]]:
                 )
             output["head"]["name"] = head
             reason += f" ({name}=category to learn them as classes)" if head == "text" else ""
-            what = head if head in ("tags", "events") else f"a {head}"
+            what = head if head in PLURAL else f"a {head}"
             notes.append(f"output {name!r} is {what}: {reason}")
         notes += find_head_words(name, output, table) if reads_words(output["head"]) else []
+        notes += find_head_picture(name, output, recipe, table, columns) if reads_picture(output["head"]) else []
         notes += _order(name, output["head"], series)
     return parse(values), notes
 
@@ -226,8 +231,8 @@ def _resolve_inputs(
     outputs += [name for group in alike if set(group) & set(outputs) for name in group if name not in outputs]
     data = recipe.data
     others = {"split": data.split, "group": data.group, "order": data.order, "weights": data.weights}
-    words = set(word_columns(recipe).values())  # of which inputs read the very same column
-    beside = {column: name for name, own in head_columns(recipe).items() for column in own if column not in words}
+    same = set(piecewise_columns(recipe).values())  # inputs read the very same column
+    beside = {column: name for name, own in head_columns(recipe).items() for column in own if column not in same}
     found = resolve_inputs(requests, columns, outputs=outputs, beside=beside, **others)
     for name in recipe.inputs:
         registry.choose(found, name, "input without columns")
@@ -236,6 +241,7 @@ def _resolve_inputs(
         for name, (names, modality) in found.items()
     }
     separate_words(recipe, values)
+    separate_pictures(recipe, values)
     for name, item in values["inputs"].items():
         if item.get("init_from"):
             _check_start(f"inputs.{name}", item, starts[name])
@@ -243,11 +249,12 @@ def _resolve_inputs(
     used = [column for item in values["inputs"].values() for column in item["columns"]]
     values["data"]["modalities"] = {name: columns[name].modality for name in used}
     values["data"]["columns"] = []
-    several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1}
+    single = set(piecewise_columns(recipe).values())
+    several = {c: min(MOST, columns[c].slots) for c in used if columns[c].slots > 1 and c not in single}
     values["data"]["slots"] = {**several, **values["data"]["slots"]}
     read = [*used, *outputs, *beside, *(name for name in others.values() if name is not None)]
     reasons = {} if requests else exclusion_reasons(columns, outputs=outputs, beside=beside, **others)
-    return name_recordings(name_inputs(parse(values))), note_unused_columns(columns, read, reasons)
+    return name_recordings(name_picture_inputs(name_inputs(parse(values)))), note_unused_columns(columns, read, reasons)
 
 
 def _check_start(where: str, item: Mapping[str, Any], part: Start) -> None:

@@ -16,6 +16,7 @@ from polyfuse import registry
 from polyfuse.contracts import (
     AnswersInTime,
     Portable,
+    ReadsPicture,
     ReadsWords,
     Scores,
     ShowsAttention,
@@ -24,6 +25,7 @@ from polyfuse.contracts import (
     Writes,
     offers,
 )
+from polyfuse.data.cells.frame import Frame, PictureSize
 from polyfuse.data.cells.media_files import is_picture_value, is_sound_value
 from polyfuse.data.cells.source import Limits, Sound
 from polyfuse.records import Batch, Cells, Fused, Spec, Tokens
@@ -32,6 +34,7 @@ from polyfuse.testing.onnx import same_in_onnx
 from polyfuse.testing.run import run_all
 
 WIDTH, ROWS, LENGTH, MOST_KEYWORDS = 16, 8, 3, 7
+SURE, PIXELS = 0.5, 0.98  # score of a box that is learnt, and share of pixels
 SOUND, LEVELS = 1e-2, 40  # how far samples that are the same may lie apart, and pixels that are learnt
 CELLS: dict[str, list[Any]] = {  # eight targets of each transform
     "target.category": ["a", "b", "c", "a", "b", "c", "a", "a"],
@@ -57,7 +60,19 @@ CELLS: dict[str, list[Any]] = {  # eight targets of each transform
     ],
 }
 TIMED = {"inputs": ["sound"]}  # keywords of a head that answers in time
+SIDE, GRID = 16, (4, 4)  # of the pictures in whose pixels a head answers, and of their tokens
+CELLS |= {  # boxes and masks, with the size of the picture beside them
+    "target.boxes": [
+        ([{"bbox": [n % 4 * 2, n // 4 * 4, 8, 9], "label": "ab"[n % 2]}] if n else [], PictureSize(SIDE, SIDE))
+        for n in range(ROWS)
+    ],
+    "target.masks": [
+        (np.repeat(np.arange(SIDE, dtype=np.uint8)[None] > 2 * n, SIDE, 0).astype(np.uint8), PictureSize(SIDE, SIDE))
+        for n in range(ROWS)
+    ],
+}
 WORDS = {"words": "text", "inputs": ["text"]}  # keywords of a head that answers word by word
+PICTURE = {"picture": "photo", "input": "photo"}  # of a head that answers in pixels
 POOLS = ("auto", "mean", "max", "attention")
 
 
@@ -75,8 +90,10 @@ class Case:
 
     def __init__(self, made: Any, keywords: Mapping[str, Any] | None = None, cells: Sequence[Any] | None = None):
         self.kind = made
-        self.keywords = {**(WORDS if offers(made, ReadsWords) else {}), **(keywords or {})}
-        self.keywords = {**(TIMED if offers(made, AnswersInTime) else {}), **self.keywords}
+        self.places = offers(made, ReadsPicture)
+        beside = ((ReadsPicture, PICTURE), (ReadsWords, WORDS), (AnswersInTime, TIMED))
+        known = next((words for kind, words in beside if offers(made, kind)), {})
+        self.keywords = {**known, **(keywords or {})}
         wanted: str = self.kind.wants(**self.keywords).transform
         if cells is None and wanted not in CELLS:
             raise ValueError(f"the checks know no targets of the transform {wanted!r}: give eight cells")
@@ -93,6 +110,8 @@ class Case:
         spec = self.kind.wants(**own)
         transform: Any = registry.transform(spec.transform)(**spec.keywords)
         transform.fit(self.cells, {"y": "y"}, Limits())
+        if self.places:
+            transform.see_as(Frame(SIDE, SIDE), "photo")
         return self.kind(name="y", width=WIDTH, **transform.facts(), **own), transform
 
     def targets(self, transform: Any, missing: Sequence[int] = ()) -> Batch:
@@ -105,7 +124,10 @@ class Case:
         return Batch({}, cells, torch.arange(ROWS), torch.ones(ROWS), own=self.own())
 
     def own(self, rows: int = ROWS) -> dict[str, Cells]:
-        """Cells of the column of words, where the head reads one."""
+        """Cells of the column of words or pictures, where the head reads one."""
+        if self.places:
+            fields = {"size": torch.tensor([[SIDE, SIDE, 1]])}
+            return {"y": Cells(fields, torch.zeros(rows, 1, dtype=torch.int64))}
         if not offers(self.kind, ReadsWords):
             return {}
         spec = self.kind.own(**self.keywords)
@@ -119,12 +141,16 @@ class Case:
         return replace(batch_without_targets(rows), own=self.own(rows))
 
     def fused(self, rows: int = ROWS, **keywords: Any) -> Fused:
-        """A fused representation of some rows; of a head that answers word by word with tokens that lie in a text."""
+        """A fused representation of some rows; with tokens that lie in a text or picture where a head needs them."""
         fused = random_fused(rows, **keywords)
         if offers(self.kind, AnswersInTime):
             half = torch.arange(LENGTH).expand(rows, LENGTH) / 2
             span_BT2 = torch.stack([half, half + 0.5], -1)
             return replace(fused, by_input={"sound": replace(fused.tokens, prefix=0, span_BT2=span_BT2)})
+        if self.places:
+            x = torch.randn(rows, GRID[0] * GRID[1], WIDTH, generator=torch.Generator().manual_seed(1))
+            mask_BT = fused.tokens.mask_BT[:, :1].expand(x.shape[:2])
+            return replace(fused, by_input={"photo": Tokens(x, mask_BT, grid=GRID)})
         if not offers(self.kind, ReadsWords):
             return fused
         places = 4 * torch.arange(LENGTH).expand(rows, LENGTH)
@@ -188,7 +214,19 @@ def _alike(value: Any, other: Any) -> bool:
         return one.shape == two.shape and bool(np.allclose(one, two, atol=SOUND))
     if is_picture_value(value):
         return value.shape == other.shape and bool((np.abs(value.astype(int) - other) <= 1).all())
+    if _are_boxes(value) and _are_boxes(other):  # doubles of boxes that nothing was learnt of may fall either way
+        return all(_same_box(one, two) for one, two in zip(value[:1], other[:1], strict=True))
     return bool(value == other)
+
+
+def _are_boxes(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) and "bbox" in one for one in value)
+
+
+def _same_box(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two boxes are the same but for what their numbers are rounded by."""
+    close = np.allclose(one["bbox"], other["bbox"], atol=0.02) and abs(one["score"] - other["score"]) < 1e-4
+    return bool(one["label"] == other["label"] and close)
 
 
 # ---- the contract
@@ -232,6 +270,11 @@ def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
     elif head.task == "image":
         apart = np.abs(np.stack(value).astype(float) - np.stack(expected)).mean()
         assert apart < LEVELS, f"pixels are off by {apart:.0f} levels"
+    elif head.task == "boxes":
+        assert _boxes_learnt(value, expected), f"predicted {value}, expected {expected}"
+    elif head.task == "masks":
+        share = np.mean([one == other for one, other in zip(value, expected, strict=True)])
+        assert share > PIXELS, f"{share:.1%} of the pixels are right"
     elif head.task == "speech":
         said, true = ([len(sound["array"]) for sound in side] for side in (value, expected))
         assert np.allclose(said, true, rtol=0.3), f"samples of a sound: {said}, expected {true}"
@@ -245,6 +288,19 @@ def loss_falls_until_eight_rows_are_learnt_by_heart(case: Case) -> None:
         return
     quality = head.quality(head.scores(fused, batch), batch).mean()
     assert quality > (-0.01 if head.task == "number" else 0.99), f"quality is {quality:.3g} of rows known by heart"
+
+
+def _boxes_learnt(value: list[list[Any]], expected: list[list[Any]]) -> bool:
+    """Whether the best boxes of every row are the true ones, nearly to the pixel, and the others are unlikely."""
+    for said, true in zip(value, expected, strict=True):
+        sure = [box for box in said if box["score"] > SURE]
+        pairs = zip(sure, true, strict=True) if len(sure) == len(true) else ()
+        right = [
+            one["label"] == other["label"] and np.allclose(one["bbox"], other["bbox"], atol=1) for one, other in pairs
+        ]
+        if len(right) < len(true) or len(sure) != len(true) or not all(right):
+            return False
+    return True
 
 
 def missing_targets_have_no_loss_and_no_gradient(case: Case) -> None:
@@ -438,6 +494,10 @@ def bf16_autocast_keeps_losses_finite(case: Case) -> None:
             assert head.eval().predict(case.fused(), case.batch()).value
 
 
+def _row_of(tokens: Tokens, row: int) -> Tokens:
+    return Tokens(tokens.x_BTD[[row]], tokens.mask_BT[[row]], grid=tokens.grid, prefix=tokens.prefix)
+
+
 def a_row_is_written_as_it_is_alone(case: Case) -> None:
     """What a head writes of a row does not depend on its neighbours, whether it takes the likeliest or draws."""
     head, _ = case.made()
@@ -451,8 +511,9 @@ def a_row_is_written_as_it_is_alone(case: Case) -> None:
             continue  # not every head writes in every way
         together = head.predict(case.fused(), case.batch(), **options).value
         for row in range(ROWS):
-            tokens = case.fused().tokens
-            own = Fused(Tokens(tokens.x_BTD[[row]], tokens.mask_BT[[row]]), {})
+            fused = case.fused()
+            by_input = {name: _row_of(tokens, row) for name, tokens in fused.by_input.items()}
+            own = Fused(_row_of(fused.tokens, row), by_input)
             said = head.predict(own, replace(case.batch(1), rows_B=torch.tensor([row])), **options).value
             assert _same(said, together[row : row + 1]), f"{options}: row {row} alone is {said}, else {together[row]!r}"
         if not _streams(head):

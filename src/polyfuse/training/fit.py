@@ -17,6 +17,7 @@ from torch import nn
 from polyfuse import registry
 from polyfuse.contracts import says
 from polyfuse.data.batches import Rows
+from polyfuse.data.cells.frame import Frame
 from polyfuse.data.cells.transform import Transform
 from polyfuse.data.prepare import Prepared, Reading, fit_transform
 from polyfuse.data.splits import Splits
@@ -37,6 +38,7 @@ from polyfuse.model.prepare import (
 )
 from polyfuse.model.token_cache import encode_once
 from polyfuse.recipe import Recipe, RecipeError, parse
+from polyfuse.recipe.outputs import picture_readers
 from polyfuse.recipe.resolve import resolve, row_groups, row_times
 from polyfuse.records import Spec
 from polyfuse.system.device import choose_device, device_of, place
@@ -449,7 +451,24 @@ def _fit_transforms(
             made[name] = known
         else:
             made[name] = fit_transform(specs[name], table.frame, columns, splits.train, reading)
+    for output, reader in picture_readers(recipe).items():
+        target: Any = made[f"out:{output}"]
+        target.see_as(_frame_of(made[f"in:{reader}"], reader, output), reader)
     return made
+
+
+def _frame_of(transform: Any, reader: str, output: str) -> Frame:
+    """How an input sees pictures, in whose pixels an output answers.
+
+    Raises:
+        RecipeError: its transform cannot say.
+    """
+    if not hasattr(transform, "frame"):
+        raise RecipeError(
+            f"output {output!r} answers in pixels, and the encoder of input {reader!r} does not say how it sees them; "
+            "expected one that reads image.pixels"
+        )
+    return transform.frame()
 
 
 def labelled_rows(rows: Rows, splits: Splits) -> Split:

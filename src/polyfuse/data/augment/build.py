@@ -58,18 +58,27 @@ PRESETS: dict[str, dict[str, list[Named]]] = {
 }
 
 
+TURNING = ("RandomRotation",)  # steps of presets that boxes cannot follow
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Steps in order. The fields given stay as they are; the same seed gives the same result.
 
     Args:
         steps: each changes fields with random numbers from a generator.
+        placed: say in the field ``moved`` (U, 4) where each picture went: scale and offset along x, then along y, by
+            which a pixel's place before becomes its place after.
     """
 
     steps: tuple[Step, ...]
+    placed: bool = False
 
     def __call__(self, fields: Fields, seed: int | torch.Generator) -> Fields:
         """Changed fields, of the same shapes and types."""
+        if self.placed:
+            still_4 = fields["pixels"].new_tensor([1.0, 0.0, 1.0, 0.0], dtype=torch.float32)
+            fields = {**fields, "moved": still_4.repeat(len(fields["pixels"]), 1)}
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for step in self.steps:
@@ -77,7 +86,9 @@ class Augmentation:
         return fields
 
 
-def build(modality: str, setting: str | Sequence[Named], transform: Any = None) -> Augmentation | None:
+def build(
+    modality: str, setting: str | Sequence[Named], transform: Any = None, *, placed: bool = False
+) -> Augmentation | None:
     """Build the augmentation of a setting, or return None where it asks for nothing.
 
     Args:
@@ -87,9 +98,11 @@ def build(modality: str, setting: str | Sequence[Named], transform: Any = None) 
             ``[{"name": "flip"}, {"name": "RandomRotation", "degrees": 15, "p": 0.5}]``.
         transform: the input's fitted transform. Presets mirror pictures only where it says ``photo``: a mirrored
             digit or word is another one.
+        placed: boxes or masks of the pictures are learnt, which have to follow every step.
 
     Raises:
-        ValueError: unknown modality, setting, step or keyword.
+        ValueError: unknown modality, setting, step or keyword, or a step that moves pixels in a way that boxes and
+            masks cannot follow.
         ImportError: the step is of a package that is not installed; the message says how to install it.
 
     Example:
@@ -97,13 +110,30 @@ def build(modality: str, setting: str | Sequence[Named], transform: Any = None) 
         >>> fields = augment({"wave": torch.ones(2, 8) / 2, "lengths": torch.tensor([8, 8])}, 0)
     """
     steps = _expand_setting(modality, setting, bool(getattr(transform, "photo", False)))
+    if placed and isinstance(setting, str):
+        steps = [step for step in steps if step["name"] not in TURNING]
     made: list[Step] = []
     for ours, group in groupby(steps, key=lambda step: step["name"] in STEPS[modality]):
         if ours:
             made += [_construct_step(STEPS[modality][step["name"]], step) for step in group]
         else:
             made.append(_wrap_package_steps(modality, list(group), transform))
-    return Augmentation(tuple(made)) if made else None
+            if placed:
+                _check_stays(made[-1])
+    return Augmentation(tuple(made), placed) if made else None
+
+
+def _check_stays(step: Any) -> None:
+    """Whether steps of another package leave every pixel where it is.
+
+    Raises:
+        ValueError: one does not.
+    """
+    if moving := [type(one).__name__ for one in step.steps if not step.stays(one)]:
+        raise ValueError(
+            f"augmentation {moving[0]!r} moves pixels in a way that boxes and masks cannot follow; of ours shift, flip "
+            "and crop move them along, and steps that change colours leave them where they are"
+        )
 
 
 def _expand_setting(modality: str, setting: str | Sequence[Named], photo: bool) -> list[Named]:

@@ -37,7 +37,18 @@ class Shift:
             source_US = _reflect_index(torch.arange(side) + moves_U1, side)
             shape = (len(pixels), 1, side, 1) if axis == 2 else (len(pixels), 1, 1, side)
             pixels = pixels.gather(axis, source_US.view(shape).expand_as(pixels))
+            fields = _follow(fields, axis, 1.0, -moves_U1[:, 0].float())
         return {**fields, "pixels": pixels}
+
+
+def _follow(fields: dict[str, Tensor], axis: int, scale_U: Tensor | float, offset_U: Tensor) -> dict[str, Tensor]:
+    """Note in ``moved`` (U, 4), where it is asked for, that places along an axis are scaled, then moved."""
+    if "moved" not in fields:
+        return fields
+    moved_U4, at = fields["moved"].clone(), 0 if axis == 3 else 2
+    moved_U4[:, at] *= scale_U
+    moved_U4[:, at + 1] = moved_U4[:, at + 1] * scale_U + offset_U
+    return {**fields, "moved": moved_U4}
 
 
 def _reflect_index(index: Tensor, side: int) -> Tensor:
@@ -63,6 +74,8 @@ class Flip:
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         pixels = fields["pixels"]
         chosen = torch.rand(len(pixels), 1, 1, 1, generator=generator) < self.p
+        mirrored_U = chosen[:, 0, 0, 0].float()
+        fields = _follow(fields, 3, 1 - 2 * mirrored_U, mirrored_U * pixels.shape[3])
         return {**fields, "pixels": torch.where(chosen, pixels.flip(-1), pixels)}
 
 
@@ -93,6 +106,7 @@ class Crop:
             source_US = ((start_U1 + place_S * share_U1) * side).long().clamp_(0, side - 1)
             shape = (len(pixels), 1, side, 1) if axis == 2 else (len(pixels), 1, 1, side)
             pixels = pixels.gather(axis, source_US.view(shape).expand_as(pixels))
+            fields = _follow(fields, axis, 1 / share_U1[:, 0], -(start_U1 * side / share_U1)[:, 0])
         return {**fields, "pixels": pixels}
 
 

@@ -53,6 +53,13 @@ class Kornia:
         base = package.AugmentationBase2D
         return {n: c for n, c in found.items() if issubclass(c, base) and "Base" not in n and n not in left_out}
 
+    @staticmethod
+    def stays(step: Any) -> bool:
+        """Whether a step leaves every pixel where it is."""
+        import kornia.augmentation as package
+
+        return isinstance(step, package.IntensityAugmentationBase2D)
+
     def __call__(self, fields: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         pixels = fields["pixels"]
         changed = pixels.float() / 255

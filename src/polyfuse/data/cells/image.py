@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from polyfuse.data.cells.frame import FITS, Frame
 from polyfuse.data.cells.picture import WHITE, check_size, decode, describe, max_value
 from polyfuse.data.cells.source import BadCell, Limits, Media
 
@@ -18,7 +19,6 @@ __all__ = ["Pixels", "describe", "from_processor"]
 
 SMALLEST, LARGEST, STEP = 16, 96, 8  # sides that "auto" chooses from, unless told otherwise
 PHOTO_SIDE, PHOTO_SAMPLE = 96, 32  # what counts as a photograph, and how many are looked at
-FITS = ("squash", "crop", "pad")
 
 
 class Pixels:
@@ -119,16 +119,11 @@ class Pixels:
 
     def _encode(self, cell: Media, limits: Limits) -> np.ndarray:
         image = decode(cell, limits, self.white)
-        if self._fit == "pad":
-            return self._resize_and_crop(image, _size_to_fit(image.size, self.size), limits)
-        if self._fit == "crop":
-            return self._resize_and_crop(image, self._before_crop(image.size), limits)
-        return self._resize_and_crop(image, self.size, limits)
+        return self._resize_and_crop(image, self.frame().resized(image.size), limits)
 
-    def _before_crop(self, native: tuple[int, int]) -> tuple[int, int]:
-        if isinstance(self._resize, tuple):
-            return self._resize
-        return _size_to_cover(native, self.size if self._resize is None else (self._resize, self._resize))
+    def frame(self) -> Frame:
+        """Where places of a picture lie among its pixels, and back."""
+        return Frame(*self.size, self._fit, self._resize)
 
     def _resize_and_crop(self, image: Image.Image, resized: tuple[int, int], limits: Limits) -> np.ndarray:
         """Resize to (height, width), then cut out or frame the middle."""
@@ -170,22 +165,6 @@ def _filter(resample: str | int) -> Image.Resampling:
     except (KeyError, ValueError):
         names = ", ".join(f.name.lower() for f in Image.Resampling)
         raise ValueError(f"unknown resample {resample!r}; expected one of {names}") from None
-
-
-def _size_to_cover(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The smallest (height, width) of a picture's (width, height) that covers a box; rounds as Hugging Face does."""
-    (width, height), (box_height, box_width) = native, box
-    if box_width * height >= box_height * width:  # the width decides
-        return box_width * height // width, box_width
-    return box_height, box_height * width // height
-
-
-def _size_to_fit(native: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """The largest (height, width) of a picture's (width, height) that lies in a box."""
-    (width, height), (box_height, box_width) = native, box
-    if box_width * height >= box_height * width:  # the height decides
-        return box_height, max(1, round(box_height * width / height))
-    return max(1, round(box_width * height / width)), box_width
 
 
 def _are_photographs(cells: Sequence[Media], limits: Limits) -> bool:

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from polyfuse.data.cells.source import BadCell, Limits, Media, apply_orientation
+from polyfuse.data.cells.frame import PictureSize
+from polyfuse.data.cells.source import BadCell, Limits, Media, apply_orientation, read_orientation
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _opening = threading.Lock()
@@ -30,8 +31,21 @@ def describe(content: Media, limits: Limits = Limits()) -> tuple[int, int, str]:
     if isinstance(content, np.ndarray):
         array = _channels_last(content, limits)
         return array.shape[1], array.shape[0], _MODES[array.shape[2]]
-    with _open_image(content, limits) as image:
+    with open_image(content, limits) as image:
         return image.width, image.height, image.mode
+
+
+def measure(content: Media, limits: Limits = Limits()) -> PictureSize:
+    """Read the size of a picture and the camera's orientation from the header.
+
+    Raises:
+        BadCell: as ``describe``.
+    """
+    if isinstance(content, np.ndarray):
+        array = _channels_last(content, limits)
+        return PictureSize(array.shape[0], array.shape[1])
+    with open_image(content, limits) as image:
+        return PictureSize(image.height, image.width, read_orientation(image))
 
 
 def decode(content: Media, limits: Limits = Limits(), white: int = WHITE) -> Image.Image:
@@ -45,7 +59,7 @@ def decode(content: Media, limits: Limits = Limits(), white: int = WHITE) -> Ima
     """
     if isinstance(content, np.ndarray):
         return _to_rgb(_from_array(_channels_last(content, limits), white), white)
-    with _open_image(content, limits) as image:
+    with open_image(content, limits) as image:
         try:
             image.load()
             return _to_rgb(apply_orientation(image), white)
@@ -63,7 +77,7 @@ def max_value(content: Media, limits: Limits = Limits()) -> int:
     """
     if isinstance(content, np.ndarray):
         return int(content.max(initial=0)) if content.dtype == np.uint16 else 0
-    with _open_image(content, limits) as image:
+    with open_image(content, limits) as image:
         if image.mode[0] != "I":
             return 0
         try:
@@ -88,7 +102,12 @@ def check_size(width: int, height: int, limits: Limits) -> None:
 
 
 @contextmanager
-def _open_image(content: Media, limits: Limits) -> Iterator[Image.Image]:
+def open_image(content: Media, limits: Limits) -> Iterator[Image.Image]:
+    """Open encoded bytes as a picture of Pillow, of which the header alone is read.
+
+    Raises:
+        BadCell: no picture, or more pixels than ``limits.pixels``.
+    """
     if not isinstance(content, bytes):
         raise BadCell(f"expected a picture, found {type(content).__name__}")
     with _identify(content) as image:

@@ -121,13 +121,19 @@ def load_media(value: Any, root: Path | None = None, limits: Limits = Limits()) 
 _TRANSPOSITIONS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
 
-def apply_orientation(image: Any) -> Any:
-    """A PIL image with the camera's orientation applied, without importing PIL."""
+def read_orientation(image: Any) -> int:
+    """The camera's orientation of a PIL image, 1 to 8; 1 where it says none."""
     try:
         orientation = image.getexif().get(0x0112)
     except Exception:  # a damaged note about the camera does not spoil the picture
-        return image
-    return image.transpose(_TRANSPOSITIONS[orientation]) if orientation in _TRANSPOSITIONS else image
+        return 1
+    return orientation if orientation in _TRANSPOSITIONS else 1
+
+
+def apply_orientation(image: Any) -> Any:
+    """A PIL image with the camera's orientation applied, without importing PIL."""
+    orientation = read_orientation(image)
+    return image.transpose(_TRANSPOSITIONS[orientation]) if orientation > 1 else image
 
 
 def _from_pillow(image: Any, limits: Limits) -> np.ndarray:

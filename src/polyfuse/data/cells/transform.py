@@ -19,9 +19,12 @@ class Transform(Protocol):
     """The contract. ``media`` cells arrive as ``source.Media`` and their arrays are kept on disk; ``joint`` cells are
     tuples with the value of every column of the input, in column order, instead of one value; a joint transform also
     has ``broken(cells) -> [(position, column, reason)]`` for values it takes as missing because it cannot read them,
-    and ``unseen(cells) -> [(position, column, value)]`` for categories that training did not show. What reads only so
-    much of a cell also answers to ``Window``. One that decides something that a user should know keeps a sentence about
-    it in ``notes``, a list. One with fields that padding lengthens along other axes than that of a cell's length names
+    and ``unseen(cells) -> [(position, column, value)]`` for categories that training did not show. Instead of both it
+    may name in ``sides`` what of each column it is given: the ``value``, the loaded ``media``, or the ``size`` of a
+    picture (``frame.PictureSize``), each None where missing and a ``BadCell`` where it cannot be read; every reason
+    that ``encode`` then gives is reported for the first column, where that holds a cell. What reads only so much of
+    a cell also answers to ``Window``. One that decides something that a user should know keeps a sentence about it
+    in ``notes``, a list. One with fields that padding lengthens along other axes than that of a cell's length names
     these in ``ragged``: field -> axes, those of U and of the length not among them.
     """
 

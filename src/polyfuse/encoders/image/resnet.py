@@ -62,14 +62,14 @@ class ResNet(nn.Module):
         stride = (4 if min(image_size) > LARGE else 2) if stem == "auto" else stem
         if stride not in (2, 4):
             raise ValueError(f"stem: expected 2, 4 or auto, found {stem!r}")
-        self.stem = _Centred(3, width, 2 * int(stride) - 1, stride=int(stride), padding=int(stride) - 1, bias=False)
+        self.stem = Centred(3, width, 2 * int(stride) - 1, stride=int(stride), padding=int(stride) - 1, bias=False)
         self.side = int(stride) * 2 ** (depth - 1)  # pixels that a token stands for
         self.blocks, self.width = nn.Sequential(), width
         for place in range(depth * blocks):
             stage, first = place // blocks, place % blocks == 0
-            self.blocks.append(_Block(self.width, width * 2**stage, stride=2 if stage and first else 1))
+            self.blocks.append(Block(self.width, width * 2**stage, stride=2 if stage and first else 1))
             self.width = width * 2**stage
-        self.norm, self.drop = _norm(self.width), nn.Dropout(dropout)
+        self.norm, self.drop = group_norm(self.width), nn.Dropout(dropout)
         self.width *= 2  # of a token: what is at its place, and the most of it anywhere
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # up to a quarter faster
 
@@ -86,7 +86,7 @@ class ResNet(nn.Module):
         return Tokens(self.drop(x_UTD), present_B[:, None].expand(x_UTD.shape[:2]), grid=grid)
 
 
-class _Centred(nn.Conv2d):
+class Centred(nn.Conv2d):
     """A convolution whose filters sum to 0: an even background says nothing, and what stands out says all.
 
     Half of weight standardisation (Qiao et al., 2019), which does for group normalisation what batches do for batch
@@ -102,14 +102,14 @@ class _Centred(nn.Conv2d):
         return F.conv2d(x_UCHW, self.kernel, None, self.stride, self.padding)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Normalisation, ReLU, convolution, twice, added to the input or to a linear map of it."""
 
     def __init__(self, size: int, width: int, *, stride: int):
         super().__init__()
-        self.norm_in, self.norm_mid = _norm(size), _norm(width)
-        self.conv_in = _Centred(size, width, 3, stride=stride, padding=1, bias=False)
-        self.conv_out = _Centred(width, width, 3, padding=1, bias=False)
+        self.norm_in, self.norm_mid = group_norm(size), group_norm(width)
+        self.conv_in = Centred(size, width, 3, stride=stride, padding=1, bias=False)
+        self.conv_out = Centred(width, width, 3, padding=1, bias=False)
         changes = size != width or stride > 1
         self.shortcut = nn.Conv2d(size, width, 1, stride=stride, bias=False) if changes else None
 
@@ -119,5 +119,6 @@ class _Block(nn.Module):
         return residual + (x_UCHW if self.shortcut is None else self.shortcut(normed))
 
 
-def _norm(width: int) -> nn.GroupNorm:
+def group_norm(width: int) -> nn.GroupNorm:
+    """Normalisation in groups of eight channels, or of all where eight do not divide them."""
     return nn.GroupNorm(width // 8 if width % 8 == 0 else 1, width)

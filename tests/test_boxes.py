@@ -99,8 +99,7 @@ def test_a_coco_file_is_learnt_judged_predicted_and_drawn(made):
     assert model.recipe.outputs["boxes"].head.name == "boxes"
     assert model.recipe.inputs["image"].part.name == "pyramid"
     assert any(
-        "is taken for a file of COCO instances: 80 pictures" in n
-        for n in read_table(folder / "instances_train.json").notes
+        "is taken for a file of COCO instances: 80 rows" in n for n in read_table(folder / "instances_train.json").notes
     )
     test = scenes(40, seed=1)[["photo", "boxes"]].rename(columns={"photo": "image"})
     report = model.evaluate(test, verbose=False)
@@ -178,7 +177,7 @@ def test_a_table_of_files_and_json_is_learnt_and_a_missing_cell_is_no_target(tmp
     model = pf.fit(tmp_path / "t.csv", outputs=["boxes"], settings=QUICK, quiet=True)
     notes = " ".join(model.notes)
     assert "output 'boxes' answers in pixels of the pictures in column 'photo'" in notes
-    assert "1 of 24 rows have no target" in notes
+    assert "1 of 24 rows has no target" in notes
     assert "row 5: there are boxes, and no picture beside them" in notes or "5.png" not in notes
     found = model.predict(tmp_path / "t.csv")
     assert found.boxes[5] == []

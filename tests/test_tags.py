@@ -17,7 +17,11 @@ from polyfuse import registry
 from polyfuse.data.tables import TableError, read_table
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.model.servant import open_bundle
 from polyfuse.recipe import RecipeError
+from polyfuse.serve.intake import Intake
+from polyfuse.serve.problems import Problem
+from polyfuse.serve.settings import Settings as Bounds
 
 NAMES, PLACES, REST = ["Anna", "Otto", "Ida"], ["Bonn", "Rome", "Oslo"], ["went", "to", "from", "saw", "and", "."]
 TINY = ("training.epochs=6", "training.batch_size=16", "width=16", "preset=plain")
@@ -101,6 +105,21 @@ def test_words_with_blanks_go_between_tabs_and_what_no_line_holds_is_refused(mad
     assert "a.conll: 1 rows without words are not in it" in model.notes
     with pytest.raises(TableError, match=r"row 1: '' of 'words' cannot stand in a file of columns"):
         model.predict(pd.DataFrame({"words": [["a"], ["b", ""]]}), to=tmp_path / "b.conll", verbose=False)
+
+
+def test_a_service_tags_lists_of_words_and_plain_texts(made):
+    _, folder = made
+    servant = open_bundle(folder / "ner", "ner")
+    intake = Intake(servant.inputs, servant.outputs, Bounds())
+    rows = [{"words": ["Anna", "went", "to", "New York"]}, {"words": "Anna went to Bonn"}]
+    read = [intake.row(row, f"rows[{n}]").record for n, row in enumerate(rows)]
+    (listed, plain), notes = servant.predict(read)
+    assert (len(listed["tags"].value), plain["tags"].value) == (4, ["I-PER", "O", "O", "I-LOC"])
+    assert 0 < plain["tags"].confidence <= 1
+    assert not notes
+    json.dumps([listed["tags"].value, plain["tags"].value])
+    with pytest.raises(Problem, match=r"row\.words\[1\]: found .*, expected a word"):
+        intake.row({"words": ["Anna", 3]}, "row")
 
 
 def test_noise_changes_letters_and_never_the_number_of_words(made):

@@ -131,7 +131,7 @@ def pictured(run: Run) -> Section:
                 "photo": {"columns": ["photo"], "modality": "image", "encoder": {"name": "resnet", "width": 16}},
             },
             "fusion": {"name": fusion},
-            "outputs": {"tags": {"column": "tags", "head": {"name": "tags"}}},
+            "outputs": {"tags": {"column": "tags", "head": {"name": "tags", "words": "words", "form": "tags"}}},
             "training": {"batch_size": 64, "time": "3m"},
         }
         made = run.each(f"pictured/{fusion}", partial(_measured, run, frame, recipe))

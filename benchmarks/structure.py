@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import structure_rows  # noqa: F401 - registers its rows
 from alignment_run import mean_and_deviation, number_of_seeds
@@ -27,7 +28,7 @@ from polyfuse.data.tables import read_table
 from polyfuse.evaluation import judges
 from polyfuse.evaluation.outcome import Outcome
 
-ORDER = ("conll2003", "fight", "glides", "goes_left", "digit_boxes", "digit_masks", "said")
+ORDER = ("conll2003", "pictured", "fight", "glides", "goes_left", "digit_boxes", "digit_masks", "said")
 SHOWN = ("token_accuracy", "span_f1", "span_precision", "span_recall")
 ROWS = 14_041  # that train
 SIDES = {"train": "eng.train", "val": "eng.testa", "test": "eng.testb"}
@@ -35,11 +36,17 @@ PLACES = {"batch_size": 16, "time": "15m"}
 BOXES = ("ap", "ap50", "ap75", "ap_small", "ap_medium")
 MASKS = ("miou", "dice", "pixel_accuracy")
 GRIDS = {"a quarter of the side": {}, "half of the side": {"stride": 2}, "an eighth of the side": {"stride": 8}}
-WAYS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], int]] = {  # keywords of encoder and head, rows of a batch
-    "words, softmax, batches of 64": ({}, {}, 64),
-    "words, softmax, batches of 32": ({}, {}, 32),
-    "words of width 192, crf, batches of 32": ({"width": 192, "embedding": 48}, {"crf": True}, 32),
+WORDS: dict[str, Any] = {"name": "words"}
+MINILM = {"name": "pretrained", "path": "starter:minilm", "transfer": "frozen"}
+WAYS: dict[str, tuple[Any, Mapping[str, Any], int]] = {  # encoder, keywords of the head, rows of a batch
+    "words, softmax, batches of 64": (WORDS, {}, 64),
+    "words, softmax, batches of 32": (WORDS, {}, 32),
+    "words of width 192, crf, batches of 32": ({**WORDS, "width": 192, "embedding": 48}, {"crf": True}, 32),
+    "words beside MiniLM, softmax, batches of 32": ([WORDS, MINILM], {}, 32),
+    "words beside universal, softmax, batches of 32": ([WORDS, {"name": "universal"}], {}, 32),
 }
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PICTURED = {"train": 6000, "val": 1000, "test": 2000}
 
 
 def sentences(*, quick: bool = False) -> pd.DataFrame:
@@ -80,7 +87,7 @@ def conll2003(run: Run) -> Section:
     if (found := run.kept("conll2003/most frequent", lambda: most_frequent(frame()))) is not None:
         section.lines.append(["most frequent tag of each word", *(f"{100 * found[n]:.1f}" for n in SHOWN), "", "", ""])
     for way, (encoder, head, batch) in WAYS.items():
-        words = {"columns": ["words"], "modality": "text", "encoder": {"name": "words", **encoder}}
+        words = {"columns": ["words"], "modality": "text", "encoder": encoder}
         recipe = {
             "inputs": {"words": words},
             "outputs": {"tags": {"column": "tags", "head": {"name": "tags", **head}}},
@@ -137,6 +144,55 @@ def digit_masks(run: Run) -> Section:
     for way, encoder in GRIDS.items():
         if made := run.each(f"digit_masks/{way}", _places(run, "mask", "masks", encoder)):
             section.lines.append(_line(way, made, MASKS))
+    return section
+
+
+def pictured_words(*, quick: bool = False) -> pd.DataFrame:
+    """Three different digits in words, a picture of one of them, and tags that mark that one; ``split``."""
+    rng, parts = np.random.default_rng(0), []
+    pictures = {name: pd.read_parquet(DATA / f"mnist/{name}.parquet") for name in ("train", "test")}
+    start = {"train": 0, "val": PICTURED["train"], "test": 0}
+    for split, count in PICTURED.items():
+        source = pictures["test" if split == "test" else "train"]
+        shown = source.iloc[start[split] :].head(60 if quick else count)
+        words, tags = [], []
+        for digit in shown.digit.astype(int):
+            others = rng.choice([n for n in range(10) if n != digit], 2, replace=False)
+            own = rng.permutation([digit, *others])
+            words.append([DIGITS[n] for n in own])
+            tags.append(["B-SHOWN" if n == digit else "O" for n in own])
+        parts.append(pd.DataFrame({"words": words, "photo": shown.image.to_numpy(), "tags": tags, "split": split}))
+    return pd.concat(parts, ignore_index=True)
+
+
+@row
+def pictured(run: Run) -> Section:
+    section = Section(
+        "A picture reaches every word",
+        "Three different digits in words, an mnist picture of one of them: tag that one; 6,000 rows train, the 2,000 "
+        "of the test have pictures of the official test side. From scratch, three minutes of training. To reach: 95 % "
+        "under both fusions; words alone know a third. In percent.",
+        ["fusion", "span F1", "token accuracy", "minutes, training of all", "seeds"],
+    )
+    frame = cache(lambda: pictured_words(quick=run.quick))
+    section.lines.append(["always the first word", f"{100 / 3:.1f}", f"{500 / 9:.1f}", "", ""])
+    for fusion in ("concat", "attention"):
+        recipe = {
+            "inputs": {
+                "words": {"columns": ["words"], "modality": "text", "encoder": WORDS},
+                "photo": {"columns": ["photo"], "modality": "image", "encoder": {"name": "resnet", "width": 16}},
+            },
+            "fusion": {"name": fusion},
+            "outputs": {"tags": {"column": "tags", "head": {"name": "tags", "words": "words", "form": "tags"}}},
+            "training": {"batch_size": 64, "time": "3m"},
+        }
+        made = run.each(f"pictured/{fusion}", partial(_measured, run, frame, recipe))
+        if made:
+            cells = [
+                mean_and_deviation((100 * one["written"]["as is"][n] for one in made), 1)
+                for n in ("span_f1", "token_accuracy")
+            ]
+            section.lines.append([fusion, *cells, format_minutes(made), number_of_seeds(made)])
     return section
 
 

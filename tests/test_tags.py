@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,11 @@ from polyfuse import registry
 from polyfuse.data.tables import TableError, read_table
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
+from polyfuse.model.servant import open_bundle
 from polyfuse.recipe import RecipeError
+from polyfuse.serve.intake import Intake
+from polyfuse.serve.problems import Problem
+from polyfuse.serve.settings import Settings as Bounds
 
 NAMES, PLACES, REST = ["Anna", "Otto", "Ida"], ["Bonn", "Rome", "Oslo"], ["went", "to", "from", "saw", "and", "."]
 TINY = ("training.epochs=6", "training.batch_size=16", "width=16", "preset=plain")
@@ -102,6 +107,21 @@ def test_words_with_blanks_go_between_tabs_and_what_no_line_holds_is_refused(mad
         model.predict(pd.DataFrame({"words": [["a"], ["b", ""]]}), to=tmp_path / "b.conll", verbose=False)
 
 
+def test_a_service_tags_lists_of_words_and_plain_texts(made):
+    _, folder = made
+    servant = open_bundle(folder / "ner", "ner")
+    intake = Intake(servant.inputs, servant.outputs, Bounds())
+    rows = [{"words": ["Anna", "went", "to", "New York"]}, {"words": "Anna went to Bonn"}]
+    read = [intake.row(row, f"rows[{n}]").record for n, row in enumerate(rows)]
+    (listed, plain), notes = servant.predict(read)
+    assert (len(listed["tags"].value), plain["tags"].value) == (4, ["I-PER", "O", "O", "I-LOC"])
+    assert 0 < plain["tags"].confidence <= 1
+    assert not notes
+    json.dumps([listed["tags"].value, plain["tags"].value])
+    with pytest.raises(Problem, match=r"row\.words\[1\]: found .*, expected a word"):
+        intake.row({"words": ["Anna", 3]}, "row")
+
+
 def test_noise_changes_letters_and_never_the_number_of_words(made):
     model, folder = made
     report = model.robustness(folder / "test.conll", severities=(0.5, 1.0), verbose=False)
@@ -117,6 +137,14 @@ def test_noise_changes_letters_and_never_the_number_of_words(made):
 def test_there_are_as_many_tags_as_words(made, rows):
     found = made[0].predict(pd.DataFrame({"words": pd.Series(rows, dtype=object)}))
     assert [len(tags) for tags in found.tags] == [len(words) for words in rows]
+
+
+def test_neither_neighbours_nor_padding_change_the_tags_of_a_row(made):
+    frame = sentences(6, seed=4)[["words"]]
+    beside = pd.concat([frame, pd.DataFrame({"words": [["Anna", "went"] * 300]})], ignore_index=True)
+    alone, together = made[0].predict(frame, verbose=False), made[0].predict(beside, verbose=False).head(6)
+    assert alone.tags.tolist() == together.tags.tolist()
+    np.testing.assert_allclose(alone.tags_confidence, together.tags_confidence, rtol=1e-4)
 
 
 def test_a_text_of_ten_thousand_words_is_tagged_to_its_end(made):
@@ -174,6 +202,30 @@ def test_a_row_with_one_tag_too_few_is_named(tmp_path):
     frame["tags"] = [tags[1:] for tags in frame.tags]
     with pytest.raises(RecipeError, match="expected a list of tags as long as the list of words"):
         pf.fit(frame, outputs=["tags=tags"], settings=TEXT, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [
+        (
+            [{"start": 0, "end": 4, "label": "PER"}, {"start": 2, "end": 8, "label": "LOC"}],
+            "span 2 to 8 .LOC. overlaps",
+        ),
+        ([{"start": 9, "end": 99, "label": "LOC"}], "span 9 to 99 lies outside the text of 19 characters"),
+        ([{"start": 9, "end": 13, "label": "LOC"}], "span 9 to 13 cuts a character"),
+    ],
+)
+def test_spans_that_cannot_be_are_counted_with_their_row(spans, reason):
+    texts = ["Anna saw Bonn today"] * 40
+    frame = pd.DataFrame({"text": texts, "spans": [[{"start": 0, "end": 4, "label": "PER"}]] * 40})
+    frame["text"] = [f"{text[:-5]}{word}" for text, word in zip(texts, ["today", "later"] * 20, strict=True)]
+    frame.at[5, "spans"] = spans
+    if "cuts" in reason:
+        frame.at[5, "text"] = "Anna saw cafe\u0301 today"
+    model = pf.fit(frame, outputs=["spans"], settings=[*TEXT, "training.epochs=1"], quiet=True)
+    notes = " ".join(model.notes)
+    assert "1 cells count as missing" in notes
+    assert re.search(f"row 5: {reason}", notes), notes
 
 
 def test_an_unseen_tag_is_refused_by_row_or_left_out(made):
@@ -246,6 +298,41 @@ def test_a_picture_reaches_every_word(fusion, crf, epochs, least):
     )
     report = model.evaluate(frame.tail(60), verbose=False)
     assert report.outputs["tags"].metrics["span_f1"] > least
+
+
+def test_fusions_and_single_inputs_are_compared_by_sentences(tmp_path):
+    frame = sentences(60).assign(size=np.arange(60.0) % 7)
+    frame["split"] = np.resize(["train", "train", "val", "test"], len(frame))
+    found = pf.compare(
+        frame,
+        outputs=["tags"],
+        inputs=["words@words=text:words", "size"],
+        split="split",
+        fusions="concat,gated",
+        seeds=1,
+        settings=[*FAST, *QUICK, "training.epochs=8"],
+        to=tmp_path,
+    ).to_json()
+    assert found["metric"] == "span_f1"
+    assert {row["fusion"] for row in found["fusions"]} == {"concat", "gated"}
+    single = {row["input"]: row["span_f1"] for row in found["single"]}
+    assert single["words"] > single["columns"] + 0.3  # a number says nothing of words
+
+
+def test_what_a_missing_input_costs_is_told_and_noise_as_well():
+    rows = sentences(80)
+    frame = rows.assign(size=np.arange(80.0) % 7)
+    model = pf.fit(
+        frame, outputs=["tags"], inputs=["words@words=text:words", "size"], quiet=True,
+        settings=[*FAST, *QUICK, "training.epochs=12"],
+    )  # fmt: skip
+    report = model.evaluate(frame, verbose=False)
+    lines = {frozenset(line["inputs"]): line["tags"]["span_f1"] for line in report.missing_modality}
+    assert lines[frozenset({"words", "columns"})] > 0.8
+    assert lines[frozenset({"columns"})] < 0.5 < lines[frozenset({"words"})]
+    noisy = model.robustness(frame, severities=(1.0,), verbose=False)
+    assert set(noisy.inputs) == {"words", "columns"}
+    assert noisy.together.curves["tags"].points[-1].value < 0.8
 
 
 @pytest.mark.parametrize("fusion", [name for name in registry.FUSIONS if name != "decision"])

@@ -95,6 +95,7 @@ class Intake:
     ):
         self.settings, self._fetch = settings, fetch
         self.kinds = {column: "text" for facts in outputs.values() for column in facts.reads}
+        self._worded = set(self.kinds)  # a head may tag their words, which a list tells apart
         self.kinds |= {c: facts.kinds.get(c, "text") for facts in inputs.values() for c in facts.columns}
         self.choices = {c: {str(v) for v in values} for f in inputs.values() for c, values in f.choices.items()}
 
@@ -119,7 +120,10 @@ class Intake:
                     f"{field}.{repair_surrogates(column)[:SHOWN]}", f"no such column; {_near(column, self.kinds)}"
                 )
             where = f"{field}.{column}"
-            cell, weight = self._cell(value, self.kinds[column], where, files or {})
+            if isinstance(value, list) and column in self._worded:
+                cell, weight = self._words(value, where)
+            else:
+                cell, weight = self._cell(value, self.kinds[column], where, files or {})
             if cell is None:
                 continue
             record[column], size = cell, size + weight
@@ -164,6 +168,15 @@ class Intake:
                 cells.append(cell)
                 size += weight
         return cells or None, size
+
+    def _words(self, values: list[Any], field: str) -> tuple[list[str] | None, Size]:
+        """The words of a text, one by one."""
+        for n, value in enumerate(values):
+            if not isinstance(value, str):
+                raise unreadable(f"{field}[{n}]", f"found {_named(value)}, expected a word")
+        self._text(" ".join(values), field)
+        words = [repair_surrogates(value) for value in values]
+        return words or None, Size(characters=sum(map(len, words)))
 
     def _text(self, value: Any, field: str) -> tuple[str, Size]:
         if not isinstance(value, str):

@@ -64,9 +64,17 @@ class Augmentation:
 
     Args:
         steps: each changes fields with random numbers from a generator.
+        draw: chooses among what a transform keeps of a cell, before the steps; None where it keeps no more.
     """
 
     steps: tuple[Step, ...]
+    draw: Step | None = None
+
+    def drawn(self, fields: Fields, seed: int) -> Fields:
+        """Of fields with all that is kept of each cell (``collate_to_draw``) what this step of training sees."""
+        assert self.draw is not None
+        with torch.no_grad():
+            return self.draw(fields, torch.Generator().manual_seed(seed))
 
     def __call__(self, fields: Fields, seed: int | torch.Generator) -> Fields:
         """Changed fields, of the same shapes and types."""
@@ -103,7 +111,9 @@ def build(modality: str, setting: str | Sequence[Named], transform: Any = None) 
             made += [_construct_step(STEPS[modality][step["name"]], step) for step in group]
         else:
             made.append(_wrap_package_steps(modality, list(group), transform))
-    return Augmentation(tuple(made)) if made else None
+    spare = getattr(transform, "spare", 1) if modality == "video" and setting != "none" else 1
+    draw = video.Moments(spare) if spare > 1 else None
+    return Augmentation(tuple(made), draw) if made or draw else None
 
 
 def _expand_setting(modality: str, setting: str | Sequence[Named], photo: bool) -> list[Named]:

@@ -178,6 +178,7 @@ def test_explaining_and_exporting_refuse_events_by_name(made, tmp_path):
         model.explain(recordings(2, seed=6))
 
 
+@pytest.mark.slow
 def test_events_of_a_video_are_told_by_the_pictures_of_a_time():
     rng = np.random.default_rng(0)
     clips = rng.integers(0, 60, (16, 20, 16, 16)).astype(np.uint8)

@@ -178,6 +178,22 @@ def test_explaining_and_exporting_refuse_events_by_name(made, tmp_path):
         model.explain(recordings(2, seed=6))
 
 
+@pytest.mark.slow
+def test_events_of_a_video_are_told_by_the_pictures_of_a_time():
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 60, (16, 20, 16, 16)).astype(np.uint8)
+    starts = rng.integers(0, 12, 16)
+    for clip, start in zip(clips, starts, strict=True):
+        clip[start : start + 6] += 150
+    events = [[{"start": int(s) / 10, "end": int(s + 6) / 10, "label": "light"}] for s in starts]
+    table = pd.DataFrame({"film": list(clips), "events": [json.dumps(own) for own in events]})
+    small = ["inputs.film.encoder={image: {name: resnet, width: 8, depth: 2}, frames: 20, over_time: gru}"]
+    settings = [*TINY, *small, "training.epochs=30", "inputs.film.learning_rate=0.02"]
+    model = pf.fit(table, outputs=["events"], inputs=["film@film=video"], settings=settings, quiet=True)
+    assert model.recipe.inputs["film"].named == "frames"
+    assert model.evaluate(table, verbose=False).outputs["events"].metrics["segment_f1"] > 0.8
+
+
 @pytest.mark.parametrize("fusion", ["concat", "attention"])
 def test_fusions_keep_the_time_of_tokens(fusion):
     table = recordings(8).assign(area=np.arange(8.0))

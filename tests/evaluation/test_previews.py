@@ -76,3 +76,16 @@ def test_broken_media_give_the_reason(modality, value):
     shown = preview_cell(modality, value)
     assert shown.kind == "broken"
     assert shown.data
+
+
+def test_a_video_is_a_film_strip_over_a_line_of_time():
+    frames = np.stack([np.full((40, 60, 3), 20 * n, np.uint8) for n in range(12)])
+    shown = preview_cell("video", frames)
+    assert shown.kind == "film"
+    strip = np.asarray(Image.open(io.BytesIO(shown.data)).convert("L"))
+    assert strip.shape[0] == 112
+    wide = strip.shape[1] // 6
+    levels = [strip[40, at * wide + wide // 2] for at in range(6)]
+    assert levels == sorted(levels)
+    assert strip[98:].min() < 120  # the times are written below
+    assert preview_cell("video", b"nothing").kind == "broken"

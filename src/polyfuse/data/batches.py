@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,10 +71,15 @@ class Rows(Dataset):
     def __len__(self) -> int:
         return self.count
 
+    def _gather(self, name: str, rows: np.ndarray, seed: int) -> Cells:
+        change: Any = self.augment.get(name)
+        draws = getattr(change, "draw", None) is not None
+        return gather(self.inputs[name], rows, partial(change.drawn, seed=seed) if draws else None)
+
     def __getitem__(self, request: tuple[int, np.ndarray]) -> Batch:
         """``(seed of the augmentation, row numbers)`` -> Batch."""
         seed, rows = request
-        inputs = {name: gather(prepared, rows) for name, prepared in self.inputs.items()}
+        inputs = {name: self._gather(name, rows, seed) for name in self.inputs}
         for name, change in self.augment.items():
             inputs[name].fields = change(inputs[name].fields, seed)  # type: ignore[arg-type]
         weights = np.ones(len(rows)) if self.weights_R is None else self.weights_R[rows]
@@ -86,22 +93,34 @@ class Rows(Dataset):
         )
 
 
-def gather(prepared: Prepared, rows: np.ndarray) -> Cells:
-    """Collect the distinct cells that some rows use, padded together."""
+def gather(
+    prepared: Prepared, rows: np.ndarray, draw: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+) -> Cells:
+    """Collect the distinct cells that some rows use, padded together.
+
+    Args:
+        draw: what training sees of all that is kept of a cell, where the transform keeps more than is seen.
+    """
     index_BK = prepared.index_RK[rows]
     used, inverse = np.unique(index_BK, return_inverse=True)
     inverse = inverse.reshape(index_BK.shape)
     if used.size and used[0] < 0:  # the missing ones come first: shift them to -1
         used, inverse = used[1:], inverse - 1
-    fields = collate_cells(prepared, used)
+    fields = collate_cells(prepared, used) if draw is None else draw(collate_cells(prepared, used, every=True))
     ready = prepared.assemble(fields) if prepared.assemble else fields
     return Cells(ready, torch.from_numpy(inverse.astype(np.int64)), tuple(prepared.digests[at] for at in used))
 
 
-def collate_cells(prepared: Prepared, places: Iterable[int]) -> dict[str, Tensor]:
-    """Pad some distinct cells together; one blank cell where there are none."""
+def collate_cells(prepared: Prepared, places: Iterable[int], *, every: bool = False) -> dict[str, Tensor]:
+    """Pad some distinct cells together; one blank cell where there are none.
+
+    Args:
+        every: with all that is kept of each, where that is more than is seen.
+    """
     arrays = [prepared.cells[at] for at in places] or [prepared.transform.blank()]
-    return {name: torch.from_numpy(array) for name, array in prepared.transform.collate(arrays).items()}
+    transform: Any = prepared.transform
+    collate = transform.collate_to_draw if every else transform.collate
+    return {name: torch.from_numpy(array) for name, array in collate(arrays).items()}
 
 
 class Order(Sampler):

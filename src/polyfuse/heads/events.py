@@ -21,6 +21,8 @@ from polyfuse.layers.timeline import ends, mean_by_step
 from polyfuse.metrics.events import count_segments
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
+RARE = -2.0  # where scores begin: most labels are off most of the time
+
 
 class Events(nn.Module):
     """Scores of every label at every step of time, of which runs above one half are events.
@@ -73,6 +75,7 @@ class Events(nn.Module):
         self.joint = Readout(width, width, pool=pool, dropout=dropout)
         self.read = Bidirectional(width, width // 2, kind="gru")
         self.drop, self.out = nn.Dropout(dropout), nn.Linear(width, len(classes))
+        nn.init.constant_(self.out.bias, RARE)
 
     @staticmethod
     def timed(*, inputs: Sequence[str] | None = None, **others: Any) -> list[str]:

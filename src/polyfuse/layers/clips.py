@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from polyfuse.layers.norm import MaskedGroupNorm
 
+SPARE = 3  # moments of a clip that are kept for each one that is seen: training sees others in every epoch
+
 
 def spans_of_times(times_UN: Tensor) -> Tensor:
     """Seconds (U, N, 2) that each picture stands for, of their times (U, N): half way to its neighbours."""

@@ -236,3 +236,34 @@ def test_a_film_without_a_sound_is_a_missing_sound_and_said(tmp_path):
     assert made.broken == []
     assert (made.index_RK == -1).all()
     assert "16 of 16 videos have no sound (no track, or digital silence)" in made.notes[0]
+
+
+def test_training_draws_other_moments_of_the_same_clip():
+    from polyfuse.data import augment
+    from polyfuse.data.batches import Rows
+    from polyfuse.data.prepare import Prepared
+
+    clip = Clip(frames=3, picture={"size": 8}, spare=3)
+    again = Clip()
+    again.restore(clip.state())
+    cell = again.encode([video([grey(8 * n) for n in range(30)])], Limits())[0]
+    plain = again.collate([cell])
+    assert plain["frames"].shape == (1, 3, 3, 8, 8)
+    assert plain["times"][0] == pytest.approx([0.5, 1.5, 2.5], abs=0.11)
+    made = Prepared(again, [cell, again.blank()], np.array([[0], [1]]), [b"0", b"1"])
+    change = augment.build("video", "default", again)
+    rows = Rows({"clip": made}, {}, 2, augment={"clip": change})
+    drawn = [rows[seed, np.array([0])].inputs["clip"].fields["times"][0].tolist() for seed in range(9)]
+    seen = {tuple(np.round(times, 1)) for times in drawn}
+    assert len(seen) > 3
+    for times in seen:
+        assert len(times) == 3
+        assert all(abs(time - middle) < 0.5 for time, middle in zip(times, (0.5, 1.5, 2.5), strict=True))
+    first = rows[0, np.array([0, 1])].inputs["clip"].fields
+    assert first["frames"].shape == (2, 3, 3, 8, 8)
+    assert first["lengths"].tolist() == [3, 3]
+    still = Rows({"clip": made}, {}, 2, augment={})[0, np.array([0])].inputs["clip"].fields
+    assert np.array_equal(still["times"], plain["times"])
+    assert augment.build("video", "none", again) is None
+    with pytest.raises(ValueError, match="odd"):
+        Clip(spare=2)

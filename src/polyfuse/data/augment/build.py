@@ -69,10 +69,18 @@ class Augmentation:
         steps: each changes fields with random numbers from a generator.
         placed: say in the field ``moved`` (U, 4) where each picture went: scale and offset along x, then along y, by
             which a pixel's place before becomes its place after.
+        draw: chooses among what a transform keeps of a cell, before the steps; None where it keeps no more.
     """
 
     steps: tuple[Step, ...]
     placed: bool = False
+    draw: Step | None = None
+
+    def drawn(self, fields: Fields, seed: int) -> Fields:
+        """Of fields with all that is kept of each cell (``collate_to_draw``) what this step of training sees."""
+        assert self.draw is not None
+        with torch.no_grad():
+            return self.draw(fields, torch.Generator().manual_seed(seed))
 
     def __call__(self, fields: Fields, seed: int | torch.Generator) -> Fields:
         """Changed fields, of the same shapes and types."""
@@ -120,7 +128,9 @@ def build(
             made.append(_wrap_package_steps(modality, list(group), transform))
             if placed:
                 _check_stays(made[-1])
-    return Augmentation(tuple(made), placed) if made else None
+    spare = getattr(transform, "spare", 1) if modality == "video" and setting != "none" else 1
+    draw = video.Moments(spare) if spare > 1 else None
+    return Augmentation(tuple(made), placed, draw) if made or draw else None
 
 
 def _check_stays(step: Any) -> None:

@@ -36,6 +36,32 @@ def _together(step: Callable[[Fields, torch.Generator], Fields], fields: Fields,
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Draw other moments of the same clips: of each stretch that a picture stands for, any that is kept.
+
+    Args:
+        spare: moments that are kept of each stretch.
+
+    Shapes: ``frames`` (U, N * spare, 3, H, W) and ``times`` (U, N * spare) -> (U, N, ...); every clip is drawn from by
+    itself.
+    """
+
+    spare: int = 1
+
+    def __call__(self, fields: Fields, generator: torch.Generator) -> Fields:
+        frames, times = fields["frames"], fields["times"]
+        rows, count = len(frames), frames.shape[1] // self.spare
+        drawn_UN = torch.randint(0, self.spare, (rows, count), generator=generator)
+        at_UN = torch.arange(count) * self.spare + drawn_UN
+        return {
+            **fields,
+            "frames": frames[torch.arange(rows)[:, None], at_UN],
+            "times": times.gather(1, at_UN),
+            "lengths": fields["lengths"] // self.spare,
+        }
+
+
+@dataclass(frozen=True)
 class Shift(image.Shift):
     """Move all pictures of a clip alike, up, down and sideways; their own mirror image fills the gap.
 

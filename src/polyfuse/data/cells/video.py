@@ -29,9 +29,10 @@ class Clip:
         seconds: of the part they are spread over; ``"auto"`` takes the whole of each video. Of a longer video the
             middle is taken.
         picture: keywords of ``image.Pixels``, which every picture goes through.
+        spare: moments that are kept for each of the N, an odd number: the middle one is seen, and in training any.
 
     Raises:
-        ValueError: fewer than one frame, no positive length, or keywords that ``Pixels`` refuses.
+        ValueError: fewer than one frame or moment, no positive length, or keywords that ``Pixels`` refuses.
     """
 
     media = True
@@ -43,9 +44,13 @@ class Clip:
         frames: int = 8,
         seconds: float | str = "auto",
         picture: Mapping[str, Any] | None = None,
+        spare: int = 1,
     ):
         if not isinstance(frames, int) or frames < 1:
             raise ValueError(f"frames={frames!r}: expected 1 or more")
+        if not isinstance(spare, int) or spare < 1 or spare % 2 == 0:
+            raise ValueError(f"spare={spare!r}: expected an odd number")
+        self.spare = spare
         if seconds != "auto" and not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
             raise ValueError(f"seconds={seconds!r}: expected a positive number or 'auto'")
         self.frames, self._seconds = frames, None if seconds == "auto" else float(seconds)
@@ -82,11 +87,12 @@ class Clip:
 
     def state(self) -> dict[str, Any]:
         """Every setting and what was fitted, as JSON; the store of decoded pictures is named by it."""
-        return {"frames": self.frames, "seconds": self._seconds, "picture": self.pixels.state()}
+        spare = {"spare": self.spare} if self.spare > 1 else {}
+        return {"frames": self.frames, "seconds": self._seconds, "picture": self.pixels.state(), **spare}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become what ``state()`` described."""
-        self.frames, self._seconds = state["frames"], state["seconds"]
+        self.frames, self._seconds, self.spare = state["frames"], state["seconds"], state.get("spare", 1)
         self.pixels.restore(state["picture"])
 
     def encode(self, cells: Sequence[Media], limits: Limits) -> list[np.ndarray | BadCell]:
@@ -117,7 +123,8 @@ class Clip:
 
     def _shares(self, cell: Media, limits: Limits) -> np.ndarray:
         """Where the moments lie in the whole video, from 0 to 1: in the middle of equal parts."""
-        shares = (np.arange(self.frames) + 0.5) / self.frames
+        count = self.frames * self.spare
+        shares = (np.arange(count) + 0.5) / count
         if self._seconds is None:
             return shares
         share = min(1.0, self._seconds / max(describe(cell, limits).seconds, 1e-9))
@@ -126,10 +133,17 @@ class Clip:
     def blank(self) -> np.ndarray:
         """Black pictures at time 0."""
         height, width = self.pixels.size
-        return np.zeros((self.frames, HEAD + height * width * 3), np.uint8)
+        return np.zeros((self.frames * self.spare, HEAD + height * width * 3), np.uint8)
 
     def collate(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """``frames`` (U, N, 3, H, W) uint8, ``times`` (U, N) float32 seconds, and ``lengths`` (U,), all of them N."""
+        return self._fields([cell[self.spare // 2 :: self.spare] for cell in cells])
+
+    def collate_to_draw(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """As ``collate``, with all moments that are kept (U, N * spare, ...), of which training draws some."""
+        return self._fields(cells)
+
+    def _fields(self, cells: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         kept, lengths = pad(cells)
         times = np.ascontiguousarray(kept[..., :HEAD]).view("<f4")[..., 0]
         pictures = kept[..., HEAD:].reshape(*kept.shape[:2], *self.pixels.size, 3)

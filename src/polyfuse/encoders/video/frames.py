@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.encoders.video.pictures import SMALL, kept_files, picture_encoder, picture_spec
-from polyfuse.layers.clips import spans_of_times
+from polyfuse.layers.clips import SPARE, spans_of_times
 from polyfuse.layers.over_time import WAYS
 from polyfuse.layers.pooling import masked_mean
 from polyfuse.layers.positions import length_mask
@@ -45,7 +45,9 @@ class Frames(nn.Module):
     def wants(image: str | Mapping[str, Any], frames: int, seconds: float | str) -> Spec:
         """Pictures at some moments, sized as the image encoder asks for."""
         spec = picture_spec(image)
-        return Spec("video.frames", {"frames": frames, "seconds": seconds, "picture": spec.keywords}, spec.files)
+        keywords = {"frames": frames, "seconds": seconds, "picture": spec.keywords}
+        spare = {} if spec.files else {"spare": SPARE}  # checkpoints see large pictures, as a rule once
+        return Spec("video.frames", {**keywords, **spare}, spec.files)
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
-from polyfuse.layers.clips import Factorized, Spatial, over_clip, spans_of_times
+from polyfuse.layers.clips import SPARE, Factorized, Spatial, over_clip, spans_of_times
 from polyfuse.layers.norm import MaskedGroupNorm
 from polyfuse.layers.positions import length_mask
 from polyfuse.records import Spec, Tokens
@@ -42,7 +42,7 @@ class R2Plus1D(nn.Module):
     def wants(size: int | str, frames: int, seconds: float | str) -> Spec:
         """Pictures at some moments."""
         picture = {"size": size, "largest": 64}
-        return Spec("video.frames", {"frames": frames, "seconds": seconds, "picture": picture})
+        return Spec("video.frames", {"frames": frames, "seconds": seconds, "picture": picture, "spare": SPARE})
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from polyfuse.contracts import spec_of
 from polyfuse.layers.attention import Attention, FeedForward
-from polyfuse.layers.clips import spans_of_times
+from polyfuse.layers.clips import SPARE, spans_of_times
 from polyfuse.layers.patches import grid_positions
 from polyfuse.layers.positions import length_mask, sinusoidal
 from polyfuse.records import Spec, Tokens
@@ -47,7 +47,7 @@ class Transformer(nn.Module):
     def wants(size: int | str, frames: int, seconds: float | str) -> Spec:
         """Pictures at some moments."""
         picture = {"size": size, "largest": 64}
-        return Spec("video.frames", {"frames": frames, "seconds": seconds, "picture": picture})
+        return Spec("video.frames", {"frames": frames, "seconds": seconds, "picture": picture, "spare": SPARE})
 
     def __init__(
         self,

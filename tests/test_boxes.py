@@ -10,11 +10,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from typer.testing import CliRunner
 
 import polyfuse as pf
 from polyfuse.cli import app
+from polyfuse.data.cells.frame import Frame, move_boxes, sample
+from polyfuse.data.cells.picture import measure
 from polyfuse.data.tables import TableError, read_table
 from polyfuse.recipe import RecipeError
 
@@ -209,6 +211,49 @@ def test_a_bad_box_is_a_counted_missing_cell_with_row_and_file(made, tmp_path):
         assert listed["row"].endswith(f"row {row}")
         assert listed["file"]
         assert re.search(why, listed["reason"]), listed
+
+
+def turned(pixels, orientation):
+    """A file that shows the same picture, stored as a camera held in that way stores it."""
+    upright = Image.fromarray(pixels)
+    for back in range(7):  # the transposition that the orientation undoes
+        file, note = io.BytesIO(), Image.Exif()
+        note[0x0112] = orientation
+        upright.transpose(Image.Transpose(back)).save(file, "PNG", exif=note)
+        if np.array_equal(np.asarray(ImageOps.exif_transpose(Image.open(file))), pixels):
+            return file.getvalue()
+    raise AssertionError(orientation)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_answers_lie_in_the_pixels_of_the_file_as_it_is_stored(orientation, made, painted):
+    (pixels,) = scenes(1, seed=5).photo
+    file = turned(pixels, orientation)
+    to_upright = Frame(*SIZE).matrix(measure(file))
+    (one,), (other,) = made[0].predict([{"image": pixels}]).boxes, made[0].predict([{"image": file}]).boxes
+    assert len(one) == len(other) > 0
+    for upright, stored in zip(one[:3], other[:3], strict=True):
+        assert np.allclose(move_boxes(np.array([stored["bbox"]]), to_upright)[0], upright["bbox"], atol=0.03)
+    (mask,), (seen,) = (painted[0].predict([{"photo": one}])["mask"] for one in (pixels, file))
+    assert seen.shape == (SIZE if orientation < 5 else SIZE[::-1])
+    assert (sample(seen, to_upright, SIZE, 255) == mask).mean() > 0.99
+
+
+@pytest.mark.slow
+def test_a_model_trained_with_mirroring_mirrors_its_boxes():
+    steps = "inputs.image.augment=[{name: flip}, {name: shift}]"
+    frame = scenes(160)[["photo", "boxes"]]
+    model = pf.fit(frame, outputs=["boxes"], settings=[*FAST, steps, "training.epochs=16"], quiet=True)
+    test = scenes(30, seed=6)[["photo"]]
+    mirrored = test.assign(photo=[np.ascontiguousarray(pixels[:, ::-1]) for pixels in test.photo])
+    kept, right = 0, 0
+    for one, other in zip(model.predict(test).boxes, model.predict(mirrored).boxes, strict=True):
+        for box in (box for box in one if box["score"] > 0.5):
+            x, y, w, h = box["bbox"]
+            kept += 1
+            right += any(np.abs(np.subtract(b["bbox"], [SIZE[1] - x - w, y, w, h])).max() < 4 for b in other[:4])
+    assert kept > 10
+    assert right > 0.8 * kept
 
 
 def test_an_unseen_label_is_refused_by_row_or_left_out(made):

@@ -294,9 +294,7 @@ def _present_cells(series: pd.Series, missing: Callable[[Any], bool]) -> list[An
 
 def _missing(transform: Transform) -> Callable[[Any], bool]:
     """What counts as no cell; to some transforms an empty list says that there is nothing, and is one."""
-    if not getattr(transform, "empty", False):
-        return is_missing
-    return lambda value: is_missing(value) and not isinstance(value, (list, tuple, np.ndarray))
+    return _is_absent if getattr(transform, "empty", False) else is_missing
 
 
 def _deduplicate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import soundfile
 from PIL import Image
 
 PROJECT = Path(__file__).parents[1]
+gc.set_threshold(100_000, 50, 100)  # as it comes, it walks through all that torch holds every few hundred objects
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The documentation site: whole, built without a warning, and nothing of it is loaded from elsewhere."""
+"""The documentation site: whole, built without a warning (by ``make check`` as well), nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ LOADED = (  # what a browser fetches by itself, as opposed to a link that a pers
 )
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(site):
     files = [path for path in site.rglob("*") if path.suffix in (".html", ".css", ".js")]
     assert len(files) > 20
@@ -97,6 +98,7 @@ def test_nothing_is_loaded_from_elsewhere(site):
     assert found == []
 
 
+@pytest.mark.slow
 def test_the_site_shows_every_public_name_and_field(site):
     python = html.unescape((site / "reference/python.html").read_text(encoding="utf8"))
     assert not [name for name in pf.__all__ if f'id="{name.lower()}"' not in python]

@@ -73,6 +73,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_the_page_runs(place):
     """From the command line, in a process that finds the module in its working directory alone."""
     own = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}

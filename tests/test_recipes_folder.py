@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import polyfuse as pf
+from tests.contracts.slow import slow_but
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+QUICK = [path for path in RECIPES if path.stem not in ("easy_vqa", "pretrained_text")]  # they convert starter parts
 
 
 def minilm() -> Path:
@@ -20,7 +22,7 @@ def minilm() -> Path:
 
 
 @pytest.mark.usefixtures("own_cache")
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", slow_but(RECIPES, QUICK), ids=lambda p: p.stem)
 def test_a_recipe_runs(path, real_data, monkeypatch):
     monkeypatch.setenv("POLYFUSE_DATA", str(real_data))
     recipe = pf.read_recipe(path)

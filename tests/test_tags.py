@@ -224,7 +224,7 @@ def test_spans_that_cannot_be_are_counted_with_their_row(spans, reason):
         frame.at[5, "text"] = "Anna saw cafe\u0301 today"
     model = pf.fit(frame, outputs=["spans"], settings=[*TEXT, "training.epochs=1"], quiet=True)
     notes = " ".join(model.notes)
-    assert "1 cells count as missing" in notes
+    assert "1 cell counts as missing" in notes
     assert re.search(f"row 5: {reason}", notes), notes
 
 
@@ -300,6 +300,7 @@ def test_a_picture_reaches_every_word(fusion, crf, epochs, least):
     assert report.outputs["tags"].metrics["span_f1"] > least
 
 
+@pytest.mark.slow
 def test_fusions_and_single_inputs_are_compared_by_sentences(tmp_path):
     frame = sentences(60).assign(size=np.arange(60.0) % 7)
     frame["split"] = np.resize(["train", "train", "val", "test"], len(frame))

@@ -406,3 +406,45 @@ def test_changes_of_another_version(study, tmp_path):
     bundles.save(small, tmp_path / "odd")
     with pytest.raises(BundleError, match=r"changes.json does not fit the recipe: unknown change 'folded'"):
         bundles.load(tmp_path / "odd")
+
+
+def test_what_is_no_weight_keeps_its_bits_folded_or_not(tmp_path):
+    """Support vectors of a kernel, transposed by the graph, and what weighs them."""
+    onnx = pytest.importorskip("onnx")
+    ort = pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    from polyfuse.compress.graphs import quantised
+
+    rng = np.random.default_rng(0)
+    held = {
+        "m.support": rng.normal(50, 30, (40, 6)),
+        "m.weight": rng.normal(size=(40, 1)) ** 3,
+        "m.bias": np.ones(1),
+        "m.own": rng.normal(size=(6, 1)),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["m.support"], ["turned"], perm=[1, 0]),
+            helper.make_node("MatMul", ["x", "turned"], ["near"]),
+            helper.make_node("Gemm", ["near", "m.weight", "m.bias"], ["y"]),
+            helper.make_node("MatMul", ["x", "m.own"], ["z"]),
+        ],
+        "kernel",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 6])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 1]) for name in ("y", "z")],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in held.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "m.onnx")
+    x = rng.normal(50, 30, (9, 6)).astype(np.float32)
+
+    def said(name: str) -> list[np.ndarray]:
+        return ort.InferenceSession(str(tmp_path / name), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+
+    quantised(tmp_path / "m.onnx", tmp_path / "kept.onnx", fixed=["support", "weight", "bias"])
+    quantised(tmp_path / "m.onnx", tmp_path / "all.onnx")
+    (y, z), (kept, z_kept), (rough, _) = said("m.onnx"), said("kept.onnx"), said("all.onnx")
+    assert np.allclose(kept, y, rtol=1e-4)
+    assert not np.allclose(rough, y, rtol=1e-3)
+    assert np.allclose(z_kept, z, atol=0.02 * np.abs(z).max())
+    assert not np.array_equal(z_kept, z)

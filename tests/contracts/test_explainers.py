@@ -11,7 +11,7 @@ import polyfuse as pf
 from polyfuse import registry
 from polyfuse.explain.encoder_values import run_encoder, values_and_baselines
 from polyfuse.explain.integrated_gradients import integrate
-from tests.contracts.test_encoders import architectures, case, checkpoints, every_encoder  # noqa: F401 - fixtures
+from tests.contracts.test_encoders import architectures, case, every_encoder, folders_of_checkpoints  # noqa: F401 - fixtures
 
 every_explainer = pytest.mark.parametrize("method", list(registry.EXPLAINERS))
 SETTINGS = (

@@ -120,6 +120,7 @@ def test_candidates_can_be_fitted_and_end_where_it_would_take_too_long(name, tas
     assert kind.candidates(task, 10**7, 10**5, 100) == []
 
 
+@pytest.mark.slow  # the tests of export run them as a model's
 @every
 @tasks
 def test_exports_with_any_batch(name, task):

@@ -12,7 +12,7 @@ from polyfuse.learners.blocks import to_tensors
 from polyfuse.testing import encoders, fusions, heads
 from polyfuse.testing.onnx import same_in_onnx
 from tests.contracts.slow import slow_but
-from tests.contracts.test_encoders import CASES, architectures, case, checkpoints  # noqa: F401 - fixtures
+from tests.contracts.test_encoders import CASES, architectures, case, folders_of_checkpoints  # noqa: F401 - fixtures
 from tests.learners.tables import FAST, TASKS, table
 
 QUICK = {"columns:mlp", "concat", "category"}

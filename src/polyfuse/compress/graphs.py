@@ -37,7 +37,8 @@ def quantised(source: Path, target: Path, *, fixed: Collection[str] = (), feeds:
     showed the ranges of activations, all is computed in 8 bits.
 
     Args:
-        fixed: names of constants that are no weights, such as filters of a spectrogram, which stay as they are.
+        fixed: names of constants that are no weights, such as filters of a spectrogram and support vectors, which stay
+            as they are, and what is computed of them alone.
         feeds: what the graph takes of some rows; None where activations are rounded as they come.
     """
     with extra("export"):
@@ -47,7 +48,9 @@ def quantised(source: Path, target: Path, *, fixed: Collection[str] = (), feeds:
     plain = target.with_suffix(".plain.onnx")
     _folded(source, plain)
     graph = onnx.load(plain).graph
-    left = [node.name for node in graph.node if set(node.input) & set(_named(graph, fixed))]
+    kept = _named(onnx.load(source).graph, fixed)
+    left = [node.name for node in graph.node if set(node.input) & kept]
+    left += [f"{name}_MatMul" for name in left]  # what onnxruntime makes of a Gemm
     options: dict[str, Any] = {"per_channel": True, "weight_type": bits.QuantType.QInt8, "nodes_to_exclude": left}
     with _quiet():
         if feeds is None:
@@ -71,8 +74,16 @@ def _drop_labels(path: Path) -> None:
     onnx.save(model, path)
 
 
-def _named(graph: Any, fixed: Collection[str]) -> list[str]:
-    return [one.name for one in graph.initializer if any(one.name.endswith(name) for name in fixed)]
+def _named(graph: Any, fixed: Collection[str]) -> set[str]:
+    """The constants so named, and those that are made of them and of other constants when a graph is folded."""
+    constants = {one.name for one in graph.initializer}
+    found = {name for name in constants if any(name.endswith(ending) for ending in fixed)}
+    for node in graph.node:  # in the order in which they are computed
+        if all(name in constants or not name for name in node.input):
+            constants.update(node.output)
+            if found.intersection(node.input):
+                found.update(node.output)
+    return found
 
 
 def _folded(source: Path, target: Path) -> None:

@@ -30,7 +30,9 @@ class WordLabels(NamedTuple):
     kinds: int
 
 
-def find_words(frame: pd.DataFrame, column: str, among: Iterable[str] | None = None) -> WordLabels | None:
+def find_words(
+    frame: pd.DataFrame, column: str, among: Iterable[str] | None = None, *, named: bool = False
+) -> WordLabels | None:
     """The column whose words another column labels; None where it labels none.
 
     Tags are lists that are as long as those of the words, row by row, of differing lengths, in which labels come again
@@ -38,6 +40,7 @@ def find_words(frame: pd.DataFrame, column: str, among: Iterable[str] | None = N
 
     Args:
         among: columns that may hold the words; by default all others.
+        named: somebody said that these hold them, so that lists of one length are labels as well.
     """
     cells: list[tuple[int, Any]] = [(row, cell) for row, cell in enumerate(frame[column]) if not is_missing(cell)]
     cells = cells[:: -(-len(cells) // LOOKED_AT)] if cells else []
@@ -52,7 +55,7 @@ def find_words(frame: pd.DataFrame, column: str, among: Iterable[str] | None = N
     known = {tag for _, own in tags for tag in own or ()}
     if len(tags) < MOST * len(cells) or not 1 < len(known) <= sum(len(own or ()) for _, own in tags) / 2:
         return None
-    if len(lengths) < 2 and len(tags) > 1:
+    if not named and len(lengths) < 2 and len(tags) > 1:
         return None
     found = [(name, different) for name in others if (different := _words_that_fit(frame, name, tags)) > len(known)]
     return WordLabels(max(found, key=lambda one: one[1])[0], "tags", len(known)) if found else None

@@ -22,6 +22,7 @@ from polyfuse.metrics.events import count_segments
 from polyfuse.records import Batch, Fused, Prediction, Spec, Tokens
 
 RARE = -2.0  # where scores begin: most labels are off most of the time
+RAREST = 0.01  # share of the time below which a label counts no more than at it
 
 
 class Events(nn.Module):
@@ -36,6 +37,7 @@ class Events(nn.Module):
         width: D.
         classes: the labels.
         shortest: seconds that one event in twenty is shorter than; runs of less than half of that are none.
+        busy: seconds of events in a training row, on average.
         inputs: names of the inputs that read the recordings, sound or video.
         step: seconds; events begin and end at whole steps.
         pool: of the joint tokens, see ``layers.readout``.
@@ -47,7 +49,7 @@ class Events(nn.Module):
     paper = "Çakır et al., Convolutional recurrent neural networks for polyphonic sound event detection, TASLP 2017"
     task = "events"
 
-    @spec_of("name", "width", "classes", "shortest")
+    @spec_of("name", "width", "classes", "shortest", "busy")
     @staticmethod
     def wants() -> Spec:
         """The target column."""
@@ -60,6 +62,7 @@ class Events(nn.Module):
         width: int,
         classes: list,
         shortest: float,
+        busy: float = 1.0,
         inputs: Sequence[str] | None = None,
         step: float = 0.05,
         pool: str = "auto",
@@ -69,6 +72,7 @@ class Events(nn.Module):
         if not 0.001 <= step <= 10:
             raise ValueError(f"step={step!r}: expected seconds, 0.001 to 10")
         self.name, self.classes, self.inputs, self.step = name, classes, tuple(inputs or ()), float(step)
+        self.busy = busy / max(1, len(classes))  # seconds of each label
         self.least = max(1, round(shortest / 2 / step))  # steps of an event
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.inputs)
         self.sees = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in self.inputs)
@@ -100,14 +104,21 @@ class Events(nn.Module):
         return self.out(self.drop(hidden_BFD)).float(), lengths_B
 
     def loss(self, fused: Fused, batch: Batch) -> Tensor:
-        """Cross-entropy of every label at every step, a mean over both (B,)."""
+        """Cross-entropy of every label at every step, a mean over both (B,).
+
+        Where a label is on counts more, by the square root of how much rarer that is: else, for long, the best answer
+        is that nothing happens.
+        """
         scores_BFC, lengths_B = self.logits(fused)
         cells = batch.outputs[self.name]
         target_BE3 = cells.rows(cells.fields["target"])  # type: ignore[index]
         number_B = cells.rows(cells.fields["lengths"])  # type: ignore[index]
         active_BFC = self._active(target_BE3, number_B, scores_BFC)
         real_BF = length_mask(lengths_B, scores_BFC.shape[1])
-        loss_BF = F.binary_cross_entropy_with_logits(scores_BFC, active_BFC, reduction="none").mean(-1) * real_BF
+        share_B = (self.busy / (lengths_B.clamp_min(1) * self.step)).clamp(RAREST, 0.5)
+        on_BFC = 1 + active_BFC * (((1 - share_B) / share_B).sqrt() - 1)[:, None, None]
+        loss_BFC = F.binary_cross_entropy_with_logits(scores_BFC, active_BFC, on_BFC, reduction="none")
+        loss_BF = loss_BFC.mean(-1) * real_BF
         return loss_BF.sum(1) / lengths_B.clamp_min(1) * cells.present_B
 
     def _active(self, target_BE3: Tensor, number_B: Tensor, like_BFC: Tensor) -> Tensor:

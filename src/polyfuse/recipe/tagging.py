@@ -30,7 +30,8 @@ def find_head_words(name: str, output: dict[str, Any], table: Table) -> list[str
     if head.get("words") is not None and head.get("form") is not None:
         return []
     named = head.get("words")
-    found = find_words(table.frame, output["column"], None if named is None else [table.require(named).name])
+    among = None if named is None else [table.require(named).name]
+    found = find_words(table.frame, output["column"], among, named=named is not None)
     if found is None:
         raise RecipeError(
             f"output {name!r}: expected a list of tags as long as the list of words in another column"

@@ -45,7 +45,7 @@ class Events:
     def __init__(self) -> None:
         self.column = ""
         self.classes: list[Any] = []
-        self.shortest = 0.1
+        self.shortest, self.busy = 0.1, 1.0
         self.notes: list[str] = []
 
     def fit(self, cells: Sequence[Any], columns: Mapping[str, str], limits: Limits) -> None:  # noqa: ARG002
@@ -63,12 +63,13 @@ class Events:
         counts = Counter(label for _, _, label in found)
         self.classes = sorted(counts, key=lambda label: (isinstance(label, str), label))
         self.shortest = round(float(np.quantile([end - start for start, end, _ in found], 0.05)), 4)
+        self.busy = round(sum(end - start for start, end, _ in found) / len(read), 4)
         kinds = f"{len(self.classes):,} {'labels' if len(self.classes) > 1 else 'label'}"
         self.notes = [f"output {self.column!r}: {len(found):,} events of {kinds} in training"]
 
     def facts(self) -> dict[str, Any]:
-        """``classes``; ``shortest``: seconds that one event in twenty is shorter than."""
-        return {"classes": self.classes, "shortest": self.shortest}
+        """``classes``; ``shortest``: seconds that one event in twenty is shorter than; ``busy``: of events, per row."""
+        return {"classes": self.classes, "shortest": self.shortest, "busy": self.busy}
 
     def state(self) -> dict[str, Any]:
         """All that is fitted, as JSON."""
@@ -76,7 +77,8 @@ class Events:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Become what ``state()`` described."""
-        self.classes, self.shortest, self.column = list(state["classes"]), state["shortest"], state["column"]
+        self.classes, self.column = list(state["classes"]), state["column"]
+        self.shortest, self.busy = state["shortest"], state["busy"]
 
     def encode(self, cells: Sequence[Any], limits: Limits) -> list[np.ndarray | BadCell]:  # noqa: ARG002
         """Per cell float32 (E, 3), in order of time, or what is wrong with it."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import polyfuse as pf
 from polyfuse import registry
 from polyfuse.data.tables import TableError, read_table
+from polyfuse.data.word_columns import WordLabels, find_words
 from polyfuse.evaluation.judges import judge
 from polyfuse.evaluation.outcome import Outcome
 from polyfuse.model.servant import open_bundle
@@ -398,3 +399,13 @@ def test_what_needs_scores_refuses_by_name(made, tmp_path):
         model.explain(sentences(1))
     with pytest.raises(ValueError, match="output 'tags': the head tags cannot be exported"):
         model.export(tmp_path / "onnx")
+
+
+def test_whoever_names_the_words_may_have_sentences_of_one_length():
+    frame = pd.DataFrame(
+        {"words": [[f"w{n % 9}", "b", f"v{n % 7}"] for n in range(40)], "tags": [["O", "X", "O"]] * 40}
+    )
+    assert find_words(frame, "tags") is None  # lists of one length say little of each other
+    assert find_words(frame, "tags", ["words"], named=True) == WordLabels("words", "tags", 2)
+    frame.at[3, "tags"] = ["O"]
+    assert find_words(frame, "tags", ["words"], named=True) is not None  # one broken row is named later

@@ -225,3 +225,20 @@ def test_real_tables(real_data):
     fsdd = infer_columns(read_table(real_data / "fsdd" / "table.csv"))
     assert (fsdd["audio"].modality, fsdd["audio"].broken) == ("audio", 0)
     assert infer_output(read_table(real_data / "fsdd" / "table.csv").frame["digit"])[0] == "category"
+
+
+def test_lists_of_objects_that_an_output_may_hold_are_told_from_mixed_things():
+    """``inspect`` says so; an input cannot be made of them."""
+    frame = pd.DataFrame(
+        {
+            "boxes": [[{"bbox": [1, 2, 3, 4], "label": "cat"}], [], None] * 4,
+            "events": [[{"start": 0.5, "end": 1, "label": "bell"}], [], None] * 4,
+            "mixed": [[1, "a", None], [{"b": 2}], None] * 4,
+        }
+    )
+    found = infer_columns(read_table(frame))
+    assert {name: column.modality for name, column in found.items()} == {
+        "boxes": "boxes", "events": "events", "mixed": "unknown",
+    }  # fmt: skip
+    assert "boxes of 1 label: an output" in found["boxes"].reason
+    assert all(column.role == "unusable" for column in found.values())

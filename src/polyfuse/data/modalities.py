@@ -40,6 +40,7 @@ from polyfuse.data.rules import (
 )
 from polyfuse.data.tables import ID_NAMES, Table, TableError, did_you_mean, parse_split_name
 from polyfuse.data.word_columns import find_words
+from polyfuse.errors import format_count
 
 MADE = {"image": "image", "audio": "speech"}  # modality -> the head that makes it
 MODALITIES = ("text", "image", "audio", "video", "number", "category", "date", "vector", "sequence")
@@ -117,6 +118,10 @@ def infer_columns(
         if labelled := find_words(table.frame, name, lists):
             reason = f"a label per word of column {labelled.words!r}, {labelled.kinds:,} different"
             found[name] = replace(found[name], modality="tags", role="unusable", reason=reason)
+    for name in [name for name, column in found.items() if column.modality == "unknown" and name not in overrides]:
+        series = table.frame[name]
+        if len(present := series[~missing_mask(series)]) and (objects := _explain_objects(present)):
+            found[name] = replace(found[name], modality=objects[0], role="unusable", reason=f"{objects[1]}: an output")
     return found
 
 
@@ -304,13 +309,9 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     present = series[~missing_mask(series)]
     if present.empty:
         raise TableError(f"output {series.name!r}: every cell is missing")
-    if all(listed_events(cell) for cell in present.head(200)):
-        return "events", "lists of {start, end, label}, in seconds"
+    if objects := _explain_objects(present):
+        return objects
     glance = _sample_column(present, len(series), None, 2_000)
-    if boxes := _explain_boxes(series):
-        return "boxes", boxes
-    if all(are_segments(cell) for cell in glance.values):
-        return "masks", "segments of pictures"
     if labels := _explain_label_sets(glance):
         return "labels", labels
     modality, reason = infer_modality(glance)
@@ -327,6 +328,15 @@ def infer_output(series: pd.Series) -> tuple[str, str]:
     )
 
 
+def _explain_objects(present: pd.Series) -> tuple[str, str] | None:
+    """The head that learns a column of objects, and why; None where that is no list of events, boxes or segments."""
+    if all(listed_events(cell) for cell in present.head(200)):
+        return "events", "lists of {start, end, label}, in seconds"
+    if boxes := _explain_boxes(present):
+        return "boxes", boxes
+    return ("masks", "segments of pictures") if all(are_segments(cell) for cell in present.head(2_000)) else None
+
+
 def _explain_boxes(series: pd.Series) -> str:
     """Why the cells are boxes of a picture, or nothing; an empty list is a picture without any."""
     cells = [cell for cell in series if not is_missing(cell)]
@@ -336,7 +346,7 @@ def _explain_boxes(series: pd.Series) -> str:
     labels = {str(box["label"]) for boxes in found for box in boxes}
     if not labels or len(found) < MOST * len(cells):
         return ""
-    return f"boxes of {len(labels):,} different {'labels' if len(labels) > 1 else 'label'}"
+    return f"boxes of {format_count(len(labels), 'label')}"
 
 
 def is_prose(series: pd.Series) -> bool:
